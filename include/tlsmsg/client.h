@@ -1,0 +1,116 @@
+/* A client: connect, send, receive, close, each with a deadline.
+ *
+ * The blocking calls suit a program that does one thing. A program with a
+ * loop of its own uses tlsmsg_client_fd, _events and _timeout_ms to wait and
+ * the same calls in their non-blocking form (tlsmsg_client_set_blocking false),
+ * which then answer TLSMSG_CLIENT_AGAIN. Nothing is printed, no signal is touched.
+ */
+#ifndef TLSMSG_CLIENT_H
+#define TLSMSG_CLIENT_H
+
+#include <tlsmsg/error.h>
+#include <tlsmsg/options.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tlsmsg_client;
+
+enum tlsmsg_client_result {
+    TLSMSG_CLIENT_OK,
+    TLSMSG_CLIENT_AGAIN, /* non-blocking form: wait as _fd, _events and _timeout_ms say, call again */
+    TLSMSG_CLIENT_CLOSED, /* the server closed in order; err says so with TLSMSG_ERR_CLOSED */
+    TLSMSG_CLIENT_ERROR   /* err says why; the client can only be closed and freed */
+};
+
+/* Most bytes of one message under TLS: with the document's reply it still fits one record. */
+#define TLSMSG_CLIENT_MESSAGE_MAX 16000
+
+/* Makes a client: checks the options together and loads the files they name.
+ * options: copied; out: receives the client, owned by the caller; err: receives the cause, or NULL.
+ * Returns TLSMSG_OK, TLSMSG_ERR_CONFIG or TLSMSG_ERR_NOMEM. Thread rule: any thread; blocks for files. */
+TLSMSG_API enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *options,
+                                              struct tlsmsg_client **out, struct tlsmsg_error *err);
+
+/* Chooses the form of the calls below; a new client blocks.
+ * client: the client; blocking: the form. Thread rule: one thread at a time; never blocks. */
+TLSMSG_API void tlsmsg_client_set_blocking(struct tlsmsg_client *client, bool blocking);
+
+/* Connects (each address of the name in turn), does the handshake and verifies the server,
+ * within TLSMSG_TIMEOUT altogether. Nothing of a message is sent before that. A name that is no
+ * literal is looked up first, which blocks (at most that long) in the non-blocking form too.
+ * client: a new client; err: receives the cause, or NULL.
+ * Returns _OK, _AGAIN or _ERROR (TLSMSG_ERR_CONNECT, _HANDSHAKE, _NOT_TLS, _UNTRUSTED, _REFUSED,
+ * _TIMEOUT, _RESET, _TRUNCATED). Thread rule: one thread at a time. */
+TLSMSG_API enum tlsmsg_client_result tlsmsg_client_connect(struct tlsmsg_client *client,
+                                                           struct tlsmsg_error *err);
+
+/* Sends one message; under TLS as one record. In the non-blocking form call again with the same
+ * message after _AGAIN. Replies that arrive meanwhile are kept for tlsmsg_client_receive.
+ * client: a connected client; data, len: the message, borrowed, 1 byte or more, under TLS at most
+ * TLSMSG_CLIENT_MESSAGE_MAX; err: receives the cause, or NULL.
+ * Returns _OK, _AGAIN, _CLOSED or _ERROR (TLSMSG_ERR_LIMIT leaves the client usable).
+ * On a failed write what had arrived is read first, so that the cause is the server's own word.
+ * Thread rule: one thread at a time. */
+TLSMSG_API enum tlsmsg_client_result tlsmsg_client_send(struct tlsmsg_client *client,
+                                                        const void *data, size_t len,
+                                                        struct tlsmsg_error *err);
+
+/* Receives what one recv gives: under TLS one record, in plaintext up to 1024 bytes. A character
+ * cut at the end waits for the next one, so what is returned is valid UTF-8.
+ * client: a connected client; data, len: receive the reply, borrowed until the next call;
+ * err: receives the cause, or NULL.
+ * Returns _OK, _AGAIN, _CLOSED or _ERROR (TLSMSG_ERR_TIMEOUT when nothing came for TLSMSG_TIMEOUT,
+ * TLSMSG_ERR_UTF8, _TRUNCATED, _RESET, _REFUSED). Thread rule: one thread at a time. */
+TLSMSG_API enum tlsmsg_client_result tlsmsg_client_receive(struct tlsmsg_client *client,
+                                                           const char **data, size_t *len,
+                                                           struct tlsmsg_error *err);
+
+/* Looks whether the server has left while nothing is due; never blocks. Replies that nobody asked
+ * for are kept for tlsmsg_client_receive. Call it before each wait while nothing is due.
+ * client: a connected client; err: receives the cause, or NULL.
+ * Returns _OK (still there), _CLOSED or _ERROR. Thread rule: one thread at a time. */
+TLSMSG_API enum tlsmsg_client_result tlsmsg_client_watch(struct tlsmsg_client *client,
+                                                         struct tlsmsg_error *err);
+
+/* Closes in order: close_notify or half-close, then reads what still comes for at most 1 s.
+ * client: any client. Returns _OK or, in the non-blocking form, _AGAIN; never an error, since
+ * all that was due has arrived before. err: receives why the server refused us when that was
+ * found only now (_ERROR with TLSMSG_ERR_REFUSED), or NULL.
+ * Thread rule: one thread at a time. */
+TLSMSG_API enum tlsmsg_client_result tlsmsg_client_close(struct tlsmsg_client *client,
+                                                         struct tlsmsg_error *err);
+
+/* What to wait for in the non-blocking form, and in any form while nothing is due.
+ * client: the client. _fd returns the descriptor, owned by client, -1 when there is none (it can
+ * change while connecting); _events returns poll(2) bits (POLLIN, POLLOUT), 0 for none;
+ * _timeout_ms returns the milliseconds until the next deadline, -1 for none.
+ * Thread rule: one thread at a time; never block. */
+TLSMSG_API int tlsmsg_client_fd(const struct tlsmsg_client *client);
+TLSMSG_API short tlsmsg_client_events(const struct tlsmsg_client *client);
+TLSMSG_API int tlsmsg_client_timeout_ms(const struct tlsmsg_client *client);
+
+/* What was agreed on; texts borrowed from the client, NULL where there is nothing. */
+struct tlsmsg_session {
+    const char *address; /* that was reached, "127.0.0.1:12345" */
+    const char *tls_version;
+    const char *tls_cipher;
+    const char *tls_group;
+    bool tls_resumed;
+};
+
+/* Describes a connected client.
+ * client: the client; out: filled. Thread rule: one thread at a time; never blocks. */
+TLSMSG_API void tlsmsg_client_session(const struct tlsmsg_client *client,
+                                      struct tlsmsg_session *out);
+
+/* Frees a client; an open connection is dropped.
+ * client: the client, or NULL. Thread rule: the thread that owns it. */
+TLSMSG_API void tlsmsg_client_free(struct tlsmsg_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,122 @@
+/* Options of a server or a client.
+ *
+ * One opaque object, filled by setters and copied by whoever is created from
+ * it, so that the caller frees it at any time afterwards. Each value is
+ * checked when it is set; what concerns several options together, and the
+ * files that they name, is checked by tlsmsg_server_new and
+ * tlsmsg_client_new. Keys carry the names of the programs' long options.
+ */
+#ifndef TLSMSG_OPTIONS_H
+#define TLSMSG_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tlsmsg/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tlsmsg_options;
+
+enum tlsmsg_role { TLSMSG_SERVER, TLSMSG_CLIENT };
+
+/* S: server, C: client, T: TLS build only. "list" may be set more than once. */
+enum tlsmsg_option {
+    TLSMSG_LISTEN,             /* S  list: [HOST:]PORT */
+    TLSMSG_ADDRESS,            /* C  HOST[:PORT] */
+    TLSMSG_CERT,               /* SCT list: file with the chain, leaf first (PEM) */
+    TLSMSG_KEY,                /* SCT list: file with the key of the certificate set before it */
+    TLSMSG_KEY_PASSWORD_FILE,  /* SCT file whose first line decrypts the keys */
+    TLSMSG_CLIENT_CA,          /* ST file: CAs; then a client certificate is required */
+    TLSMSG_CA,                 /* CT file: CAs to trust instead of the system's */
+    TLSMSG_CRL,                /* SCT file: revocation lists */
+    TLSMSG_ALLOW,              /* ST list: identity of a client that may talk */
+    TLSMSG_ALLOW_FILE,         /* ST file: such identities, one a line */
+    TLSMSG_PIN,                /* CT list: sha256//BASE64 of the server's key (SPKI) */
+    TLSMSG_TRUST_ON_FIRST_USE, /* CT flag */
+    TLSMSG_ACCEPT_NEW,         /* CT flag: record an unknown server without asking */
+    TLSMSG_KNOWN_SERVERS,      /* CT file of first-use records */
+    TLSMSG_SERVER_NAME,        /* CT name to ask for and to verify */
+    TLSMSG_TLS_MIN,            /* SCT 1.2 or 1.3 */
+    TLSMSG_TICKET_KEYS,        /* ST file with the keys that encrypt session tickets */
+    TLSMSG_KEYLOG_FILE,        /* SCT file that session secrets are appended to */
+    TLSMSG_PAD,                /* SCT bytes: TLS 1.3 records are padded to a multiple */
+    TLSMSG_ACCEPT,             /* S  conversations to serve, 0 = no end */
+    TLSMSG_WORKERS,            /* S  threads, 0 = one per processor */
+    TLSMSG_REPLY,              /* S  template with {message} exactly once */
+    TLSMSG_RECV_SIZE,          /* S  bytes, 1 to 16384 */
+    TLSMSG_MAX_CONNECTIONS,    /* S  0 = from the descriptor limit */
+    TLSMSG_MAX_PER_ADDRESS,    /* S  0 = no limit */
+    TLSMSG_MAX_HANDSHAKES,     /* S  at once, 0 = no limit */
+    TLSMSG_HANDSHAKE_RATE,     /* S  per address and second, 0 = no limit */
+    TLSMSG_HANDSHAKE_TIMEOUT,  /* ST seconds, decimal allowed; 0 = none; so the next five */
+    TLSMSG_IDLE_TIMEOUT,       /* S  */
+    TLSMSG_WRITE_TIMEOUT,      /* S  */
+    TLSMSG_DRAIN_TIMEOUT,      /* S  */
+    TLSMSG_TIMEOUT,            /* C  to connect with the handshake, and again for each reply */
+    TLSMSG_OPTION_COUNT
+};
+
+/* Makes an option object with the defaults of a role and of this build.
+ * role: whose options; out: receives the object, owned by the caller;
+ * err: receives the cause, or NULL.
+ * Returns TLSMSG_OK or TLSMSG_ERR_NOMEM. Thread rule: any thread; never blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_options_new(enum tlsmsg_role role, struct tlsmsg_options **out,
+                                               struct tlsmsg_error *err);
+
+/* Frees an option object.
+ * options: the object, or NULL. Thread rule: the thread that owns options; never blocks. */
+TLSMSG_API void tlsmsg_options_free(struct tlsmsg_options *options);
+
+/* Sets one option from text, or adds one value to a list.
+ * options: the object; option: the key; value: NUL-terminated text as on the
+ * programs' command line ("1" or "0" for a flag), copied; err: receives the cause, or NULL.
+ * Returns TLSMSG_OK; TLSMSG_ERR_CONFIG when the value is out of its range,
+ * the option belongs to the other role, or it needs TLS and this is the
+ * plaintext build; TLSMSG_ERR_NOMEM. On failure nothing was changed.
+ * Thread rule: one thread at a time per object; never blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_options_set(struct tlsmsg_options *options,
+                                               enum tlsmsg_option option, const char *value,
+                                               struct tlsmsg_error *err);
+
+/* Sets a numeric option: counts and bytes as they are, times in milliseconds.
+ * options: the object; option: a key of a numeric option; number: the value;
+ * err: receives the cause, or NULL.
+ * Returns as tlsmsg_options_set. Thread rule: one thread at a time per object; never blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_options_set_number(struct tlsmsg_options *options,
+                                                      enum tlsmsg_option option, int64_t number,
+                                                      struct tlsmsg_error *err);
+
+/* Asks the user whether an unknown server's key is to be trusted from now on.
+ * question: one screen of text, NUL-terminated; user: as registered.
+ * Returns true to record the key and go on, false to refuse. */
+typedef bool tlsmsg_confirm(const char *question, void *user);
+
+/* Asks the user for the password of an encrypted key.
+ * file: the key's file; buf: receives at most cap - 1 bytes and a NUL; user: as registered.
+ * Returns false where there is no way to ask. The library wipes buf after use. */
+typedef bool tlsmsg_ask_password(const char *file, char *buf, size_t cap, void *user);
+
+/* Registers who is asked about unknown servers (clients with
+ * TLSMSG_TRUST_ON_FIRST_USE). Without it, and without TLSMSG_ACCEPT_NEW, an unknown server is refused.
+ * options: the object; confirm: called on the thread that drives the
+ * handshake, or NULL; user: passed to it, borrowed until the client is freed.
+ * Thread rule: one thread at a time per object; never blocks. */
+TLSMSG_API void tlsmsg_options_set_confirm(struct tlsmsg_options *options, tlsmsg_confirm *confirm,
+                                           void *user);
+
+/* Registers who is asked for the password of an encrypted key.
+ * options: the object; ask: called by tlsmsg_server_new, tlsmsg_server_reload
+ * or tlsmsg_client_new on the caller's thread, or NULL; user: passed to it, borrowed.
+ * Thread rule: one thread at a time per object; never blocks. */
+TLSMSG_API void tlsmsg_options_set_ask_password(struct tlsmsg_options *options,
+                                                tlsmsg_ask_password *ask, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,269 @@
+/* A message server: accept, receive, reply, close, for any number of clients.
+ *
+ * tlsmsg_server_new loads everything and opens the listening sockets,
+ * tlsmsg_server_start runs the workers (threads of the library's own),
+ * tlsmsg_server_wait joins them. Nothing is printed, no signal disposition is
+ * touched, nothing is global: two servers in one process are fine.
+ *
+ * The handler's functions are called on worker threads and must not block.
+ * Each worker calls message() for every message and, at the end of each turn
+ * of its loop, turn_end() once; only then do that turn's replies leave. A
+ * program that stores messages stores them there, so a reply means stored.
+ */
+#ifndef TLSMSG_SERVER_H
+#define TLSMSG_SERVER_H
+
+#include <sys/uio.h>
+
+#include <tlsmsg/error.h>
+#include <tlsmsg/options.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tlsmsg_server;
+struct tlsmsg_message;
+
+/* Who is at the other end. All texts are borrowed, one line, safe to print; NULL where there is
+ * nothing (all of tls_* in plaintext). */
+struct tlsmsg_peer {
+    uint64_t connection;      /* number of the connection, from 1, unique in a server */
+    const char *address;      /* "127.0.0.1:32916", "[::1]:50412" */
+    const char *tuple;        /* "('127.0.0.1', 32916)", "('::1', 50412, 0, 0)" */
+    const char *tls_version;  /* "TLSv1.3" */
+    const char *tls_cipher;   /* "TLS_AES_256_GCM_SHA384" */
+    const char *tls_group;    /* "X25519" */
+    const char *tls_identity; /* "CN=alice", of the client's verified certificate */
+    bool tls_resumed;
+};
+
+/* How a connection ended. */
+enum tlsmsg_how {
+    TLSMSG_HOW_CLEAN,        /* both sides said so */
+    TLSMSG_HOW_TRUNCATED,    /* end of file without close_notify */
+    TLSMSG_HOW_RESET,        /* reset by the peer */
+    TLSMSG_HOW_HANDSHAKE,    /* it never became a conversation */
+    TLSMSG_HOW_TIMEOUT,      /* a deadline passed */
+    TLSMSG_HOW_INVALID_UTF8, /* it sent what is not UTF-8 */
+    TLSMSG_HOW_DRAINED,      /* closed in order because the server stops */
+    TLSMSG_HOW_FAILED        /* anything else: memory, protocol, internal */
+};
+
+struct tlsmsg_closed {
+    struct tlsmsg_peer peer;
+    enum tlsmsg_how how;
+    uint64_t messages;
+    int64_t duration_ms; /* from accept */
+    bool heard;          /* false: the peer sent no byte at all */
+};
+
+enum tlsmsg_level { TLSMSG_ERROR, TLSMSG_WARNING, TLSMSG_INFO, TLSMSG_DEBUG };
+
+/* What an operator should know of. Several events of one cause can be counted together. */
+enum tlsmsg_cause {
+    TLSMSG_CAUSE_PLAINTEXT_PEER, /* no TLS at the TLS port */
+    TLSMSG_CAUSE_TLS_PEER,       /* TLS at the plaintext port */
+    TLSMSG_CAUSE_HANDSHAKE,      /* a handshake failed */
+    TLSMSG_CAUSE_REFUSED,        /* a client's certificate or identity was refused */
+    TLSMSG_CAUSE_TIMEOUT,
+    TLSMSG_CAUSE_TRUNCATED,
+    TLSMSG_CAUSE_RESET,
+    TLSMSG_CAUSE_INVALID_UTF8,
+    TLSMSG_CAUSE_PROBE,       /* connected, sent nothing, left */
+    TLSMSG_CAUSE_LIMIT,       /* a limit acted */
+    TLSMSG_CAUSE_DESCRIPTORS, /* out of descriptors */
+    TLSMSG_CAUSE_MEMORY,
+    TLSMSG_CAUSE_CERTIFICATE, /* days left, reload */
+    TLSMSG_CAUSE_OTHER,
+    TLSMSG_CAUSE_COUNT
+};
+
+struct tlsmsg_event {
+    enum tlsmsg_level level;
+    enum tlsmsg_cause cause;
+    uint64_t connection; /* 0: none */
+    const char *address; /* the peer's, or NULL */
+    const char *text;    /* one line, safe to print */
+};
+
+/* What a turn's end decides. */
+enum tlsmsg_turn {
+    TLSMSG_TURN_RELEASE, /* the turn's replies may leave */
+    TLSMSG_TURN_HOLD,    /* not yet: tlsmsg_server_release will be called for this worker */
+    TLSMSG_TURN_FAIL     /* never: the server ends, what is unanswered stays so */
+};
+
+/* The handler. Any function may be NULL. user is passed to each, borrowed until the server is
+ * freed. Everything passed is borrowed and dies when the function returns. worker counts from
+ * 0; calls with the same worker never overlap, calls with different ones may. */
+struct tlsmsg_handler {
+    void *user;
+    /* A listening socket is open; on the thread in tlsmsg_server_start, before any client. */
+    void (*listening)(const char *address, void *user);
+    /* A conversation began: handshake finished (TLS) or connection accepted (plaintext). */
+    void (*connected)(const struct tlsmsg_peer *peer, unsigned worker, void *user);
+    /* A message came. Answer with tlsmsg_message_reply, take it for later with
+     * tlsmsg_message_defer, or do neither: then the reply of TLSMSG_REPLY is sent. */
+    void (*message)(struct tlsmsg_message *message, void *user);
+    /* A connection ended. */
+    void (*closed)(const struct tlsmsg_closed *closed, unsigned worker, void *user);
+    /* A turn with at least one of the calls above ended. NULL means TLSMSG_TURN_RELEASE. */
+    enum tlsmsg_turn (*turn_end)(unsigned worker, void *user);
+    /* Something to log; on a worker's thread, or on a caller's of the functions below. */
+    void (*event)(const struct tlsmsg_event *event, void *user);
+};
+
+/* The bytes of a message: valid UTF-8, not NUL-terminated, at least one.
+ * message: the handler's argument; len: receives the length in bytes.
+ * Returns the bytes, borrowed until the handler returns. Thread rule: inside message() only. */
+TLSMSG_API const char *tlsmsg_message_data(const struct tlsmsg_message *message, size_t *len);
+
+/* The number of the connection that sent a message.
+ * message: the handler's argument. Returns 1 or more. Thread rule: inside message() only. */
+TLSMSG_API uint64_t tlsmsg_message_connection(const struct tlsmsg_message *message);
+
+/* The worker that a message came to.
+ * message: the handler's argument. Returns 0 to workers - 1. Thread rule: inside message() only. */
+TLSMSG_API unsigned tlsmsg_message_worker(const struct tlsmsg_message *message);
+
+/* Who sent a message.
+ * message: the handler's argument; peer: filled with texts that are borrowed until the handler
+ * returns. Thread rule: inside message() only. */
+TLSMSG_API void tlsmsg_message_peer(const struct tlsmsg_message *message, struct tlsmsg_peer *peer);
+
+/* Answers a message, from parts that are sent one after the other.
+ * message: the handler's argument; parts, count: 0 or more pieces of memory, copied before
+ * return; empty altogether means that no reply is sent.
+ * Returns TLSMSG_OK; TLSMSG_ERR_STATE when it was answered or deferred already;
+ * TLSMSG_ERR_LIMIT over 1 MiB; TLSMSG_ERR_NOMEM (then the conversation is closed).
+ * Thread rule: inside message() only; never blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_message_reply(struct tlsmsg_message *message,
+                                                 const struct iovec *parts, int count);
+
+/* Names a message that is answered later. Plain data; may be copied and stored. */
+struct tlsmsg_token {
+    uint64_t connection;
+    uint64_t message;
+    uint32_t worker;
+    uint32_t slot;
+};
+
+/* Takes a message to be answered later, from any thread. Later replies of that conversation
+ * wait for it, so that replies leave in the order of the messages.
+ * message: the handler's argument; token: receives its name.
+ * Returns TLSMSG_OK; TLSMSG_ERR_STATE; TLSMSG_ERR_NOMEM. Thread rule: inside message() only. */
+TLSMSG_API enum tlsmsg_code tlsmsg_message_defer(struct tlsmsg_message *message,
+                                                 struct tlsmsg_token *token);
+
+/* Answers a deferred message. A conversation that ended meanwhile makes it a no-op.
+ * server: the server; token: from tlsmsg_message_defer; data, len: the reply, copied, 0 to 1 MiB.
+ * Returns TLSMSG_OK, TLSMSG_ERR_LIMIT or TLSMSG_ERR_NOMEM.
+ * Thread rule: any thread, until tlsmsg_server_free; never blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server,
+                                                const struct tlsmsg_token *token, const void *data,
+                                                size_t len);
+
+/* Makes a server: checks the options together, loads the files they name, opens the sockets.
+ * options: copied; handler: copied, or NULL (a server that only replies); out: receives the
+ * server, owned by the caller; err: receives the cause, or NULL.
+ * Returns TLSMSG_OK; TLSMSG_ERR_CONFIG; TLSMSG_ERR_SYSTEM (a socket); TLSMSG_ERR_NOMEM.
+ * Thread rule: any thread; blocks for files and names. */
+TLSMSG_API enum tlsmsg_code tlsmsg_server_new(const struct tlsmsg_options *options,
+                                              const struct tlsmsg_handler *handler,
+                                              struct tlsmsg_server **out, struct tlsmsg_error *err);
+
+/* Checks options as tlsmsg_server_new would, files included, without opening a socket.
+ * options: borrowed; err: receives the cause, or NULL.
+ * Returns as tlsmsg_server_new. Thread rule: any thread; blocks for files. */
+TLSMSG_API enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options,
+                                                struct tlsmsg_error *err);
+
+/* The address of a listening socket as text, "127.0.0.1:40213".
+ * server: the server; i: 0 or more. Returns a text borrowed from server, NULL past the last.
+ * Thread rule: any thread; never blocks. */
+TLSMSG_API const char *tlsmsg_server_address(const struct tlsmsg_server *server, size_t i);
+
+/* Starts the workers. Signals are blocked in them.
+ * server: a server that was not started yet; err: receives the cause, or NULL.
+ * Returns TLSMSG_OK; TLSMSG_ERR_STATE; TLSMSG_ERR_SYSTEM. Thread rule: one thread; never blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server,
+                                                struct tlsmsg_error *err);
+
+/* Waits until the server has ended (stopped, its conversations done, or failed) and joins its threads.
+ * server: a started server; err: receives why it failed, or NULL.
+ * Returns TLSMSG_OK; TLSMSG_ERR_TIMEOUT when a reply could not be delivered before the drain
+ * timeout; TLSMSG_ERR_CLOSED after TLSMSG_TURN_FAIL; TLSMSG_ERR_SYSTEM.
+ * Thread rule: one thread; blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_server_wait(struct tlsmsg_server *server,
+                                               struct tlsmsg_error *err);
+
+/* A descriptor that polls readable once the server has ended, for a program with a loop of its own.
+ * server: the server. Returns the descriptor, owned by server; never read from it.
+ * Thread rule: any thread; never blocks. */
+TLSMSG_API int tlsmsg_server_done_fd(const struct tlsmsg_server *server);
+
+/* Stops in order: listeners close, idle conversations get close_notify, unsent replies have
+ * until TLSMSG_DRAIN_TIMEOUT. Again: no effect.
+ * server: the server. Thread rule: any thread and signal handlers (async-signal-safe). */
+TLSMSG_API void tlsmsg_server_stop(struct tlsmsg_server *server);
+
+/* Ends one hold that turn_end began. Each TLSMSG_TURN_HOLD needs a call of its own, and the
+ * worker's held replies leave when every hold of that worker so far has been ended; so a call
+ * that crosses the next TLSMSG_TURN_HOLD on its way doesn't let that one's replies leave too.
+ * server: the server; worker: its number; fail: true ends the server as TLSMSG_TURN_FAIL does.
+ * Thread rule: any thread; never blocks. */
+TLSMSG_API void tlsmsg_server_release(struct tlsmsg_server *server, unsigned worker, bool fail);
+
+/* Builds a whole new configuration from the files and, when it is good, uses it for new
+ * connections; running conversations keep theirs. Listening addresses, workers and the accept
+ * budget stay as they are.
+ * server: the server; options: as for tlsmsg_server_new, copied; err: receives the cause, or NULL.
+ * Returns TLSMSG_OK, or TLSMSG_ERR_CONFIG and TLSMSG_ERR_NOMEM, after which all is as before.
+ * Thread rule: any thread but a worker's; blocks for files. */
+TLSMSG_API enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
+                                                 const struct tlsmsg_options *options,
+                                                 struct tlsmsg_error *err);
+
+/* Numbers of a server since it began. */
+struct tlsmsg_stats {
+    uint64_t accepted;      /* connections */
+    uint64_t open;          /* connections now */
+    uint64_t handshaking;   /* of those, not yet conversations */
+    uint64_t conversations; /* begun */
+    uint64_t resumed;       /* of those, with a resumed session */
+    uint64_t tls12;         /* of those, TLS 1.2 */
+    uint64_t messages;
+    uint64_t replies; /* fully handed to the kernel */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t queued_bytes;                  /* of replies, now */
+    uint64_t closed[TLSMSG_HOW_FAILED + 1]; /* by how */
+    uint64_t events[TLSMSG_CAUSE_COUNT];    /* by cause */
+};
+
+/* Adds up the workers' counters.
+ * server: the server; out: filled. Thread rule: any thread; never blocks. */
+TLSMSG_API void tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out);
+
+/* Number of workers.
+ * server: the server. Returns 1 or more. Thread rule: any thread; never blocks. */
+TLSMSG_API unsigned tlsmsg_server_workers(const struct tlsmsg_server *server);
+
+/* Name of a way to end, as in the JSON transcript: "clean", "invalid-utf8".
+ * how: any value. Returns a static string. Thread rule: any thread; never blocks. */
+TLSMSG_API const char *tlsmsg_how_name(enum tlsmsg_how how);
+
+/* Name of a cause for logs and metrics: "plaintext-peer".
+ * cause: any value. Returns a static string. Thread rule: any thread; never blocks. */
+TLSMSG_API const char *tlsmsg_cause_name(enum tlsmsg_cause cause);
+
+/* Frees a server and closes what it holds open. Not while it runs: stop and wait first.
+ * server: the server, or NULL. Thread rule: the thread that owns it. */
+TLSMSG_API void tlsmsg_server_free(struct tlsmsg_server *server);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,66 @@
+/* The command line of a program, as a table: one row an option.
+ *
+ * GNU's rules: "--name=value" and "--name value", "-l value" and "-lvalue", letters without a
+ * value bundled, operands anywhere, "--" ends the options. A unique beginning of a long name is
+ * taken for it; one that several names share is refused. */
+#ifndef APP_ARGUMENTS_H
+#define APP_ARGUMENTS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <tlsmsg/tlsmsg.h>
+
+/* What an id stands for. From 0 on it is a key of the library (enum tlsmsg_option); from
+ * ARGUMENT_OWN on it is the program's own. */
+enum {
+    ARGUMENT_OPERAND = -1, /* never in a row: a word that is no option */
+    ARGUMENT_HELP = -2,
+    ARGUMENT_VERSION = -3,
+    ARGUMENT_NONE = -4,
+    ARGUMENT_OWN = 1000
+};
+
+struct argument {
+    const char *name;  /* long name, without its dashes */
+    char letter;       /* short name; 0: none */
+    const char *value; /* what the value is called in --help; NULL: takes none */
+    const char *help;  /* one line */
+    unsigned group;    /* index into arguments.groups */
+    int id;
+};
+
+struct arguments {
+    const char *program;
+    const char *synopsis;
+    const char *purpose;
+    const char *const *groups; /* titles, in the order of --help */
+    size_t group_count;
+    const struct argument *rows;
+    size_t count;
+    size_t operands_max;
+    const char *closing; /* last lines of --help, each with its line end */
+};
+
+/* Takes one option or operand. value is "1" for an option without one. Returns TLSMSG_OK, or a
+ * code with its cause in err, which ends the parsing. */
+typedef enum tlsmsg_code arguments_take(int id, const char *value, void *user,
+                                        struct tlsmsg_error *err);
+
+/* Goes through the command line and gives each option and operand to take, in their order.
+ * Stops at --help and --version, so that neither can be spoiled by what follows; *stopped receives
+ * ARGUMENT_HELP, ARGUMENT_VERSION or ARGUMENT_NONE.
+ * Returns TLSMSG_OK, TLSMSG_ERR_CONFIG with one line that names the way on, or what take gave. */
+enum tlsmsg_code arguments_parse(const struct arguments *arguments, int argc, char *const *argv,
+                                 arguments_take *take, void *user, int *stopped,
+                                 struct tlsmsg_error *err);
+
+/* Finds value among names. Returns TLSMSG_OK with its index in *index, or TLSMSG_ERR_CONFIG and a
+ * line that lists the names. */
+enum tlsmsg_code arguments_choice(const char *option, const char *const *names, size_t count,
+                                  const char *value, size_t *index, struct tlsmsg_error *err);
+
+/* Writes what --help and --version print (id is the one that stopped the parsing). */
+void arguments_print(const struct arguments *arguments, int id, FILE *out);
+
+#endif

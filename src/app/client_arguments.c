@@ -1,0 +1,132 @@
+/* tlsmsg-client's options: the table, and what the program itself does with some of them.
+ *
+ * Messages given by -m are checked here, all of them before the first is sent. Main thread. */
+#include "app/client_arguments.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/build.h"
+#include "base/error.h"
+#include "base/utf8.h"
+
+enum client_own { OWN_MESSAGE = ARGUMENT_OWN, OWN_QUIET, OWN_LANG };
+
+enum client_group { GROUP_TALKING, GROUP_TRUST, GROUP_IDENTITY, GROUP_TLS, GROUP_OTHER };
+
+static const char *const groups[] = {
+    [GROUP_TALKING] = "Talking:",
+    [GROUP_TRUST] = app_title_trust,
+    [GROUP_IDENTITY] = app_title_identity,
+    [GROUP_TLS] = app_title_tls,
+    [GROUP_OTHER] = "Other:",
+};
+
+static const struct argument rows[] = {
+    {"message", 'm', "TEXT", "send TEXT instead of asking; repeatable", GROUP_TALKING,
+     OWN_MESSAGE},
+    {"quiet", 'q', NULL, "print replies alone, one a line", GROUP_TALKING, OWN_QUIET},
+    {"lang", 0, "zh|en", "language of the prompt (zh)", GROUP_TALKING, OWN_LANG},
+    {"timeout", 0, "SECS", "to connect, and for each reply (10; 0 = none)", GROUP_TALKING,
+     TLSMSG_TIMEOUT},
+    {"ca", 0, "FILE", "trust these CAs instead of the system's", GROUP_TRUST, TLSMSG_CA},
+    {"crl", 0, "FILE", "revoked certificates", GROUP_TRUST, TLSMSG_CRL},
+    {"pin", 0, "sha256//BASE64", "trust this key of a server; repeatable", GROUP_TRUST,
+     TLSMSG_PIN},
+    {"trust-on-first-use", 0, NULL, "remember keys; ask about an unknown server", GROUP_TRUST,
+     TLSMSG_TRUST_ON_FIRST_USE},
+    {"accept-new", 0, NULL, "... and remember it without asking", GROUP_TRUST, TLSMSG_ACCEPT_NEW},
+    {"known-servers", 0, "FILE", "where keys are remembered", GROUP_TRUST, TLSMSG_KNOWN_SERVERS},
+    {"server-name", 0, "NAME", "name to ask for and to verify (HOST)", GROUP_TRUST,
+     TLSMSG_SERVER_NAME},
+    {"cert", 0, "FILE", "our certificate with its chain", GROUP_IDENTITY, TLSMSG_CERT},
+    {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_KEY},
+    {"key-password-file", 0, "FILE", "its first line decrypts the key", GROUP_IDENTITY,
+     TLSMSG_KEY_PASSWORD_FILE},
+    {"tls-min", 0, "1.2|1.3", "oldest version (1.2)", GROUP_TLS, TLSMSG_TLS_MIN},
+    {"keylog-file", 0, "FILE", "append session secrets, for debugging", GROUP_TLS,
+     TLSMSG_KEYLOG_FILE},
+    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_PAD},
+    {"help", 0, NULL, "print this", GROUP_OTHER, ARGUMENT_HELP},
+    {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER,
+     ARGUMENT_VERSION},
+};
+
+const struct arguments client_arguments = {
+    .program = "tlsmsg-client",
+    .synopsis = "[OPTION]... [HOST[:PORT]]",
+    .purpose = "Sends each line of stdin as a message and prints the reply (127.0.0.1:12345).",
+    .groups = groups,
+    .group_count = sizeof(groups) / sizeof(groups[0]),
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(rows[0]),
+    .operands_max = 1,
+    .closing = "The line 'exit' or the end of stdin leaves; as a TEXT of --message, 'exit' is a\n"
+               "message like any other. Exit: 0 done, 1 other failure, 2 usage or configuration,\n"
+               "3 no connection, 4 server not to be trusted, 5 server refused us, 6 conversation\n"
+               "cut.\n",
+};
+
+enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err)
+{
+    *settings = (struct client_settings){.phrases = phrases_get(0)};
+    return tlsmsg_options_new(TLSMSG_CLIENT, &settings->options, err);
+}
+
+void client_settings_fini(struct client_settings *settings)
+{
+    tlsmsg_options_free(settings->options);
+    free(settings->messages);
+    settings->options = NULL;
+    settings->messages = NULL;
+}
+
+static enum tlsmsg_code take_message(struct client_settings *settings, const char *value,
+                                     struct tlsmsg_error *err)
+{
+    const char **messages;
+    size_t len = strlen(value);
+
+    if (len == 0) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--message: an empty message can't be sent");
+    }
+    if (!utf8_is_valid(value, len)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--message: the text is not valid UTF-8");
+    }
+    if (len > app_line_max_bytes) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--message: %zu bytes are too long for a message (at most %zu)", len,
+                         app_line_max_bytes);
+    }
+    messages = realloc(settings->messages, (settings->message_count + 1) * sizeof(*messages));
+    if (messages == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    messages[settings->message_count++] = value;
+    settings->messages = messages;
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
+                                      struct tlsmsg_error *err)
+{
+    struct client_settings *settings = user;
+    enum tlsmsg_code code;
+    size_t i = 0;
+
+    switch (id) {
+    case ARGUMENT_OPERAND:
+        return tlsmsg_options_set(settings->options, TLSMSG_ADDRESS, value, err);
+    case OWN_MESSAGE:
+        return take_message(settings, value, err);
+    case OWN_LANG:
+        code = arguments_choice("lang", phrases_names, PHRASES_LANGUAGES, value, &i, err);
+        settings->phrases = phrases_get(i);
+        return code;
+    case OWN_QUIET:
+        settings->quiet = true;
+        return TLSMSG_OK;
+    default:
+        return tlsmsg_options_set(settings->options, (enum tlsmsg_option)id, value, err);
+    }
+}

@@ -1,0 +1,26 @@
+/* The command line of tlsmsg-client. */
+#ifndef APP_CLIENT_ARGUMENTS_H
+#define APP_CLIENT_ARGUMENTS_H
+
+#include "app/arguments.h"
+#include "app/phrases.h"
+
+extern const struct arguments client_arguments;
+
+struct client_settings {
+    struct tlsmsg_options *options; /* owned */
+    const struct phrases *phrases;
+    const char **messages; /* of --message, from argv; the array is owned */
+    size_t message_count;
+    bool quiet;
+};
+
+/* Sets defaults; TLSMSG_OK or TLSMSG_ERR_NOMEM. */
+enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err);
+void client_settings_fini(struct client_settings *settings);
+
+/* For arguments_parse; user: the settings. */
+enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
+                                      struct tlsmsg_error *err);
+
+#endif

@@ -1,0 +1,117 @@
+/* tlsmsg-client: connects, talks, closes, and turns what happened into an exit code.
+ *
+ * Owns the order of things; the conversation itself is session.c's. One thread. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <tlsmsg/tlsmsg.h>
+
+#include "app/build.h"
+#include "app/client_arguments.h"
+#include "app/complain.h"
+#include "app/descriptors.h"
+#include "app/exit_codes.h"
+#include "app/session.h"
+#include "app/terminal.h"
+
+static const char *const name = "tlsmsg-client";
+
+static enum exit_code fail(const struct tlsmsg_error *err, enum exit_phase phase)
+{
+    complain(name, "%s", err->text);
+    return exit_code_for(err->code, phase);
+}
+
+static enum exit_code talk(const struct client_settings *settings, struct tlsmsg_client *client)
+{
+    struct console console;
+    struct session session = {.program = name, .client = client, .console = &console};
+    struct input input;
+    enum exit_code code;
+
+    if (!console_init(&console, STDOUT_FILENO, settings->phrases, settings->quiet,
+                      app_raw_text)) {
+        complain(name, "out of memory");
+        return EXIT_OTHER;
+    }
+    if (settings->message_count > 0) {
+        code = session_send(&session, settings->messages, settings->message_count);
+    } else {
+        input_init(&input, STDIN_FILENO, app_line_max_bytes);
+        code = session_talk(&session, &input);
+        input_fini(&input);
+    }
+    console_fini(&console);
+    return code;
+}
+
+static enum exit_code converse(const struct client_settings *settings,
+                               struct tlsmsg_client *client)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    enum exit_code code;
+
+    if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {
+        return fail(&err, EXIT_WHILE_CONNECTING);
+    }
+    code = talk(settings, client);
+    /* A refusal of our certificate can come as late as this (TLS 1.3). */
+    if (tlsmsg_client_close(client, &err) == TLSMSG_CLIENT_ERROR &&
+        (code == EXIT_DONE || code == EXIT_OTHER)) {
+        code = fail(&err, EXIT_WHILE_TALKING);
+    }
+    return code;
+}
+
+static enum exit_code run(const struct client_settings *settings)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_client *client = NULL;
+    enum exit_code code;
+
+    if (terminal_can_ask()) {
+        tlsmsg_options_set_ask_password(settings->options, terminal_ask_password, NULL);
+        tlsmsg_options_set_confirm(settings->options, terminal_confirm, NULL);
+    }
+    if (tlsmsg_client_new(settings->options, &client, &err) != TLSMSG_OK) {
+        return fail(&err, EXIT_WHILE_STARTING);
+    }
+    code = converse(settings, client);
+    tlsmsg_client_free(client);
+    return code;
+}
+
+static enum exit_code answer(int asked)
+{
+    arguments_print(&client_arguments, asked, stdout);
+    if (fflush(stdout) != 0) {
+        complain(name, "cannot write to stdout");
+        return EXIT_OTHER;
+    }
+    return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    struct client_settings settings;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    enum exit_code code;
+    int asked = ARGUMENT_NONE;
+
+    descriptors_fill();
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    if (client_settings_init(&settings, &err) != TLSMSG_OK ||
+        arguments_parse(&client_arguments, argc, argv, client_settings_take, &settings, &asked,
+                        &err) != TLSMSG_OK) {
+        code = fail(&err, EXIT_WHILE_STARTING);
+    } else if (asked != ARGUMENT_NONE) {
+        code = answer(asked);
+    } else {
+        code = run(&settings);
+    }
+    client_settings_fini(&settings);
+    return (int)code;
+}

@@ -1,0 +1,28 @@
+/* The texts of the conversation, in the document's Chinese and in English. */
+#ifndef APP_PHRASES_H
+#define APP_PHRASES_H
+
+#include <stddef.h>
+
+struct phrase {
+    const char *text; /* NUL-terminated */
+    size_t len;
+};
+
+struct phrases {
+    struct phrase waiting;   /* a whole line without its end */
+    struct phrase connected; /* before the peer's tuple */
+    struct phrase message;   /* before the message */
+    struct phrase prompt;    /* for a line to send */
+    struct phrase reply;     /* before the reply */
+};
+
+#define PHRASES_LANGUAGES 2
+
+/* The values of --lang; the first is the default. */
+extern const char *const phrases_names[PHRASES_LANGUAGES];
+
+/* The texts of a language; i: index into phrases_names. */
+const struct phrases *phrases_get(size_t i);
+
+#endif

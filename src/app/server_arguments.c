@@ -1,0 +1,163 @@
+/* tlsmsg-server's options: the table, and what the program itself does with some of them.
+ *
+ * Values of the library's options are checked by the library; the program keeps only what it
+ * needs to know besides. Main thread. */
+#include "app/server_arguments.h"
+
+#include <stdlib.h>
+
+#include "app/build.h"
+
+#define DRAIN_DEFAULT_MS 5000
+
+enum server_own { OWN_LANG = ARGUMENT_OWN, OWN_FORMAT, OWN_QUIET, OWN_LOG_LEVEL, OWN_LOG_FORMAT,
+                  OWN_CHECK };
+
+enum server_group { GROUP_SERVING, GROUP_TRANSCRIPT, GROUP_IDENTITY, GROUP_TLS, GROUP_LIMITS,
+                    GROUP_OTHER };
+
+static const char *const groups[] = {
+    [GROUP_SERVING] = "Serving:",
+    [GROUP_TRANSCRIPT] = "The conversation on stdout, the log on stderr:",
+    [GROUP_IDENTITY] = app_title_identity,
+    [GROUP_TLS] = app_title_tls,
+    [GROUP_LIMITS] = "Limits (SECS may be decimal; 0 = none):",
+    [GROUP_OTHER] = "Other:",
+};
+
+static const struct argument rows[] = {
+    {"listen", 'l', "[HOST:]PORT", "repeatable; port 0 = any (127.0.0.1:12345)", GROUP_SERVING,
+     TLSMSG_LISTEN},
+    {"accept", 'n', "N", "end after N conversations (TLS 0 = never, else 1)", GROUP_SERVING,
+     TLSMSG_ACCEPT},
+    {"workers", 'w', "N", "threads (TLS: one per processor, else 1)", GROUP_SERVING,
+     TLSMSG_WORKERS},
+    {"reply", 0, "TEMPLATE", "answer, with {message} once (the document's)", GROUP_SERVING,
+     TLSMSG_REPLY},
+    {"recv-size", 0, "BYTES", "of one receive, 1..16384 (TLS 16384, else 1024)", GROUP_SERVING,
+     TLSMSG_RECV_SIZE},
+    {"lang", 0, "zh|en", "language of the transcript (zh)", GROUP_TRANSCRIPT, OWN_LANG},
+    {"format", 0, "text|json", "form of the transcript (text)", GROUP_TRANSCRIPT, OWN_FORMAT},
+    {"quiet", 'q', NULL, "no transcript", GROUP_TRANSCRIPT, OWN_QUIET},
+    {"log-level", 0, "LEVEL", "error, warning, info or debug (warning)", GROUP_TRANSCRIPT,
+     OWN_LOG_LEVEL},
+    {"log-format", 0, "text|json", "form of the log (text)", GROUP_TRANSCRIPT, OWN_LOG_FORMAT},
+    {"cert", 0, "FILE", "certificate with its chain; repeatable", GROUP_IDENTITY, TLSMSG_CERT},
+    {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_KEY},
+    {"key-password-file", 0, "FILE", "its first line decrypts the keys", GROUP_IDENTITY,
+     TLSMSG_KEY_PASSWORD_FILE},
+    {"client-ca", 0, "FILE", "ask for client certificates of these CAs", GROUP_IDENTITY,
+     TLSMSG_CLIENT_CA},
+    {"crl", 0, "FILE", "revoked certificates", GROUP_IDENTITY, TLSMSG_CRL},
+    {"allow", 0, "NAME", "only this client may talk; repeatable", GROUP_IDENTITY, TLSMSG_ALLOW},
+    {"allow-file", 0, "FILE", "such names, one a line", GROUP_IDENTITY, TLSMSG_ALLOW_FILE},
+    {"tls-min", 0, "1.2|1.3", "oldest version (1.2)", GROUP_TLS, TLSMSG_TLS_MIN},
+    {"ticket-keys", 0, "FILE", "keys of session tickets, shared by servers", GROUP_TLS,
+     TLSMSG_TICKET_KEYS},
+    {"keylog-file", 0, "FILE", "append session secrets, for debugging", GROUP_TLS,
+     TLSMSG_KEYLOG_FILE},
+    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_PAD},
+    {"handshake-timeout", 0, "SECS", "for a whole handshake (10)", GROUP_TLS,
+     TLSMSG_HANDSHAKE_TIMEOUT},
+    {"max-handshakes", 0, "N", "handshakes at once (0 = no limit)", GROUP_TLS,
+     TLSMSG_MAX_HANDSHAKES},
+    {"handshake-rate", 0, "N", "a second and address (0 = no limit)", GROUP_TLS,
+     TLSMSG_HANDSHAKE_RATE},
+    {"max-connections", 0, "N", "at once (0 = what descriptors allow)", GROUP_LIMITS,
+     TLSMSG_MAX_CONNECTIONS},
+    {"max-per-address", 0, "N", "at once from one address (0)", GROUP_LIMITS,
+     TLSMSG_MAX_PER_ADDRESS},
+    {"idle-timeout", 0, "SECS", "without a message (0)", GROUP_LIMITS, TLSMSG_IDLE_TIMEOUT},
+    {"write-timeout", 0, "SECS", "a client takes nothing of its reply (30)", GROUP_LIMITS,
+     TLSMSG_WRITE_TIMEOUT},
+    {"drain-timeout", 0, "SECS", "for unsent replies when stopping (5)", GROUP_LIMITS,
+     TLSMSG_DRAIN_TIMEOUT},
+    {"check", 0, NULL, "check options and their files, then end", GROUP_OTHER, OWN_CHECK},
+    {"help", 0, NULL, "print this", GROUP_OTHER, ARGUMENT_HELP},
+    {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER,
+     ARGUMENT_VERSION},
+};
+
+const struct arguments server_arguments = {
+    .program = "tlsmsg-server",
+    .synopsis = "[OPTION]...",
+    .purpose = "Receives messages from any number of clients and answers each one.",
+    .groups = groups,
+    .group_count = sizeof(groups) / sizeof(groups[0]),
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(rows[0]),
+    .operands_max = 0,
+    .closing = "SIGTERM and SIGINT end it in order, SIGHUP reads the files again, SIGUSR1 tells\n"
+               "its state. Exit: 0 done, 1 failure, 2 usage or configuration.\n",
+};
+
+enum tlsmsg_code server_settings_init(struct server_settings *settings, struct tlsmsg_error *err)
+{
+    *settings = (struct server_settings){
+        .phrases = phrases_get(0), .log_level = TLSMSG_WARNING, .drain_ms = DRAIN_DEFAULT_MS};
+    return tlsmsg_options_new(TLSMSG_SERVER, &settings->options, err);
+}
+
+void server_settings_fini(struct server_settings *settings)
+{
+    tlsmsg_options_free(settings->options);
+    settings->options = NULL;
+}
+
+static enum tlsmsg_code take_library(struct server_settings *settings, enum tlsmsg_option option,
+                                     const char *value, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = tlsmsg_options_set(settings->options, option, value, err);
+
+    if (code == TLSMSG_OK && option == TLSMSG_LISTEN) {
+        listening_note(&settings->listening, value);
+    } else if (code == TLSMSG_OK && option == TLSMSG_DRAIN_TIMEOUT) {
+        settings->drain_ms = (int64_t)(strtod(value, NULL) * 1000);
+    }
+    return code;
+}
+
+static enum tlsmsg_code take_own(struct server_settings *settings, enum server_own own,
+                                 const char *value, struct tlsmsg_error *err)
+{
+    static const char *const forms[] = {"text", "json"};
+    enum tlsmsg_code code = TLSMSG_OK;
+    size_t i = 0;
+
+    switch (own) {
+    case OWN_LANG:
+        code = arguments_choice("lang", phrases_names, PHRASES_LANGUAGES, value, &i, err);
+        settings->phrases = phrases_get(i);
+        break;
+    case OWN_FORMAT:
+        code = arguments_choice("format", forms, 2, value, &i, err);
+        settings->format = i == 0 ? TRANSCRIPT_TEXT : TRANSCRIPT_JSON;
+        break;
+    case OWN_LOG_LEVEL:
+        code = arguments_choice("log-level", log_level_names, LOG_LEVELS, value, &i, err);
+        settings->log_level = (enum tlsmsg_level)i;
+        break;
+    case OWN_LOG_FORMAT:
+        code = arguments_choice("log-format", forms, 2, value, &i, err);
+        settings->log_format = i == 0 ? LOG_TEXT : LOG_JSON;
+        break;
+    case OWN_QUIET:
+        settings->quiet = true;
+        break;
+    case OWN_CHECK:
+        settings->check = true;
+        break;
+    }
+    return code;
+}
+
+enum tlsmsg_code server_settings_take(int id, const char *value, void *user,
+                                      struct tlsmsg_error *err)
+{
+    struct server_settings *settings = user;
+
+    if (id >= ARGUMENT_OWN) {
+        return take_own(settings, (enum server_own)id, value, err);
+    }
+    return take_library(settings, (enum tlsmsg_option)id, value, err);
+}

@@ -1,0 +1,66 @@
+/* Signals: read as data by the main thread, so that nothing runs in a handler.
+ *
+ * Workers inherit the mask or block signals themselves; a signal to the process therefore waits
+ * for the descriptor. Main thread. */
+#include "app/signals.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+void signals_prepare(void)
+{
+    sigset_t later;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    (void)sigemptyset(&later);
+    (void)sigaddset(&later, SIGHUP);
+    (void)sigaddset(&later, SIGUSR1);
+    (void)pthread_sigmask(SIG_BLOCK, &later, NULL);
+}
+
+static void stop_signals(sigset_t *set)
+{
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+}
+
+enum tlsmsg_code signals_open(int *fd, struct tlsmsg_error *err)
+{
+    sigset_t all;
+
+    stop_signals(&all);
+    (void)sigaddset(&all, SIGHUP);
+    (void)sigaddset(&all, SIGUSR1);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+    *fd = signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (*fd < 0) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot make a signalfd");
+    }
+    return TLSMSG_OK;
+}
+
+int signals_next(int fd)
+{
+    struct signalfd_siginfo info;
+    ssize_t n = read(fd, &info, sizeof(info));
+
+    return n == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+void signals_restore_stop(void)
+{
+    sigset_t stop;
+
+    /* Also where they were ignored from the start, as in a shell's background job. */
+    (void)signal(SIGTERM, SIG_DFL);
+    (void)signal(SIGINT, SIG_DFL);
+    stop_signals(&stop);
+    (void)pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
+}

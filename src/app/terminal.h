@@ -1,0 +1,17 @@
+/* Asking the person at the terminal. */
+#ifndef APP_TERMINAL_H
+#define APP_TERMINAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* True when stdin and stderr are terminals, so that a question is seen and answered by a person
+ * and takes no line away from what a program sends. */
+bool terminal_can_ask(void);
+
+/* For tlsmsg_options_set_ask_password and _set_confirm: see tlsmsg_ask_password and
+ * tlsmsg_confirm. Both give up after two minutes. user is not used. */
+bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user);
+bool terminal_confirm(const char *question, void *user);
+
+#endif

@@ -1,0 +1,56 @@
+/* Text transcript: what the document's server prints, one line a message.
+ *
+ * Owns the texts' order and the escaping of what peers sent; where the lines go is
+ * transcript.c's. A worker's thread; no allocation, no I/O. */
+#include "app/transcript_text.h"
+
+#include "base/escape.h"
+
+size_t transcript_text_bound(const struct text_style *style, size_t len)
+{
+    size_t phrase = style->phrases->waiting.len;
+
+    phrase = style->phrases->connected.len > phrase ? style->phrases->connected.len : phrase;
+    phrase = style->phrases->message.len > phrase ? style->phrases->message.len : phrase;
+    return phrase + (style->raw ? len : len * ESCAPE_EXPANSION_MAX) + 1;
+}
+
+void transcript_text_waiting(struct lines *lines, const struct text_style *style)
+{
+    lines_add(lines, style->phrases->waiting.text, style->phrases->waiting.len);
+    LINES_ADD(lines, "\n");
+}
+
+void transcript_text_connected(struct lines *lines, const struct text_style *style,
+                               const char *tuple)
+{
+    lines_add(lines, style->phrases->connected.text, style->phrases->connected.len);
+    lines_add(lines, tuple, strlen(tuple));
+    LINES_ADD(lines, "\n");
+}
+
+static size_t without_line_end(const char *message, size_t len)
+{
+    if (len > 0 && message[len - 1] == '\n') {
+        len--;
+        if (len > 0 && message[len - 1] == '\r') {
+            len--;
+        }
+    }
+    return len;
+}
+
+void transcript_text_message(struct lines *lines, const struct text_style *style,
+                             const char *message, size_t len)
+{
+    lines_add(lines, style->phrases->message.text, style->phrases->message.len);
+    if (style->raw) {
+        lines_add(lines, message, len);
+    } else {
+        if (style->drops_line_end) {
+            len = without_line_end(message, len);
+        }
+        lines->len += escape_text(lines->data + lines->len, lines_room(lines), message, len);
+    }
+    LINES_ADD(lines, "\n");
+}

@@ -1,0 +1,26 @@
+/* The monotonic clock. Deadlines are absolute points on it, in nanoseconds; 0 means none. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLOCK_NS_PER_MS 1000000
+#define CLOCK_NS_PER_S 1000000000
+
+/* Nanoseconds since an arbitrary start (clock_gettime(2), CLOCK_MONOTONIC). */
+int64_t clock_now_ns(void);
+
+/* now + ms as a deadline; 0 (none) when ms is 0. */
+int64_t clock_deadline_ns(int64_t now_ns, int64_t ms);
+
+/* Milliseconds until a deadline for poll(2): rounded up, 0 when past, -1 for none. */
+int clock_poll_ms(int64_t now_ns, int64_t deadline_ns);
+
+/* Wall-clock time as "2026-11-22T15:00:00.123Z" (RFC 3339, UTC); cap >= 25. */
+void clock_print_wall(char *buf, size_t cap);
+
+/* As above for a given time: seconds since 1970 (years 0 to 9999) and 0 to 999 milliseconds. */
+void clock_print_utc(int64_t seconds, int milliseconds, char *buf, size_t cap);
+
+#endif

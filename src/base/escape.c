@@ -1,0 +1,262 @@
+/* Escape: makes bytes of strangers safe to show, in the text form and in the JSON form.
+ *
+ * Owns the list of what a terminal, a log or a reader could be fooled by; it does not decide
+ * where escaping applies. Pure functions, no allocation, any thread. Runs of harmless bytes are
+ * found first and copied whole, since nearly every message is one such run. */
+#include "base/escape.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGH_BITS (ONES * 0x80)
+
+enum form { FORM_TEXT, FORM_JSON };
+
+/* A character that a JSON string can't hold as it is, beside those escaped in both forms. */
+static bool is_json_special(unsigned char b)
+{
+    return b == '"' || b == '\\';
+}
+
+static bool is_special(uint32_t c, enum form form)
+{
+    if (c < 0x80) {
+        return c < 0x20 || c == 0x7F || (form == FORM_JSON && is_json_special((unsigned char)c));
+    }
+    return c <= 0x9F || c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x2028 && c <= 0x202E) ||
+           (c >= 0x2066 && c <= 0x2069);
+}
+
+/* True when a byte can begin a special character. Of those above U+007F the lead bytes are C2,
+ * D8 and E2; a continuation byte is never any of these. */
+static bool is_suspect(unsigned char b, enum form form)
+{
+    if (b < 0x80) {
+        return is_special(b, form);
+    }
+    return b == 0xC2 || b == 0xD8 || b == 0xE2;
+}
+
+/* True when all eight bytes are ASCII and none is suspect. Each term leaves a high bit where
+ * its byte is hit (and perhaps above it, which changes nothing about "any"). */
+static bool is_harmless_word(uint64_t word, enum form form)
+{
+    uint64_t hit = word | (word - ONES * 0x20) | ((word ^ ONES * 0x7F) - ONES);
+
+    if (form == FORM_JSON) {
+        hit |= ((word ^ ONES * '"') - ONES) | ((word ^ ONES * '\\') - ONES);
+    }
+    return (hit & HIGH_BITS) == 0;
+}
+
+/* Length of the longest prefix of valid UTF-8 that needs no escape. */
+static size_t harmless_run(const char *s, size_t len, enum form form)
+{
+    uint64_t word;
+    uint32_t c;
+    size_t i = 0;
+
+    while (i < len) {
+        while (len - i >= sizeof(word)) {
+            memcpy(&word, s + i, sizeof(word));
+            if (!is_harmless_word(word, form)) {
+                break;
+            }
+            i += sizeof(word);
+        }
+        while (i < len && (unsigned char)s[i] < 0x80 && !is_suspect((unsigned char)s[i], form)) {
+            i++;
+        }
+        while (i < len && (unsigned char)s[i] >= 0x80 && !is_suspect((unsigned char)s[i], form)) {
+            i++;
+        }
+        if (i < len && is_suspect((unsigned char)s[i], form)) {
+            size_t length = utf8_decode(s + i, len - i, &c);
+
+            if (is_special(c, form)) {
+                break;
+            }
+            i += length;
+        }
+    }
+    return i;
+}
+
+static size_t write_hex(char *out, char kind, uint32_t value, unsigned digits)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned i;
+
+    out[0] = '\\';
+    out[1] = kind;
+    for (i = 0; i < digits; i++) {
+        out[2 + i] = hex[value >> 4 * (digits - 1 - i) & 0xF];
+    }
+    return 2 + digits;
+}
+
+/* The letter of a two-character escape, or 0. */
+static char short_escape(uint32_t c, enum form form)
+{
+    switch (c) {
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    case '\b':
+        return form == FORM_JSON ? 'b' : '\0';
+    case '\f':
+        return form == FORM_JSON ? 'f' : '\0';
+    case '"':
+        return '"';
+    case '\\':
+        return '\\';
+    default:
+        return '\0';
+    }
+}
+
+/* Writes the escape of a special character; returns its length, ESCAPE_EXPANSION_MAX at most. */
+static size_t write_escape(char out[ESCAPE_EXPANSION_MAX], uint32_t c, enum form form)
+{
+    char letter = short_escape(c, form);
+
+    if (letter != '\0') {
+        out[0] = '\\';
+        out[1] = letter;
+        return 2;
+    }
+    if (form == FORM_TEXT && c < 0x80) {
+        return write_hex(out, 'x', c, 2);
+    }
+    return write_hex(out, 'u', c, 4);
+}
+
+static size_t write_invalid(char out[ESCAPE_EXPANSION_MAX], unsigned char b, enum form form)
+{
+    if (form == FORM_TEXT) {
+        return write_hex(out, 'x', b, 2);
+    }
+    memcpy(out, "\xEF\xBF\xBD", 3); /* U+FFFD */
+    return 3;
+}
+
+/* The longest prefix of whole characters of valid UTF-8 in at most cap bytes. */
+static size_t fitting(const char *s, size_t len, size_t cap)
+{
+    size_t whole = len;
+
+    if (len > cap) {
+        (void)utf8_check(s, cap, &whole);
+    }
+    return whole;
+}
+
+/* Escapes valid UTF-8 into out; *used receives the bytes of s that went in. */
+static size_t escape_valid(char *out, size_t cap, const char *s, size_t len, enum form form,
+                           size_t *used)
+{
+    char escaped[ESCAPE_EXPANSION_MAX];
+    size_t written = 0;
+    size_t i = 0;
+
+    while (i < len) {
+        size_t run = harmless_run(s + i, len - i, form);
+        size_t fits = fitting(s + i, run, cap - written);
+        size_t length;
+        uint32_t c;
+
+        memcpy(out + written, s + i, fits);
+        written += fits;
+        i += fits;
+        if (fits < run || i == len) {
+            break;
+        }
+        run = utf8_decode(s + i, len - i, &c);
+        length = write_escape(escaped, c, form);
+        if (length > cap - written) {
+            break;
+        }
+        memcpy(out + written, escaped, length);
+        written += length;
+        i += run;
+    }
+    *used = i;
+    return written;
+}
+
+/* Escapes any bytes into out; *used receives the bytes of s that went in. */
+static size_t escape(char *out, size_t cap, const char *s, size_t len, enum form form, size_t *used)
+{
+    char escaped[ESCAPE_EXPANSION_MAX];
+    size_t written = 0;
+    size_t i = 0;
+
+    while (i < len) {
+        size_t whole;
+        size_t done;
+        size_t length;
+
+        (void)utf8_check(s + i, len - i, &whole);
+        written += escape_valid(out + written, cap - written, s + i, whole, form, &done);
+        i += done;
+        if (done < whole || i == len) {
+            break;
+        }
+        length = write_invalid(escaped, (unsigned char)s[i], form);
+        if (length > cap - written) {
+            break;
+        }
+        memcpy(out + written, escaped, length);
+        written += length;
+        i++;
+    }
+    *used = i;
+    return written;
+}
+
+size_t escape_text(char *out, size_t cap, const char *s, size_t len)
+{
+    size_t used;
+
+    return escape(out, cap, s, len, FORM_TEXT, &used);
+}
+
+size_t escape_json(char *out, size_t cap, const char *s, size_t len)
+{
+    size_t used;
+
+    return escape(out, cap, s, len, FORM_JSON, &used);
+}
+
+const char *escape_name(char *out, size_t cap, const char *s)
+{
+    static const char dots[] = "...";
+    size_t len = strlen(s);
+    size_t mark = sizeof(dots) - 1;
+    size_t written;
+    size_t used;
+
+    if (cap == 0) {
+        return out;
+    }
+    written = escape(out, cap - 1, s, len, FORM_TEXT, &used);
+    if (used < len) {
+        mark = mark < cap - 1 ? mark : cap - 1;
+        written = escape(out, cap - 1 - mark, s, len, FORM_TEXT, &used);
+        memcpy(out + written, dots, mark);
+        written += mark;
+    }
+    out[written] = '\0';
+    return out;
+}
+
+bool escape_text_is_plain(const char *s, size_t len)
+{
+    return utf8_is_valid(s, len) && harmless_run(s, len, FORM_TEXT) == len;
+}

@@ -1,0 +1,23 @@
+/* UTF-8 as RFC 3629 defines it: no surrogates, nothing above U+10FFFF, no overlong forms. */
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UTF8_TAIL_MAX 3
+
+enum utf8_status { UTF8_VALID, UTF8_INCOMPLETE, UTF8_INVALID };
+
+/* Looks at len bytes. *whole receives the length of the longest prefix of whole, valid
+ * characters. UTF8_INCOMPLETE: what follows that prefix (1 to 3 bytes) can still become one;
+ * UTF8_INVALID: it can't. Fast on ASCII. */
+enum utf8_status utf8_check(const char *s, size_t len, size_t *whole);
+
+bool utf8_is_valid(const char *s, size_t len);
+
+/* Decodes the character at s (len >= 1 bytes of valid UTF-8) and returns its length in bytes. */
+size_t utf8_decode(const char *s, size_t len, uint32_t *codepoint);
+
+#endif

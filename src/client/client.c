@@ -1,0 +1,199 @@
+/* The client object: making and freeing it, what to wait for, how failures are told.
+ *
+ * The flow itself is in connect.c, exchange.c and close.c. A client belongs to
+ * one thread at a time; nothing here is global. */
+#include "client/client_state.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "options/build.h"
+
+enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *options, struct tlsmsg_client **out,
+                                   struct tlsmsg_error *err)
+{
+    *out = NULL;
+    if (options_role(options) != TLSMSG_CLIENT) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "the options of a server can't make a client");
+    }
+    struct tlsmsg_client *c = calloc(1, sizeof(*c));
+    if (c == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    c->fd = -1;
+    c->blocking = true;
+    c->recv_max = build_recv_size_bytes;
+    ahead_init(&c->ahead, build_has_tls, CLIENT_AHEAD_MAX);
+    c->timeout_ms = options_number(options, TLSMSG_TIMEOUT);
+    c->reply_ms = options_is_set(options, TLSMSG_TIMEOUT) ? c->timeout_ms : build_reply_timeout_ms;
+
+    enum tlsmsg_code code = TLSMSG_OK;
+    const char *address = options_text(options, TLSMSG_ADDRESS, 0);
+    c->options = options_copy(options);
+    if (c->options == NULL) {
+        code = error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    } else {
+        code = address_parse_connect(address != NULL ? address : ADDRESS_DEFAULT_HOST, &c->target,
+                                     err);
+    }
+    if (code == TLSMSG_OK) {
+        snprintf(c->address, sizeof(c->address), "%s", c->target.host);
+        code = transport_config_new(c->options, NULL, &c->config, err);
+    }
+    if (code != TLSMSG_OK) {
+        tlsmsg_client_free(c);
+        return code;
+    }
+    *out = c;
+    return TLSMSG_OK;
+}
+
+void tlsmsg_client_free(struct tlsmsg_client *client)
+{
+    if (client == NULL) {
+        return;
+    }
+    transport_free(client->transport);
+    client_drop(client);
+    transport_config_unref(client->config);
+    ahead_fini(&client->ahead);
+    tlsmsg_options_free(client->options);
+    free(client);
+}
+
+void client_drop(struct tlsmsg_client *client)
+{
+    if (client->fd >= 0) {
+        close(client->fd);
+        client->fd = -1;
+    }
+}
+
+void tlsmsg_client_set_blocking(struct tlsmsg_client *client, bool blocking)
+{
+    client->blocking = blocking;
+}
+
+int tlsmsg_client_fd(const struct tlsmsg_client *client)
+{
+    return client->fd;
+}
+
+short tlsmsg_client_events(const struct tlsmsg_client *client)
+{
+    short events = 0;
+    switch (client->state) {
+    case CLIENT_CONNECTING:
+        return POLLOUT;
+    case CLIENT_HANDSHAKE:
+    case CLIENT_CLOSING:
+        return client->wants;
+    case CLIENT_DRAINING:
+        return POLLIN;
+    case CLIENT_OPEN:
+        /* Without room nothing more is read, and polling for it would only spin. */
+        if (ahead_has_room(&client->ahead, CLIENT_RECORD_MAX)) {
+            events |= POLLIN;
+        }
+        if (client->sending) {
+            events |= client->wants;
+        }
+        return events;
+    case CLIENT_NEW:
+    case CLIENT_FAILED:
+    case CLIENT_DONE:
+        break;
+    }
+    return 0;
+}
+
+int tlsmsg_client_timeout_ms(const struct tlsmsg_client *client)
+{
+    if (client->state == CLIENT_OPEN && client->due && !ahead_is_empty(&client->ahead)) {
+        return 0; /* the reply is here already, no poll will tell */
+    }
+    return clock_poll_ms(clock_now_ns(), client->deadline_ns);
+}
+
+void tlsmsg_client_session(const struct tlsmsg_client *client, struct tlsmsg_session *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (!client->opened) {
+        return;
+    }
+    struct transport_facts facts;
+    transport_describe(client->transport, &facts);
+    out->address = client->address;
+    out->tls_version = facts.version;
+    out->tls_cipher = facts.cipher;
+    out->tls_group = facts.group;
+    out->tls_resumed = facts.resumed;
+}
+
+bool client_wait(const struct tlsmsg_client *client)
+{
+    if (!client->blocking) {
+        return false;
+    }
+    /* Interrupted or not: the step that follows looks for itself. */
+    struct pollfd entry = {.fd = client->fd, .events = tlsmsg_client_events(client)};
+    (void)poll(&entry, 1, tlsmsg_client_timeout_ms(client));
+    return true;
+}
+
+void client_print_limit(int64_t limit_ms, const char *what, char *buf, size_t cap)
+{
+    snprintf(buf, cap, "%s within %g s", what, (double)limit_ms / 1000);
+}
+
+enum tlsmsg_client_result client_again(struct tlsmsg_client *client, int64_t limit_ms,
+                                       const char *what, struct tlsmsg_error *err)
+{
+    if (client->deadline_ns == 0 || clock_now_ns() < client->deadline_ns) {
+        return TLSMSG_CLIENT_AGAIN;
+    }
+    struct tlsmsg_error cause = {.code = TLSMSG_ERR_TIMEOUT};
+    client_print_limit(limit_ms, what, cause.text, sizeof(cause.text));
+    return client_fail(client, &cause, err);
+}
+
+enum tlsmsg_client_result client_fail(struct tlsmsg_client *client,
+                                      const struct tlsmsg_error *cause, struct tlsmsg_error *err)
+{
+    client->state = CLIENT_FAILED;
+    client->timed_out = cause->code == TLSMSG_ERR_TIMEOUT;
+    client->deadline_ns = 0;
+    if (err == NULL || err->code != TLSMSG_OK) {
+        return TLSMSG_CLIENT_ERROR;
+    }
+    if (strstr(cause->text, client->address) != NULL) {
+        error_set(err, cause->code, 0, "%s", cause->text);
+    } else {
+        error_set(err, cause->code, 0, "%s: %s", client->address, cause->text);
+    }
+    err->sys_errno = cause->sys_errno;
+    err->ssl_code = cause->ssl_code;
+    return TLSMSG_CLIENT_ERROR;
+}
+
+enum tlsmsg_client_result client_misused(struct tlsmsg_error *err, const char *text)
+{
+    error_set(err, TLSMSG_ERR_STATE, 0, "%s", text);
+    return TLSMSG_CLIENT_ERROR;
+}
+
+enum tlsmsg_client_result client_tell_end(struct tlsmsg_client *client, struct tlsmsg_error *err)
+{
+    client->end_told = true;
+    if (client->end == CLIENT_END_ERROR) {
+        return client_fail(client, &client->end_error, err);
+    }
+    client->deadline_ns = 0;
+    error_set(err, TLSMSG_ERR_CLOSED, 0, "%s: the server closed the connection", client->address);
+    return TLSMSG_CLIENT_CLOSED;
+}

@@ -1,0 +1,191 @@
+/* Connecting: each address of the name in turn, then the handshake, within one budget.
+ *
+ * An address that doesn't answer may take its share of what is left of the
+ * budget, so that a dead one doesn't cost its neighbours their turn. Once one
+ * address has taken the connection, what fails is told and no other is tried:
+ * a server that isn't to be trusted must not be got round silently. */
+#include "client/client_state.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "net/socket.h"
+
+static enum tlsmsg_client_result no_connection(struct tlsmsg_client *c, struct tlsmsg_error *err)
+{
+    struct tlsmsg_error cause = {.code = TLSMSG_OK};
+    char name[ADDRESS_HOST_MAX + ADDRESS_TEXT_MAX];
+    if (c->connect_errno == ETIMEDOUT && c->timeout_ms != 0) {
+        char late[ADDRESS_TEXT_MAX];
+        client_print_limit(c->timeout_ms, "no answer", late, sizeof(late));
+        error_set(&cause, TLSMSG_ERR_TIMEOUT, 0, "cannot connect to %s: %s", c->address, late);
+        cause.sys_errno = ETIMEDOUT;
+    } else {
+        error_set(&cause, TLSMSG_ERR_CONNECT, c->connect_errno, "cannot connect to %s", c->address);
+    }
+    if (c->address_count > 1) {
+        address_name_print(&c->target, name, sizeof(name));
+        error_append(&cause, " (the last of %zu addresses of %s)", c->address_count, name);
+    }
+    return client_fail(c, &cause, err);
+}
+
+static enum tlsmsg_client_result look_up(struct tlsmsg_client *c, struct tlsmsg_error *err)
+{
+    c->connect_ns = clock_deadline_ns(clock_now_ns(), c->timeout_ms);
+    struct tlsmsg_error cause = {.code = TLSMSG_OK};
+    enum tlsmsg_code code = resolve_name(&c->target, c->connect_ns, c->addresses, RESOLVE_MAX,
+                                         &c->address_count, &cause);
+    if (code != TLSMSG_OK) {
+        return client_fail(c, &cause, err);
+    }
+    return TLSMSG_CLIENT_OK;
+}
+
+/* The deadline of one attempt: an equal share of what is left for the addresses still to come. */
+static int64_t attempt_deadline_ns(const struct tlsmsg_client *c)
+{
+    if (c->connect_ns == 0) {
+        return 0;
+    }
+    int64_t now = clock_now_ns();
+    int64_t left = c->connect_ns > now ? c->connect_ns - now : 0;
+    return now + left / (int64_t)(c->address_count - c->address_next + 1);
+}
+
+static enum tlsmsg_client_result begin_handshake(struct tlsmsg_client *c, struct tlsmsg_error *err)
+{
+    struct tlsmsg_error cause = {.code = TLSMSG_OK};
+    const char *name = options_text(c->options, TLSMSG_SERVER_NAME, 0);
+    patient_source_init(&c->source, c->fd);
+    enum tlsmsg_code code = transport_new(
+        c->config, &c->source.base, name != NULL ? name : c->target.host, &c->transport, &cause);
+    if (code != TLSMSG_OK) {
+        return client_fail(c, &cause, err);
+    }
+    c->state = CLIENT_HANDSHAKE;
+    c->deadline_ns = c->connect_ns;
+    return TLSMSG_CLIENT_OK;
+}
+
+/* Starts on the next address that takes an attempt. OK: connected, the handshake can begin. */
+static enum tlsmsg_client_result try_next(struct tlsmsg_client *c, struct tlsmsg_error *err)
+{
+    client_drop(c);
+    while (c->address_next < c->address_count) {
+        const struct address *a = &c->addresses[c->address_next++];
+        bool done = false;
+        address_print(a, c->address, sizeof(c->address));
+        c->fd = socket_connect_start(a, &done, &c->connect_errno);
+        if (c->fd < 0) {
+            continue;
+        }
+        if (done) {
+            return begin_handshake(c, err);
+        }
+        c->state = CLIENT_CONNECTING;
+        c->deadline_ns = attempt_deadline_ns(c);
+        return TLSMSG_CLIENT_AGAIN;
+    }
+    return no_connection(c, err);
+}
+
+static enum tlsmsg_client_result go_on_connecting(struct tlsmsg_client *c, struct tlsmsg_error *err)
+{
+    struct pollfd entry = {.fd = c->fd, .events = POLLOUT};
+    if (poll(&entry, 1, 0) > 0) {
+        c->connect_errno = socket_connect_result(c->fd);
+        if (c->connect_errno == 0) {
+            return begin_handshake(c, err);
+        }
+        return try_next(c, err);
+    }
+    if (c->deadline_ns != 0 && clock_now_ns() >= c->deadline_ns) {
+        c->connect_errno = ETIMEDOUT;
+        return try_next(c, err);
+    }
+    return TLSMSG_CLIENT_AGAIN;
+}
+
+static enum tlsmsg_client_result finish(struct tlsmsg_client *c, struct tlsmsg_error *err)
+{
+    c->state = CLIENT_OPEN;
+    c->opened = true;
+    c->deadline_ns = 0;
+    if (c->source.write_errno == 0) {
+        return TLSMSG_CLIENT_OK;
+    }
+    /* Our last words of the handshake never left: the server had gone before there was a session. */
+    client_settle_failed_write(c);
+    if (c->end == CLIENT_END_CLOSED) {
+        c->end = CLIENT_END_ERROR;
+        error_set(&c->end_error, TLSMSG_ERR_RESET, 0,
+                  "the server closed the connection during the handshake");
+    }
+    return client_tell_end(c, err);
+}
+
+static enum tlsmsg_client_result go_on_handshaking(struct tlsmsg_client *c,
+                                                   struct tlsmsg_error *err)
+{
+    struct tlsmsg_error cause = {.code = TLSMSG_OK};
+    int64_t before_ns = clock_now_ns();
+    patient_source_turn(&c->source);
+    enum transport_result result = transport_handshake(c->transport, &cause);
+
+    /* The call does not wait for the server; only a user who is asked about an unknown server
+     * makes it last, and that time isn't the server's. */
+    if (c->deadline_ns != 0) {
+        c->deadline_ns += clock_now_ns() - before_ns;
+    }
+    switch (result) {
+    case TRANSPORT_OK:
+        return finish(c, err);
+    case TRANSPORT_WANT_READ:
+        c->wants = POLLIN;
+        break;
+    case TRANSPORT_WANT_WRITE:
+        c->wants = POLLOUT;
+        break;
+    case TRANSPORT_CLOSED:
+        error_set(&cause, TLSMSG_ERR_TRUNCATED, 0,
+                  "the server closed the connection during the handshake");
+        return client_fail(c, &cause, err);
+    case TRANSPORT_ERROR:
+        return client_fail(c, &cause, err);
+    }
+    return client_again(c, c->timeout_ms, "the TLS handshake was not finished", err);
+}
+
+static enum tlsmsg_client_result connect_step(struct tlsmsg_client *c, struct tlsmsg_error *err)
+{
+    enum tlsmsg_client_result result = TLSMSG_CLIENT_OK;
+    if (c->state == CLIENT_NEW) {
+        result = look_up(c, err);
+        if (result == TLSMSG_CLIENT_OK) {
+            result = try_next(c, err);
+        }
+    } else if (c->state == CLIENT_CONNECTING) {
+        result = go_on_connecting(c, err);
+    }
+    if (c->state == CLIENT_HANDSHAKE && result == TLSMSG_CLIENT_OK) {
+        result = go_on_handshaking(c, err);
+    }
+    return result;
+}
+
+enum tlsmsg_client_result tlsmsg_client_connect(struct tlsmsg_client *client,
+                                                struct tlsmsg_error *err)
+{
+    if (client->state > CLIENT_HANDSHAKE) {
+        return client_misused(err, "a client connects once");
+    }
+    enum tlsmsg_client_result result;
+    do {
+        result = connect_step(client, err);
+    } while (result == TLSMSG_CLIENT_AGAIN && client_wait(client));
+    return result;
+}

@@ -1,0 +1,257 @@
+/* Addresses: what users type to host and port, what sockets hold to text.
+ *
+ * Owns the forms HOST:PORT, [v6]:PORT and a port alone, and Python's tuple; looks nothing up
+ * and opens nothing. Pure functions, any thread. Listening and connecting read the same forms
+ * but differ in what may be left out, so they share the parts and not the whole. */
+#include "net/address.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/escape.h"
+
+#define PORT_MAX 65535
+#define SHOWN_MAX 160 /* bytes of a wrong text that an error shows */
+
+/* Reads a whole text of len digits as a port. */
+static bool parse_port(const char *text, size_t len, unsigned min, uint16_t *port)
+{
+    unsigned value = 0;
+    size_t i;
+
+    for (i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return false;
+        }
+        value = value * 10 + (unsigned)(text[i] - '0');
+        if (value > PORT_MAX) {
+            return false;
+        }
+    }
+    *port = (uint16_t)value;
+    return len > 0 && value >= min;
+}
+
+static bool is_digits(const char *text)
+{
+    return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
+static bool is_v6_literal(const char *host)
+{
+    char without_zone[INET6_ADDRSTRLEN];
+    struct in6_addr addr;
+    size_t len = strcspn(host, "%");
+
+    if (len >= sizeof(without_zone) || (host[len] == '%' && host[len + 1] == '\0')) {
+        return false;
+    }
+    memcpy(without_zone, host, len);
+    without_zone[len] = '\0';
+    return inet_pton(AF_INET6, without_zone, &addr) == 1;
+}
+
+bool address_is_literal(const char *host)
+{
+    struct in_addr addr;
+
+    return inet_pton(AF_INET, host, &addr) == 1 || is_v6_literal(host);
+}
+
+/* Where a text falls into its parts; port is NULL where there is none. */
+struct parts {
+    const char *host;
+    size_t host_len;
+    bool bracketed;
+    const char *port;
+};
+
+/* Splits "host", "host:port", "[v6]", "[v6]:port", or a bare v6 address. False: none of these. */
+static bool split(const char *text, struct parts *parts)
+{
+    const char *colon = strchr(text, ':');
+    const char *end;
+
+    memset(parts, 0, sizeof(*parts));
+    parts->host = text;
+    if (text[0] == '[') {
+        end = strchr(text, ']');
+        if (end == NULL || (end[1] != '\0' && end[1] != ':')) {
+            return false;
+        }
+        parts->bracketed = true;
+        parts->host = text + 1;
+        parts->host_len = (size_t)(end - text) - 1;
+        parts->port = end[1] == ':' ? end + 2 : NULL;
+        return true;
+    }
+    if (colon == NULL || strchr(colon + 1, ':') != NULL) {
+        parts->host_len = strlen(text);
+        return true;
+    }
+    parts->host_len = (size_t)(colon - text);
+    parts->port = colon + 1;
+    return true;
+}
+
+/* Copies the host and checks its form. The error begins with `label`. */
+static enum tlsmsg_code take_host(const struct parts *parts, const char *label, const char *shown,
+                                  struct address_name *out, struct tlsmsg_error *err)
+{
+    size_t i;
+
+    if (parts->host_len == 0) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: no host in '%s'", label, shown);
+    }
+    if (parts->host_len >= sizeof(out->host)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: the host in '%s' is longer than %d bytes",
+                         label, shown, ADDRESS_HOST_MAX - 1);
+    }
+    memcpy(out->host, parts->host, parts->host_len);
+    out->host[parts->host_len] = '\0';
+    for (i = 0; i < parts->host_len; i++) {
+        if (out->host[i] <= ' ' || out->host[i] >= 0x7F) {
+            return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                             "%s: the host in '%s' holds other than ASCII letters, digits and"
+                             " signs (give such a name in its xn-- form)",
+                             label, shown);
+        }
+    }
+    if ((parts->bracketed || strchr(out->host, ':') != NULL) && !is_v6_literal(out->host)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: '%s' is no IPv6 address", label, shown);
+    }
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code wrong_port(const char *label, const char *shown, unsigned min,
+                                   struct tlsmsg_error *err)
+{
+    return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: the port in '%s' is no number from %u to %d",
+                     label, shown, min, PORT_MAX);
+}
+
+enum tlsmsg_code address_parse_listen(const char *text, const char *what, struct address_name *out,
+                                      struct tlsmsg_error *err)
+{
+    char shown[SHOWN_MAX];
+    struct parts parts;
+    enum tlsmsg_code code;
+
+    (void)escape_name(shown, sizeof(shown), text);
+    memset(out, 0, sizeof(*out));
+    if (is_digits(text)) {
+        memcpy(out->host, ADDRESS_DEFAULT_HOST, sizeof(ADDRESS_DEFAULT_HOST));
+        return parse_port(text, strlen(text), 0, &out->port) ? TLSMSG_OK
+                                                             : wrong_port(what, shown, 0, err);
+    }
+    if (!split(text, &parts) || parts.port == NULL) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "%s wants HOST:PORT, [IPv6]:PORT or PORT, not '%s'", what, shown);
+    }
+    code = take_host(&parts, what, shown, out, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    return parse_port(parts.port, strlen(parts.port), 0, &out->port)
+               ? TLSMSG_OK
+               : wrong_port(what, shown, 0, err);
+}
+
+enum tlsmsg_code address_parse_connect(const char *text, struct address_name *out,
+                                       struct tlsmsg_error *err)
+{
+    static const char label[] = "the server's address";
+    char shown[SHOWN_MAX];
+    struct parts parts;
+    enum tlsmsg_code code;
+
+    (void)escape_name(shown, sizeof(shown), text);
+    memset(out, 0, sizeof(*out));
+    out->port = ADDRESS_DEFAULT_PORT;
+    if (is_digits(text)) {
+        memcpy(out->host, ADDRESS_DEFAULT_HOST, sizeof(ADDRESS_DEFAULT_HOST));
+        return parse_port(text, strlen(text), 1, &out->port) ? TLSMSG_OK
+                                                             : wrong_port(label, shown, 1, err);
+    }
+    if (!split(text, &parts)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "%s is HOST, HOST:PORT, [IPv6]:PORT or PORT, not '%s'", label, shown);
+    }
+    code = take_host(&parts, label, shown, out, err);
+    if (code != TLSMSG_OK || parts.port == NULL) {
+        return code;
+    }
+    return parse_port(parts.port, strlen(parts.port), 1, &out->port)
+               ? TLSMSG_OK
+               : wrong_port(label, shown, 1, err);
+}
+
+void address_print(const struct address *a, char *buf, size_t cap)
+{
+    char host[INET6_ADDRSTRLEN];
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->storage;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
+
+    if (a->storage.ss_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+        (void)snprintf(buf, cap, "%s:%u", host, ntohs(v4->sin_port));
+        return;
+    }
+    if (a->storage.ss_family != AF_INET6) {
+        (void)snprintf(buf, cap, "unknown");
+        return;
+    }
+    (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+    if (v6->sin6_scope_id != 0) {
+        (void)snprintf(buf, cap, "[%s%%%u]:%u", host, v6->sin6_scope_id, ntohs(v6->sin6_port));
+        return;
+    }
+    (void)snprintf(buf, cap, "[%s]:%u", host, ntohs(v6->sin6_port));
+}
+
+void address_name_print(const struct address_name *n, char *buf, size_t cap)
+{
+    if (strchr(n->host, ':') != NULL) {
+        (void)snprintf(buf, cap, "[%s]:%u", n->host, n->port);
+        return;
+    }
+    (void)snprintf(buf, cap, "%s:%u", n->host, n->port);
+}
+
+void address_print_tuple(const struct address *a, char *buf, size_t cap)
+{
+    char host[INET6_ADDRSTRLEN];
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->storage;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
+
+    if (a->storage.ss_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+        (void)snprintf(buf, cap, "('%s', %u)", host, ntohs(v4->sin_port));
+        return;
+    }
+    if (a->storage.ss_family != AF_INET6) {
+        (void)snprintf(buf, cap, "''"); /* what Python shows of an unnamed local socket */
+        return;
+    }
+    (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+    (void)snprintf(buf, cap, "('%s', %u, %u, %u)", host, ntohs(v6->sin6_port),
+                   ntohl(v6->sin6_flowinfo), v6->sin6_scope_id);
+}
+
+void address_key(const struct address *a, uint8_t key[16])
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->storage;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
+
+    memset(key, 0, 16);
+    if (a->storage.ss_family == AF_INET) {
+        key[10] = 0xFF;
+        key[11] = 0xFF;
+        memcpy(key + 12, &v4->sin_addr, 4);
+    } else if (a->storage.ss_family == AF_INET6) {
+        memcpy(key, &v6->sin6_addr, 16);
+    }
+}

@@ -1,0 +1,238 @@
+/* Sockets: opens, accepts and connects stream sockets over IPv4 and IPv6.
+ *
+ * Owns the socket options that the project relies on and the descriptors only until they are
+ * returned. Waits for nothing but the lookup of a name. Any thread. */
+#include "net/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "net/resolve.h"
+
+#define LISTEN_BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
+#define LOOKUP_MS 30000     /* getaddrinfo(3) gives up earlier with common settings */
+#define ACCEPT_TRIES 16
+
+static const int on = 1;
+
+static in_port_t *port_of(struct address *a)
+{
+    return a->storage.ss_family == AF_INET6 ? &((struct sockaddr_in6 *)&a->storage)->sin6_port
+                                            : &((struct sockaddr_in *)&a->storage)->sin_port;
+}
+
+static int new_socket(sa_family_t family)
+{
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/* Opens one listening socket. Returns the descriptor, or -1 with errno. */
+static int listen_on(const struct address *a)
+{
+    int fd = new_socket(a->storage.ss_family);
+    int saved_errno;
+
+    if (fd < 0) {
+        return -1;
+    }
+    /* SO_REUSEADDR: a restart must not wait a minute for old connections. */
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        (a->storage.ss_family != AF_INET6 ||
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
+        bind(fd, (const struct sockaddr *)&a->storage, a->len) == 0 &&
+        listen(fd, LISTEN_BACKLOG) == 0) {
+        return fd;
+    }
+    saved_errno = errno;
+    (void)close(fd);
+    errno = saved_errno;
+    return -1;
+}
+
+/* As listen_on, but where the port is free to choose and `preferred` (network order) is not 0,
+ * tries that one first. */
+static int listen_prefer(struct address *a, in_port_t preferred)
+{
+    int fd;
+
+    if (*port_of(a) != 0 || preferred == 0) {
+        return listen_on(a);
+    }
+    *port_of(a) = preferred;
+    fd = listen_on(a);
+    if (fd < 0 && errno == EADDRINUSE) {
+        *port_of(a) = 0;
+        fd = listen_on(a);
+    }
+    return fd;
+}
+
+static enum tlsmsg_code cannot_listen(const struct address *a, int sys_errno,
+                                      struct tlsmsg_error *err)
+{
+    char text[ADDRESS_TEXT_MAX];
+
+    address_print(a, text, sizeof(text));
+    (void)error_set(err, TLSMSG_ERR_SYSTEM, sys_errno, "cannot listen on %s", text);
+    if (sys_errno == EADDRINUSE) {
+        error_append(err, " (another program holds that port; port 0 takes a free one)");
+    } else if (sys_errno == EACCES) {
+        error_append(err, " (ports below 1024 need a privilege)");
+    } else if (sys_errno == EADDRNOTAVAIL) {
+        error_append(err, " (it is no address of this machine)");
+    }
+    return TLSMSG_ERR_SYSTEM;
+}
+
+/* A name such as localhost often stands for an address of a family that is switched off here;
+ * that is no failure while another of its addresses works. */
+static bool is_absent_here(int sys_errno)
+{
+    return sys_errno == EAFNOSUPPORT || sys_errno == EADDRNOTAVAIL;
+}
+
+static enum tlsmsg_code lookup(const struct address_name *name, struct address *out, size_t *count,
+                               struct tlsmsg_error *err)
+{
+    struct tlsmsg_error cause = {0};
+    enum tlsmsg_code code = resolve_name(name, clock_deadline_ns(clock_now_ns(), LOOKUP_MS), out,
+                                         RESOLVE_MAX, count, &cause);
+
+    if (code == TLSMSG_ERR_CONNECT || code == TLSMSG_ERR_TIMEOUT) {
+        code = TLSMSG_ERR_CONFIG;
+    }
+    return code == TLSMSG_OK ? code : error_set(err, code, 0, "cannot listen: %s", cause.text);
+}
+
+enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct address *bound,
+                               size_t cap, size_t *count, struct tlsmsg_error *err)
+{
+    struct address found[RESOLVE_MAX];
+    struct tlsmsg_error skipped = {0};
+    in_port_t port = 0;
+    size_t total;
+    size_t i;
+    enum tlsmsg_code code = lookup(name, found, &total, err);
+
+    *count = 0;
+    for (i = 0; code == TLSMSG_OK && i < total && *count < cap; i++) {
+        int fd = listen_prefer(&found[i], port);
+
+        if (fd < 0 && is_absent_here(errno)) {
+            (void)cannot_listen(&found[i], errno, &skipped);
+            continue;
+        }
+        if (fd < 0) {
+            code = cannot_listen(&found[i], errno, err);
+            break;
+        }
+        fds[*count] = fd;
+        code = socket_local(fd, &bound[*count], err);
+        port = code == TLSMSG_OK ? *port_of(&bound[*count]) : port;
+        (*count)++;
+    }
+    if (code == TLSMSG_OK && *count == 0) {
+        code = skipped.code;
+        if (err != NULL && err->code == TLSMSG_OK) {
+            *err = skipped;
+        }
+    }
+    while (code != TLSMSG_OK && *count > 0) {
+        (void)close(fds[--*count]);
+    }
+    return code;
+}
+
+/* True where accept4(2) tells of a connection that was gone before it was taken. Linux passes
+ * on pending network errors of that connection as well (accept(2), "Error handling"). */
+static bool is_gone(int sys_errno)
+{
+    switch (sys_errno) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM: /* forbidden by a firewall rule */
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int socket_accept(int listener, struct address *peer)
+{
+    int tries;
+
+    for (tries = 0; tries < ACCEPT_TRIES; tries++) {
+        int fd;
+
+        memset(peer, 0, sizeof(*peer));
+        peer->len = sizeof(peer->storage);
+        fd = accept4(listener, (struct sockaddr *)&peer->storage, &peer->len,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            /* Fails on what is no TCP socket, which is then none the worse for it. */
+            (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+            return fd;
+        }
+        if (!is_gone(errno)) {
+            return -1;
+        }
+    }
+    errno = EAGAIN; /* a level-triggered poll comes back to what is still queued */
+    return -1;
+}
+
+int socket_connect_start(const struct address *a, bool *done, int *sys_errno)
+{
+    int fd = new_socket(a->storage.ss_family);
+
+    *done = false;
+    if (fd < 0) {
+        *sys_errno = errno;
+        return -1;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (connect(fd, (const struct sockaddr *)&a->storage, a->len) == 0) {
+        *done = true;
+        return fd;
+    }
+    /* After EINTR the connection goes on being made (connect(2)). */
+    if (errno == EINPROGRESS || errno == EINTR) {
+        return fd;
+    }
+    *sys_errno = errno;
+    (void)close(fd);
+    return -1;
+}
+
+int socket_connect_result(int fd)
+{
+    int result = 0;
+    socklen_t len = sizeof(result);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &len) != 0) {
+        return errno;
+    }
+    return result;
+}
+
+enum tlsmsg_code socket_local(int fd, struct address *out, struct tlsmsg_error *err)
+{
+    memset(out, 0, sizeof(*out));
+    out->len = sizeof(out->storage);
+    if (getsockname(fd, (struct sockaddr *)&out->storage, &out->len) != 0) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot read a socket's own address");
+    }
+    return TLSMSG_OK;
+}

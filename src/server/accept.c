@@ -1,0 +1,161 @@
+/* Accepting connections, and the reasons not to for a while.
+ *
+ * All workers watch the same sockets (EPOLLEXCLUSIVE); one that has clearly
+ * more connections than its share leaves them to the others for a moment, and
+ * one that is out of descriptors leaves them instead of spinning. */
+#include "server/accept.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/socket.h"
+#include "options/build.h"
+#include "server/server_state.h"
+
+/* Connections above the mean share before a worker leaves the listeners: below it, the
+ * difference costs less than the leaving. */
+#define SHARE_SLACK 64
+
+bool accept_listen(struct worker *w)
+{
+    if (w->listening || w->listener_count == 0) {
+        return true;
+    }
+    w->listening = true;
+    w->resume_ns = 0;
+    for (size_t i = 0; i < w->listener_count; i++) {
+        if (!loop_add(&w->loop, &w->listeners[i].watch, LOOP_READ | LOOP_EXCLUSIVE)) {
+            accept_unlisten(w);
+            return false;
+        }
+    }
+    return true;
+}
+
+void accept_unlisten(struct worker *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++) {
+        loop_remove(&w->loop, &w->listeners[i].watch);
+    }
+    w->listening = false;
+}
+
+void accept_close(struct worker *w)
+{
+    if (w->listener_count == 0) {
+        return;
+    }
+    accept_unlisten(w);
+    w->listener_count = 0;
+    w->resume_ns = 0;
+    server_leave_listeners(w->server);
+}
+
+static void pause_accepting(struct worker *w)
+{
+    accept_unlisten(w);
+    w->resume_ns = clock_deadline_ns(w->now_ns, ACCEPT_PAUSE_MS);
+}
+
+void accept_resume(struct worker *w)
+{
+    if (w->resume_ns != 0 && w->resume_ns <= w->now_ns && !accept_listen(w)) {
+        w->resume_ns = clock_deadline_ns(w->now_ns, ACCEPT_PAUSE_MS);
+    }
+}
+
+/* Closes a connection that is over a limit: no cryptography, no memory, one line in the log. */
+static void refuse(struct worker *w, int fd, const struct address *peer,
+                   enum admission_verdict verdict)
+{
+    char text[ADDRESS_TEXT_MAX];
+
+    (void)close(fd);
+    address_print(peer, text, sizeof(text));
+    worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_LIMIT, NULL, "refused %s: over %s %" PRIu64, text,
+                 admission_verdict_option(verdict),
+                 admission_verdict_limit(&w->server->admission, verdict));
+}
+
+/* Takes over one accepted socket. */
+static void welcome(struct worker *w, int fd, const struct address *peer)
+{
+    struct server *server = w->server;
+    enum admission_verdict verdict = admission_enter(&server->admission, peer, w->now_ns);
+    struct conversation *c;
+
+    count(&w->stats.accepted, 1);
+    if (verdict != ADMITTED) {
+        refuse(w, fd, peer, verdict);
+        return;
+    }
+    c = conversation_new(w, fd, peer, atomic_fetch_add(&server->next_id, 1));
+    if (c == NULL || !worker_adopt(w, c)) {
+        if (c != NULL) {
+            conversation_free(c);
+        } else {
+            (void)close(fd);
+        }
+        admission_handshake_done(&server->admission);
+        admission_leave(&server->admission, peer);
+        worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_MEMORY, NULL,
+                     "out of memory: a connection was dropped");
+        return;
+    }
+    if (!build_has_tls) {
+        /* Nothing to wait for: the connection is the conversation. */
+        conversation_step(c, 0);
+    }
+    worker_settle(w, c);
+}
+
+static void accept_failed(struct worker *w, int error)
+{
+    if (error == EAGAIN || error == EWOULDBLOCK) {
+        return;
+    }
+    pause_accepting(w);
+    if (error == EMFILE || error == ENFILE) {
+        worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_DESCRIPTORS, NULL,
+                     "out of file descriptors: not accepting until one is free (raise the limit, "
+                     "or lower --max-connections)");
+    } else {
+        worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_OTHER, NULL,
+                     "cannot accept connections for a moment (errno %d)", error);
+    }
+}
+
+static bool has_more_than_its_share(const struct worker *w)
+{
+    const struct server *server = w->server;
+
+    if (server->worker_count == 1) {
+        return false;
+    }
+    return w->conversations >
+           atomic_load(&server->admission.connections) / server->worker_count + SHARE_SLACK;
+}
+
+void accept_ready(struct worker *w, struct loop_watch *watch)
+{
+    for (int i = 0; i < ACCEPT_TURN && w->listening; i++) {
+        struct address peer;
+        int fd;
+
+        if (atomic_load_explicit(&w->server->phase, memory_order_relaxed) != SERVER_RUNNING) {
+            return;
+        }
+        fd = socket_accept(watch->fd, &peer);
+        if (fd < 0) {
+            accept_failed(w, errno);
+            return;
+        }
+        welcome(w, fd, &peer);
+    }
+    if (has_more_than_its_share(w)) {
+        pause_accepting(w);
+    }
+}

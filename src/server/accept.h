@@ -1,0 +1,25 @@
+/* Accepting: from the shared listening sockets into a worker's table. Owning worker's thread. */
+#ifndef SERVER_ACCEPT_H
+#define SERVER_ACCEPT_H
+
+#include "server/worker.h"
+
+/* Connections taken from one listener in one turn, before the running ones have theirs. */
+#define ACCEPT_TURN 32
+/* How long a worker leaves the listeners when descriptors are out or others have less to do. */
+#define ACCEPT_PAUSE_MS 100
+
+/* Puts the listeners into the worker's loop, or takes them out. */
+bool accept_listen(struct worker *w);
+void accept_unlisten(struct worker *w);
+
+/* For good: no more connections come to this worker. */
+void accept_close(struct worker *w);
+
+/* A listener is readable. */
+void accept_ready(struct worker *w, struct loop_watch *watch);
+
+/* The pause is over when its time has come. */
+void accept_resume(struct worker *w);
+
+#endif

@@ -1,0 +1,36 @@
+/* Names of enumerated values, as the JSON transcript, logs and metrics have them. */
+#include <tlsmsg/server.h>
+
+const char *tlsmsg_how_name(enum tlsmsg_how how)
+{
+    static const char *const names[] = {
+        [TLSMSG_HOW_CLEAN] = "clean",     [TLSMSG_HOW_TRUNCATED] = "truncated",
+        [TLSMSG_HOW_RESET] = "reset",     [TLSMSG_HOW_HANDSHAKE] = "handshake",
+        [TLSMSG_HOW_TIMEOUT] = "timeout", [TLSMSG_HOW_INVALID_UTF8] = "invalid-utf8",
+        [TLSMSG_HOW_DRAINED] = "drained", [TLSMSG_HOW_FAILED] = "failed",
+    };
+
+    return (unsigned)how <= TLSMSG_HOW_FAILED ? names[how] : "unknown";
+}
+
+const char *tlsmsg_cause_name(enum tlsmsg_cause cause)
+{
+    static const char *const names[] = {
+        [TLSMSG_CAUSE_PLAINTEXT_PEER] = "plaintext-peer",
+        [TLSMSG_CAUSE_TLS_PEER] = "tls-peer",
+        [TLSMSG_CAUSE_HANDSHAKE] = "handshake",
+        [TLSMSG_CAUSE_REFUSED] = "refused",
+        [TLSMSG_CAUSE_TIMEOUT] = "timeout",
+        [TLSMSG_CAUSE_TRUNCATED] = "truncated",
+        [TLSMSG_CAUSE_RESET] = "reset",
+        [TLSMSG_CAUSE_INVALID_UTF8] = "invalid-utf8",
+        [TLSMSG_CAUSE_PROBE] = "probe",
+        [TLSMSG_CAUSE_LIMIT] = "limit",
+        [TLSMSG_CAUSE_DESCRIPTORS] = "descriptors",
+        [TLSMSG_CAUSE_MEMORY] = "memory",
+        [TLSMSG_CAUSE_CERTIFICATE] = "certificate",
+        [TLSMSG_CAUSE_OTHER] = "other",
+    };
+
+    return (unsigned)cause < TLSMSG_CAUSE_COUNT ? names[cause] : "unknown";
+}

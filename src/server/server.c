@@ -1,0 +1,386 @@
+/* The public server: made from options, started, waited for, stopped, reloaded, freed. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "net/socket.h"
+#include "server/server_state.h"
+
+#define WORKERS_MAX 1024
+/* Descriptors that connections must leave free: standard ones, listeners, loops, files of a reload. */
+#define DESCRIPTORS_RESERVED 32
+
+struct tlsmsg_server {
+    struct server s;
+};
+
+struct transport_config *server_config(struct server *server, unsigned *generation)
+{
+    struct transport_config *config;
+
+    (void)pthread_mutex_lock(&server->config_lock);
+    config = transport_config_ref(server->config);
+    *generation = atomic_load(&server->config_generation);
+    (void)pthread_mutex_unlock(&server->config_lock);
+    return config;
+}
+
+void server_advance(struct server *server, enum server_phase phase)
+{
+    int now = atomic_load(&server->phase);
+
+    while (now < (int)phase && !atomic_compare_exchange_weak(&server->phase, &now, (int)phase)) {
+    }
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        loop_wake(&server->workers[i].loop);
+    }
+}
+
+static void close_listeners(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        if (s->listeners[i].fd >= 0) {
+            (void)close(s->listeners[i].fd);
+            s->listeners[i].fd = -1;
+        }
+    }
+}
+
+void server_leave_listeners(struct server *server)
+{
+    if (atomic_fetch_sub(&server->listening, 1) == 1) {
+        close_listeners(server);
+    }
+}
+
+static void read_options(struct server *s)
+{
+    const struct tlsmsg_options *o = s->options;
+
+    s->limits = (struct limits){
+        .handshake_timeout_ms = options_number(o, TLSMSG_HANDSHAKE_TIMEOUT),
+        .idle_timeout_ms = options_number(o, TLSMSG_IDLE_TIMEOUT),
+        .write_timeout_ms = options_number(o, TLSMSG_WRITE_TIMEOUT),
+        .drain_timeout_ms = options_number(o, TLSMSG_DRAIN_TIMEOUT),
+    };
+    s->recv_size_bytes = (size_t)options_number(o, TLSMSG_RECV_SIZE);
+    s->accept_budget = (uint64_t)options_number(o, TLSMSG_ACCEPT);
+    options_reply_parts(o, &s->reply_prefix, &s->reply_prefix_len, &s->reply_suffix,
+                        &s->reply_suffix_len);
+}
+
+/* Opens the sockets of one --listen. */
+static enum tlsmsg_code listen_on(struct server *s, const char *text, struct tlsmsg_error *err)
+{
+    struct address_name name;
+    struct address bound[WORKER_LISTENERS_MAX];
+    int fds[WORKER_LISTENERS_MAX];
+    size_t n = 0;
+    enum tlsmsg_code code = address_parse_listen(text, "--listen", &name, err);
+
+    if (code == TLSMSG_OK && s->listener_count == WORKER_LISTENERS_MAX) {
+        code = error_set(err, TLSMSG_ERR_LIMIT, 0, "more than %d listening sockets",
+                         WORKER_LISTENERS_MAX);
+    }
+    if (code == TLSMSG_OK) {
+        code = socket_listen(&name, fds, bound, WORKER_LISTENERS_MAX - s->listener_count, &n, err);
+    }
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct server_listener *listener = &s->listeners[s->listener_count++];
+
+        listener->fd = fds[i];
+        address_print(&bound[i], listener->text, sizeof(listener->text));
+    }
+    return TLSMSG_OK;
+}
+
+static const char *listen_text(const struct tlsmsg_options *o, size_t i)
+{
+    return options_count(o, TLSMSG_LISTEN) == 0 ? "127.0.0.1:12345"
+                                                : options_text(o, TLSMSG_LISTEN, i);
+}
+
+static size_t listen_count(const struct tlsmsg_options *o)
+{
+    size_t n = options_count(o, TLSMSG_LISTEN);
+
+    return n == 0 ? 1 : n;
+}
+
+static enum tlsmsg_code open_listeners(struct server *s, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = TLSMSG_OK;
+
+    for (size_t i = 0; i < listen_count(s->options) && code == TLSMSG_OK; i++) {
+        code = listen_on(s, listen_text(s->options, i), err);
+    }
+    return code;
+}
+
+static enum tlsmsg_code make_workers(struct server *s, struct tlsmsg_error *err)
+{
+    int64_t wanted = options_number(s->options, TLSMSG_WORKERS);
+    enum tlsmsg_code code = TLSMSG_OK;
+
+    if (wanted == 0) {
+        wanted = sysconf(_SC_NPROCESSORS_ONLN);
+    }
+    wanted = wanted < 1 ? 1 : wanted;
+    wanted = wanted > WORKERS_MAX ? WORKERS_MAX : wanted;
+    s->workers = calloc((size_t)wanted, sizeof(*s->workers));
+    if (s->workers == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    while (s->worker_count < (unsigned)wanted && code == TLSMSG_OK) {
+        code = worker_init(&s->workers[s->worker_count], s, s->worker_count, err);
+        s->worker_count++;
+    }
+    atomic_store(&s->listening, s->worker_count);
+    return code;
+}
+
+enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struct tlsmsg_error *err)
+{
+    struct transport_config *config = NULL;
+    enum tlsmsg_code code = TLSMSG_OK;
+
+    if (options_role(options) != TLSMSG_SERVER) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
+    }
+    for (size_t i = 0; i < listen_count(options) && code == TLSMSG_OK; i++) {
+        struct address_name name;
+
+        code = address_parse_listen(listen_text(options, i), "--listen", &name, err);
+    }
+    if (code == TLSMSG_OK) {
+        code = transport_config_new(options, NULL, &config, err);
+    }
+    transport_config_unref(config);
+    return code;
+}
+
+static enum tlsmsg_code prepare(struct server *s, const struct tlsmsg_options *options,
+                                struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code;
+
+    if (options_role(options) != TLSMSG_SERVER) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
+    }
+    s->options = options_copy(options);
+    if (s->options == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    read_options(s);
+    s->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->done_fd < 0) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, 0, "cannot create an event descriptor");
+    }
+    code = admission_init(&s->admission, s->options, DESCRIPTORS_RESERVED, err);
+    if (code == TLSMSG_OK) {
+        code = transport_config_new(s->options, NULL, &s->config, err);
+    }
+    if (code == TLSMSG_OK) {
+        code = open_listeners(s, err);
+    }
+    if (code == TLSMSG_OK) {
+        code = make_workers(s, err);
+    }
+    return code;
+}
+
+enum tlsmsg_code tlsmsg_server_new(const struct tlsmsg_options *options,
+                                   const struct tlsmsg_handler *handler, struct tlsmsg_server **out,
+                                   struct tlsmsg_error *err)
+{
+    struct tlsmsg_server *server = calloc(1, sizeof(*server));
+    enum tlsmsg_code code;
+
+    *out = NULL;
+    if (server == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    server->s.done_fd = -1;
+    (void)pthread_mutex_init(&server->s.config_lock, NULL);
+    atomic_store(&server->s.next_id, 1);
+    if (handler != NULL) {
+        server->s.handler = *handler;
+    }
+    code = prepare(&server->s, options, err);
+    if (code != TLSMSG_OK) {
+        tlsmsg_server_free(server);
+        return code;
+    }
+    *out = server;
+    return TLSMSG_OK;
+}
+
+const char *tlsmsg_server_address(const struct tlsmsg_server *server, size_t i)
+{
+    return i < server->s.listener_count ? server->s.listeners[i].text : NULL;
+}
+
+/* Starts the threads with all signals blocked: they are the program's, not the library's. */
+static int start_threads(struct server *s)
+{
+    sigset_t all;
+    sigset_t before;
+    int failed = 0;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    atomic_store(&s->running, s->worker_count);
+    while (s->started < s->worker_count && failed == 0) {
+        struct worker *w = &s->workers[s->started];
+
+        failed = pthread_create(&w->thread, NULL, worker_run, w);
+        if (failed == 0) {
+            s->started++;
+        }
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed;
+}
+
+enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg_error *err)
+{
+    struct server *s = &server->s;
+    int failed;
+
+    if (s->started > 0) {
+        return error_set(err, TLSMSG_ERR_STATE, 0, "the server was started already");
+    }
+    for (size_t i = 0; i < s->listener_count && s->handler.listening != NULL; i++) {
+        s->handler.listening(s->listeners[i].text, s->handler.user);
+    }
+    failed = start_threads(s);
+    if (failed != 0) {
+        /* Those that never ran don't count, so that the others' end is the server's. */
+        unsigned missing = s->worker_count - s->started;
+
+        if (atomic_fetch_sub(&s->running, missing) == missing) {
+            const uint64_t one = 1;
+
+            (void)!write(s->done_fd, &one, sizeof(one));
+        }
+        server_advance(s, SERVER_STOPPING);
+        return error_set(err, TLSMSG_ERR_SYSTEM, failed, "cannot start a worker's thread");
+    }
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code tlsmsg_server_wait(struct tlsmsg_server *server, struct tlsmsg_error *err)
+{
+    struct server *s = &server->s;
+
+    for (unsigned i = 0; i < s->started; i++) {
+        (void)pthread_join(s->workers[i].thread, NULL);
+    }
+    s->started = 0;
+    if (atomic_load(&s->phase) == SERVER_FAILED) {
+        return error_set(err, TLSMSG_ERR_CLOSED, 0, "the handler failed");
+    }
+    if (atomic_load(&s->undelivered)) {
+        return error_set(err, TLSMSG_ERR_TIMEOUT, 0,
+                         "a reply could not be delivered before the drain timeout");
+    }
+    return TLSMSG_OK;
+}
+
+int tlsmsg_server_done_fd(const struct tlsmsg_server *server)
+{
+    return server->s.done_fd;
+}
+
+void tlsmsg_server_stop(struct tlsmsg_server *server)
+{
+    server_advance(&server->s, SERVER_STOPPING);
+}
+
+void tlsmsg_server_release(struct tlsmsg_server *server, unsigned worker, bool fail)
+{
+    if (worker < server->s.worker_count) {
+        mailbox_post_release(&server->s.workers[worker].mailbox, fail);
+        loop_wake(&server->s.workers[worker].loop);
+    }
+}
+
+enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server, const struct tlsmsg_token *token,
+                                     const void *data, size_t len)
+{
+    enum tlsmsg_code code;
+
+    if (len > CONVERSATION_REPLY_MAX) {
+        return TLSMSG_ERR_LIMIT;
+    }
+    if (token->worker >= server->s.worker_count) {
+        return TLSMSG_OK;
+    }
+    code = mailbox_post(&server->s.workers[token->worker].mailbox, token, data, len);
+    if (code == TLSMSG_OK) {
+        loop_wake(&server->s.workers[token->worker].loop);
+    }
+    return code;
+}
+
+enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
+                                      const struct tlsmsg_options *options,
+                                      struct tlsmsg_error *err)
+{
+    struct server *s = &server->s;
+    struct transport_config *fresh = NULL;
+    struct transport_config *old;
+    enum tlsmsg_code code = transport_config_new(options, s->config, &fresh, err);
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    (void)pthread_mutex_lock(&s->config_lock);
+    old = s->config;
+    s->config = fresh;
+    atomic_fetch_add_explicit(&s->config_generation, 1, memory_order_release);
+    (void)pthread_mutex_unlock(&s->config_lock);
+    transport_config_unref(old);
+    return TLSMSG_OK;
+}
+
+void tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out)
+{
+    *out = (struct tlsmsg_stats){0};
+    for (unsigned i = 0; i < server->s.worker_count; i++) {
+        stats_add(&server->s.workers[i].stats, out);
+    }
+}
+
+unsigned tlsmsg_server_workers(const struct tlsmsg_server *server)
+{
+    return server->s.worker_count;
+}
+
+void tlsmsg_server_free(struct tlsmsg_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < server->s.worker_count; i++) {
+        worker_fini(&server->s.workers[i]);
+    }
+    free(server->s.workers);
+    close_listeners(&server->s);
+    transport_config_unref(server->s.config);
+    if (server->s.options != NULL) {
+        admission_fini(&server->s.admission);
+    }
+    tlsmsg_options_free(server->s.options);
+    if (server->s.done_fd >= 0) {
+        (void)close(server->s.done_fd);
+    }
+    (void)pthread_mutex_destroy(&server->s.config_lock);
+    free(server);
+}

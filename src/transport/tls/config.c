@@ -1,0 +1,129 @@
+/* A configuration: one context, built off to the side and never changed after.
+ *
+ * Puts together what policy, certificates, trust and tickets make of the
+ * options. A reload makes a new one, because a context's trust can only grow
+ * (X509_STORE_add_cert(3)); ticket keys alone pass from the old one to the
+ * new, so that sessions outlive it. Any thread; counted references. */
+#include "transport/tls/config.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "transport/tls/certificates.h"
+#include "transport/tls/policy.h"
+#include "transport/tls/session.h"
+#include "transport/tls/trust.h"
+
+/* A ticket is of use to a client that says how it would resume (RFC 8446 section 4.2.9); in
+ * TLS 1.2 the library decides by itself. */
+static int note_client_hello(SSL *ssl, int *alert, void *unused)
+{
+    const unsigned char *modes;
+    size_t len;
+
+    (void)alert;
+    (void)unused;
+    session_of(ssl)->wants_ticket =
+        SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk_kex_modes, &modes, &len) == 1;
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* On a client the library calls this exactly when the server asks for a certificate
+ * (SSL_CTX_set_cert_cb(3)). */
+static int note_certificate_request(SSL *ssl, void *unused)
+{
+    (void)unused;
+    session_of(ssl)->situation.cert_was_asked = true;
+    return 1;
+}
+
+static enum tlsmsg_code set_tickets(struct transport_config *config,
+                                    struct transport_config *previous, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code;
+
+    if (previous != NULL && previous->tickets != NULL) {
+        config->tickets = ticket_keys_ref(previous->tickets);
+    } else {
+        code = ticket_keys_new(NULL, NULL, &config->tickets, err);
+        if (code != TLSMSG_OK) {
+            return code;
+        }
+    }
+    return ticket_keys_install(config->tickets, config->ctx, err);
+}
+
+static enum tlsmsg_code set_role(struct transport_config *config, struct transport_config *previous,
+                                 struct tlsmsg_error *err)
+{
+    if (!config->is_server) {
+        SSL_CTX_set_cert_cb(config->ctx, note_certificate_request, NULL);
+        return TLSMSG_OK;
+    }
+    SSL_CTX_set_client_hello_cb(config->ctx, note_client_hello, NULL);
+    return set_tickets(config, previous, err);
+}
+
+static enum tlsmsg_code fill(struct transport_config *config, const struct tlsmsg_options *options,
+                             struct transport_config *previous, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code;
+
+    config->is_server = options_role(options) == TLSMSG_SERVER;
+    config->has_certificate = options_count(options, TLSMSG_CERT) > 0;
+    config->bio_method = source_bio_method_new();
+    if (config->bio_method == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    code = policy_context_new(options, &config->ctx, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    code = certificates_load(config->ctx, options, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    code = trust_load(config->ctx, options, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    return set_role(config, previous, err);
+}
+
+enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
+                                      struct transport_config *previous,
+                                      struct transport_config **out, struct tlsmsg_error *err)
+{
+    struct transport_config *config = calloc(1, sizeof(*config));
+    enum tlsmsg_code code;
+
+    if (config == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    atomic_init(&config->refs, 1);
+    code = fill(config, options, previous, err);
+    if (code != TLSMSG_OK) {
+        transport_config_unref(config);
+        return code;
+    }
+    *out = config;
+    return TLSMSG_OK;
+}
+
+struct transport_config *transport_config_ref(struct transport_config *config)
+{
+    atomic_fetch_add_explicit(&config->refs, 1, memory_order_relaxed);
+    return config;
+}
+
+void transport_config_unref(struct transport_config *config)
+{
+    if (config == NULL ||
+        atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    SSL_CTX_free(config->ctx);
+    ticket_keys_unref(config->tickets);
+    BIO_meth_free(config->bio_method);
+    free(config);
+}

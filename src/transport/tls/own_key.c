@@ -1,0 +1,90 @@
+/* Reading a private key. A password is wiped as soon as it was tried and is never logged. */
+#include "transport/tls/own_key.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/pem.h>
+
+#include "base/error.h"
+#include "transport/tls/tls_error.h"
+
+/* What the password callback knows, and what it met. */
+struct password_request {
+    const struct tlsmsg_options *options;
+    const struct pem_file *file;
+    struct tlsmsg_error *err;
+    bool wanted; /* the key is encrypted */
+    bool given;
+};
+
+/* The first line of the password file, without its end (\n or \r\n). */
+static int from_file(struct password_request *request, const char *path, char *buf, int cap)
+{
+    struct pem_file file;
+    size_t len;
+
+    if (pem_file_read(&file, path, "key password file", NULL, request->err) != TLSMSG_OK) {
+        return -1;
+    }
+    len = strcspn(file.bytes, "\r\n");
+    if (len > (size_t)cap) {
+        error_set(request->err, TLSMSG_ERR_CONFIG, 0, "the password in '%s' is too long",
+                  file.name);
+        len = 0;
+    }
+    memcpy(buf, file.bytes, len);
+    pem_file_fini(&file);
+    return len > 0 ? (int)len : -1;
+}
+
+static int give_password(char *buf, int cap, int writing, void *user)
+{
+    struct password_request *request = user;
+    const char *path = options_text(request->options, TLSMSG_KEY_PASSWORD_FILE, 0);
+    int len = -1;
+
+    (void)writing;
+    request->wanted = true;
+    if (path != NULL) {
+        len = from_file(request, path, buf, cap);
+    } else if (options_ask_password(request->options, request->file->path, buf, (size_t)cap)) {
+        len = (int)strnlen(buf, (size_t)cap);
+    }
+    request->given = len > 0;
+    return len;
+}
+
+enum tlsmsg_code own_key_read(const struct pem_file *file, const struct tlsmsg_options *options,
+                              EVP_PKEY **out, struct tlsmsg_error *err)
+{
+    struct password_request request = {.options = options, .file = file, .err = err};
+    BIO *bio = pem_file_bio(file);
+
+    if (bio == NULL) {
+        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot read key '%s'", file->name);
+    }
+    tls_error_begin();
+    *out = PEM_read_bio_PrivateKey(bio, NULL, give_password, &request);
+    BIO_free(bio);
+    if (*out != NULL) {
+        return TLSMSG_OK;
+    }
+    (void)tls_error_take_reason(0);
+    if (request.wanted && !request.given) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "key '%s' is encrypted: --key-password-file FILE opens it", file->name);
+    }
+    if (request.wanted) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "the password does not open key '%s'",
+                         file->name);
+    }
+    /* The library's reasons differ between versions; the label is the same in all forms. */
+    if (strstr(file->bytes, "PRIVATE KEY-----") == NULL) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "'%s' holds no private key in PEM form (--key FILE names the key's file)",
+                         file->name);
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, 0, "key '%s' is damaged or of an unknown kind",
+                     file->name);
+}

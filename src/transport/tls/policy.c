@@ -1,0 +1,174 @@
+/* What is allowed on the wire, the same for server and client.
+ *
+ * TLS 1.3 and 1.2 only; forward secrecy and authenticated encryption only; no
+ * renegotiation, no compression, no early data (a replayed message would be
+ * printed twice). Certificates, trust and tickets have files of their own.
+ * Runs while a configuration is made, on its thread; keeps no state. */
+#include "transport/tls/policy.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "transport/tls/tls_error.h"
+
+#define SUITES_13                                                                                  \
+    "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
+#define SUITES_12                                                                                  \
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
+    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"                                   \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+
+#define GROUPS_MAX 96
+
+/* Where the library knows tuples (3.5): the hybrid group is preferred even at the price of a
+ * second hello, and a client sends a share for both of the first two, so that a server without
+ * the hybrid costs no extra round trip (SSL_CTX_set1_groups_list(3)). */
+#define GROUPS_HYBRID_FIRST "*X25519MLKEM768/*X25519:P-256:P-384"
+
+static const char *const wanted_groups[] = {"X25519MLKEM768", "X25519", "P-256", "P-384"};
+
+/* One unknown name fails a whole list, and '?' (optional) is not known before 3.3: so each name
+ * is tried by itself, on a context that is thrown away. */
+static bool library_takes_groups(SSL_CTX *scratch, const char *list)
+{
+    bool taken = SSL_CTX_set1_groups_list(scratch, list) == 1;
+
+    (void)tls_error_take_reason(0);
+    return taken;
+}
+
+static void choose_groups(SSL_CTX *scratch, char list[GROUPS_MAX])
+{
+    size_t used = 0;
+    size_t i;
+
+    if (library_takes_groups(scratch, GROUPS_HYBRID_FIRST)) {
+        (void)snprintf(list, GROUPS_MAX, "%s", GROUPS_HYBRID_FIRST);
+        return;
+    }
+    list[0] = '\0';
+    for (i = 0; i < sizeof(wanted_groups) / sizeof(wanted_groups[0]); i++) {
+        if (library_takes_groups(scratch, wanted_groups[i])) {
+            int n = snprintf(list + used, GROUPS_MAX - used, "%s%s", used > 0 ? ":" : "",
+                             wanted_groups[i]);
+
+            used += (size_t)n;
+        }
+    }
+}
+
+static enum tlsmsg_code set_groups(SSL_CTX *ctx, struct tlsmsg_error *err)
+{
+    char list[GROUPS_MAX];
+    SSL_CTX *scratch = SSL_CTX_new(TLS_method());
+
+    if (scratch == NULL) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot start the TLS library");
+    }
+    choose_groups(scratch, list);
+    SSL_CTX_free(scratch);
+    if (list[0] == '\0') {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "the TLS library has none of the groups X25519, P-256, P-384");
+    }
+    if (SSL_CTX_set1_groups_list(ctx, list) != 1) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use the groups %s", list);
+    }
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code set_suites(SSL_CTX *ctx, struct tlsmsg_error *err)
+{
+    if (SSL_CTX_set_ciphersuites(ctx, SUITES_13) != 1 ||
+        SSL_CTX_set_cipher_list(ctx, SUITES_12) != 1) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use the policy's cipher suites");
+    }
+    return TLSMSG_OK;
+}
+
+/* The system's openssl.cnf has been applied already (SSL_CTX_new(3)); what it may have loosened
+ * is taken back here. */
+static void set_habits(SSL_CTX *ctx)
+{
+    SSL_CTX_clear_options(ctx, SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
+                                   SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_IGNORE_UNEXPECTED_EOF |
+                                   SSL_OP_NO_TICKET | SSL_OP_ALLOW_CLIENT_RENEGOTIATION |
+                                   SSL_OP_NO_EXTENDED_MASTER_SECRET);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    /* Partial writes from buffers that move: what waits to be sent lives in a queue.
+     * Auto-retry stays on: without it a read that met a key update would say "try again" with
+     * records left in the read-ahead buffer, and no poll would ever wake for those. */
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_read_ahead(ctx, 1);
+    SSL_CTX_set_max_early_data(ctx, 0);
+    SSL_CTX_set_recv_max_early_data(ctx, 0);
+    /* Sessions live in tickets or nowhere; in TLS 1.3 the transport asks for the one ticket. */
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(ctx, 0);
+}
+
+static enum tlsmsg_code apply(SSL_CTX *ctx, const struct tlsmsg_options *options,
+                              struct tlsmsg_error *err)
+{
+    int lowest =
+        options_number(options, TLSMSG_TLS_MIN) == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+    enum tlsmsg_code code;
+
+    if (SSL_CTX_set_min_proto_version(ctx, lowest) != 1 ||
+        SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot set the TLS versions");
+    }
+    code = set_suites(ctx, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    code = set_groups(ctx, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    set_habits(ctx);
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code policy_context_new(const struct tlsmsg_options *options, SSL_CTX **out,
+                                    struct tlsmsg_error *err)
+{
+    bool is_server = options_role(options) == TLSMSG_SERVER;
+    enum tlsmsg_code code;
+    SSL_CTX *ctx;
+
+    tls_error_begin();
+    ctx = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
+    if (ctx == NULL) {
+        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot start the TLS library");
+    }
+    code = apply(ctx, options, err);
+    if (code != TLSMSG_OK) {
+        SSL_CTX_free(ctx);
+        return code;
+    }
+    *out = ctx;
+    return TLSMSG_OK;
+}
+
+const char *policy_group_name(const char *library_name)
+{
+    static const char *const names[][2] = {
+        {"x25519", "X25519"},
+        {"secp256r1", "P-256"},
+        {"prime256v1", "P-256"},
+        {"secp384r1", "P-384"},
+    };
+    size_t i;
+
+    for (i = 0; library_name != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(library_name, names[i][0]) == 0) {
+            return names[i][1];
+        }
+    }
+    return library_name;
+}

@@ -1,0 +1,222 @@
+/* The classifier: from OpenSSL's error queue to the transport's results and causes.
+ *
+ * Keeps no state; on the thread that made the failed call. Texts say what
+ * went wrong in the words of TLS, not of OpenSSL, where the reason is a
+ * common one; else OpenSSL's reason string stands in. */
+#include "transport/tls/tls_error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <openssl/err.h>
+#include <openssl/sslerr.h>
+
+#include "base/error.h"
+#include "transport/tls/alerts.h"
+
+/* OpenSSL reports a received alert as its number plus this (SSL_AD_REASON_OFFSET in ssl.h). */
+#define ALERT_OFFSET SSL_AD_REASON_OFFSET
+
+struct reason_text {
+    int reason;
+    const char *text;
+};
+
+static const struct reason_text reason_texts[] = {
+    {SSL_R_NO_SHARED_CIPHER, "no cipher suite in common"},
+    {SSL_R_NO_SUITABLE_KEY_SHARE, "no key exchange group in common"},
+    {SSL_R_NO_SHARED_GROUPS, "no key exchange group in common"},
+    {SSL_R_UNSUPPORTED_PROTOCOL, "the peer offers no TLS version that is allowed here"},
+    {SSL_R_VERSION_TOO_LOW, "the peer offers no TLS version that is allowed here"},
+    {SSL_R_WRONG_SSL_VERSION, "the peer offers no TLS version that is allowed here"},
+    {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "no signature algorithm in common"},
+    {SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, "no signature algorithm in common"},
+    {SSL_R_WRONG_VERSION_NUMBER, "malformed TLS record"},
+    {SSL_R_UNEXPECTED_MESSAGE, "TLS message out of order"},
+    {SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "a record was altered on its way"},
+    {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "the client shows no certificate"},
+    {SSL_R_CERTIFICATE_VERIFY_FAILED, "the peer's certificate is not to be trusted"},
+};
+
+void tls_error_begin(void)
+{
+    /* Peeking is several times cheaper than clearing, and nearly always all that is needed. */
+    if (ERR_peek_error() != 0) {
+        ERR_clear_error();
+    }
+}
+
+static const char *reason_name(unsigned long code)
+{
+    const char *name;
+    size_t i;
+
+    if (ERR_GET_LIB(code) == ERR_LIB_SSL) {
+        for (i = 0; i < sizeof(reason_texts) / sizeof(reason_texts[0]); i++) {
+            if (reason_texts[i].reason == ERR_GET_REASON(code)) {
+                return reason_texts[i].text;
+            }
+        }
+    }
+    name = ERR_reason_error_string(code);
+    return name != NULL ? name : "unknown reason";
+}
+
+/* What the queue held: the first entry of the SSL library names the cause, others only add to
+ * it; a failed allocation counts wherever it was met. */
+struct failure {
+    unsigned long code;
+    bool no_memory;
+};
+
+static struct failure take_failure(void)
+{
+    struct failure failure = {0, false};
+    unsigned long code;
+
+    while ((code = ERR_get_error()) != 0) {
+        failure.no_memory |= ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+        if (failure.code == 0 ||
+            (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_LIB(failure.code) != ERR_LIB_SSL)) {
+            failure.code = code;
+        }
+    }
+    return failure;
+}
+
+static int received_alert(unsigned long code)
+{
+    int reason = ERR_GET_REASON(code);
+
+    if (ERR_GET_LIB(code) != ERR_LIB_SSL || reason < ALERT_OFFSET || reason > ALERT_OFFSET + 255) {
+        return -1;
+    }
+    return reason - ALERT_OFFSET;
+}
+
+static void record_refusal(const struct tls_situation *situation, const char *name,
+                           struct tlsmsg_error *err)
+{
+    if (situation->cert_was_asked && !situation->cert_is_there) {
+        error_set(err, TLSMSG_ERR_REFUSED, 0,
+                  "the server wants a client certificate (alert: %s); --cert and --key give one",
+                  name);
+    } else {
+        error_set(err, TLSMSG_ERR_REFUSED, 0,
+                  "the server does not accept this certificate (alert: %s)", name);
+    }
+}
+
+static void record_alert(int alert, const struct tls_situation *situation, struct tlsmsg_error *err)
+{
+    char number[16];
+    const char *name = alert_name(alert);
+    bool refused = alert_is_refusal(alert);
+
+    if (name == NULL) {
+        (void)snprintf(number, sizeof(number), "%d", alert);
+        name = number;
+    }
+    /* TLS 1.2 has no "certificate required": servers say "handshake failure" after the
+     * client's certificate, or the lack of it. */
+    if (alert == SSL_AD_HANDSHAKE_FAILURE && situation->cert_was_asked) {
+        refused = true;
+    }
+    if (situation->is_server) {
+        error_set(err, situation->is_open ? TLSMSG_ERR_PROTOCOL : TLSMSG_ERR_HANDSHAKE, 0,
+                  refused ? "the client does not accept the server's certificate (alert: %s)"
+                          : "the client gave up (alert: %s)",
+                  name);
+    } else if (refused && alert == SSL_AD_ACCESS_DENIED) {
+        error_set(err, TLSMSG_ERR_REFUSED, 0, "the server refuses access (alert: %s)", name);
+    } else if (refused) {
+        record_refusal(situation, name, err);
+    } else if (situation->is_open) {
+        error_set(err, TLSMSG_ERR_PROTOCOL, 0, "the server broke off (alert: %s)", name);
+    } else {
+        error_set(err, TLSMSG_ERR_HANDSHAKE, 0, "the server refuses the TLS handshake (alert: %s)",
+                  name);
+    }
+}
+
+static enum tlsmsg_code code_of(const struct failure *failure,
+                                const struct tls_situation *situation)
+{
+    if (failure->no_memory) {
+        return TLSMSG_ERR_NOMEM;
+    }
+    if (ERR_GET_LIB(failure->code) == ERR_LIB_SSL &&
+        (ERR_GET_REASON(failure->code) == SSL_R_CERTIFICATE_VERIFY_FAILED ||
+         ERR_GET_REASON(failure->code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)) {
+        return TLSMSG_ERR_UNTRUSTED;
+    }
+    return situation->is_open ? TLSMSG_ERR_PROTOCOL : TLSMSG_ERR_HANDSHAKE;
+}
+
+static void note_ssl_code(struct tlsmsg_error *err, unsigned long code)
+{
+    if (err != NULL && err->ssl_code == 0) {
+        err->ssl_code = code;
+    }
+}
+
+static void record_failure(const struct tls_situation *situation, struct tlsmsg_error *err)
+{
+    struct failure failure = take_failure();
+    int alert = received_alert(failure.code);
+
+    if (alert >= 0) {
+        record_alert(alert, situation, err);
+    } else {
+        error_set(err, code_of(&failure, situation), 0,
+                  situation->is_open ? "TLS failed: %s" : "TLS handshake failed: %s",
+                  reason_name(failure.code));
+    }
+    note_ssl_code(err, failure.code);
+}
+
+enum transport_result tls_error_classify(const SSL *ssl, int ret,
+                                         const struct tls_situation *situation,
+                                         struct tlsmsg_error *err)
+{
+    switch (SSL_get_error(ssl, ret)) {
+    case SSL_ERROR_WANT_READ:
+        return TRANSPORT_WANT_READ;
+    case SSL_ERROR_WANT_WRITE:
+        return TRANSPORT_WANT_WRITE;
+    case SSL_ERROR_ZERO_RETURN:
+        return TRANSPORT_CLOSED;
+    default:
+        record_failure(situation, err);
+        return TRANSPORT_ERROR;
+    }
+}
+
+enum tlsmsg_code tls_error_config(struct tlsmsg_error *err, enum tlsmsg_code code,
+                                  const char *format, ...)
+{
+    char what[320];
+    struct failure failure = take_failure();
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    if (failure.no_memory) {
+        code = TLSMSG_ERR_NOMEM;
+    }
+    if (failure.code == 0) {
+        return error_set(err, code, 0, "%s", what);
+    }
+    error_set(err, code, 0, "%s: %s", what, reason_name(failure.code));
+    note_ssl_code(err, failure.code);
+    return code;
+}
+
+int tls_error_take_reason(int library)
+{
+    unsigned long code = ERR_peek_last_error();
+
+    ERR_clear_error();
+    return ERR_GET_LIB(code) == library ? ERR_GET_REASON(code) : 0;
+}

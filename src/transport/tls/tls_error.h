@@ -1,0 +1,42 @@
+/* The one place that reads OpenSSL's errors.
+ *
+ * OpenSSL keeps a queue of errors for each thread, and SSL_get_error(3) looks
+ * into it: an entry left behind by one connection turns the next one's
+ * "try again" into a failure. So the queue is emptied before each call and
+ * read right after it, on the same thread. */
+#ifndef TRANSPORT_TLS_TLS_ERROR_H
+#define TRANSPORT_TLS_TLS_ERROR_H
+
+#include <stdbool.h>
+
+#include <openssl/ssl.h>
+
+#include "transport/transport.h"
+
+/* What the classifier has to know of a connection. */
+struct tls_situation {
+    bool is_server;
+    bool is_open;          /* the handshake is finished */
+    bool cert_was_asked;   /* a client: the server asked for its certificate */
+    bool cert_is_there;    /* a client: it has one to show */
+};
+
+/* To be called right before each SSL call whose result goes to tls_error_classify. */
+void tls_error_begin(void);
+
+/* What a failed SSL call means: WANT_*, CLOSED (close_notify), or ERROR with the cause in err.
+ * ret: what the call returned. */
+enum transport_result tls_error_classify(const SSL *ssl, int ret,
+                                         const struct tls_situation *situation,
+                                         struct tlsmsg_error *err);
+
+/* Records a failed call of the library while configuring: TLSMSG_ERR_NOMEM where that was the
+ * reason, else code. what: what failed, on what. The queue is empty afterwards. */
+enum tlsmsg_code tls_error_config(struct tlsmsg_error *err, enum tlsmsg_code code,
+                                  const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The latest error's reason code when it comes from the given library, else 0; and the queue
+ * emptied. For callers that tell expected failures apart. */
+int tls_error_take_reason(int library);
+
+#endif

@@ -1,0 +1,358 @@
+/* The TLS transport: the four verbs over one SSL object and one byte source.
+ *
+ * Every call into OpenSSL goes through attempt(): queue emptied before, result
+ * classified right after, then held against what the link noted meanwhile
+ * (source_bio.h). One thread at a time. Records of one recv are never joined:
+ * a message that came as one record is handed on as one. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pthread.h>
+
+#include <openssl/crypto.h>
+
+#include "base/error.h"
+#include "base/escape.h"
+#include "transport/tls/config.h"
+#include "transport/tls/identity.h"
+#include "transport/tls/policy.h"
+#include "transport/tls/session.h"
+#include "transport/tls/trust.h"
+
+/* A call that says "try again" without having asked the source went round once for nothing
+ * (after a key update, say). Each round uses up a record of the read-ahead buffer, so there is an
+ * end to it; this is far above what the buffer can hold. */
+#define ROUNDS_MAX 4096
+
+/* One call into OpenSSL, as a function so that all go the same way. */
+typedef int tls_call(SSL *ssl, void *buf, size_t len, size_t *done);
+
+struct transport *session_of(const SSL *ssl)
+{
+    struct source_link *link = source_bio_link(SSL_get_rbio(ssl));
+
+    return (struct transport *)((char *)link - offsetof(struct transport, link));
+}
+
+void session_peer_name(const struct transport *t, char *out, size_t cap)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
+    const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
+    char *address = host == NULL ? X509_VERIFY_PARAM_get1_ip_asc(param) : NULL;
+
+    escape_name(out, cap, host != NULL ? host : address != NULL ? address : "?");
+    OPENSSL_free(address);
+}
+
+static enum transport_result link_failure(struct transport *t, int sys_errno)
+{
+    t->broken |= !t->situation.is_open;
+    if (sys_errno == ECONNRESET || sys_errno == EPIPE) {
+        error_set(t->err, TLSMSG_ERR_RESET, 0, "the peer reset the connection");
+        if (t->err != NULL && t->err->code == TLSMSG_ERR_RESET && t->err->sys_errno == 0) {
+            t->err->sys_errno = sys_errno;
+        }
+    } else {
+        error_set(t->err, TLSMSG_ERR_RESET, sys_errno, "the connection was lost");
+    }
+    return TRANSPORT_ERROR;
+}
+
+/* OpenSSL waits for bytes: will there be any? */
+static enum transport_result settle_read(struct transport *t)
+{
+    const char *who = t->situation.is_server ? "client" : "server";
+
+    if (t->link.peer != LINK_PEER_TLS) {
+        t->broken = true;
+        error_set(t->err, TLSMSG_ERR_NOT_TLS, 0, "the peer speaks %s, not TLS",
+                  t->link.peer == LINK_PEER_HTTP ? "HTTP" : "plaintext");
+        return TRANSPORT_ERROR;
+    }
+    if (t->link.read_errno != 0) {
+        t->broken = true;
+        return link_failure(t, t->link.read_errno);
+    }
+    if (t->link.eof && !t->situation.is_open) {
+        t->broken = true;
+        error_set(t->err, TLSMSG_ERR_TRUNCATED, 0, "the %s left %s", who,
+                  t->link.heard ? "in the middle of the handshake" : "before it said anything");
+        return TRANSPORT_ERROR;
+    }
+    if (t->link.eof) {
+        error_set(t->err, TLSMSG_ERR_TRUNCATED, 0, "the %s left without saying so (no close_notify)",
+                  who);
+        return TRANSPORT_ERROR;
+    }
+    return TRANSPORT_WANT_READ;
+}
+
+static enum transport_result settle(struct transport *t, enum transport_result result)
+{
+    if (result == TRANSPORT_WANT_READ) {
+        return settle_read(t);
+    }
+    if (result == TRANSPORT_WANT_WRITE && t->link.write_errno != 0) {
+        return link_failure(t, t->link.write_errno);
+    }
+    if (result == TRANSPORT_ERROR) {
+        t->broken = true;
+    }
+    return result;
+}
+
+static enum transport_result attempt(struct transport *t, tls_call *call, void *buf, size_t len,
+                                     size_t *done, struct tlsmsg_error *err)
+{
+    enum transport_result result;
+    int rounds = 0;
+    int ret;
+
+    t->err = err;
+    do {
+        t->link.starved = false;
+        tls_error_begin();
+        ret = call(t->ssl, buf, len, done);
+        result = ret > 0 ? TRANSPORT_OK : tls_error_classify(t->ssl, ret, &t->situation, err);
+    } while (result == TRANSPORT_WANT_READ && !t->link.starved && ++rounds < ROUNDS_MAX);
+    result = settle(t, result);
+    t->err = NULL;
+    return result;
+}
+
+static enum transport_result misuse(struct transport *t, struct tlsmsg_error *err)
+{
+    error_set(err, TLSMSG_ERR_STATE, 0,
+              t->broken ? "the TLS session has failed before" : "the handshake is not finished");
+    return TRANSPORT_ERROR;
+}
+
+static int call_handshake(SSL *ssl, void *buf, size_t len, size_t *done)
+{
+    (void)buf;
+    (void)len;
+    (void)done;
+    return SSL_do_handshake(ssl);
+}
+
+static int call_read(SSL *ssl, void *buf, size_t len, size_t *done)
+{
+    return SSL_read_ex(ssl, buf, len, done);
+}
+
+static int call_write(SSL *ssl, void *buf, size_t len, size_t *done)
+{
+    return SSL_write_ex(ssl, buf, len, done);
+}
+
+/* 0 means "said, not yet heard in return": that is all a shutdown has to do here. */
+static int call_shutdown(SSL *ssl, void *buf, size_t len, size_t *done)
+{
+    int ret = SSL_shutdown(ssl);
+
+    (void)buf;
+    (void)len;
+    (void)done;
+    return ret >= 0 ? 1 : ret;
+}
+
+static enum tlsmsg_code set_up(struct transport *t, const char *server_name,
+                               struct tlsmsg_error *err)
+{
+    struct peer_name name;
+    enum tlsmsg_code code;
+    BIO *bio;
+
+    tls_error_begin();
+    t->ssl = SSL_new(t->config->ctx);
+    bio = source_bio_new(t->config->bio_method, &t->link);
+    if (t->ssl == NULL || bio == NULL) {
+        BIO_free(bio);
+        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot make a TLS session");
+    }
+    SSL_set_bio(t->ssl, bio, bio);
+    if (t->situation.is_server) {
+        SSL_set_accept_state(t->ssl);
+        return TLSMSG_OK;
+    }
+    SSL_set_connect_state(t->ssl);
+    code = peer_name_parse(server_name != NULL ? server_name : "", &name, err);
+    return code != TLSMSG_OK ? code : trust_expect(t->ssl, &name, err);
+}
+
+enum tlsmsg_code transport_new(struct transport_config *config, struct byte_source *src,
+                               const char *server_name, struct transport **out,
+                               struct tlsmsg_error *err)
+{
+    struct transport *t = calloc(1, sizeof(*t));
+    enum tlsmsg_code code;
+
+    if (t == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    t->config = transport_config_ref(config);
+    t->situation.is_server = config->is_server;
+    t->situation.cert_is_there = config->has_certificate;
+    source_link_init(&t->link, src, !config->is_server);
+    code = set_up(t, server_name, err);
+    if (code != TLSMSG_OK) {
+        transport_free(t);
+        return code;
+    }
+    *out = t;
+    return TLSMSG_OK;
+}
+
+void transport_free(struct transport *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    SSL_free(t->ssl);
+    transport_config_unref(t->config);
+    free(t->identity);
+    free(t);
+}
+
+enum transport_result transport_handshake(struct transport *t, struct tlsmsg_error *err)
+{
+    enum transport_result result;
+
+    if (t->situation.is_open) {
+        return TRANSPORT_OK;
+    }
+    if (t->broken) {
+        return misuse(t, err);
+    }
+    result = attempt(t, call_handshake, NULL, 0, NULL, err);
+    if (result == TRANSPORT_CLOSED) {
+        t->broken = true;
+        error_set(err, TLSMSG_ERR_HANDSHAKE, 0, "the peer closed in the middle of the handshake");
+        return TRANSPORT_ERROR;
+    }
+    if (result == TRANSPORT_OK) {
+        t->situation.is_open = true;
+        t->wants_ticket &= t->situation.is_server && SSL_version(t->ssl) == TLS1_3_VERSION;
+    }
+    return result;
+}
+
+enum transport_result transport_recv(struct transport *t, void *buf, size_t cap, size_t *got,
+                                     struct tlsmsg_error *err)
+{
+    *got = 0;
+    if (t->broken || !t->situation.is_open) {
+        return misuse(t, err);
+    }
+    return attempt(t, call_read, buf, cap, got, err);
+}
+
+enum transport_result transport_send(struct transport *t, const void *buf, size_t len, size_t *sent,
+                                     struct tlsmsg_error *err)
+{
+    enum transport_result result;
+
+    *sent = 0;
+    if (t->broken || !t->situation.is_open) {
+        return misuse(t, err);
+    }
+    if (t->wants_ticket) {
+        /* Not before now: a ticket that a client leaves unread costs it a reset, and with that
+         * perhaps its message; with the reply it costs nothing (and shares its segment). */
+        t->wants_ticket = false;
+        tls_error_begin();
+        t->link.cork = SSL_new_session_ticket(t->ssl) == 1;
+    }
+    /* SSL_write_ex(3) does not write to buf; the cast is for the common shape of the calls. */
+    result = attempt(t, call_write, (void *)(uintptr_t)buf, len, sent, err);
+    t->sending = result == TRANSPORT_WANT_READ || result == TRANSPORT_WANT_WRITE;
+    return result;
+}
+
+/* A broken session may hold back an alert that the source did not take at once; it is still in
+ * the handshake's buffer. True when nothing more can or has to leave. */
+static bool flush_alert(struct transport *t)
+{
+    BIO *bio = SSL_get_wbio(t->ssl);
+
+    return t->link.write_errno != 0 || BIO_flush(bio) == 1 || !BIO_should_retry(bio) ||
+           t->link.write_errno != 0;
+}
+
+enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err)
+{
+    enum transport_result result;
+
+    if (t->said_goodbye) {
+        return TRANSPORT_OK;
+    }
+    if (!t->situation.is_open || t->broken) {
+        if (!flush_alert(t)) {
+            return TRANSPORT_WANT_WRITE;
+        }
+        result = t->broken ? misuse(t, err) : TRANSPORT_OK;
+    } else if (t->sending) {
+        /* A record is cut in the middle: nothing that follows would be understood. */
+        error_set(err, TLSMSG_ERR_STATE, 0, "the end of a message was not sent");
+        result = TRANSPORT_ERROR;
+    } else {
+        result = attempt(t, call_shutdown, NULL, 0, NULL, err);
+        if (result == TRANSPORT_WANT_WRITE) {
+            return result;
+        }
+        result = result == TRANSPORT_OK ? TRANSPORT_OK : TRANSPORT_ERROR;
+    }
+    t->said_goodbye = true;
+    t->link.source->shut_write(t->link.source);
+    return result;
+}
+
+/* SSL_get0_group_name(3) is younger than 3.0. */
+static const char *group_name(SSL *ssl)
+{
+    int group = (int)SSL_get_negotiated_group(ssl);
+
+    return group == NID_undef ? NULL : policy_group_name(SSL_group_to_name(ssl, group));
+}
+
+void transport_describe(struct transport *t, struct transport_facts *out)
+{
+    X509 *peer;
+
+    *out = (struct transport_facts){.encrypted = true};
+    if (!t->situation.is_open) {
+        return;
+    }
+    peer = SSL_get0_peer_certificate(t->ssl);
+    if (t->identity == NULL && peer != NULL) {
+        t->identity = identity_of(peer);
+    }
+    out->resumed = SSL_session_reused(t->ssl) == 1;
+    out->version = SSL_get_version(t->ssl);
+    out->cipher = SSL_get_cipher_name(t->ssl);
+    out->group = group_name(t->ssl);
+    out->identity = t->identity;
+    tls_error_begin();
+}
+
+bool transport_heard(const struct transport *t)
+{
+    return t->link.heard;
+}
+
+static char name[64];
+
+static void make_name(void)
+{
+    (void)snprintf(name, sizeof(name), "TLS, OpenSSL %s", OpenSSL_version(OPENSSL_VERSION_STRING));
+}
+
+const char *transport_name(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, make_name);
+    return name;
+}

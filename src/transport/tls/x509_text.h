@@ -1,0 +1,26 @@
+/* Certificates in words: dates, names, pins, for texts and transcripts. */
+#ifndef TRANSPORT_TLS_X509_TEXT_H
+#define TRANSPORT_TLS_X509_TEXT_H
+
+#include <stddef.h>
+
+#include <openssl/x509.h>
+
+#define X509_TEXT_DATE_MAX 16
+#define X509_TEXT_PIN_MAX 64
+
+/* "2026-11-22" (UTC), or "?" for what is no date. */
+void x509_text_date(const ASN1_TIME *time, char out[X509_TEXT_DATE_MAX]);
+
+/* Subject or issuer on one line, such as "CN=tlsmsg CA,O=Example" (RFC 2253), escaped and cut to
+ * cap - 1 bytes. */
+void x509_text_name(const X509_NAME *name, char *out, size_t cap);
+
+/* The DNS names and addresses a certificate is for, "localhost, 127.0.0.1", escaped, cut with
+ * "..."; "no name" where there is none. */
+void x509_text_hosts(const X509 *cert, char *out, size_t cap);
+
+/* "sha256//BASE64" of the public key (SubjectPublicKeyInfo), curl's form; "?" on failure. */
+void x509_text_pin(X509 *cert, char out[X509_TEXT_PIN_MAX]);
+
+#endif

@@ -1,0 +1,84 @@
+/* The transport: how bytes of messages travel over a byte source.
+ *
+ * Four verbs, one result type; CMake links plain.c or tls/, never both. Under
+ * TLS one recv gives at most one record, CLOSED means close_notify (RFC 8446
+ * section 6.1) and a bare end of file is the error TLSMSG_ERR_TRUNCATED. In
+ * plaintext CLOSED is end of file. A transport is used by one thread at a
+ * time; a configuration is immutable and may be shared by all threads. */
+#ifndef TRANSPORT_TRANSPORT_H
+#define TRANSPORT_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <tlsmsg/error.h>
+
+#include "net/byte_source.h"
+#include "options/options.h"
+
+enum transport_result {
+    TRANSPORT_OK,
+    TRANSPORT_WANT_READ,
+    TRANSPORT_WANT_WRITE,
+    TRANSPORT_CLOSED,
+    TRANSPORT_ERROR
+};
+
+struct transport_config;
+struct transport;
+
+/* Loads what the options name (certificates, keys, CAs) for the options' role and checks it.
+ * previous: the configuration it replaces on reload, or NULL; ticket keys live on through it.
+ * The result has one reference, the caller's. Blocks for files. TLSMSG_ERR_CONFIG, _NOMEM. */
+enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
+                                      struct transport_config *previous,
+                                      struct transport_config **out, struct tlsmsg_error *err);
+
+struct transport_config *transport_config_ref(struct transport_config *config);
+void transport_config_unref(struct transport_config *config); /* NULL is a no-op */
+
+/* Makes a transport over src (borrowed; outlives it). Takes a reference to config.
+ * server_name: for a client the name or address literal to ask for and verify, as typed; NULL for a server. */
+enum tlsmsg_code transport_new(struct transport_config *config, struct byte_source *src,
+                               const char *server_name, struct transport **out,
+                               struct tlsmsg_error *err);
+void transport_free(struct transport *t);
+
+/* Goes on with the handshake. OK when finished (at once in plaintext), WANT_*, or ERROR: _NOT_TLS,
+ * _UNTRUSTED, _REFUSED, _HANDSHAKE, _RESET, _TRUNCATED (left in the middle), _NOMEM.
+ * After ERROR an alert may have been sent. */
+enum transport_result transport_handshake(struct transport *t, struct tlsmsg_error *err);
+
+/* Receives up to cap bytes, of one record at most. OK with *got >= 1; WANT_*; CLOSED; ERROR.
+ * After TLSMSG_ERR_TRUNCATED sending still works; after any other error nothing does. */
+enum transport_result transport_recv(struct transport *t, void *buf, size_t cap, size_t *got,
+                                     struct tlsmsg_error *err);
+
+/* Sends len >= 1 bytes or a part of them. OK with *sent >= 1; WANT_*: call again with the same
+ * bytes first (the buffer may have moved, more may follow them). ERROR as above. */
+enum transport_result transport_send(struct transport *t, const void *buf, size_t len, size_t *sent,
+                                     struct tlsmsg_error *err);
+
+/* Says that nothing more will be sent (close_notify where there is a session) and shuts the
+ * source's writing side. OK when said; WANT_WRITE; ERROR when the transport is broken. Safe in every state. */
+enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err);
+
+/* What was agreed on; texts are borrowed from t, NULL where there is nothing. */
+struct transport_facts {
+    bool encrypted;
+    bool resumed;
+    const char *version;  /* "TLSv1.3" */
+    const char *cipher;   /* "TLS_AES_256_GCM_SHA384" */
+    const char *group;    /* "X25519", as named in the policy */
+    const char *identity; /* the peer's, "CN=alice", escaped; NULL without a certificate */
+};
+
+void transport_describe(struct transport *t, struct transport_facts *out);
+
+/* True once any byte was received: a peer that sent none was only a probe. */
+bool transport_heard(const struct transport *t);
+
+/* What is linked, for --version: "TLS, OpenSSL 3.0.19" or "plaintext". Static. */
+const char *transport_name(void);
+
+#endif
