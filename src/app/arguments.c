@@ -205,6 +205,6 @@ enum tlsmsg_code arguments_choice(const char *option, const char *const *names, 
             used += n > 0 ? (size_t)n : 0;
         }
     }
-    return error_set(err, TLSMSG_ERR_CONFIG, 0, "--%s: '%s' is not %s", option,
-                     escape_name(shown, sizeof(shown), value), list);
+    return error_set(err, TLSMSG_ERR_CONFIG, 0, "--%s wants %s, not '%s'", option, list,
+                     escape_name(shown, sizeof(shown), value));
 }

@@ -171,6 +171,7 @@ static enum tlsmsg_client_result send_step(struct tlsmsg_client *c, const char *
         client_pull(c);
     }
     if (c->end != CLIENT_END_NONE) {
+        c->sending = false; /* what came before the end can still be received */
         return client_tell_end(c, err);
     }
     return client_again(c, c->reply_ms, "the server took no more of the message", err);

@@ -43,7 +43,7 @@ static void take(struct conversation *c, size_t got)
 static void peer_closed(struct conversation *c)
 {
     if (c->tail_len > 0) {
-        invalid_utf8(c, "ended within a character; the conversation is closed");
+        invalid_utf8(c, "ended within a UTF-8 character; the conversation is closed");
         return;
     }
     conversation_finish(c, TLSMSG_HOW_CLEAN);

@@ -3,13 +3,12 @@
  * Owns no buffer and no state of the wire but whether a first byte came. The
  * same verbs as over TLS, so that nothing above knows the difference. A peer
  * that speaks TLS is recognised by its first two bytes and named. */
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "transport/transport.h"
+#include "transport/lost.h"
 
 #define TLS_ALERT 0x15 /* RFC 8446 section 5.1 */
 #define TLS_HANDSHAKE 0x16
@@ -89,18 +88,6 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
     return TRANSPORT_OK;
 }
 
-static enum transport_result source_failure(const struct transport *t, struct tlsmsg_error *err)
-{
-    int sys_errno = t->source->sys_errno;
-
-    if (sys_errno == ECONNRESET || sys_errno == EPIPE) {
-        error_set(err, TLSMSG_ERR_RESET, 0, "the peer reset the connection");
-    } else {
-        error_set(err, TLSMSG_ERR_RESET, sys_errno, "the connection was lost");
-    }
-    return TRANSPORT_ERROR;
-}
-
 static enum transport_result tls_peer(struct tlsmsg_error *err)
 {
     error_set(err, TLSMSG_ERR_IS_TLS, 0, "the peer speaks TLS, this is the plaintext build");
@@ -136,7 +123,7 @@ enum transport_result transport_recv(struct transport *t, void *buf, size_t cap,
     case BYTE_ERROR:
         break;
     }
-    return source_failure(t, err);
+    return transport_lost(t->source->sys_errno, err);
 }
 
 enum transport_result transport_send(struct transport *t, const void *buf, size_t len, size_t *sent,
@@ -152,7 +139,7 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
     case BYTE_ERROR:
         break;
     }
-    return source_failure(t, err);
+    return transport_lost(t->source->sys_errno, err);
 }
 
 enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err)

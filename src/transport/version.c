@@ -1,4 +1,5 @@
-/* What is linked: the library's version, and the transport's own word on itself. */
+/* What runs: the library's version and the transport that CMake linked. Nothing here may need a
+ * configuration, so that --version works on a machine without any. */
 #include <tlsmsg/tlsmsg.h>
 
 #include "transport/transport.h"

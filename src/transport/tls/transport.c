@@ -4,7 +4,6 @@
  * classified right after, then held against what the link noted meanwhile
  * (source_bio.h). One thread at a time. Records of one recv are never joined:
  * a message that came as one record is handed on as one. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/escape.h"
+#include "transport/lost.h"
 #include "transport/tls/config.h"
 #include "transport/tls/identity.h"
 #include "transport/tls/policy.h"
@@ -46,20 +46,6 @@ void session_peer_name(const struct transport *t, char *out, size_t cap)
     OPENSSL_free(address);
 }
 
-static enum transport_result link_failure(struct transport *t, int sys_errno)
-{
-    t->broken |= !t->situation.is_open;
-    if (sys_errno == ECONNRESET || sys_errno == EPIPE) {
-        error_set(t->err, TLSMSG_ERR_RESET, 0, "the peer reset the connection");
-        if (t->err != NULL && t->err->code == TLSMSG_ERR_RESET && t->err->sys_errno == 0) {
-            t->err->sys_errno = sys_errno;
-        }
-    } else {
-        error_set(t->err, TLSMSG_ERR_RESET, sys_errno, "the connection was lost");
-    }
-    return TRANSPORT_ERROR;
-}
-
 /* OpenSSL waits for bytes: will there be any? */
 static enum transport_result settle_read(struct transport *t)
 {
@@ -73,7 +59,7 @@ static enum transport_result settle_read(struct transport *t)
     }
     if (t->link.read_errno != 0) {
         t->broken = true;
-        return link_failure(t, t->link.read_errno);
+        return transport_lost(t->link.read_errno, t->err);
     }
     if (t->link.eof && !t->situation.is_open) {
         t->broken = true;
@@ -95,7 +81,8 @@ static enum transport_result settle(struct transport *t, enum transport_result r
         return settle_read(t);
     }
     if (result == TRANSPORT_WANT_WRITE && t->link.write_errno != 0) {
-        return link_failure(t, t->link.write_errno);
+        t->broken |= !t->situation.is_open;
+        return transport_lost(t->link.write_errno, t->err);
     }
     if (result == TRANSPORT_ERROR) {
         t->broken = true;
