@@ -231,17 +231,17 @@ enum tlsmsg_code resolve_name(const struct address_name *name, int64_t deadline_
                               struct address *out, size_t cap, size_t *count,
                               struct tlsmsg_error *err)
 {
-    struct answer answer;
-    enum tlsmsg_code code;
+    struct answer answer = {0};
+    enum tlsmsg_code code = TLSMSG_OK;
 
     *count = 0;
     if (address_is_literal(name->host)) {
         look_up(name, AI_NUMERICHOST, &answer);
     } else {
         code = look_up_within(name, deadline_ns, &answer, err);
-        if (code != TLSMSG_OK) {
-            return code;
-        }
+    }
+    if (code != TLSMSG_OK) {
+        return code;
     }
     return deliver(&answer, name, out, cap, count, err);
 }

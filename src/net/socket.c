@@ -5,6 +5,7 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -167,6 +168,25 @@ static bool is_gone(int sys_errno)
     default:
         return false;
     }
+}
+
+int socket_adopt(int listener, struct address *bound, struct tlsmsg_error *err)
+{
+    int fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0) {
+        (void)error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot take over descriptor %d", listener);
+        return -1;
+    }
+    /* The flag belongs to the socket, so whoever passed it sees it too; all workers wait for one
+     * connection, and those who come late must not block. */
+    if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 ||
+        socket_local(fd, bound, err) != TLSMSG_OK) {
+        (void)error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot take over descriptor %d", listener);
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 int socket_accept(int listener, struct address *peer)

@@ -11,6 +11,10 @@
 enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct address *bound,
                                size_t cap, size_t *count, struct tlsmsg_error *err);
 
+/* Takes over a socket that listens already: a non-blocking duplicate, owned by the caller, and the
+ * address it is bound to. -1 on failure. */
+int socket_adopt(int listener, struct address *bound, struct tlsmsg_error *err);
+
 /* Accepts one connection with TCP_NODELAY set: the descriptor (owned by the caller), or -1 with
  * errno as accept4(2) left it; errors of a single connection that was gone are retried inside. */
 int socket_accept(int listener, struct address *peer);

@@ -8,12 +8,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/error.h"
 #include "base/escape.h"
 #include "options/build.h"
 #include "options/table.h"
 #include "options/value.h"
+
+#define LISTENERS_MAX 32
 
 struct value {
     bool is_set;
@@ -24,6 +27,8 @@ struct value {
 
 struct tlsmsg_options {
     enum tlsmsg_role role;
+    int listeners[LISTENERS_MAX]; /* borrowed descriptors */
+    size_t listener_count;
     struct value values[TLSMSG_OPTION_COUNT];
     tlsmsg_confirm *confirm;
     void *confirm_user; /* borrowed */
@@ -209,6 +214,40 @@ void tlsmsg_options_set_ask_password(struct tlsmsg_options *options, tlsmsg_ask_
     options->ask_password_user = user;
 }
 
+/* A socket option that is a number; -1 where the descriptor has none such. */
+static int socket_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+enum tlsmsg_code tlsmsg_options_add_listener(struct tlsmsg_options *options, int fd,
+                                             struct tlsmsg_error *err)
+{
+    int domain = socket_option(fd, SO_DOMAIN);
+
+    if (options->role != TLSMSG_SERVER) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "a client has no listening sockets");
+    }
+    if (options->listener_count == LISTENERS_MAX) {
+        return error_set(err, TLSMSG_ERR_LIMIT, 0, "more than %d listening sockets", LISTENERS_MAX);
+    }
+    if ((domain != AF_INET && domain != AF_INET6) || socket_option(fd, SO_TYPE) != SOCK_STREAM ||
+        socket_option(fd, SO_ACCEPTCONN) != 1) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "descriptor %d is no listening TCP socket", fd);
+    }
+    options->listeners[options->listener_count++] = fd;
+    return TLSMSG_OK;
+}
+
+const int *options_listeners(const struct tlsmsg_options *o, size_t *count)
+{
+    *count = o->listener_count;
+    return o->listeners;
+}
+
 struct tlsmsg_options *options_copy(const struct tlsmsg_options *o)
 {
     struct tlsmsg_options *copy = calloc(1, sizeof(*copy));
@@ -219,6 +258,8 @@ struct tlsmsg_options *options_copy(const struct tlsmsg_options *o)
         return NULL;
     }
     copy->role = o->role;
+    memcpy(copy->listeners, o->listeners, sizeof(o->listeners));
+    copy->listener_count = o->listener_count;
     copy->confirm = o->confirm;
     copy->confirm_user = o->confirm_user;
     copy->ask_password = o->ask_password;

@@ -26,6 +26,9 @@ int64_t options_number(const struct tlsmsg_options *o, enum tlsmsg_option option
 /* An independent copy; NULL when out of memory. */
 struct tlsmsg_options *options_copy(const struct tlsmsg_options *o);
 
+/* Descriptors handed over by tlsmsg_options_add_listener; *count receives how many. */
+const int *options_listeners(const struct tlsmsg_options *o, size_t *count);
+
 /* True where the option was set by its owner rather than left at its default. */
 bool options_is_set(const struct tlsmsg_options *o, enum tlsmsg_option option);
 

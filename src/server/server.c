@@ -72,6 +72,14 @@ static void read_options(struct server *s)
                         &s->reply_suffix_len);
 }
 
+static void add_listener(struct server *s, int fd, const struct address *bound)
+{
+    struct server_listener *listener = &s->listeners[s->listener_count++];
+
+    listener->fd = fd;
+    address_print(bound, listener->text, sizeof(listener->text));
+}
+
 /* Opens the sockets of one --listen. */
 static enum tlsmsg_code listen_on(struct server *s, const char *text, struct tlsmsg_error *err)
 {
@@ -92,33 +100,44 @@ static enum tlsmsg_code listen_on(struct server *s, const char *text, struct tls
         return code;
     }
     for (size_t i = 0; i < n; i++) {
-        struct server_listener *listener = &s->listeners[s->listener_count++];
-
-        listener->fd = fds[i];
-        address_print(&bound[i], listener->text, sizeof(listener->text));
+        add_listener(s, fds[i], &bound[i]);
     }
     return TLSMSG_OK;
 }
 
-static const char *listen_text(const struct tlsmsg_options *o, size_t i)
+/* Takes over the sockets that were handed to the options. */
+static enum tlsmsg_code adopt_listeners(struct server *s, struct tlsmsg_error *err)
 {
-    return options_count(o, TLSMSG_LISTEN) == 0 ? "127.0.0.1:12345"
-                                                : options_text(o, TLSMSG_LISTEN, i);
+    size_t n;
+    const int *passed = options_listeners(s->options, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        struct address bound;
+        int fd = socket_adopt(passed[i], &bound, err);
+
+        if (fd < 0) {
+            return TLSMSG_ERR_SYSTEM;
+        }
+        add_listener(s, fd, &bound);
+    }
+    return TLSMSG_OK;
 }
 
+/* The default address is listened on unless something else was asked for. */
 static size_t listen_count(const struct tlsmsg_options *o)
 {
-    size_t n = options_count(o, TLSMSG_LISTEN);
+    size_t passed;
 
-    return n == 0 ? 1 : n;
+    (void)options_listeners(o, &passed);
+    return passed > 0 && !options_is_set(o, TLSMSG_LISTEN) ? 0 : options_count(o, TLSMSG_LISTEN);
 }
 
 static enum tlsmsg_code open_listeners(struct server *s, struct tlsmsg_error *err)
 {
-    enum tlsmsg_code code = TLSMSG_OK;
+    enum tlsmsg_code code = adopt_listeners(s, err);
 
     for (size_t i = 0; i < listen_count(s->options) && code == TLSMSG_OK; i++) {
-        code = listen_on(s, listen_text(s->options, i), err);
+        code = listen_on(s, options_text(s->options, TLSMSG_LISTEN, i), err);
     }
     return code;
 }
@@ -156,7 +175,8 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struc
     for (size_t i = 0; i < listen_count(options) && code == TLSMSG_OK; i++) {
         struct address_name name;
 
-        code = address_parse_listen(listen_text(options, i), "--listen", &name, err);
+        code =
+            address_parse_listen(options_text(options, TLSMSG_LISTEN, i), "--listen", &name, err);
     }
     if (code == TLSMSG_OK) {
         code = transport_config_new(options, NULL, &config, err);
