@@ -1,0 +1,59 @@
+/* See ends_identity.h. One CA and one server certificate for a whole test program. */
+#include "support/ends_identity.h"
+
+#include "support/unit.h"
+
+#include "support/test_certs.h"
+#include "support/test_folder.h"
+
+static struct test_folder folder;
+static char ca_file[TEST_PATH_MAX];
+static char cert_file[TEST_PATH_MAX];
+static char key_file[TEST_PATH_MAX];
+
+void ends_identity_setup(void)
+{
+    struct test_cert ca;
+    struct test_cert server;
+    const struct test_cert_spec ca_spec = {.common_name = "Test CA", .is_ca = true};
+    const struct test_cert_spec server_spec = {
+        .common_name = "server",
+        .alternative_names = "DNS:localhost,IP:127.0.0.1",
+        .issuer = &ca,
+    };
+    test_folder_make(&folder);
+    test_cert_make(&ca, &ca_spec);
+    test_cert_make(&server, &server_spec);
+    test_cert_write(&ca, test_folder_file(&folder, "ca.crt", ca_file));
+    test_cert_write(&server, test_folder_file(&folder, "server.crt", cert_file));
+    test_cert_write_key(&server, test_folder_file(&folder, "server.key", key_file), NULL);
+    test_cert_free(&server);
+    test_cert_free(&ca);
+}
+
+void ends_identity_teardown(void)
+{
+    test_folder_remove(&folder);
+}
+
+static void set(struct tlsmsg_options *options, enum tlsmsg_option option, const char *value)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    if (tlsmsg_options_set(options, option, value, &err) != TLSMSG_OK) {
+        fail_msg("%s", err.text);
+    }
+}
+
+void ends_identity_of_server(struct tlsmsg_options *options, bool strict)
+{
+    set(options, TLSMSG_CERT, cert_file);
+    set(options, TLSMSG_KEY, key_file);
+    if (strict) {
+        set(options, TLSMSG_CLIENT_CA, ca_file);
+    }
+}
+
+void ends_identity_trusted_by(struct tlsmsg_options *options)
+{
+    set(options, TLSMSG_CA, ca_file);
+}

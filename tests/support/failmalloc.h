@@ -1,0 +1,27 @@
+/* Allocations that fail on request.
+ *
+ * The linker sends every call of malloc and its kin in the test and the library to failmalloc.c
+ * (ld's --wrap; FAILMALLOC in tests/unit/CMakeLists.txt); calls inside the C library and cmocka
+ * go their usual way. Works under sanitizers and valgrind too. Any thread.
+ *
+ * The loop that tries every allocation of a scenario:
+ *     for (n = 1; failmalloc_try(n, scenario, state); n++) {
+ *     }
+ */
+#ifndef SUPPORT_FAILMALLOC_H
+#define SUPPORT_FAILMALLOC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Counts anew and lets the nth allocation from now fail (once); 0: none fails. */
+void failmalloc_at(size_t n);
+
+/* Allocations since the last failmalloc_at, failed ones included. */
+size_t failmalloc_count(void);
+
+/* Runs a scenario, which checks itself, with its nth allocation failing.
+ * Returns false when it needed fewer than n: then nothing failed. */
+bool failmalloc_try(size_t n, void (*scenario)(void *state), void *state);
+
+#endif

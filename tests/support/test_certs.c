@@ -1,0 +1,187 @@
+/* Certificates for tests: see test_certs.h. */
+#include "support/test_certs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+
+#define RSA_BITS 2048
+
+static void must(bool done, const char *what)
+{
+    if (!done) {
+        (void)fprintf(stderr, "test certificates: %s failed\n", what);
+        ERR_print_errors_fp(stderr);
+        abort();
+    }
+}
+
+static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX context;
+    X509_EXTENSION *extension;
+
+    X509V3_set_ctx(&context, issuer, cert, NULL, NULL, 0);
+    extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    must(extension != NULL && X509_add_ext(cert, extension, -1) == 1, value);
+    X509_EXTENSION_free(extension);
+}
+
+static void set_serial(X509 *cert)
+{
+    uint64_t serial = 0;
+
+    must(RAND_bytes((unsigned char *)&serial, sizeof(serial)) == 1, "random serial");
+    must(ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial >> 1 | 1) == 1, "serial");
+}
+
+static EVP_PKEY *make_key(const struct test_cert_spec *spec)
+{
+    if (spec->key != NULL) {
+        must(EVP_PKEY_up_ref(spec->key) == 1, "key reference");
+        return spec->key;
+    }
+    return spec->is_rsa ? EVP_RSA_gen(RSA_BITS) : EVP_EC_gen("P-256");
+}
+
+static void set_dates(X509 *cert, const struct test_cert_spec *spec)
+{
+    bool by_default = spec->from_s == 0 && spec->until_s == 0;
+
+    must(X509_gmtime_adj(X509_getm_notBefore(cert), by_default ? -3600 : spec->from_s) != NULL &&
+             X509_gmtime_adj(X509_getm_notAfter(cert),
+                             by_default ? 30 * TEST_DAY_S : spec->until_s) != NULL,
+         "dates");
+}
+
+void test_cert_make(struct test_cert *out, const struct test_cert_spec *spec)
+{
+    X509 *cert = X509_new();
+    X509 *issuer = spec->issuer != NULL ? spec->issuer->cert : cert;
+    X509_NAME *subject = X509_get_subject_name(cert);
+
+    out->cert = cert;
+    out->key = make_key(spec);
+    must(out->key != NULL, "key");
+    must(X509_set_version(cert, X509_VERSION_3) == 1, "version");
+    set_serial(cert);
+    set_dates(cert, spec);
+    if (spec->common_name != NULL) {
+        must(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+                                        (const unsigned char *)spec->common_name, -1, -1, 0) == 1,
+             "common name");
+    }
+    must(X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1, "issuer");
+    must(X509_set_pubkey(cert, out->key) == 1, "public key");
+    add_extension(cert, issuer, NID_basic_constraints, spec->is_ca ? "critical,CA:TRUE" : "CA:FALSE");
+    if (spec->is_ca) {
+        add_extension(cert, issuer, NID_key_usage, "critical,keyCertSign,cRLSign");
+    }
+    add_extension(cert, issuer, NID_subject_key_identifier, "hash");
+    if (spec->issuer != NULL) {
+        add_extension(cert, issuer, NID_authority_key_identifier, "keyid:always");
+    }
+    if (spec->alternative_names != NULL) {
+        add_extension(cert, issuer, NID_subject_alt_name, spec->alternative_names);
+    }
+    must(X509_sign(cert, spec->issuer != NULL ? spec->issuer->key : out->key, EVP_sha256()) > 0,
+         "signature");
+}
+
+void test_cert_free(struct test_cert *cert)
+{
+    X509_free(cert->cert);
+    EVP_PKEY_free(cert->key);
+    cert->cert = NULL;
+    cert->key = NULL;
+}
+
+static FILE *open_file(const char *path, const char *mode)
+{
+    FILE *file = fopen(path, mode);
+
+    must(file != NULL, path);
+    must(chmod(path, S_IRUSR | S_IWUSR) == 0, path);
+    return file;
+}
+
+static void put_cert(const struct test_cert *cert, const char *path, const char *mode)
+{
+    FILE *file = open_file(path, mode);
+
+    must(PEM_write_X509(file, cert->cert) == 1 && fclose(file) == 0, path);
+}
+
+static void put_key(const struct test_cert *cert, const char *path, const char *mode,
+                    const char *password)
+{
+    FILE *file = open_file(path, mode);
+
+    must(PEM_write_PKCS8PrivateKey(file, cert->key, password != NULL ? EVP_aes_256_cbc() : NULL,
+                                   password, password != NULL ? (int)strlen(password) : 0, NULL,
+                                   NULL) == 1 &&
+             fclose(file) == 0,
+         path);
+}
+
+void test_cert_write(const struct test_cert *cert, const char *path)
+{
+    put_cert(cert, path, "w");
+}
+
+void test_cert_append(const struct test_cert *cert, const char *path)
+{
+    put_cert(cert, path, "a");
+}
+
+void test_cert_write_key(const struct test_cert *cert, const char *path, const char *password)
+{
+    put_key(cert, path, "w", password);
+}
+
+void test_cert_append_key(const struct test_cert *cert, const char *path)
+{
+    put_key(cert, path, "a", NULL);
+}
+
+static void add_revoked(X509_CRL *crl, const struct test_cert *revoked)
+{
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_TIME *when = X509_gmtime_adj(NULL, -60);
+
+    must(entry != NULL && when != NULL &&
+             X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(revoked->cert)) == 1 &&
+             X509_REVOKED_set_revocationDate(entry, when) == 1 &&
+             X509_CRL_add0_revoked(crl, entry) == 1,
+         "revoked entry");
+    ASN1_TIME_free(when);
+}
+
+void test_crl_write(const struct test_cert *issuer, const struct test_cert *revoked,
+                    const char *path, long until_s)
+{
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *from = X509_gmtime_adj(NULL, until_s < 0 ? until_s - 3600 : -3600);
+    ASN1_TIME *until = X509_gmtime_adj(NULL, until_s);
+    FILE *file = open_file(path, "w");
+
+    must(crl != NULL && X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
+             X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->cert)) == 1 &&
+             X509_CRL_set1_lastUpdate(crl, from) == 1 && X509_CRL_set1_nextUpdate(crl, until) == 1,
+         "revocation list");
+    if (revoked != NULL) {
+        add_revoked(crl, revoked);
+    }
+    must(X509_CRL_sort(crl) == 1 && X509_CRL_sign(crl, issuer->key, EVP_sha256()) > 0 &&
+             PEM_write_X509_CRL(file, crl) == 1 && fclose(file) == 0,
+         path);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(until);
+    X509_CRL_free(crl);
+}

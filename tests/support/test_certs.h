@@ -1,0 +1,43 @@
+/* Certificates for tests, made in process, written to a folder of the test's own. */
+#ifndef SUPPORT_TEST_CERTS_H
+#define SUPPORT_TEST_CERTS_H
+
+#include <stdbool.h>
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#define TEST_DAY_S (24L * 60 * 60)
+
+struct test_cert {
+    X509 *cert;
+    EVP_PKEY *key;
+};
+
+/* What to make. Times are seconds from now; 0 and 0 mean from an hour ago for 30 days. */
+struct test_cert_spec {
+    const char *common_name;             /* NULL: an empty subject */
+    const char *alternative_names;       /* as in openssl.cnf: "DNS:localhost,IP:127.0.0.1" */
+    const struct test_cert *issuer;      /* NULL: self-signed */
+    EVP_PKEY *key;                       /* borrowed; NULL: a new one */
+    bool is_ca;
+    bool is_rsa; /* else ECDSA P-256 */
+    long from_s;
+    long until_s;
+};
+
+/* Aborts the test run on failure: a test without certificates tests nothing. */
+void test_cert_make(struct test_cert *out, const struct test_cert_spec *spec);
+void test_cert_free(struct test_cert *cert);
+
+/* Writes PEM files: certificate, then those of issuer up to and without the root where chained. */
+void test_cert_write(const struct test_cert *cert, const char *path);
+void test_cert_write_key(const struct test_cert *cert, const char *path, const char *password);
+void test_cert_append(const struct test_cert *cert, const char *path);
+void test_cert_append_key(const struct test_cert *cert, const char *path);
+
+/* A revocation list of issuer that holds the serial number of revoked (NULL: an empty list). */
+void test_crl_write(const struct test_cert *issuer, const struct test_cert *revoked,
+                    const char *path, long until_s);
+
+#endif

@@ -1,0 +1,10 @@
+# The event loop and the server's own pieces.
+foreach(name loop timers pending mailbox states admission)
+    tlsmsg_unit_test(${name})
+endforeach()
+if(TLSMSG_PLAINTEXT)
+    set(server_identity support/ends_identity_plain.c)
+else()
+    set(server_identity support/ends_identity_tls.c support/test_certs.c support/test_folder.c)
+endif()
+tlsmsg_unit_test(server SOURCES ${server_identity})

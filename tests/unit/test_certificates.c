@@ -1,0 +1,291 @@
+/* Own certificates and keys: everything wrong with them is said before a socket opens. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "support/tls_ends.h"
+#include "support/unit.h"
+
+static struct tls_files files;
+
+struct row {
+    const char *name;
+    const char *cert; /* NULL: not given */
+    const char *key;  /* NULL: not given */
+    const char *password_file;
+    const char *text; /* part of the cause; NULL: it has to work */
+};
+
+static const struct row rows[] = {
+    {"a pair", "server.crt", "server.key", NULL, NULL},
+    {"a key in the certificate's file", "both.pem", NULL, NULL, NULL},
+    {"a chain", "chain.crt", "chain.key", NULL, NULL},
+    {"RSA", "rsa.crt", "rsa.key", NULL, NULL},
+    {"an encrypted key with its password", "server.crt", "locked.key", "password", NULL},
+    {"a password file with DOS line ends", "server.crt", "locked.key", "dos-password", NULL},
+    {"none at all", NULL, NULL, NULL, "scripts/gen-certs.sh makes them"},
+    {"a missing certificate", "nowhere.crt", "server.key", NULL,
+     "nowhere.crt': No such file or directory (scripts/gen-certs.sh makes one)"},
+    {"a missing key", "server.crt", "nowhere.key", NULL,
+     "nowhere.key': No such file or directory (scripts/gen-certs.sh makes one)"},
+    {"a folder for a certificate", "/tmp", "server.key", NULL, "'/tmp': Is a directory"},
+    {"a folder for a key", "server.crt", "/tmp", NULL, "'/tmp': Is a directory"},
+    {"no key", "server.crt", NULL, NULL, "server.crt' holds no private key"},
+    {"a certificate for a key", "server.crt", "alice.crt", NULL, "alice.crt' holds no private key"},
+    {"a key for a certificate", "server.key", "server.key", NULL,
+     "server.key' holds no certificate"},
+    {"an empty file", "empty", "server.key", NULL, "empty' holds no certificate"},
+    {"an empty key", "server.crt", "empty", NULL, "empty' holds no private key"},
+    {"another's key", "server.crt", "alice.key", NULL, "does not belong to certificate"},
+    {"a damaged certificate", "damaged.crt", "server.key", NULL,
+     "damaged.crt' is damaged: certificate 1"},
+    {"a damaged issuer", "damaged-chain.crt", "server.key", NULL,
+     "damaged-chain.crt' is damaged: certificate 2"},
+    {"a damaged key", "server.crt", "damaged.key", NULL, "damaged.key' is damaged"},
+    {"an expired certificate", "expired.crt", "expired.key", NULL, "expired.crt' expired on 20"},
+    {"a certificate for tomorrow", "future.crt", "future.key", NULL,
+     "future.crt' is not valid before 20"},
+    {"an expired issuer", "old-issuer.crt", "server.key", NULL, "an issuer's"},
+    {"an encrypted key without a password", "server.crt", "locked.key", NULL,
+     "locked.key' is encrypted: --key-password-file"},
+    {"a wrong password", "server.crt", "locked.key", "wrong-password",
+     "the password does not open key"},
+    {"an empty password file", "server.crt", "locked.key", "empty", "is encrypted"},
+    {"a missing password file", "server.crt", "locked.key", "nowhere",
+     "cannot read key password file"},
+};
+
+static void write_text(const char *name, const char *text)
+{
+    char path[TEST_PATH_MAX];
+    FILE *file = fopen(test_folder_file(&files.folder, name, path), "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Copies a file with one character of its nth block (from 0) made invalid. */
+static void write_damaged(const char *from, const char *to, int nth)
+{
+    char path[TEST_PATH_MAX];
+    char text[16384];
+    char *at = text;
+    FILE *file = fopen(test_folder_file(&files.folder, from, path), "r");
+    size_t len;
+
+    assert_non_null(file);
+    len = fread(text, 1, sizeof(text) - 1, file);
+    text[len] = '\0';
+    fclose(file);
+    for (; nth > 0; nth--) {
+        at = strstr(at + 1, "-----BEGIN ");
+        assert_non_null(at);
+    }
+    at = strchr(at + 1, '\n');
+    assert_non_null(at);
+    at[5] = '!';
+    write_text(to, text);
+}
+
+static int set_up(void **state)
+{
+    const struct test_cert_spec expired = {.common_name = "old", .from_s = -5 * TEST_DAY_S,
+                                           .until_s = -TEST_DAY_S};
+    const struct test_cert_spec future = {.common_name = "new", .from_s = TEST_DAY_S,
+                                          .until_s = 5 * TEST_DAY_S};
+    struct test_cert_spec old_ca = {.common_name = "old CA", .is_ca = true,
+                                    .from_s = -5 * TEST_DAY_S, .until_s = -TEST_DAY_S};
+    struct test_cert issuer;
+    char path[TEST_PATH_MAX];
+
+    (void)state;
+    tls_files_make(&files);
+    tls_files_leaf(&files, "expired", &expired);
+    tls_files_leaf(&files, "future", &future);
+    tls_files_leaf(&files, "rsa", &(struct test_cert_spec){.common_name = "rsa", .is_rsa = true});
+    tls_files_leaf(&files, "chain", &(struct test_cert_spec){.common_name = "chain"});
+    test_cert_append(&files.ca, test_folder_file(&files.folder, "chain.crt", path));
+    test_cert_write(&files.server, test_folder_file(&files.folder, "both.pem", path));
+    test_cert_append_key(&files.server, path);
+    test_cert_make(&issuer, &old_ca);
+    test_cert_write(&files.server, test_folder_file(&files.folder, "old-issuer.crt", path));
+    test_cert_append(&issuer, path);
+    test_cert_free(&issuer);
+    test_cert_write_key(&files.server, test_folder_file(&files.folder, "locked.key", path),
+                        "open sesame");
+    write_text("password", "open sesame\nsecond line\n");
+    write_text("dos-password", "open sesame\r\n");
+    write_text("wrong-password", "open barley\n");
+    write_text("empty", "");
+    write_damaged("server.crt", "damaged.crt", 0);
+    write_damaged("chain.crt", "damaged-chain.crt", 1);
+    write_damaged("server.key", "damaged.key", 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tls_files_remove(&files);
+    return 0;
+}
+
+static void set_file(struct tlsmsg_options *options, enum tlsmsg_option option, const char *name)
+{
+    char path[TEST_PATH_MAX];
+
+    if (name != NULL) {
+        assert_int_equal(tlsmsg_options_set(options, option,
+                                            name[0] == '/'
+                                                ? name
+                                                : test_folder_file(&files.folder, name, path),
+                                            NULL),
+                         TLSMSG_OK);
+    }
+}
+
+static void test_loading(void **state)
+{
+    const struct row *row = *state;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_options *options = tls_options(&files, TLSMSG_SERVER, TLSMSG_OPTION_COUNT);
+    struct transport_config *config = NULL;
+    enum tlsmsg_code code;
+
+    set_file(options, TLSMSG_CERT, row->cert);
+    set_file(options, TLSMSG_KEY, row->key);
+    set_file(options, TLSMSG_KEY_PASSWORD_FILE, row->password_file);
+    code = transport_config_new(options, NULL, &config, &err);
+    if (row->text != NULL) {
+        if (strstr(err.text, row->text) == NULL) {
+            fail_msg("\"%s\" lacks \"%s\"", err.text, row->text);
+        }
+        assert_int_equal(code, TLSMSG_ERR_CONFIG);
+        assert_null(config);
+        assert_null(strchr(err.text, '\n'));
+    } else {
+        assert_string_equal(err.text, "");
+        assert_int_equal(code, TLSMSG_OK);
+    }
+    transport_config_unref(config);
+    tlsmsg_options_free(options);
+}
+
+struct asked {
+    unsigned times;
+    const char *answer;
+    char file[TEST_PATH_MAX];
+};
+
+static bool answer(const char *file, char *buf, size_t cap, void *user)
+{
+    struct asked *asked = user;
+
+    asked->times++;
+    (void)snprintf(asked->file, sizeof(asked->file), "%s", file);
+    if (asked->answer == NULL) {
+        return false;
+    }
+    (void)snprintf(buf, cap, "%s", asked->answer);
+    return true;
+}
+
+static void test_asking_for_a_password(void **state)
+{
+    static const struct {
+        const char *answer;
+        const char *text;
+    } cases[] = {
+        {"open sesame", NULL},
+        {"open barley", "the password does not open key"},
+        {NULL, "is encrypted: --key-password-file"},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        struct asked asked = {.answer = cases[i].answer};
+        struct tlsmsg_error err = {.code = TLSMSG_OK};
+        struct transport_config *config = NULL;
+        struct tlsmsg_options *options =
+            tls_options(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "locked.key",
+                        TLSMSG_OPTION_COUNT);
+
+        tlsmsg_options_set_ask_password(options, answer, &asked);
+        (void)transport_config_new(options, NULL, &config, &err);
+        assert_int_equal(asked.times, 1);
+        assert_non_null(strstr(asked.file, "locked.key"));
+        assert_int_equal(config != NULL, cases[i].text == NULL);
+        if (cases[i].text != NULL) {
+            assert_non_null(strstr(err.text, cases[i].text));
+        }
+        transport_config_unref(config);
+        tlsmsg_options_free(options);
+    }
+}
+
+/* File names are printed, so what is in them is escaped. */
+static void test_names_of_files_are_escaped(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct transport_config *config = NULL;
+    struct tlsmsg_options *options = tls_options(&files, TLSMSG_SERVER, TLSMSG_CERT,
+                                                 "no\nwhere\x1b.crt", TLSMSG_OPTION_COUNT);
+
+    (void)state;
+    assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "no\\nwhere\\x1b.crt"));
+    tlsmsg_options_free(options);
+}
+
+static void test_a_client_needs_none(void **state)
+{
+    (void)state;
+    transport_config_unref(
+        tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPTION_COUNT));
+    transport_config_unref(tls_config(&files, TLSMSG_CLIENT, TLSMSG_OPTION_COUNT));
+}
+
+static void test_bad_ca_files(void **state)
+{
+    static const struct {
+        const char *file;
+        const char *text;
+    } cases[] = {
+        {"nowhere.crt", "cannot read CA file"},
+        {"server.key", "holds no certificate"},
+        {"damaged.crt", "is damaged: certificate 1"},
+        {"/tmp", "Is a directory"},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        struct tlsmsg_error err = {.code = TLSMSG_OK};
+        struct transport_config *config = NULL;
+        struct tlsmsg_options *options =
+            tls_options(&files, TLSMSG_CLIENT, TLSMSG_CA, cases[i].file, TLSMSG_OPTION_COUNT);
+
+        assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+        assert_non_null(strstr(err.text, cases[i].text));
+        tlsmsg_options_free(options);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_asking_for_a_password),
+        cmocka_unit_test(test_names_of_files_are_escaped),
+        cmocka_unit_test(test_a_client_needs_none),
+        cmocka_unit_test(test_bad_ca_files),
+    };
+    int failed = 0;
+
+    (void)set_up(NULL);
+    RUN_ROWS(failed, test_loading, rows);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    (void)tear_down(NULL);
+    return failed;
+}

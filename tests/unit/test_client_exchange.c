@@ -1,0 +1,550 @@
+/* Sending, receiving and watching an open connection, and all the ways that it can go wrong. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/unit.h"
+
+#include "base/clock.h"
+#include "client/client_state.h"
+#include "options/build.h"
+#include "support/client_ends.h"
+
+/* Waits until the client's descriptor is readable: what the peer did has arrived. */
+static void await_arrival(const struct tlsmsg_client *client)
+{
+    struct pollfd entry = {.fd = tlsmsg_client_fd(client), .events = POLLIN};
+    assert_int_equal(poll(&entry, 1, PEER_LIMIT_MS), 1);
+}
+
+static void take_one_message(struct peer *peer)
+{
+    char buf[CLIENT_RECORD_MAX];
+    peer_handshake(peer);
+    (void)peer_recv(peer, buf, sizeof(buf));
+}
+
+/* --- how a reply can fail -------------------------------------------------------------------- */
+
+static void say_nothing(struct peer *peer)
+{
+    take_one_message(peer);
+    peer_await_cue(peer);
+}
+
+static void waits_no_longer_than_told(void **state)
+{
+    (void)state;
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, say_nothing, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    const char *data;
+    size_t len;
+    char text[128];
+    client->reply_ms = 200; /* the handshake had more, for slow machines */
+    snprintf(text, sizeof(text), "%s: no reply within 0.2 s", peer->address);
+    ends_send(client, "hello");
+    int64_t before_ns = clock_now_ns();
+    assert_int_equal(tlsmsg_client_receive(client, &data, &len, &err), TLSMSG_CLIENT_ERROR);
+    assert_in_range((clock_now_ns() - before_ns) / CLOCK_NS_PER_MS, 100, 5000);
+    assert_int_equal(err.code, TLSMSG_ERR_TIMEOUT);
+    assert_string_equal(err.text, text);
+    peer_cue(peer);
+    ends_finish(client, peer);
+}
+
+/* In plaintext a reply may take as long as it likes, unless the user said otherwise. */
+static void waits_as_long_as_the_build_says(void **state)
+{
+    (void)state;
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_client(peer, 0);
+    assert_int_equal(client->timeout_ms, 10000);
+    assert_int_equal(client->reply_ms, build_has_tls ? 10000 : 0);
+    tlsmsg_client_free(client);
+    client = ends_client(peer, 700);
+    assert_int_equal(client->timeout_ms, 700);
+    assert_int_equal(client->reply_ms, 700);
+    tlsmsg_client_free(client);
+    peer_free(peer);
+}
+
+static void close_in_order(struct peer *peer)
+{
+    take_one_message(peer);
+    peer_end(peer);
+}
+
+static void drop_the_connection(struct peer *peer)
+{
+    take_one_message(peer);
+    peer_truncate(peer);
+}
+
+static void reset_the_connection(struct peer *peer)
+{
+    take_one_message(peer);
+    peer_reset(peer);
+}
+
+static void answer_in_latin1(struct peer *peer)
+{
+    take_one_message(peer);
+    peer_say(peer, "gr\xfc\xdf");
+    peer_expect_end(peer);
+}
+
+static void end_inside_a_character(struct peer *peer)
+{
+    take_one_message(peer);
+    peer_say(peer, "\xe4\xbd");
+    peer_end(peer);
+}
+
+static void answer_with_an_alert(struct peer *peer)
+{
+    take_one_message(peer);
+    peer_send_raw(peer, "\x15\x03\x03\x00\x02\x02\x46", 7);
+    peer_truncate(peer);
+}
+
+static void send_garbage_records(struct peer *peer)
+{
+    take_one_message(peer);
+    peer_send_raw(peer, "\x17\x03\x03\x00\x20garbage garbage garbage garbage.", 37);
+    peer_await_cue(peer);
+}
+
+static void tells_how_a_reply_failed(void **state)
+{
+    static const struct {
+        void (*play)(struct peer *peer);
+        enum tlsmsg_code tls, plain; /* TLSMSG_OK: not to be tried */
+    } rows[] = {
+        {close_in_order, TLSMSG_ERR_CLOSED, TLSMSG_ERR_CLOSED},
+        {drop_the_connection, TLSMSG_ERR_TRUNCATED, TLSMSG_ERR_CLOSED},
+        {reset_the_connection, TLSMSG_ERR_RESET, TLSMSG_ERR_RESET},
+        {answer_in_latin1, TLSMSG_ERR_UTF8, TLSMSG_ERR_UTF8},
+        {end_inside_a_character, TLSMSG_ERR_UTF8, TLSMSG_ERR_UTF8},
+        {answer_with_an_alert, TLSMSG_OK, TLSMSG_ERR_IS_TLS},
+        {send_garbage_records, TLSMSG_ERR_PROTOCOL, TLSMSG_OK},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        enum tlsmsg_code code = build_has_tls ? rows[i].tls : rows[i].plain;
+        if (code == TLSMSG_OK) {
+            continue;
+        }
+        struct peer *peer = ends_peer();
+        struct tlsmsg_client *client = ends_connect(peer, rows[i].play, 5000);
+        ends_send(client, "hello");
+        const struct tlsmsg_error *err = ends_expect_failure(client, code);
+        assert_int_equal(strncmp(err->text, peer->address, strlen(peer->address)), 0);
+        peer_cue(peer);
+        ends_finish(client, peer);
+    }
+}
+
+/* --- cuts ------------------------------------------------------------------------------------ */
+
+static void cut_a_character_everywhere(struct peer *peer)
+{
+    peer_handshake(peer);
+    peer_expect(peer, "hello");
+    peer_send(peer, "a\xe4", 2);
+    peer_await_cue(peer);
+    peer_send(peer, "\xbd", 1); /* a recv that holds only a tail is no reply */
+    peer_tell(peer);
+    peer_await_cue(peer);
+    peer_send(peer, "\xa0\xf0\x9f\x98", 4);
+    peer_await_cue(peer);
+    peer_send(peer, "\x80", 1);
+    peer_expect_end(peer);
+}
+
+static void puts_cut_characters_together(void **state)
+{
+    (void)state;
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, cut_a_character_everywhere, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    const char *data;
+    size_t len;
+    ends_send(client, "hello");
+    ends_expect(client, "a");
+    peer_cue(peer);
+    peer_hear(peer);
+    await_arrival(client);
+    tlsmsg_client_set_blocking(client, false);
+    assert_int_equal(tlsmsg_client_receive(client, &data, &len, &err), TLSMSG_CLIENT_AGAIN);
+    tlsmsg_client_set_blocking(client, true);
+    peer_cue(peer);
+    ends_expect(client, "\xe4\xbd\xa0");
+    peer_cue(peer);
+    ends_expect(client, "\xf0\x9f\x98\x80");
+    ends_finish(client, peer);
+}
+
+static char *filled(size_t len)
+{
+    char *data = malloc(len);
+    assert_non_null(data);
+    memset(data, 'x', len);
+    return data;
+}
+
+static void answer_with_a_full_record(struct peer *peer)
+{
+    char *data = malloc(CLIENT_RECORD_MAX);
+    peer_handshake(peer);
+    peer_expect(peer, "hello");
+    memset(data, 'x', CLIENT_RECORD_MAX);
+    peer_send(peer, data, CLIENT_RECORD_MAX);
+    peer_tell(peer);
+    peer_expect_end(peer);
+    free(data);
+}
+
+/* One recv is one record of 16384 bytes, or 1024 bytes in plaintext. */
+static void gives_what_one_recv_gives(void **state)
+{
+    (void)state;
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, answer_with_a_full_record, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    size_t expected = build_has_tls ? CLIENT_RECORD_MAX : 1024;
+    const char *data;
+    size_t len;
+    ends_send(client, "hello");
+    peer_hear(peer);
+    for (size_t at = 0; at < CLIENT_RECORD_MAX; at += len) {
+        assert_int_equal(tlsmsg_client_receive(client, &data, &len, &err), TLSMSG_CLIENT_OK);
+        assert_int_equal(len, expected);
+    }
+    ends_finish(client, peer);
+}
+
+/* --- limits and blocked sends ---------------------------------------------------------------- */
+
+static void take_the_longest(struct peer *peer)
+{
+    char *buf = malloc(CLIENT_RECORD_MAX);
+    peer_handshake(peer);
+    if (peer_recv(peer, buf, CLIENT_RECORD_MAX) != TLSMSG_CLIENT_MESSAGE_MAX) {
+        peer_fail(peer, "recv", "the message was not in one record");
+    }
+    peer_say(peer, "yes");
+    peer_expect_end(peer);
+    free(buf);
+}
+
+static void refuses_a_message_over_the_limit(void **state)
+{
+    (void)state;
+    if (!build_has_tls) {
+        skip(); /* plaintext has no limit */
+    }
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, take_the_longest, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char *data = filled(TLSMSG_CLIENT_MESSAGE_MAX + 1);
+    assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX + 1, &err),
+                     TLSMSG_CLIENT_ERROR);
+    assert_int_equal(err.code, TLSMSG_ERR_LIMIT);
+    assert_string_equal(err.text, "a message of 16001 bytes is over the limit of 16000 bytes");
+    tlsmsg_error_clear(&err);
+    assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err),
+                     TLSMSG_CLIENT_OK);
+    ends_expect(client, "yes");
+    ends_finish(client, peer);
+    free(data);
+}
+
+#define LONG_BYTES (3 * 1024 * 1024)
+
+/* Answers each piece before it reads the next one, as the document's server does. */
+static void echo_piece_by_piece(struct peer *peer)
+{
+    char buf[1024];
+    size_t at = 0;
+    peer_accept(peer);
+    peer_shrink_buffers(peer->fd);
+    peer_handshake(peer);
+    while (at < LONG_BYTES) {
+        long got = peer_recv(peer, buf, sizeof(buf));
+        if (got <= 0) {
+            peer_fail(peer, "echo", "the client ended early");
+            return;
+        }
+        peer_send(peer, buf, (size_t)got);
+        at += (size_t)got;
+    }
+    peer_expect_end(peer);
+}
+
+static void receives_ahead_while_a_long_message_leaves(void **state)
+{
+    (void)state;
+    if (build_has_tls) {
+        skip(); /* see receives_records_ahead */
+    }
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, echo_piece_by_piece, 20000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char *data = filled(LONG_BYTES);
+    const char *reply;
+    size_t len;
+    peer_shrink_buffers(tlsmsg_client_fd(client));
+    assert_int_equal(tlsmsg_client_send(client, data, LONG_BYTES, &err), TLSMSG_CLIENT_OK);
+    for (size_t at = 0; at < LONG_BYTES; at += len) {
+        assert_int_equal(tlsmsg_client_receive(client, &reply, &len, &err), TLSMSG_CLIENT_OK);
+    }
+    ends_finish(client, peer);
+    free(data);
+}
+
+#define EARLY_RECORDS 60
+
+/* Says much before it reads anything. */
+static void talk_first(struct peer *peer)
+{
+    char text[4096];
+    peer_accept(peer);
+    peer_shrink_buffers(peer->fd);
+    peer_handshake(peer);
+    peer_await_cue(peer);
+    for (unsigned i = 0; i < EARLY_RECORDS; i++) {
+        memset(text, 'a' + (int)(i % 26), sizeof(text));
+        peer_send(peer, text, sizeof(text));
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        size_t at = 0;
+        while (at < TLSMSG_CLIENT_MESSAGE_MAX) {
+            char buf[CLIENT_RECORD_MAX];
+            long got = peer_recv(peer, buf, sizeof(buf));
+            if (got <= 0) {
+                peer_fail(peer, "recv", "the client ended early");
+                return;
+            }
+            at += (size_t)got;
+        }
+    }
+    peer_expect_end(peer);
+}
+
+static void receives_records_ahead(void **state)
+{
+    (void)state;
+    if (!build_has_tls) {
+        skip(); /* see receives_ahead_while_a_long_message_leaves */
+    }
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, talk_first, 20000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char *data = filled(TLSMSG_CLIENT_MESSAGE_MAX);
+    const char *reply;
+    size_t len;
+    peer_shrink_buffers(tlsmsg_client_fd(client));
+    peer_cue(peer);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err),
+                         TLSMSG_CLIENT_OK);
+    }
+    for (unsigned i = 0; i < EARLY_RECORDS; i++) {
+        assert_int_equal(tlsmsg_client_receive(client, &reply, &len, &err), TLSMSG_CLIENT_OK);
+        assert_int_equal(len, 4096);
+        assert_int_equal(reply[0], 'a' + (int)(i % 26));
+    }
+    ends_finish(client, peer);
+    free(data);
+}
+
+static void never_read(struct peer *peer)
+{
+    peer_accept(peer);
+    peer_shrink_buffers(peer->fd);
+    peer_handshake(peer);
+    peer_await_cue(peer);
+}
+
+/* The server takes nothing: the send ends in time, and so does closing after it. */
+static void gives_up_a_blocked_send(void **state)
+{
+    (void)state;
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, never_read, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char *data = filled(TLSMSG_CLIENT_MESSAGE_MAX);
+    enum tlsmsg_client_result result = TLSMSG_CLIENT_OK;
+    client->reply_ms = 200;
+    peer_shrink_buffers(tlsmsg_client_fd(client));
+    for (unsigned i = 0; i < 10000 && result == TLSMSG_CLIENT_OK; i++) {
+        result = tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err);
+    }
+    assert_int_equal(result, TLSMSG_CLIENT_ERROR);
+    assert_int_equal(err.code, TLSMSG_ERR_TIMEOUT);
+    assert_non_null(strstr(err.text, ": the server took no more of the message within 0.2 s"));
+    assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
+    peer_cue(peer);
+    ends_finish(client, peer);
+    free(data);
+}
+
+/* A blocked send asks for both directions, and goes on with the same message only. */
+static void tells_a_foreign_loop_what_a_send_needs(void **state)
+{
+    (void)state;
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, never_read, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char *data = filled(TLSMSG_CLIENT_MESSAGE_MAX);
+    enum tlsmsg_client_result result = TLSMSG_CLIENT_OK;
+    const char *reply;
+    size_t len;
+    peer_shrink_buffers(tlsmsg_client_fd(client));
+    tlsmsg_client_set_blocking(client, false);
+    for (unsigned i = 0; i < 10000 && result == TLSMSG_CLIENT_OK; i++) {
+        result = tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err);
+    }
+    assert_int_equal(result, TLSMSG_CLIENT_AGAIN);
+    assert_int_equal(tlsmsg_client_events(client), POLLIN | POLLOUT);
+    assert_in_range(tlsmsg_client_timeout_ms(client), 1, 5000);
+    assert_int_equal(tlsmsg_client_send(client, data, 5, &err), TLSMSG_CLIENT_ERROR);
+    assert_int_equal(err.code, TLSMSG_ERR_STATE);
+    tlsmsg_error_clear(&err);
+    assert_int_equal(tlsmsg_client_receive(client, &reply, &len, &err), TLSMSG_CLIENT_ERROR);
+    assert_int_equal(err.code, TLSMSG_ERR_STATE);
+    tlsmsg_error_clear(&err);
+    result = tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err);
+    assert_true(result == TLSMSG_CLIENT_AGAIN || result == TLSMSG_CLIENT_OK);
+    peer_cue(peer);
+    peer_finish(peer);
+    tlsmsg_client_free(client);
+    peer_free(peer);
+    free(data);
+}
+
+/* --- failed writes --------------------------------------------------------------------------- */
+
+/* Sends until a write fails; waits for what the peer did in between. */
+static enum tlsmsg_client_result send_until_it_fails(struct tlsmsg_client *client,
+                                                     struct tlsmsg_error *err)
+{
+    enum tlsmsg_client_result result = TLSMSG_CLIENT_OK;
+    for (unsigned i = 0; i < 10 && result == TLSMSG_CLIENT_OK; i++) {
+        struct pollfd entry = {.fd = tlsmsg_client_fd(client), .events = 0};
+        result = tlsmsg_client_send(client, "hello", 5, err);
+        (void)poll(&entry, 1, 1000); /* POLLHUP or POLLERR come unasked */
+    }
+    return result;
+}
+
+static void answer_and_vanish(struct peer *peer)
+{
+    peer_handshake(peer);
+    peer_say(peer, "bye");
+    peer_end(peer);
+    peer_close(peer);
+}
+
+/* What the server said before it went is read before the write's failure is named. */
+static void reads_the_last_word_after_a_failed_write(void **state)
+{
+    (void)state;
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, answer_and_vanish, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    peer_finish(peer);
+    assert_int_equal(send_until_it_fails(client, &err), TLSMSG_CLIENT_CLOSED);
+    assert_int_equal(err.code, TLSMSG_ERR_CLOSED);
+    ends_expect(client, "bye");
+    ends_expect_failure(client, TLSMSG_ERR_CLOSED);
+    ends_finish(client, peer);
+}
+
+static void reset_after_the_handshake(struct peer *peer)
+{
+    peer_handshake(peer);
+    peer_await_cue(peer);
+    peer_reset(peer);
+}
+
+static void names_a_reset_that_a_write_met(void **state)
+{
+    (void)state;
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_connect(peer, reset_after_the_handshake, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    peer_cue(peer);
+    peer_finish(peer);
+    assert_int_equal(send_until_it_fails(client, &err), TLSMSG_CLIENT_ERROR);
+    assert_int_equal(err.code, TLSMSG_ERR_RESET);
+    ends_finish(client, peer);
+}
+
+static void refuse_and_vanish(struct peer *peer)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    peer_accept(peer);
+    if (peer->fd < 0 ||
+        transport_new(peer->config, &peer->source.base, NULL, &peer->transport, &err)) {
+        return;
+    }
+    while (transport_handshake(peer->transport, &err) == TRANSPORT_WANT_READ) {
+        struct pollfd entry = {.fd = peer->fd, .events = POLLIN};
+        (void)poll(&entry, 1, PEER_LIMIT_MS);
+        socket_source_turn(&peer->source);
+    }
+    peer_close(peer);
+}
+
+/* A server that requires a certificate says so when the client's handshake is done already. */
+static void names_the_refusal_that_a_write_met(void **state)
+{
+    (void)state;
+    if (!build_has_tls) {
+        skip(); /* nobody can be refused */
+    }
+    struct peer *peer = ends_strict_peer();
+    struct tlsmsg_client *client = ends_connect(peer, refuse_and_vanish, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    peer_finish(peer);
+    assert_int_equal(send_until_it_fails(client, &err), TLSMSG_CLIENT_ERROR);
+    assert_int_equal(err.code, TLSMSG_ERR_REFUSED);
+    ends_finish(client, peer);
+}
+
+static void names_the_refusal_that_a_reply_met(void **state)
+{
+    (void)state;
+    if (!build_has_tls) {
+        skip(); /* nobody can be refused */
+    }
+    struct peer *peer = ends_strict_peer();
+    struct tlsmsg_client *client = ends_connect(peer, refuse_and_vanish, 5000);
+    ends_send(client, "hello");
+    ends_expect_failure(client, TLSMSG_ERR_REFUSED);
+    ends_finish(client, peer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(waits_no_longer_than_told),
+        cmocka_unit_test(waits_as_long_as_the_build_says),
+        cmocka_unit_test(tells_how_a_reply_failed),
+        cmocka_unit_test(puts_cut_characters_together),
+        cmocka_unit_test(gives_what_one_recv_gives),
+        cmocka_unit_test(refuses_a_message_over_the_limit),
+        cmocka_unit_test(receives_ahead_while_a_long_message_leaves),
+        cmocka_unit_test(receives_records_ahead),
+        cmocka_unit_test(gives_up_a_blocked_send),
+        cmocka_unit_test(tells_a_foreign_loop_what_a_send_needs),
+        cmocka_unit_test(reads_the_last_word_after_a_failed_write),
+        cmocka_unit_test(names_a_reset_that_a_write_met),
+        cmocka_unit_test(names_the_refusal_that_a_write_met),
+        cmocka_unit_test(names_the_refusal_that_a_reply_met),
+    };
+    return cmocka_run_group_tests(tests, ends_setup, ends_teardown);
+}

@@ -1,0 +1,275 @@
+/* The sandbox, proved by trying: each row runs in a child of its own, after sandbox_enter. */
+#include "support/unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "app/landlock_abi.h"
+#include "app/sandbox.h"
+
+static char root[] = "/tmp/tlsmsg-sandbox-XXXXXX";
+static char allowed[64]; /* root/in/cert */
+static char moved[64];   /* root/in/cert.new */
+static char output[64];  /* root/out/metrics */
+static char other[64];   /* root/other/secret */
+static char link_to[64]; /* root/links/cert -> ../in/cert */
+
+static long landlock_abi(void)
+{
+    return syscall(LANDLOCK_CREATE_RULESET, NULL, 0, LANDLOCK_VERSION_FLAG);
+}
+
+static void put(const char *directory, const char *file, char *path, size_t cap)
+{
+    int fd;
+
+    (void)snprintf(path, cap, "%s/%s", root, directory);
+    (void)mkdir(path, 0700);
+    (void)snprintf(path, cap, "%s/%s/%s", root, directory, file);
+    fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "x", 1), 1);
+    (void)close(fd);
+}
+
+static int set_up(void **state)
+{
+    char links[64];
+
+    (void)state;
+    assert_non_null(mkdtemp(root));
+    put("in", "cert", allowed, sizeof(allowed));
+    put("in", "cert.new", moved, sizeof(moved));
+    put("out", "metrics", output, sizeof(output));
+    put("other", "secret", other, sizeof(other));
+    (void)snprintf(links, sizeof(links), "%s/links", root);
+    (void)mkdir(links, 0700);
+    (void)snprintf(link_to, sizeof(link_to), "%s/links/cert", root);
+    return symlink("../in/cert", link_to);
+}
+
+static int tear_down(void **state)
+{
+    static const char *const entries[] = {
+        "in/cert",      "in/cert.new", "in",         "out/metrics", "out/new", "out",
+        "other/secret", "other",       "links/cert", "links",       ""};
+    char path[96];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", root, entries[i]);
+        (void)remove(path);
+    }
+    return 0;
+}
+
+static int opens(const char *path, int flags)
+{
+    int fd = open(path, flags, 0600);
+
+    if (fd < 0) {
+        return errno;
+    }
+    (void)close(fd);
+    return 0;
+}
+
+static int read_allowed(void)
+{
+    return opens(allowed, O_RDONLY);
+}
+
+static int read_through_link(void)
+{
+    return opens(link_to, O_RDONLY);
+}
+
+static int read_other(void)
+{
+    return opens(other, O_RDONLY);
+}
+
+static int write_input(void)
+{
+    return opens(allowed, O_WRONLY);
+}
+
+static int replace_output(void)
+{
+    char fresh[96];
+    int failed;
+
+    (void)snprintf(fresh, sizeof(fresh), "%s/out/new", root);
+    failed = opens(fresh, O_WRONLY | O_CREAT | O_TRUNC);
+    return failed != 0 ? failed : (rename(fresh, output) == 0 ? 0 : errno);
+}
+
+static int run_program(void)
+{
+    char *const argv[] = {(char *)(uintptr_t) "/bin/true", NULL};
+
+    (void)execv(argv[0], argv);
+    return errno;
+}
+
+static struct sockaddr_in loopback(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET};
+
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return a;
+}
+
+static int bind_port(void)
+{
+    struct sockaddr_in a = loopback();
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    return bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 ? 0 : errno;
+}
+
+static int connect_out(void)
+{
+    struct sockaddr_in a = loopback();
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    a.sin_port = htons(1);
+    return connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 ? 0 : errno;
+}
+
+static int signal_parent(void)
+{
+    return kill(getppid(), 0) == 0 ? 0 : errno;
+}
+
+/* Runs try in a sandboxed child and returns the errno it met, 0 for success. */
+static int in_sandbox(int (*try)(void))
+{
+    pid_t child = fork();
+    int status = 0;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct sandbox sandbox = {0};
+        char held[256];
+
+        if (!sandbox_may_read(&sandbox, link_to) || !sandbox_may_write(&sandbox, output) ||
+            sandbox_enter(&sandbox, held, sizeof(held), NULL) != TLSMSG_OK) {
+            _exit(255);
+        }
+        _exit(try());
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_what_is_left(void **state)
+{
+    static const struct {
+        const char *name;
+        int (*try)(void);
+        int want;
+        long abi; /* that the rule needs */
+    } rows[] = {
+        {"reads its certificate", read_allowed, 0, 0},
+        {"reads it through a link", read_through_link, 0, 0},
+        {"replaces its output", replace_output, 0, 0},
+        {"reads no other file", read_other, EACCES, 1},
+        {"writes no input", write_input, EACCES, 1},
+        {"runs no program", run_program, EACCES, 1},
+        {"binds no port", bind_port, EACCES, 4},
+        {"connects nowhere", connect_out, EACCES, 4},
+        {"signals nobody outside", signal_parent, EPERM, 6},
+    };
+    long abi = landlock_abi();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (abi < rows[i].abi) {
+            print_message("skipped, this kernel has no such rule: %s\n", rows[i].name);
+            continue;
+        }
+        int got = in_sandbox(rows[i].try);
+
+        if (got != rows[i].want) {
+            fail_msg("%s: %s", rows[i].name, strerror(got));
+        }
+    }
+}
+
+static void test_unreadable_file_is_named(void **state)
+{
+    struct sandbox sandbox = {0};
+
+    (void)state;
+    assert_true(sandbox_may_read(&sandbox, allowed));
+    assert_true(sandbox_may_read(&sandbox, NULL));
+    assert_null(sandbox_unreadable(&sandbox));
+    assert_true(sandbox_may_read(&sandbox, "/nowhere/key"));
+    assert_string_equal(sandbox_unreadable(&sandbox), "/nowhere/key");
+}
+
+static void test_too_many_files_are_refused(void **state)
+{
+    struct sandbox sandbox = {0};
+
+    (void)state;
+    for (int i = 0; i < SANDBOX_PATHS_MAX; i++) {
+        assert_true(sandbox_may_write(&sandbox, "x"));
+    }
+    assert_false(sandbox_may_write(&sandbox, "x"));
+}
+
+static void test_unknown_user_is_a_configuration_error(void **state)
+{
+    struct tlsmsg_error err = {0};
+
+    (void)state;
+    assert_int_equal(sandbox_become("no-such-user-here", &err), TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text, "no such user 'no-such-user-here'");
+}
+
+static void test_root_is_given_up_for_good(void **state)
+{
+    pid_t child;
+    int status = 0;
+
+    (void)state;
+    if (getuid() != 0) {
+        print_message("skipped, needs root\n");
+        return;
+    }
+    child = fork();
+    if (child == 0) {
+        bool gone = sandbox_become("nobody", NULL) == TLSMSG_OK && getuid() != 0 &&
+                    geteuid() != 0 && setuid(0) != 0 && getgroups(0, NULL) <= 1;
+
+        _exit(gone ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_left),
+        cmocka_unit_test(test_unreadable_file_is_named),
+        cmocka_unit_test(test_too_many_files_are_refused),
+        cmocka_unit_test(test_unknown_user_is_a_configuration_error),
+        cmocka_unit_test(test_root_is_given_up_for_good),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

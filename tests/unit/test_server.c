@@ -1,0 +1,527 @@
+/* The library's server in process, talked to by the library's client: the handler's contract. */
+#include "support/unit.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <tlsmsg/tlsmsg.h>
+
+#include "support/ends_identity.h"
+
+#define WAIT_MS 20000
+#define DOCUMENT_REPLY "你好，我已收到你的消息："
+
+/* What the handler saw, and how it is to behave. Written by workers under the lock. */
+struct record {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int connected;
+    int messages;
+    int closed;
+    int turns;
+    int hold;  /* turns to hold from the next one on */
+    bool fail; /* the next turn fails */
+    bool defer;
+    bool silent; /* answer with nothing */
+    struct tlsmsg_token tokens[8];
+    enum tlsmsg_how how;
+    struct tlsmsg_server *server;
+};
+
+static struct record seen;
+
+static void note(int *what)
+{
+    (void)pthread_mutex_lock(&seen.lock);
+    (*what)++;
+    (void)pthread_cond_broadcast(&seen.changed);
+    (void)pthread_mutex_unlock(&seen.lock);
+}
+
+/* Waits until a count has been reached; fails the test when it never is. */
+static void await(const int *what, int n)
+{
+    struct timespec until;
+    int failed = 0;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_MS / 1000;
+    (void)pthread_mutex_lock(&seen.lock);
+    while (*what < n && failed == 0) {
+        failed = pthread_cond_timedwait(&seen.changed, &seen.lock, &until);
+    }
+    (void)pthread_mutex_unlock(&seen.lock);
+    assert_int_equal(failed, 0);
+}
+
+static void on_connected(const struct tlsmsg_peer *peer, unsigned worker, void *user)
+{
+    (void)worker;
+    assert_ptr_equal(user, &seen);
+    assert_non_null(peer->address);
+    note(&seen.connected);
+}
+
+static void on_message(struct tlsmsg_message *message, void *user)
+{
+    struct record *r = user;
+    struct tlsmsg_peer peer;
+    size_t len;
+
+    assert_non_null(tlsmsg_message_data(message, &len));
+    assert_true(len > 0);
+    tlsmsg_message_peer(message, &peer);
+    assert_int_equal(peer.connection, tlsmsg_message_connection(message));
+    assert_true(tlsmsg_message_worker(message) < tlsmsg_server_workers(r->server));
+    if (r->defer) {
+        assert_int_equal(tlsmsg_message_defer(message, &r->tokens[r->messages]), TLSMSG_OK);
+        assert_int_equal(tlsmsg_message_reply(message, NULL, 0), TLSMSG_ERR_STATE);
+    } else if (r->silent) {
+        assert_int_equal(tlsmsg_message_reply(message, NULL, 0), TLSMSG_OK);
+        assert_int_equal(tlsmsg_message_defer(message, &r->tokens[0]), TLSMSG_ERR_STATE);
+    }
+    note(&seen.messages);
+}
+
+static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void *user)
+{
+    (void)worker;
+    (void)user;
+    seen.how = closed->how;
+    note(&seen.closed);
+}
+
+static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
+{
+    struct record *r = user;
+    enum tlsmsg_turn verdict = TLSMSG_TURN_RELEASE;
+
+    (void)worker;
+    (void)pthread_mutex_lock(&r->lock);
+    if (r->fail) {
+        verdict = TLSMSG_TURN_FAIL;
+    } else if (r->hold > 0) {
+        r->hold--;
+        verdict = TLSMSG_TURN_HOLD;
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    note(&r->turns);
+    return verdict;
+}
+
+static const struct tlsmsg_handler handler = {
+    .user = &seen,
+    .connected = on_connected,
+    .message = on_message,
+    .closed = on_closed,
+    .turn_end = on_turn_end,
+};
+
+static struct tlsmsg_options *server_options(int64_t accept)
+{
+    struct tlsmsg_options *o = NULL;
+
+    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    ends_identity_of_server(o, false);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, "127.0.0.1:0", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_ACCEPT, accept, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_WORKERS, 1, NULL), TLSMSG_OK);
+    return o;
+}
+
+static struct tlsmsg_server *start(struct tlsmsg_options *o, const struct tlsmsg_handler *h)
+{
+    struct tlsmsg_server *server = NULL;
+    struct tlsmsg_error err = {0};
+
+    if (tlsmsg_server_new(o, h, &server, &err) != TLSMSG_OK) {
+        fail_msg("%s", err.text);
+    }
+    seen.server = server;
+    tlsmsg_options_free(o);
+    assert_int_equal(tlsmsg_server_start(server, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_start(server, NULL), TLSMSG_ERR_STATE);
+    return server;
+}
+
+/* Waits for the end with a deadline, so that a server that hangs fails the test. */
+static void finish(struct tlsmsg_server *server, enum tlsmsg_code want)
+{
+    struct pollfd done = {.fd = tlsmsg_server_done_fd(server), .events = POLLIN};
+
+    assert_int_equal(poll(&done, 1, WAIT_MS), 1);
+    assert_int_equal(tlsmsg_server_wait(server, NULL), want);
+    tlsmsg_server_free(server);
+}
+
+static struct tlsmsg_client *connect_to(const struct tlsmsg_server *server)
+{
+    struct tlsmsg_options *o = NULL;
+    struct tlsmsg_client *client = NULL;
+    struct tlsmsg_error err = {0};
+
+    assert_int_equal(tlsmsg_options_new(TLSMSG_CLIENT, &o, NULL), TLSMSG_OK);
+    ends_identity_trusted_by(o);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_ADDRESS, tlsmsg_server_address(server, 0), NULL),
+                     TLSMSG_OK);
+    assert_int_equal(tlsmsg_client_new(o, &client, &err), TLSMSG_OK);
+    tlsmsg_options_free(o);
+    if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {
+        fail_msg("%s", err.text);
+    }
+    return client;
+}
+
+static void expect_reply(struct tlsmsg_client *client, const char *text)
+{
+    const char *data;
+    size_t len;
+
+    assert_int_equal(tlsmsg_client_receive(client, &data, &len, NULL), TLSMSG_CLIENT_OK);
+    assert_int_equal(len, strlen(text));
+    assert_memory_equal(data, text, len);
+}
+
+static void say(struct tlsmsg_client *client, const char *text)
+{
+    assert_int_equal(tlsmsg_client_send(client, text, strlen(text), NULL), TLSMSG_CLIENT_OK);
+}
+
+static void leave(struct tlsmsg_client *client)
+{
+    assert_int_equal(tlsmsg_client_close(client, NULL), TLSMSG_CLIENT_OK);
+    tlsmsg_client_free(client);
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    seen = (struct record){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    return 0;
+}
+
+static void test_default_reply_without_a_handler(void **state)
+{
+    struct tlsmsg_server *server = start(server_options(1), NULL);
+    struct tlsmsg_client *client = connect_to(server);
+
+    (void)state;
+    say(client, "hello");
+    expect_reply(client, DOCUMENT_REPLY "hello");
+    leave(client);
+    finish(server, TLSMSG_OK);
+}
+
+static void test_budget_ends_the_server(void **state)
+{
+    struct tlsmsg_server *server = start(server_options(2), &handler);
+    struct tlsmsg_client *one = connect_to(server);
+    struct tlsmsg_client *two = connect_to(server);
+    struct tlsmsg_stats stats;
+
+    (void)state;
+    say(two, "2");
+    say(one, "1");
+    expect_reply(one, DOCUMENT_REPLY "1");
+    expect_reply(two, DOCUMENT_REPLY "2");
+    leave(one);
+    leave(two);
+    await(&seen.closed, 2);
+    assert_int_equal(seen.connected, 2);
+    assert_int_equal(seen.how, TLSMSG_HOW_CLEAN);
+    tlsmsg_server_stats(server, &stats);
+    assert_int_equal(stats.messages, 2);
+    assert_int_equal(stats.conversations, 2);
+    assert_int_equal(stats.closed[TLSMSG_HOW_CLEAN], 2);
+    finish(server, TLSMSG_OK);
+}
+
+static void test_replies_wait_for_a_held_turn(void **state)
+{
+    struct tlsmsg_server *server;
+    struct tlsmsg_client *client;
+    struct pollfd quiet;
+
+    (void)state;
+    server = start(server_options(1), &handler);
+    client = connect_to(server);
+    await(&seen.turns, 1);
+    (void)pthread_mutex_lock(&seen.lock);
+    seen.hold = 1;
+    (void)pthread_mutex_unlock(&seen.lock);
+    say(client, "held");
+    await(&seen.turns, 2);
+    quiet = (struct pollfd){.fd = tlsmsg_client_fd(client), .events = POLLIN};
+    assert_int_equal(poll(&quiet, 1, 50), 0);
+    tlsmsg_server_release(server, 0, false);
+    expect_reply(client, DOCUMENT_REPLY "held");
+    /* After the hold the conversation goes on as before. */
+    say(client, "next");
+    expect_reply(client, DOCUMENT_REPLY "next");
+    leave(client);
+    finish(server, TLSMSG_OK);
+}
+
+static void test_failed_turn_ends_the_server_unanswered(void **state)
+{
+    struct tlsmsg_server *server = start(server_options(0), &handler);
+    struct tlsmsg_client *client = connect_to(server);
+    const char *data;
+    size_t len;
+
+    (void)state;
+    await(&seen.turns, 1);
+    (void)pthread_mutex_lock(&seen.lock);
+    seen.fail = true;
+    (void)pthread_mutex_unlock(&seen.lock);
+    say(client, "lost");
+    assert_int_not_equal(tlsmsg_client_receive(client, &data, &len, NULL), TLSMSG_CLIENT_OK);
+    tlsmsg_client_free(client);
+    finish(server, TLSMSG_ERR_CLOSED);
+}
+
+static void test_failure_told_by_a_release(void **state)
+{
+    struct tlsmsg_server *server = start(server_options(0), &handler);
+    struct tlsmsg_client *client = connect_to(server);
+
+    (void)state;
+    await(&seen.turns, 1);
+    (void)pthread_mutex_lock(&seen.lock);
+    seen.hold = 1;
+    (void)pthread_mutex_unlock(&seen.lock);
+    say(client, "held");
+    await(&seen.turns, 2);
+    tlsmsg_server_release(server, 0, true);
+    finish(server, TLSMSG_ERR_CLOSED);
+    tlsmsg_client_free(client);
+}
+
+static void test_deferred_replies_leave_in_order(void **state)
+{
+    struct tlsmsg_server *server;
+    struct tlsmsg_client *client;
+    char *all = NULL;
+    size_t got = 0;
+
+    (void)state;
+    seen.defer = true;
+    server = start(server_options(1), &handler);
+    client = connect_to(server);
+    say(client, "a");
+    await(&seen.messages, 1);
+    say(client, "b");
+    await(&seen.messages, 2);
+    seen.defer = false;
+    say(client, "c");
+    await(&seen.messages, 3);
+    assert_int_equal(tlsmsg_server_reply(server, &seen.tokens[1], "second;", 7), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_reply(server, &seen.tokens[0], "first;", 6), TLSMSG_OK);
+    /* Twice, and for a conversation that never was: no effect. */
+    assert_int_equal(tlsmsg_server_reply(server, &seen.tokens[0], "again;", 6), TLSMSG_OK);
+    seen.tokens[2] = (struct tlsmsg_token){.connection = 99, .slot = 1000};
+    assert_int_equal(tlsmsg_server_reply(server, &seen.tokens[2], "lost", 4), TLSMSG_OK);
+    all = calloc(1, 256);
+    while (got < strlen("first;second;" DOCUMENT_REPLY "c")) {
+        const char *data;
+        size_t len;
+
+        assert_int_equal(tlsmsg_client_receive(client, &data, &len, NULL), TLSMSG_CLIENT_OK);
+        memcpy(all + got, data, len);
+        got += len;
+    }
+    assert_string_equal(all, "first;second;" DOCUMENT_REPLY "c");
+    free(all);
+    leave(client);
+    finish(server, TLSMSG_OK);
+}
+
+static void test_empty_reply_sends_nothing(void **state)
+{
+    struct tlsmsg_server *server;
+    struct tlsmsg_client *client;
+
+    (void)state;
+    seen.silent = true;
+    server = start(server_options(1), &handler);
+    client = connect_to(server);
+    say(client, "quiet");
+    await(&seen.messages, 1);
+    seen.silent = false;
+    say(client, "loud");
+    expect_reply(client, DOCUMENT_REPLY "loud");
+    leave(client);
+    finish(server, TLSMSG_OK);
+}
+
+static void test_stop_drains_idle_conversations(void **state)
+{
+    struct tlsmsg_server *server = start(server_options(0), &handler);
+    struct tlsmsg_client *client = connect_to(server);
+    const char *data;
+    size_t len;
+
+    (void)state;
+    await(&seen.connected, 1);
+    tlsmsg_server_stop(server);
+    tlsmsg_server_stop(server);
+    assert_int_equal(tlsmsg_client_receive(client, &data, &len, NULL), TLSMSG_CLIENT_CLOSED);
+    tlsmsg_client_free(client);
+    finish(server, TLSMSG_OK);
+    assert_int_equal(seen.how, TLSMSG_HOW_DRAINED);
+}
+
+static void test_undelivered_reply_is_told_after_the_drain(void **state)
+{
+    struct tlsmsg_options *o = server_options(0);
+    struct tlsmsg_server *server;
+    struct tlsmsg_client *client;
+
+    (void)state;
+    seen.defer = true;
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_DRAIN_TIMEOUT, "0.05", NULL), TLSMSG_OK);
+    server = start(o, &handler);
+    client = connect_to(server);
+    say(client, "never answered");
+    await(&seen.messages, 1);
+    tlsmsg_server_stop(server);
+    finish(server, TLSMSG_ERR_TIMEOUT);
+    assert_int_equal(seen.how, TLSMSG_HOW_TIMEOUT);
+    tlsmsg_client_free(client);
+}
+
+static void test_two_servers_in_one_process(void **state)
+{
+    struct tlsmsg_server *one = start(server_options(1), NULL);
+    struct tlsmsg_server *two = start(server_options(1), NULL);
+    struct tlsmsg_client *to_one = connect_to(one);
+    struct tlsmsg_client *to_two = connect_to(two);
+
+    (void)state;
+    say(to_two, "2");
+    say(to_one, "1");
+    expect_reply(to_one, DOCUMENT_REPLY "1");
+    expect_reply(to_two, DOCUMENT_REPLY "2");
+    leave(to_one);
+    leave(to_two);
+    finish(one, TLSMSG_OK);
+    finish(two, TLSMSG_OK);
+}
+
+static void test_what_cannot_start(void **state)
+{
+    struct tlsmsg_options *client = NULL;
+    struct tlsmsg_options *o = server_options(0);
+    struct tlsmsg_server *server = NULL;
+    struct tlsmsg_error err = {0};
+
+    (void)state;
+    assert_int_equal(tlsmsg_options_new(TLSMSG_CLIENT, &client, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_new(client, NULL, &server, &err), TLSMSG_ERR_CONFIG);
+    assert_null(server);
+    tlsmsg_error_clear(&err);
+    assert_int_equal(tlsmsg_server_check(client, &err), TLSMSG_ERR_CONFIG);
+    tlsmsg_error_clear(&err);
+    assert_int_equal(tlsmsg_server_check(o, &err), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, "nonsense:port", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_check(o, &err), TLSMSG_ERR_CONFIG);
+    tlsmsg_error_clear(&err);
+    assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_CONFIG);
+    tlsmsg_options_free(o);
+    tlsmsg_options_free(client);
+    tlsmsg_server_free(NULL);
+}
+
+static void test_address_in_use(void **state)
+{
+    struct tlsmsg_options *o = NULL;
+    struct tlsmsg_server *one = start(server_options(0), NULL);
+    struct tlsmsg_server *two = NULL;
+    struct tlsmsg_error err = {0};
+
+    (void)state;
+    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    ends_identity_of_server(o, false);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, tlsmsg_server_address(one, 0), NULL),
+                     TLSMSG_OK);
+    assert_null(tlsmsg_server_address(one, 1));
+    assert_int_equal(tlsmsg_server_new(o, NULL, &two, &err), TLSMSG_ERR_SYSTEM);
+    assert_non_null(strstr(err.text, "in use"));
+    tlsmsg_options_free(o);
+    tlsmsg_server_stop(one);
+    finish(one, TLSMSG_OK);
+}
+
+/* A socket that was listening before the server was there, as a service manager passes it. */
+static void test_socket_handed_over(void **state)
+{
+    struct tlsmsg_options *o = NULL;
+    struct tlsmsg_server *server;
+    struct tlsmsg_client *client;
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int other = socket(AF_INET, SOCK_DGRAM, 0);
+
+    (void)state;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(listener, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    ends_identity_of_server(o, false);
+    assert_int_equal(tlsmsg_options_add_listener(o, listener, NULL), TLSMSG_ERR_CONFIG);
+    assert_int_equal(tlsmsg_options_add_listener(o, other, NULL), TLSMSG_ERR_CONFIG);
+    assert_int_equal(tlsmsg_options_add_listener(o, -1, NULL), TLSMSG_ERR_CONFIG);
+    assert_int_equal(listen(listener, 5), 0);
+    assert_int_equal(tlsmsg_options_add_listener(o, listener, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_ACCEPT, 1, NULL), TLSMSG_OK);
+    server = start(o, NULL);
+    assert_null(tlsmsg_server_address(server, 1));
+    client = connect_to(server);
+    say(client, "hello");
+    expect_reply(client, DOCUMENT_REPLY "hello");
+    leave(client);
+    finish(server, TLSMSG_OK);
+    (void)close(listener);
+    (void)close(other);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    ends_identity_setup();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    ends_identity_teardown();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_default_reply_without_a_handler, fresh),
+        cmocka_unit_test_setup(test_budget_ends_the_server, fresh),
+        cmocka_unit_test_setup(test_replies_wait_for_a_held_turn, fresh),
+        cmocka_unit_test_setup(test_failed_turn_ends_the_server_unanswered, fresh),
+        cmocka_unit_test_setup(test_failure_told_by_a_release, fresh),
+        cmocka_unit_test_setup(test_deferred_replies_leave_in_order, fresh),
+        cmocka_unit_test_setup(test_empty_reply_sends_nothing, fresh),
+        cmocka_unit_test_setup(test_stop_drains_idle_conversations, fresh),
+        cmocka_unit_test_setup(test_undelivered_reply_is_told_after_the_drain, fresh),
+        cmocka_unit_test_setup(test_two_servers_in_one_process, fresh),
+        cmocka_unit_test_setup(test_what_cannot_start, fresh),
+        cmocka_unit_test_setup(test_address_in_use, fresh),
+        cmocka_unit_test_setup(test_socket_handed_over, fresh),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

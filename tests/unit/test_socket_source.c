@@ -1,0 +1,307 @@
+/* Socket source: budget, drained state, and what the kernel is asked with which flags. */
+#include "support/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/byte_source.h"
+
+/* What the next call answers, once for each count; and what was asked. */
+static int inject_errno;
+static unsigned inject_count;
+static unsigned recv_calls;
+static unsigned send_calls;
+static int last_send_flags;
+static size_t last_recv_cap;
+
+ssize_t __real_recv(int fd, void *buf, size_t cap, int flags);
+ssize_t __real_send(int fd, const void *buf, size_t len, int flags);
+ssize_t __wrap_recv(int fd, void *buf, size_t cap, int flags);
+ssize_t __wrap_send(int fd, const void *buf, size_t len, int flags);
+
+static bool is_injected(void)
+{
+    if (inject_count == 0) {
+        return false;
+    }
+    inject_count--;
+    errno = inject_errno;
+    return true;
+}
+
+ssize_t __wrap_recv(int fd, void *buf, size_t cap, int flags)
+{
+    recv_calls++;
+    last_recv_cap = cap;
+    return is_injected() ? -1 : __real_recv(fd, buf, cap, flags);
+}
+
+ssize_t __wrap_send(int fd, const void *buf, size_t len, int flags)
+{
+    send_calls++;
+    last_send_flags = flags;
+    return is_injected() ? -1 : __real_send(fd, buf, len, flags);
+}
+
+/* A source over one end of a pair, the test's hand on the other. */
+struct fixture {
+    struct socket_source source;
+    int ours;
+    int theirs;
+};
+
+static int open_pair(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    int fds[2];
+
+    if (f == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
+        free(f);
+        return -1;
+    }
+    f->ours = fds[0];
+    f->theirs = fds[1];
+    socket_source_init(&f->source, f->ours);
+    inject_count = 0;
+    recv_calls = 0;
+    send_calls = 0;
+    *state = f;
+    return 0;
+}
+
+static int close_pair(void **state)
+{
+    struct fixture *f = *state;
+
+    (void)close(f->ours);
+    if (f->theirs >= 0) {
+        (void)close(f->theirs);
+    }
+    free(f);
+    return 0;
+}
+
+static enum byte_result read_some(struct fixture *f, char *buf, size_t cap, size_t *got)
+{
+    return f->source.base.read(&f->source.base, buf, cap, got);
+}
+
+static enum byte_result write_some(struct fixture *f, const char *buf, size_t len, bool more,
+                                   size_t *put)
+{
+    return f->source.base.write(&f->source.base, buf, len, more, put);
+}
+
+static void feed(struct fixture *f, const char *bytes, size_t len)
+{
+    assert_int_equal(__real_send(f->theirs, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+static void test_short_read_drains_until_the_next_turn(void **state)
+{
+    struct fixture *f = *state;
+    char buf[16];
+    size_t got = 99;
+
+    feed(f, "hello", 5);
+    assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_OK);
+    assert_int_equal(got, 5);
+    assert_memory_equal(buf, "hello", 5);
+    assert_true(f->source.drained);
+    feed(f, "more", 4);
+    assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_AGAIN);
+    assert_int_equal(got, 0);
+    assert_int_equal(recv_calls, 1);
+    socket_source_turn(&f->source);
+    assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_OK);
+    assert_int_equal(got, 4);
+}
+
+static void test_full_read_is_not_drained(void **state)
+{
+    struct fixture *f = *state;
+    char buf[4];
+    size_t got;
+
+    feed(f, "fullmore", 8);
+    assert_int_equal(read_some(f, buf, 4, &got), BYTE_OK);
+    assert_int_equal(got, 4);
+    assert_false(f->source.drained);
+    assert_int_equal(read_some(f, buf, 4, &got), BYTE_OK);
+    assert_memory_equal(buf, "more", 4);
+    assert_int_equal(read_some(f, buf, 4, &got), BYTE_AGAIN);
+    assert_int_equal(got, 0);
+    assert_true(f->source.drained);
+    assert_int_equal(read_some(f, buf, 4, &got), BYTE_AGAIN);
+    assert_int_equal(recv_calls, 3);
+}
+
+static void test_no_room_reads_nothing(void **state)
+{
+    struct fixture *f = *state;
+    char buf[1];
+    size_t got = 99;
+
+    feed(f, "x", 1);
+    assert_int_equal(read_some(f, buf, 0, &got), BYTE_AGAIN);
+    assert_int_equal(got, 0);
+    assert_int_equal(recv_calls, 0);
+    assert_int_equal(read_some(f, buf, 1, &got), BYTE_OK);
+}
+
+static void test_budget_ends_a_turn(void **state)
+{
+    struct fixture *f = *state;
+    char buf[8];
+    size_t got;
+
+    assert_int_equal(f->source.budget_bytes, SOCKET_SOURCE_TURN_BYTES);
+    f->source.budget_bytes = 6;
+    feed(f, "0123456789", 10);
+    assert_int_equal(read_some(f, buf, 4, &got), BYTE_OK);
+    assert_int_equal(f->source.budget_bytes, 2);
+    assert_int_equal(read_some(f, buf, 8, &got), BYTE_OK);
+    assert_int_equal(got, 2);
+    assert_int_equal(last_recv_cap, 2);
+    assert_false(f->source.drained); /* cut by the budget, not by the kernel */
+    assert_int_equal(read_some(f, buf, 8, &got), BYTE_AGAIN);
+    assert_int_equal(got, 0);
+    assert_int_equal(recv_calls, 2);
+    socket_source_turn(&f->source);
+    assert_int_equal(f->source.budget_bytes, SOCKET_SOURCE_TURN_BYTES);
+    assert_int_equal(read_some(f, buf, 8, &got), BYTE_OK);
+    assert_int_equal(got, 4);
+    assert_memory_equal(buf, "6789", 4);
+}
+
+static void test_end_of_file(void **state)
+{
+    struct fixture *f = *state;
+    char buf[8];
+    size_t got = 99;
+
+    assert_int_equal(shutdown(f->theirs, SHUT_WR), 0);
+    assert_int_equal(read_some(f, buf, 8, &got), BYTE_EOF);
+    assert_int_equal(got, 0);
+    assert_int_equal(read_some(f, buf, 8, &got), BYTE_EOF);
+}
+
+static void test_interrupted_calls_are_repeated(void **state)
+{
+    struct fixture *f = *state;
+    char buf[8];
+    size_t n;
+
+    feed(f, "abc", 3);
+    inject_errno = EINTR;
+    inject_count = 3;
+    assert_int_equal(read_some(f, buf, 8, &n), BYTE_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(recv_calls, 4);
+    inject_count = 2;
+    assert_int_equal(write_some(f, "abc", 3, false, &n), BYTE_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(send_calls, 3);
+}
+
+static void test_failed_read_keeps_its_cause(void **state)
+{
+    struct fixture *f = *state;
+    char buf[8];
+    size_t got = 99;
+
+    inject_errno = ECONNRESET;
+    inject_count = 1;
+    assert_int_equal(read_some(f, buf, 8, &got), BYTE_ERROR);
+    assert_int_equal(f->source.base.sys_errno, ECONNRESET);
+    assert_int_equal(got, 0);
+    assert_false(f->source.drained);
+}
+
+static void test_write_flags(void **state)
+{
+    struct fixture *f = *state;
+    char buf[8];
+    size_t put;
+
+    assert_int_equal(write_some(f, "ab", 2, true, &put), BYTE_OK);
+    assert_int_equal(put, 2);
+    assert_int_equal(last_send_flags, MSG_NOSIGNAL | MSG_MORE);
+    assert_int_equal(write_some(f, "c", 1, false, &put), BYTE_OK);
+    assert_int_equal(last_send_flags, MSG_NOSIGNAL);
+    assert_int_equal(__real_recv(f->theirs, buf, 8, 0), 3);
+    assert_memory_equal(buf, "abc", 3);
+}
+
+static void test_full_socket_says_again(void **state)
+{
+    struct fixture *f = *state;
+    static const char block[65536];
+    size_t put;
+    unsigned i;
+
+    for (i = 0; i < 1000; i++) {
+        enum byte_result result = write_some(f, block, sizeof(block), false, &put);
+
+        if (result == BYTE_AGAIN) {
+            assert_int_equal(put, 0);
+            return;
+        }
+        assert_int_equal(result, BYTE_OK);
+        assert_true(put >= 1);
+    }
+    fail_msg("64 MiB went into a socket that nobody reads");
+}
+
+/* With SIGPIPE at its default the test would not live to see the result. */
+static void test_closed_peer_raises_no_signal(void **state)
+{
+    struct fixture *f = *state;
+    size_t put = 99;
+
+    (void)close(f->theirs);
+    f->theirs = -1;
+    assert_int_equal(write_some(f, "x", 1, false, &put), BYTE_ERROR);
+    assert_int_equal(f->source.base.sys_errno, EPIPE);
+    assert_int_equal(put, 0);
+}
+
+static void test_shutting_twice_is_shutting_once(void **state)
+{
+    struct fixture *f = *state;
+    char buf[8];
+    size_t got;
+
+    f->source.base.shut_write(&f->source.base);
+    f->source.base.shut_write(&f->source.base);
+    assert_int_equal(__real_recv(f->theirs, buf, 8, 0), 0);
+    feed(f, "still", 5);
+    assert_int_equal(read_some(f, buf, 8, &got), BYTE_OK);
+    assert_int_equal(got, 5);
+}
+
+#define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, open_pair, close_pair)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_PAIR(test_short_read_drains_until_the_next_turn),
+        WITH_PAIR(test_full_read_is_not_drained),
+        WITH_PAIR(test_no_room_reads_nothing),
+        WITH_PAIR(test_budget_ends_a_turn),
+        WITH_PAIR(test_end_of_file),
+        WITH_PAIR(test_interrupted_calls_are_repeated),
+        WITH_PAIR(test_failed_read_keeps_its_cause),
+        WITH_PAIR(test_write_flags),
+        WITH_PAIR(test_full_socket_says_again),
+        WITH_PAIR(test_closed_peer_raises_no_signal),
+        WITH_PAIR(test_shutting_twice_is_shutting_once),
+    };
+
+    return cmocka_run_group_tests_name("socket_source", tests, NULL, NULL);
+}

@@ -1,0 +1,227 @@
+/* Ticket keys under a clock that the test moves: who can resume, and for how long. */
+#include <string.h>
+
+#include <openssl/err.h>
+
+#include "support/tls_ends.h"
+#include "support/unit.h"
+#include "transport/tls/tickets.h"
+
+static int64_t now_s;
+
+static int64_t fake_clock(void *user)
+{
+    (void)user;
+    return now_s;
+}
+
+struct ends {
+    struct test_cert cert;
+    struct ticket_keys *keys;
+    SSL_CTX *server;
+    SSL_CTX *client;
+    SSL_SESSION *session;
+};
+
+static int set_up(void **state)
+{
+    static struct ends e;
+
+    memset(&e, 0, sizeof(e));
+    now_s = 1000000;
+    test_cert_make(&e.cert, &(struct test_cert_spec){.common_name = "server"});
+    assert_int_equal(ticket_keys_new(fake_clock, NULL, &e.keys, NULL), TLSMSG_OK);
+    e.server = SSL_CTX_new(TLS_server_method());
+    e.client = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_use_certificate(e.server, e.cert.cert);
+    SSL_CTX_use_PrivateKey(e.server, e.cert.key);
+    SSL_CTX_set_max_proto_version(e.server, TLS1_2_VERSION);
+    assert_int_equal(ticket_keys_install(e.keys, e.server, NULL), TLSMSG_OK);
+    SSL_CTX_set_session_cache_mode(e.server, SSL_SESS_CACHE_OFF);
+    *state = &e;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct ends *e = *state;
+
+    SSL_SESSION_free(e->session);
+    SSL_CTX_free(e->server);
+    SSL_CTX_free(e->client);
+    ticket_keys_unref(e->keys);
+    test_cert_free(&e->cert);
+    return 0;
+}
+
+enum visit { FULL, RESUMED, RESUMED_AND_RENEWED };
+
+static bool same_ticket(const SSL_SESSION *a, const SSL_SESSION *b)
+{
+    const unsigned char *ticket_a;
+    const unsigned char *ticket_b;
+    size_t len_a;
+    size_t len_b;
+
+    SSL_SESSION_get0_ticket(a, &ticket_a, &len_a);
+    SSL_SESSION_get0_ticket(b, &ticket_b, &len_b);
+    return len_a == len_b && memcmp(ticket_a, ticket_b, len_a) == 0;
+}
+
+/* One handshake with the given session (borrowed); e->session is the one it ended with. */
+static enum visit visit(struct ends *e, SSL_SESSION *session)
+{
+    SSL *server = SSL_new(e->server);
+    SSL *client = SSL_new(e->client);
+    BIO *a;
+    BIO *b;
+    enum visit result = FULL;
+    int i;
+
+    assert_int_equal(BIO_new_bio_pair(&a, 0, &b, 0), 1);
+    SSL_set_bio(server, a, a);
+    SSL_set_bio(client, b, b);
+    SSL_set_accept_state(server);
+    SSL_set_connect_state(client);
+    if (session != NULL) {
+        assert_int_equal(SSL_set_session(client, session), 1);
+    }
+    for (i = 0; i < 20; i++) {
+        ERR_clear_error();
+        (void)SSL_do_handshake(client);
+        (void)SSL_do_handshake(server);
+    }
+    assert_true(SSL_is_init_finished(client));
+    assert_true(SSL_is_init_finished(server));
+    SSL_SESSION_free(e->session);
+    e->session = SSL_get1_session(client);
+    if (SSL_session_reused(server)) {
+        result = same_ticket(e->session, session) ? RESUMED : RESUMED_AND_RENEWED;
+    }
+    SSL_set_shutdown(client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(client);
+    SSL_free(server);
+    return result;
+}
+
+static SSL_SESSION *take(struct ends *e)
+{
+    SSL_SESSION *session = e->session;
+
+    assert_non_null(session);
+    e->session = NULL;
+    return session;
+}
+
+static void test_the_same_key_resumes(void **state)
+{
+    struct ends *e = *state;
+    SSL_SESSION *session;
+
+    assert_int_equal(visit(e, NULL), FULL);
+    session = take(e);
+    assert_int_equal(visit(e, session), RESUMED);
+    now_s += TICKETS_LIFETIME_S - 1;
+    assert_int_equal(visit(e, session), RESUMED);
+    SSL_SESSION_free(session);
+}
+
+static void test_the_previous_key_resumes_and_renews(void **state)
+{
+    struct ends *e = *state;
+    SSL_SESSION *session;
+
+    assert_int_equal(visit(e, NULL), FULL);
+    session = take(e);
+    now_s += TICKETS_LIFETIME_S;
+    assert_int_equal(visit(e, session), RESUMED_AND_RENEWED);
+    SSL_SESSION_free(session);
+    session = take(e);
+    /* The renewed one is sealed with the key that is current now. */
+    now_s += TICKETS_LIFETIME_S - 1;
+    assert_int_equal(visit(e, session), RESUMED);
+    SSL_SESSION_free(session);
+}
+
+static void test_older_keys_are_gone(void **state)
+{
+    struct ends *e = *state;
+    SSL_SESSION *session;
+
+    assert_int_equal(visit(e, NULL), FULL);
+    session = take(e);
+    now_s += 2 * TICKETS_LIFETIME_S;
+    assert_int_equal(visit(e, session), FULL);
+    SSL_SESSION_free(session);
+}
+
+static void test_a_long_pause_skips_keys(void **state)
+{
+    struct ends *e = *state;
+    SSL_SESSION *session;
+
+    assert_int_equal(visit(e, NULL), FULL);
+    session = take(e);
+    now_s += 1000LL * TICKETS_LIFETIME_S + 17;
+    assert_int_equal(visit(e, session), FULL);
+    SSL_SESSION_free(session);
+    session = take(e);
+    assert_int_equal(visit(e, session), RESUMED);
+    /* The rhythm is kept: the next change comes at the next multiple. */
+    now_s += TICKETS_LIFETIME_S - 17;
+    assert_int_equal(visit(e, session), RESUMED_AND_RENEWED);
+    SSL_SESSION_free(session);
+}
+
+static void test_a_clock_that_goes_back_changes_nothing(void **state)
+{
+    struct ends *e = *state;
+    SSL_SESSION *session;
+
+    assert_int_equal(visit(e, NULL), FULL);
+    session = take(e);
+    now_s -= 500000;
+    assert_int_equal(visit(e, session), RESUMED);
+    SSL_SESSION_free(session);
+}
+
+static void test_another_set_opens_nothing(void **state)
+{
+    struct ends *e = *state;
+    struct ticket_keys *mine = e->keys;
+    struct ticket_keys *others;
+    SSL_SESSION *session;
+
+    assert_int_equal(ticket_keys_new(fake_clock, NULL, &others, NULL), TLSMSG_OK);
+    assert_int_equal(visit(e, NULL), FULL);
+    session = take(e);
+    assert_int_equal(ticket_keys_install(others, e->server, NULL), TLSMSG_OK);
+    assert_int_equal(visit(e, session), FULL);
+    assert_int_equal(ticket_keys_install(mine, e->server, NULL), TLSMSG_OK);
+    assert_int_equal(visit(e, session), RESUMED);
+    ticket_keys_unref(others);
+    SSL_SESSION_free(session);
+}
+
+static void test_null_is_no_key_set(void **state)
+{
+    (void)state;
+    ticket_keys_unref(NULL);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_same_key_resumes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_previous_key_resumes_and_renews, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_older_keys_are_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_long_pause_skips_keys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_goes_back_changes_nothing, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_another_set_opens_nothing, set_up, tear_down),
+        cmocka_unit_test(test_null_is_no_key_set),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

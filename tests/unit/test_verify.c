@@ -1,0 +1,340 @@
+/* Verification: who trusts whom, and in which words the others are refused.
+ *
+ * Handshakes of our own client with our own server over memory; the refusing
+ * side's text and what the refused side is told are both looked at. */
+#include <stdio.h>
+#include <string.h>
+
+#include "support/tls_ends.h"
+#include "support/unit.h"
+
+static struct tls_files files;
+static struct test_cert other_ca;
+
+struct row {
+    const char *name;
+    const char *cert; /* NAME of NAME.crt and NAME.key */
+    const char *ca;   /* the client's; NULL: the system's */
+    const char *asked;
+    const char *text; /* part of the client's cause; NULL: it has to work */
+    const char *way;  /* another part */
+    const char *server_text;
+};
+
+static const struct row rows[] = {
+    {"a name", "server", "ca.crt", "localhost", NULL, NULL, NULL},
+    {"a name in other case", "server", "ca.crt", "LocalHost", NULL, NULL, NULL},
+    {"a trailing dot", "server", "ca.crt", "localhost.", NULL, NULL, NULL},
+    {"IPv4", "server", "ca.crt", "127.0.0.1", NULL, NULL, NULL},
+    {"IPv6 in brackets", "server", "ca.crt", "[::1]", NULL, NULL, NULL},
+    {"a wildcard", "wild", "ca.crt", "a.example.com", NULL, NULL, NULL},
+    {"a self-signed leaf as its own CA", "self", "self.crt", "localhost", NULL, NULL, NULL},
+    {"the leaf itself as CA", "server", "server.crt", "localhost", NULL, NULL, NULL},
+    {"an unknown CA", "server", "other.crt", "localhost", "unknown CA 'CN=test CA'",
+     "--ca FILE, or --pin sha256//", "unknown ca"},
+    {"the system's CAs", "server", NULL, "localhost", "unknown CA 'CN=test CA'",
+     "--ca FILE, or --pin sha256//", "unknown ca"},
+    {"a self-signed stranger", "self", "ca.crt", "localhost",
+     "unknown CA (its certificate is self-signed)", "--pin sha256//", "unknown ca"},
+    {"another name", "server", "ca.crt", "example.com",
+     "wrong name (its certificate is for localhost, 127.0.0.1, ::1)", "--server-name NAME",
+     "bad certificate"},
+    {"another address", "server", "ca.crt", "127.0.0.2", "wrong name", "--server-name NAME",
+     "bad certificate"},
+    {"a name for an address", "named", "ca.crt", "127.0.0.1", "wrong name", "for localhost)",
+     "bad certificate"},
+    {"a common name alone", "common", "ca.crt", "localhost", "wrong name", "for no name)",
+     "bad certificate"},
+    {"a wildcard over two labels", "wild", "ca.crt", "a.b.example.com", "wrong name", "*.example.com",
+     "bad certificate"},
+    {"a partial wildcard", "partial", "ca.crt", "ax.example.com", "wrong name", "a*.example.com",
+     "bad certificate"},
+    {"a subdomain is no match", "server", "ca.crt", "x.localhost", "wrong name", "localhost",
+     "bad certificate"},
+};
+
+static int set_up(void **state)
+{
+    struct test_cert cert;
+    char path[TEST_PATH_MAX];
+
+    (void)state;
+    tls_files_make(&files);
+    test_cert_make(&other_ca, &(struct test_cert_spec){.common_name = "other CA", .is_ca = true});
+    test_cert_write(&other_ca, test_folder_file(&files.folder, "other.crt", path));
+    test_cert_make(&cert, &(struct test_cert_spec){.common_name = "self",
+                                                   .alternative_names = "DNS:localhost"});
+    test_cert_write(&cert, test_folder_file(&files.folder, "self.crt", path));
+    test_cert_write_key(&cert, test_folder_file(&files.folder, "self.key", path), NULL);
+    test_cert_free(&cert);
+    test_cert_make(&cert,
+                   &(struct test_cert_spec){.common_name = "mallory", .issuer = &other_ca});
+    test_cert_write(&cert, test_folder_file(&files.folder, "mallory.crt", path));
+    test_cert_write_key(&cert, test_folder_file(&files.folder, "mallory.key", path), NULL);
+    test_cert_free(&cert);
+    tls_files_leaf(&files, "common", &(struct test_cert_spec){.common_name = "localhost"});
+    tls_files_leaf(&files, "named", &(struct test_cert_spec){.alternative_names = "DNS:localhost"});
+    tls_files_leaf(&files, "wild",
+                   &(struct test_cert_spec){.alternative_names = "DNS:*.example.com"});
+    tls_files_leaf(&files, "partial",
+                   &(struct test_cert_spec){.alternative_names = "DNS:a*.example.com"});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    test_cert_free(&other_ca);
+    tls_files_remove(&files);
+    return 0;
+}
+
+static struct transport_config *server_with(const char *name)
+{
+    char cert[64];
+    char key[64];
+
+    (void)snprintf(cert, sizeof(cert), "%s.crt", name);
+    (void)snprintf(key, sizeof(key), "%s.key", name);
+    return tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, cert, TLSMSG_KEY, key,
+                      TLSMSG_OPTION_COUNT);
+}
+
+static struct transport_config *client_with(const char *ca)
+{
+    return ca == NULL
+               ? tls_config(&files, TLSMSG_CLIENT, TLSMSG_OPTION_COUNT)
+               : tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, ca, TLSMSG_OPTION_COUNT);
+}
+
+static void assert_says(const struct tlsmsg_error *err, const char *part)
+{
+    if (part != NULL && strstr(err->text, part) == NULL) {
+        fail_msg("\"%s\" lacks \"%s\"", err->text, part);
+    }
+    assert_null(strchr(err->text, '\n'));
+    assert_true(strlen(err->text) < sizeof(err->text) - 1);
+}
+
+static void test_servers(void **state)
+{
+    const struct row *row = *state;
+    struct transport_config *server = server_with(row->cert);
+    struct transport_config *client = client_with(row->ca);
+    struct pair p;
+
+    pair_init(&p, server, client, row->asked);
+    pair_client_says(&p, "hello", 5);
+    assert_true(pair_run(&p, TLS_STEPS));
+    if (row->text == NULL) {
+        assert_string_equal(p.client.error.text, "");
+        assert_int_equal(p.client.code, TLSMSG_OK);
+        assert_int_equal(p.server.in_len, 5);
+    } else {
+        assert_int_equal(p.client.code, TLSMSG_ERR_UNTRUSTED);
+        assert_says(&p.client.error, "cannot verify server '");
+        assert_says(&p.client.error, "its pin is sha256//");
+        assert_says(&p.client.error, row->text);
+        assert_says(&p.client.error, row->way);
+        /* Not a byte of the message left, and the alert did. */
+        assert_int_equal(p.server.in_len, 0);
+        assert_false(p.client.opened);
+        assert_int_equal(p.server.code, TLSMSG_ERR_HANDSHAKE);
+        assert_says(&p.server.error, row->server_text);
+    }
+    pair_fini(&p);
+    transport_config_unref(server);
+    transport_config_unref(client);
+}
+
+/* Our own server refuses to start with such certificates, so a bare library serves them. */
+struct dates {
+    const char *name;
+    long from_s;
+    long until_s;
+    const char *text;
+    const char *way;
+};
+
+static const struct dates dates[] = {
+    {"an expired certificate", -5 * TEST_DAY_S, -TEST_DAY_S, "its certificate expired on 20",
+     "needs a new certificate"},
+    {"a certificate for tomorrow", TEST_DAY_S, 5 * TEST_DAY_S, "not yet valid (from 20",
+     "is this clock wrong?"},
+};
+
+static void test_dates(void **state)
+{
+    const struct dates *row = *state;
+    struct transport_config *config = client_with("ca.crt");
+    struct memory_pipe to_server;
+    struct memory_pipe to_client;
+    struct memory_source server_source;
+    struct memory_source client_source;
+    struct source_link link;
+    struct pair_end client;
+    struct test_cert cert;
+    BIO_METHOD *method = source_bio_method_new();
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL *ssl;
+    BIO *bio;
+    int i;
+
+    test_cert_make(&cert, &(struct test_cert_spec){.alternative_names = "DNS:localhost",
+                                                   .issuer = &files.ca, .from_s = row->from_s,
+                                                   .until_s = row->until_s});
+    assert_int_equal(SSL_CTX_use_certificate(ctx, cert.cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, cert.key), 1);
+    memory_pipe_init(&to_server, PAIR_PIPE_BYTES);
+    memory_pipe_init(&to_client, PAIR_PIPE_BYTES);
+    memory_source_init(&server_source, &to_server, &to_client);
+    memory_source_init(&client_source, &to_client, &to_server);
+    pair_end_init(&client, config, &client_source.base, "localhost");
+    source_link_init(&link, &server_source.base, false);
+    ssl = SSL_new(ctx);
+    bio = source_bio_new(method, &link);
+    SSL_set_bio(ssl, bio, bio);
+    for (i = 0; i < 100 && client.phase != PAIR_DONE; i++) {
+        pair_step(&client);
+        (void)SSL_accept(ssl);
+    }
+    assert_int_equal(client.code, TLSMSG_ERR_UNTRUSTED);
+    assert_says(&client.error, row->text);
+    assert_says(&client.error, row->way);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    BIO_meth_free(method);
+    pair_end_fini(&client);
+    memory_pipe_fini(&to_server);
+    memory_pipe_fini(&to_client);
+    test_cert_free(&cert);
+    transport_config_unref(config);
+}
+
+struct client_row {
+    const char *name;
+    const char *cert;     /* NAME, or NULL for none */
+    const char *identity; /* not NULL: accepted */
+    const char *server_text;
+    const char *client_text;
+};
+
+static const struct client_row client_rows[] = {
+    {"a client's certificate", "alice", "CN=alice", NULL, NULL},
+    {"no certificate", NULL, NULL, "the client shows no certificate",
+     "the server wants a client certificate (alert: certificate required)"},
+    {"another CA's certificate", "mallory", NULL,
+     "cannot verify client 'CN=mallory': unknown CA 'CN=other CA'",
+     "the server does not accept this certificate (alert: unknown ca)"},
+};
+
+static struct transport_config *client_showing(const char *name)
+{
+    char cert[64];
+    char key[64];
+
+    if (name == NULL) {
+        return client_with("ca.crt");
+    }
+    (void)snprintf(cert, sizeof(cert), "%s.crt", name);
+    (void)snprintf(key, sizeof(key), "%s.key", name);
+    return tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_CERT, cert, TLSMSG_KEY, key,
+                      TLSMSG_OPTION_COUNT);
+}
+
+static void test_clients(void **state)
+{
+    const struct client_row *row = *state;
+    struct transport_config *server =
+        tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
+                   TLSMSG_CLIENT_CA, "ca.crt", TLSMSG_OPTION_COUNT);
+    struct transport_config *client = client_showing(row->cert);
+    struct transport_facts facts;
+    struct pair p;
+
+    pair_init(&p, server, client, "localhost");
+    pair_client_says(&p, "hello", 5);
+    assert_true(pair_run(&p, TLS_STEPS));
+    if (row->identity != NULL) {
+        assert_int_equal(p.client.code, TLSMSG_OK);
+        assert_int_equal(p.server.code, TLSMSG_OK);
+        transport_describe(p.server.transport, &facts);
+        assert_non_null(facts.identity);
+        assert_string_equal(facts.identity, row->identity);
+    } else {
+        assert_false(p.server.opened);
+        assert_int_equal(p.server.in_len, 0);
+        assert_int_equal(p.server.code, TLSMSG_ERR_UNTRUSTED);
+        assert_says(&p.server.error, row->server_text);
+        assert_int_equal(p.client.code, TLSMSG_ERR_REFUSED);
+        assert_says(&p.client.error, row->client_text);
+    }
+    pair_fini(&p);
+    transport_config_unref(server);
+    transport_config_unref(client);
+}
+
+static void test_a_name_that_is_none(void **state)
+{
+    struct transport_config *client = client_with("ca.crt");
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct memory_pipe pipe;
+    struct memory_source source;
+    struct transport *t = NULL;
+
+    (void)state;
+    memory_pipe_init(&pipe, 100);
+    memory_source_init(&source, &pipe, &pipe);
+    assert_int_equal(transport_new(client, &source.base, ".example.com", &t, &err),
+                     TLSMSG_ERR_CONFIG);
+    assert_null(t);
+    assert_says(&err, ".example.com");
+    memory_pipe_fini(&pipe);
+    transport_config_unref(client);
+}
+
+/* An address is no server name: the ClientHello must not carry it (RFC 6066 section 3). */
+static void test_no_sni_for_addresses(void **state)
+{
+    static const struct {
+        const char *asked;
+        const char *sni;
+    } cases[] = {{"localhost", "localhost"}, {"127.0.0.1", NULL}, {"::1", NULL}};
+    struct transport_config *client = client_with("ca.crt");
+    struct transport_config *server = server_with("server");
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        struct pair p;
+        bool found = false;
+        size_t at;
+
+        pair_init(&p, server, client, cases[i].asked);
+        pair_step(&p.client);
+        for (at = 0; at + strlen(cases[i].asked) <= p.to_server.len; at++) {
+            found |= memcmp(p.to_server.data + at, cases[i].asked, strlen(cases[i].asked)) == 0;
+        }
+        assert_int_equal(found, cases[i].sni != NULL);
+        pair_fini(&p);
+    }
+    transport_config_unref(client);
+    transport_config_unref(server);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_name_that_is_none),
+        cmocka_unit_test(test_no_sni_for_addresses),
+    };
+    int failed = 0;
+
+    (void)set_up(NULL);
+    RUN_ROWS(failed, test_servers, rows);
+    RUN_ROWS(failed, test_dates, dates);
+    RUN_ROWS(failed, test_clients, client_rows);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    (void)tear_down(NULL);
+    return failed;
+}
