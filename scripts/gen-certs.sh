@@ -42,8 +42,8 @@ for a server, the pin that 'tlsmsg-client --pin' takes.
   -o, --out DIR         the folder (default: certs)
       --client NAME     make: a client certificate too (repeatable)
       --self-signed     make: one self-signed server certificate and no CA
-      --permit NAME     make, renew ca: a CA for localhost and these domains and
-                        addresses only (repeatable)
+      --permit NAME     make: a CA for localhost and these domains and addresses
+                        only (repeatable)
       --name NAME       a DNS name or IP address (repeatable); a server has localhost,
                         127.0.0.1, ::1 and this host's name anyway
       --uri URI         a client's identity instead of CN=NAME (repeatable)
@@ -132,12 +132,12 @@ check_new() { # NAME PROFILE: also where the file system takes CA.crt and ca.crt
 
 # ---- reading certificates and keys
 
-pin_of() { # PUBLIC-KEY in PEM
+public_of() { ssl x509 -in "$1" -noout -pubkey; }
+key_public() { ssl pkey -in "$1" -passin "$pass" -pubout; }
+pin_of() { # PUBLIC-KEY
     printf '%s\n' "$1" | "$openssl" pkey -pubin -outform DER | "$openssl" dgst -sha256 -binary |
         "$openssl" base64 -A | sed 's|^|sha256//|'
 }
-cert_pin() { public=$(ssl x509 -in "$1" -noout -pubkey) && pin_of "$public"; }
-key_pin() { public=$(ssl pkey -in "$1" -passin "$pass" -pubout) && pin_of "$public"; }
 ends() { ssl x509 -in "$1" -noout -enddate -dateopt iso_8601 | sed 's/.*=//; s/ /T/'; }
 lasts() { ssl x509 -in "$1" -noout -checkend "$2" >/dev/null; } # CRT SECONDS
 serial_of() { ssl x509 -in "$1" -noout -serial | sed 's/.*=//'; }
@@ -189,8 +189,8 @@ check_pair() { # NAME CURE: dies unless NAME.key belongs to NAME.crt
     esac
     # An encrypted key without its password is taken at its word: only signing needs to open it.
     if [ -z "$password" ] && is_encrypted "$1.key"; then return; fi
-    pin=$(key_pin "$1.key") || bad_key "$1.key"
-    [ "$pin" = "$(cert_pin "$1.crt")" ] ||
+    public=$(key_public "$1.key") || bad_key "$1.key"
+    [ "$public" = "$(public_of "$1.crt")" ] ||
         die "$1.key does not belong to $1.crt (put the right file back, or $2)"
 }
 
@@ -279,7 +279,7 @@ open_authority() {
     [ -e "$crt" ] || die "there is no ca.crt in '$folder' ('$me' alone makes a CA)"
     [ -e "$(at ca.key)" ] || die "signing needs ca.key, which is not in '$folder' (put it back)"
     lasts "$crt" 0 || die "ca.crt expired on $(ends "$crt") ('$me renew ca' gives it new dates)"
-    key_pin "$(at ca.key)" >/dev/null || bad_key "$(at ca.key)"
+    key_public "$(at ca.key)" >/dev/null || bad_key "$(at ca.key)"
     if [ -e "$(at ca.db)" ]; then cat "$(at ca.db)"; fi >"$tmp/db"
 }
 
@@ -314,9 +314,10 @@ sign() { # NAME PROFILE CN DAYS self|ca: a certificate for NAME's key, checked, 
 
 sign_authority() { # DAYS LIMITS
     names='' limits=$2
-    pin=$(key_pin "$(at ca.key)") || bad_key "$(at ca.key)"
+    public=$(key_public "$(at ca.key)") || bad_key "$(at ca.key)"
     # Named after its key: a lost ca.crt that is made again still fits what it has signed.
-    sign ca authority "tlsmsg CA $(echo "${pin#sha256//}" | tr -d '+/=' | cut -c 1-8)" "$1" self
+    short=$(pin_of "$public" | cut -c 9- | tr -d '+/=' | cut -c 1-8)
+    sign ca authority "tlsmsg CA $short" "$1" self
 }
 sign_leaf() { # NAME PROFILE CN self|ca, with $names
     limits=
@@ -342,7 +343,7 @@ authority() {
     [ ! -e ca.key ] || check_pair ca "'$me --force' makes a new CA"
     missing=$(lacking "$permitted" "$(limits_of ca.crt)")
     [ -z "$missing" ] ||
-        die "ca.crt has no limit $(on_a_line "$missing") ('$me renew ca --permit' sets limits)"
+        die "ca.crt was made without --permit $(on_a_line "$missing") (--force makes a new CA)"
     if lasts ca.crt $((30 * 86400)); then
         note "kept ca.crt, valid until $(ends ca.crt)"
     else
@@ -351,7 +352,7 @@ authority() {
 }
 renew_authority() { # DAYS
     check_pair ca "'$me --force' makes a new CA"
-    sign_authority "$1" "${permitted:-$(limits_of ca.crt)}"
+    sign_authority "$1" "$(limits_of ca.crt)"
     note "renewed ca.crt with its key: peers need it before $(ends ca.crt)"
 }
 
@@ -458,7 +459,8 @@ make_crl() { # DAYS
     set -- -crldays "$life"
     lasts "$anchor" $((life * 86400)) || set -- -crl_nextupdate "$(ends "$anchor" | tr -d 'T:-')"
     ssl ca -gencrl -config "$tmp/cnf" -cert "$anchor" -keyfile ca.key -passin "$pass" \
-        -crl_lastupdate "$(an_hour_ago)" "$@" -out "$new/ca.crl" || die "cannot make ca.crl: $(reason)"
+        -crl_lastupdate "$(an_hour_ago)" "$@" -out "$new/ca.crl" ||
+        die "cannot make ca.crl: $(reason)"
 }
 crl_line() {
     until=$(ssl crl -in ca.crl -noout -nextupdate -dateopt iso_8601 | sed 's/.*=//; s/ /T/')
@@ -467,24 +469,25 @@ crl_line() {
 }
 
 result() { # NAME
-    until=$(ends "$1.crt") pin=$(cert_pin "$1.crt") || die "cannot read certificate '$1.crt'"
+    public=$(public_of "$1.crt") || die "cannot read certificate '$1.crt'"
     case $(profile_of "$1.crt") in
         client) last="identity $(identity_of "$1.crt")" ;;
-        *) last="pin $pin" ;;
+        *) last="pin $(pin_of "$public")" ;;
     esac
+    until=$(ends "$1.crt")
     echo "$1.crt  expires $until  $last"
 }
 
 show() {
     for file in *.crt; do
         [ -e "$file" ] || die "there is no certificate in '$folder' ('$me' alone makes some)"
-        pin=$(cert_pin "$file") || { warn "cannot read certificate '$(shown "$file")'"; continue; }
+        public=$(public_of "$file") || die "cannot read certificate '$(shown "$file")'"
         profile=$(profile_of "$file") key=${file%.crt}.key state=
         lasts "$file" 0 || state=', expired'
         if is_revoked "$file"; then state="$state, revoked"; fi
         if [ ! -e "$key" ]; then
             state="$state, its key is not here"
-        elif [ -r "$key" ] && ! is_encrypted "$key" && [ "$(key_pin "$key")" != "$pin" ]; then
+        elif [ -r "$key" ] && ! is_encrypted "$key" && [ "$(key_public "$key")" != "$public" ]; then
             state="$state, $key is not its key"
         fi
         shown "$file: $profile$state"
@@ -494,7 +497,7 @@ show() {
         [ -z "$limits" ] || printf '\n    for    %s' "$(on_a_line "$limits")"
         printf '\n    until  %s\n' "$(ends "$file")"
         # Peers pin leaves; a CA's pin would never match.
-        [ "$profile" = authority ] || printf '    pin    %s\n' "$pin"
+        [ "$profile" = authority ] || printf '    pin    %s\n' "$(pin_of "$public")"
     done
     if [ -e ca.crl ]; then crl_line; fi
 }
@@ -655,7 +658,7 @@ case ${command:=make} in
     make) check_use no --client --self-signed --permit --uri --email --force $each ;;
     client) check_use some --uri --email --force $each ;;
     server) check_use some --force $each ;;
-    renew) check_use any --permit --uri --email --name --days ;;
+    renew) check_use any --uri --email --name --days ;;
     rekey) check_use any --uri --email $each ;;
     revoke) check_use some --days ;;
     crl) check_use no --days ;;

@@ -141,12 +141,13 @@ static enum exit_code begin(struct program *program)
     if (signals_open(&program->signal_fd, &err) != TLSMSG_OK) {
         return fail(&err);
     }
-    listening_tell(&settings->listening, name, program->server);
     if (!settings->quiet && !transcript_begin(&program->transcript, program->server)) {
         complain(name, "cannot write the transcript: %s",
                  strerror(journal_cause(&program->journal)));
         return EXIT_OTHER;
     }
+    /* Whoever waits for this line finds the transcript begun. */
+    listening_tell(&settings->listening, name, program->server);
     if (tlsmsg_server_start(program->server, &err) != TLSMSG_OK) {
         return fail(&err);
     }

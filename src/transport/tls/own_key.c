@@ -9,50 +9,66 @@
 #include "base/error.h"
 #include "transport/tls/tls_error.h"
 
-/* What the password callback knows, and what it met. */
+#define PASSWORD_MAX 1024 /* OpenSSL's own limit, PEM_BUFSIZE */
+
+/* What the password callback knows, and what it met. The library may ask more than once, as it
+ * tries one form after another; people are asked once. */
 struct password_request {
     const struct tlsmsg_options *options;
     const struct pem_file *file;
     struct tlsmsg_error *err;
     bool wanted; /* the key is encrypted */
-    bool given;
+    size_t len;  /* of what was given; 0: nothing */
+    char password[PASSWORD_MAX];
 };
 
 /* The first line of the password file, without its end (\n or \r\n). */
-static int from_file(struct password_request *request, const char *path, char *buf, int cap)
+static void take_from_file(struct password_request *request, const char *path)
 {
     struct pem_file file;
     size_t len;
 
     if (pem_file_read(&file, path, "key password file", NULL, request->err) != TLSMSG_OK) {
-        return -1;
+        return;
     }
     len = strcspn(file.bytes, "\r\n");
-    if (len > (size_t)cap) {
+    if (len > sizeof(request->password)) {
         error_set(request->err, TLSMSG_ERR_CONFIG, 0, "the password in '%s' is too long",
                   file.name);
-        len = 0;
+    } else {
+        memcpy(request->password, file.bytes, len);
+        request->len = len;
     }
-    memcpy(buf, file.bytes, len);
     pem_file_fini(&file);
-    return len > 0 ? (int)len : -1;
 }
 
+static void take_password(struct password_request *request)
+{
+    const char *path = options_text(request->options, TLSMSG_KEY_PASSWORD_FILE, 0);
+
+    request->wanted = true;
+    if (path != NULL) {
+        take_from_file(request, path);
+    } else if (options_ask_password(request->options, request->file->path, request->password,
+                                    sizeof(request->password))) {
+        request->len = strnlen(request->password, sizeof(request->password));
+    }
+}
+
+/* pem_password_cb of PEM_read_bio_PrivateKey(3). */
 static int give_password(char *buf, int cap, int writing, void *user)
 {
     struct password_request *request = user;
-    const char *path = options_text(request->options, TLSMSG_KEY_PASSWORD_FILE, 0);
-    int len = -1;
 
     (void)writing;
-    request->wanted = true;
-    if (path != NULL) {
-        len = from_file(request, path, buf, cap);
-    } else if (options_ask_password(request->options, request->file->path, buf, (size_t)cap)) {
-        len = (int)strnlen(buf, (size_t)cap);
+    if (!request->wanted) {
+        take_password(request);
     }
-    request->given = len > 0;
-    return len;
+    if (request->len == 0 || request->len > (size_t)cap) {
+        return -1;
+    }
+    memcpy(buf, request->password, request->len);
+    return (int)request->len;
 }
 
 enum tlsmsg_code own_key_read(const struct pem_file *file, const struct tlsmsg_options *options,
@@ -66,12 +82,13 @@ enum tlsmsg_code own_key_read(const struct pem_file *file, const struct tlsmsg_o
     }
     tls_error_begin();
     *out = PEM_read_bio_PrivateKey(bio, NULL, give_password, &request);
+    OPENSSL_cleanse(request.password, sizeof(request.password));
     BIO_free(bio);
     if (*out != NULL) {
         return TLSMSG_OK;
     }
     (void)tls_error_take_reason(0);
-    if (request.wanted && !request.given) {
+    if (request.wanted && request.len == 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "key '%s' is encrypted: --key-password-file FILE opens it", file->name);
     }
