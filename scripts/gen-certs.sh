@@ -91,9 +91,12 @@ canonical() { # NAME
     label='[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?'
     byte='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
     case $host in
-        *:*) ipv6 "$host" ;;
-        *.[0-9] | *.[0-9][0-9]*) matching "IP:$host" "IP:($byte\.){3}$byte" ;;
-        *) [ ${#host} -le 253 ] && matching "DNS:$host" "DNS:(\*\.$label\.)?($label\.)*$label" ;;
+        *:*) ipv6 "$host"; return ;;
+    esac
+    case ${host##*.} in # resolvers take a name that ends in a number for an address
+        *[!0-9]*) [ ${#host} -le 253 ] &&
+            matching "DNS:$host" "DNS:(\*\.$label\.)?($label\.)*$label" ;;
+        *) matching "IP:$host" "IP:($byte\.){3}$byte" ;;
     esac
 }
 ipv6() {

@@ -225,6 +225,9 @@ TLSMSG_API enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
                                                  const struct tlsmsg_options *options,
                                                  struct tlsmsg_error *err);
 
+/* Buckets of the latency histogram; see tlsmsg_latency_bound_us. */
+#define TLSMSG_LATENCY_BUCKETS 15
+
 /* Numbers of a server since it began. */
 struct tlsmsg_stats {
     uint64_t accepted;      /* connections */
@@ -237,14 +240,21 @@ struct tlsmsg_stats {
     uint64_t replies; /* fully handed to the kernel */
     uint64_t bytes_in;
     uint64_t bytes_out;
-    uint64_t queued_bytes;                  /* of replies, now */
-    uint64_t closed[TLSMSG_HOW_FAILED + 1]; /* by how */
-    uint64_t events[TLSMSG_CAUSE_COUNT];    /* by cause */
+    uint64_t queued_bytes;                    /* of replies, now */
+    uint64_t closed[TLSMSG_HOW_FAILED + 1];   /* by how */
+    uint64_t events[TLSMSG_CAUSE_COUNT];      /* by cause */
+    uint64_t latency[TLSMSG_LATENCY_BUCKETS]; /* messages by time from receipt to reply sent */
+    uint64_t latency_sum_us;
 };
 
 /* Adds up the workers' counters.
  * server: the server; out: filled. Thread rule: any thread; never blocks. */
 TLSMSG_API void tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out);
+
+/* Upper bound of a bucket of the latency histogram, which begins at the one before.
+ * bucket: 0 to TLSMSG_LATENCY_BUCKETS - 1. Returns microseconds; -1 for the last, which has none.
+ * Thread rule: any thread; never blocks. */
+TLSMSG_API int64_t tlsmsg_latency_bound_us(unsigned bucket);
 
 /* Number of workers.
  * server: the server. Returns 1 or more. Thread rule: any thread; never blocks. */

@@ -43,8 +43,8 @@ static enum tlsmsg_code refuse_ambiguous(const struct cursor *c, const char *wor
         const char *name = c->arguments->rows[i].name;
 
         if (strncmp(name, word + 2, len) == 0 && used < sizeof(names)) {
-            int n = snprintf(names + used, sizeof(names) - used, "%s --%s", used > 0 ? "," : "",
-                             name);
+            int n =
+                snprintf(names + used, sizeof(names) - used, "%s --%s", used > 0 ? "," : "", name);
 
             used += n > 0 ? (size_t)n : 0;
         }
@@ -163,8 +163,14 @@ enum tlsmsg_code arguments_parse(const struct arguments *arguments, int argc, ch
                                  arguments_take *take, void *user, int *stopped,
                                  struct tlsmsg_error *err)
 {
-    struct cursor c = {.arguments = arguments, .argc = argc, .argv = argv, .next = 1,
-                       .take = take, .user = user, .stopped = ARGUMENT_NONE, .err = err};
+    struct cursor c = {.arguments = arguments,
+                       .argc = argc,
+                       .argv = argv,
+                       .next = 1,
+                       .take = take,
+                       .user = user,
+                       .stopped = ARGUMENT_NONE,
+                       .err = err};
     enum tlsmsg_code code = TLSMSG_OK;
     bool options_ended = false;
 

@@ -23,16 +23,14 @@ static const char *const groups[] = {
 };
 
 static const struct argument rows[] = {
-    {"message", 'm', "TEXT", "send TEXT instead of asking; repeatable", GROUP_TALKING,
-     OWN_MESSAGE},
+    {"message", 'm', "TEXT", "send TEXT instead of asking; repeatable", GROUP_TALKING, OWN_MESSAGE},
     {"quiet", 'q', NULL, "print replies alone, one a line", GROUP_TALKING, OWN_QUIET},
     {"lang", 0, "zh|en", "language of the prompt (zh)", GROUP_TALKING, OWN_LANG},
     {"timeout", 0, "SECS", "to connect, and for each reply (10; 0 = none)", GROUP_TALKING,
      TLSMSG_TIMEOUT},
     {"ca", 0, "FILE", "trust these CAs instead of the system's", GROUP_TRUST, TLSMSG_CA},
     {"crl", 0, "FILE", "revoked certificates", GROUP_TRUST, TLSMSG_CRL},
-    {"pin", 0, "sha256//BASE64", "trust this key of a server; repeatable", GROUP_TRUST,
-     TLSMSG_PIN},
+    {"pin", 0, "sha256//BASE64", "trust this key of a server; repeatable", GROUP_TRUST, TLSMSG_PIN},
     {"trust-on-first-use", 0, NULL, "remember keys; ask about an unknown server", GROUP_TRUST,
      TLSMSG_TRUST_ON_FIRST_USE},
     {"accept-new", 0, NULL, "... and remember it without asking", GROUP_TRUST, TLSMSG_ACCEPT_NEW},
@@ -48,8 +46,7 @@ static const struct argument rows[] = {
      TLSMSG_KEYLOG_FILE},
     {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_PAD},
     {"help", 0, NULL, "print this", GROUP_OTHER, ARGUMENT_HELP},
-    {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER,
-     ARGUMENT_VERSION},
+    {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER, ARGUMENT_VERSION},
 };
 
 const struct arguments client_arguments = {

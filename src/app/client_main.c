@@ -1,13 +1,11 @@
 /* tlsmsg-client: connects, talks, closes, and turns what happened into an exit code.
  *
  * Owns the order of things; the conversation itself is session.c's. One thread. */
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <tlsmsg/tlsmsg.h>
 
+#include "app/answer.h"
 #include "app/build.h"
 #include "app/client_arguments.h"
 #include "app/complain.h"
@@ -31,8 +29,7 @@ static enum exit_code talk(const struct client_settings *settings, struct tlsmsg
     struct input input;
     enum exit_code code;
 
-    if (!console_init(&console, STDOUT_FILENO, settings->phrases, settings->quiet,
-                      app_raw_text)) {
+    if (!console_init(&console, STDOUT_FILENO, settings->phrases, settings->quiet, app_raw_text)) {
         complain(name, "out of memory");
         return EXIT_OTHER;
     }
@@ -47,8 +44,7 @@ static enum exit_code talk(const struct client_settings *settings, struct tlsmsg
     return code;
 }
 
-static enum exit_code converse(const struct client_settings *settings,
-                               struct tlsmsg_client *client)
+static enum exit_code converse(const struct client_settings *settings, struct tlsmsg_client *client)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
@@ -83,16 +79,6 @@ static enum exit_code run(const struct client_settings *settings)
     return code;
 }
 
-static enum exit_code answer(int asked)
-{
-    arguments_print(&client_arguments, asked, stdout);
-    if (fflush(stdout) != 0) {
-        complain(name, "cannot write to stdout");
-        return EXIT_OTHER;
-    }
-    return EXIT_DONE;
-}
-
 int main(int argc, char **argv)
 {
     struct client_settings settings;
@@ -100,15 +86,13 @@ int main(int argc, char **argv)
     enum exit_code code;
     int asked = ARGUMENT_NONE;
 
-    descriptors_fill();
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGXFSZ, SIG_IGN);
+    descriptors_prepare();
     if (client_settings_init(&settings, &err) != TLSMSG_OK ||
         arguments_parse(&client_arguments, argc, argv, client_settings_take, &settings, &asked,
                         &err) != TLSMSG_OK) {
         code = fail(&err, EXIT_WHILE_STARTING);
     } else if (asked != ARGUMENT_NONE) {
-        code = answer(asked);
+        code = answer_print(&client_arguments, asked);
     } else {
         code = run(&settings);
     }

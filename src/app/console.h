@@ -11,11 +11,11 @@
 struct console {
     int fd;
     const struct phrases *phrases;
-    bool quiet;        /* replies alone */
-    bool raw;          /* replies as they came */
+    bool quiet; /* replies alone */
+    bool raw;   /* replies as they came */
     bool is_terminal;
-    bool has_prompt;   /* the cursor stands behind a prompt */
-    int cause;         /* errno of the first failure, 0: none */
+    bool has_prompt; /* the cursor stands behind a prompt */
+    int cause;       /* errno of the first failure, 0: none */
     struct lines lines;
 };
 

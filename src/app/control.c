@@ -49,8 +49,8 @@ static void reload(const struct state *state)
         event.level = TLSMSG_INFO;
         event.text = "configuration reloaded";
     } else {
-        (void)snprintf(text, sizeof(text), "the old configuration stays, since the new one fails: %s",
-                       err.text);
+        (void)snprintf(text, sizeof(text),
+                       "the old configuration stays, since the new one fails: %s", err.text);
         event.text = text;
     }
     log_event(control->log, &event);
@@ -123,8 +123,7 @@ static bool turn(struct state *state)
     struct pollfd entries[4] = {
         {.fd = control->signal_fd, .events = POLLIN},
         {.fd = state->ended ? -1 : tlsmsg_server_done_fd(control->server), .events = POLLIN},
-        {.fd = state->journal != NULL ? journal_wake_fd(state->journal) : -1,
-         .events = POLLIN},
+        {.fd = state->journal != NULL ? journal_wake_fd(state->journal) : -1, .events = POLLIN},
         {.fd = -1, .events = POLLOUT},
     };
     int64_t now_ns = clock_now_ns();

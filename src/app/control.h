@@ -7,9 +7,9 @@
 
 struct control {
     const char *program;
-    struct tlsmsg_server *server;          /* started */
-    const struct tlsmsg_options *options;  /* for a reload */
-    struct transcript *transcript;         /* NULL: there is none */
+    struct tlsmsg_server *server;         /* started */
+    const struct tlsmsg_options *options; /* for a reload */
+    struct transcript *transcript;        /* NULL: there is none */
     struct log *log;
     int signal_fd;
     int64_t drain_ms; /* 0: none */

@@ -3,14 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
-void descriptors_fill(void)
+void descriptors_prepare(void)
 {
     /* Opened for reading, so that a write to it fails. */
     static const int modes[] = {O_RDONLY, O_RDONLY, O_WRONLY};
     int fd;
 
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
     for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
             (void)open("/dev/null", modes[fd]); /* gets the lowest free number: this one */

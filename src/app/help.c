@@ -15,8 +15,8 @@ static void print_row(const struct argument *row, FILE *out)
     (void)snprintf(left, sizeof(left), "  %c%c%c --%s%s%s", row->letter != 0 ? '-' : ' ',
                    row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', row->name,
                    row->value != NULL ? " " : "", row->value != NULL ? row->value : "");
-    (void)fprintf(out, "%-*s%s%s\n", HELP_COLUMN - 1, left,
-                  strlen(left) < HELP_COLUMN ? " " : "  ", row->help);
+    (void)fprintf(out, "%-*s%s%s\n", HELP_COLUMN - 1, left, strlen(left) < HELP_COLUMN ? " " : "  ",
+                  row->help);
 }
 
 static void print_help(const struct arguments *arguments, FILE *out)

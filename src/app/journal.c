@@ -140,8 +140,8 @@ static void write_waiting(struct journal *journal)
     if (journal->cause != 0 || journal->waiting.len == 0) {
         return;
     }
-    cause = output_write(&journal->output, queue_head(&journal->waiting), journal->waiting.len,
-                         &done);
+    cause =
+        output_write(&journal->output, queue_head(&journal->waiting), journal->waiting.len, &done);
     journal->written += done;
     queue_consume(&journal->waiting, done);
     if (cause != 0) {

@@ -11,9 +11,9 @@
 #define LISTENING_MAX 64
 
 struct listening {
-    bool has_free;                  /* some --listen has port 0 */
+    bool has_free; /* some --listen has port 0 */
     size_t fixed_count;
-    uint16_t fixed[LISTENING_MAX];  /* ports that the user named */
+    uint16_t fixed[LISTENING_MAX]; /* ports that the user named */
 };
 
 /* Notes a --listen value that the library has taken. */

@@ -66,8 +66,8 @@ static void tell(struct log *log, enum tlsmsg_cause cause, int64_t now_ns, int w
 {
     struct log_limit *limit = &log->limits[cause];
     char text[96];
-    struct tlsmsg_event event = {.level = (enum tlsmsg_level)limit->worst, .cause = cause,
-                                 .text = text};
+    struct tlsmsg_event event = {
+        .level = (enum tlsmsg_level)limit->worst, .cause = cause, .text = text};
 
     (void)snprintf(text, sizeof(text), "%" PRIu64 " more of these in %" PRId64 " s were left out",
                    limit->left_out, (now_ns - limit->left_out_ns) / CLOCK_NS_PER_S + 1);

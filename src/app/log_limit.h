@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOG_LIMIT_BURST 10        /* lines of one cause at once */
-#define LOG_LIMIT_REFILL_MS 1000  /* then one line each time this has passed */
+#define LOG_LIMIT_BURST 10         /* lines of one cause at once */
+#define LOG_LIMIT_REFILL_MS 1000   /* then one line each time this has passed */
 #define LOG_LIMIT_SUMMARY_MS 10000 /* what was left out is told this long after its first */
 
 /* One cause. All zero is the beginning: a full bucket. */

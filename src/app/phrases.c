@@ -4,7 +4,10 @@
  * transcript copies them once a message. Any thread. */
 #include "app/phrases.h"
 
-#define PHRASE(literal) {.text = (literal), .len = sizeof(literal) - 1}
+#define PHRASE(literal)                                                                            \
+    {                                                                                              \
+        .text = (literal), .len = sizeof(literal) - 1                                              \
+    }
 
 const char *const phrases_names[PHRASES_LANGUAGES] = {"zh", "en"};
 

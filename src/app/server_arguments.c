@@ -10,11 +10,23 @@
 
 #define DRAIN_DEFAULT_MS 5000
 
-enum server_own { OWN_LANG = ARGUMENT_OWN, OWN_FORMAT, OWN_QUIET, OWN_LOG_LEVEL, OWN_LOG_FORMAT,
-                  OWN_CHECK };
+enum server_own {
+    OWN_LANG = ARGUMENT_OWN,
+    OWN_FORMAT,
+    OWN_QUIET,
+    OWN_LOG_LEVEL,
+    OWN_LOG_FORMAT,
+    OWN_CHECK
+};
 
-enum server_group { GROUP_SERVING, GROUP_TRANSCRIPT, GROUP_IDENTITY, GROUP_TLS, GROUP_LIMITS,
-                    GROUP_OTHER };
+enum server_group {
+    GROUP_SERVING,
+    GROUP_TRANSCRIPT,
+    GROUP_IDENTITY,
+    GROUP_TLS,
+    GROUP_LIMITS,
+    GROUP_OTHER
+};
 
 static const char *const groups[] = {
     [GROUP_SERVING] = "Serving:",
@@ -28,8 +40,7 @@ static const char *const groups[] = {
 static const struct argument rows[] = {
     {"listen", 'l', "[HOST:]PORT", "repeatable; port 0 = any (127.0.0.1:12345)", GROUP_SERVING,
      TLSMSG_LISTEN},
-    {"accept", 'n', "N", "end after N conversations (0 = never)", GROUP_SERVING,
-     TLSMSG_ACCEPT},
+    {"accept", 'n', "N", "conversations, 0 = no end (TLS 0, else 1)", GROUP_SERVING, TLSMSG_ACCEPT},
     {"workers", 'w', "N", "threads (TLS: one per processor, else 1)", GROUP_SERVING,
      TLSMSG_WORKERS},
     {"reply", 0, "TEMPLATE", "answer, with {message} once (the document's)", GROUP_SERVING,
@@ -74,8 +85,7 @@ static const struct argument rows[] = {
      TLSMSG_DRAIN_TIMEOUT},
     {"check", 0, NULL, "check options and their files, then end", GROUP_OTHER, OWN_CHECK},
     {"help", 0, NULL, "print this", GROUP_OTHER, ARGUMENT_HELP},
-    {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER,
-     ARGUMENT_VERSION},
+    {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER, ARGUMENT_VERSION},
 };
 
 const struct arguments server_arguments = {

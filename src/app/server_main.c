@@ -9,6 +9,7 @@
 
 #include <tlsmsg/tlsmsg.h>
 
+#include "app/answer.h"
 #include "app/build.h"
 #include "app/complain.h"
 #include "app/control.h"
@@ -96,11 +97,7 @@ static enum exit_code check(const struct server_settings *settings)
     if (tlsmsg_server_check(settings->options, &err) != TLSMSG_OK) {
         return fail(&err);
     }
-    if (puts("The configuration is good.") < 0 || fflush(stdout) != 0) {
-        complain(name, "cannot write to stdout");
-        return EXIT_OTHER;
-    }
-    return EXIT_DONE;
+    return answer_line(name, "The configuration is good.");
 }
 
 /* Makes the server with its log and its transcript. */
@@ -126,8 +123,8 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
         code = tlsmsg_server_new(settings->options, &handler, &program->server, err);
     }
     if (code == TLSMSG_OK) {
-        code = transcript_set_workers(&program->transcript,
-                                      tlsmsg_server_workers(program->server), err);
+        code = transcript_set_workers(&program->transcript, tlsmsg_server_workers(program->server),
+                                      err);
     }
     return code;
 }
@@ -186,8 +183,7 @@ static enum exit_code serve(struct program *program)
 
 static enum exit_code run(const struct server_settings *settings)
 {
-    struct program program = {
-        .settings = *settings, .signal_fd = -1, .journal = {.wake_fd = -1}};
+    struct program program = {.settings = *settings, .signal_fd = -1, .journal = {.wake_fd = -1}};
     enum exit_code code;
 
     log_init(&program.log, settings->log_level, settings->log_format);
@@ -203,16 +199,6 @@ static enum exit_code run(const struct server_settings *settings)
     return code;
 }
 
-static enum exit_code answer(int asked)
-{
-    arguments_print(&server_arguments, asked, stdout);
-    if (fflush(stdout) != 0) {
-        complain(name, "cannot write to stdout");
-        return EXIT_OTHER;
-    }
-    return EXIT_DONE;
-}
-
 int main(int argc, char **argv)
 {
     struct server_settings settings;
@@ -220,13 +206,13 @@ int main(int argc, char **argv)
     enum exit_code code;
     int asked = ARGUMENT_NONE;
 
-    descriptors_fill();
+    descriptors_prepare();
     if (server_settings_init(&settings, &err) != TLSMSG_OK ||
         arguments_parse(&server_arguments, argc, argv, server_settings_take, &settings, &asked,
                         &err) != TLSMSG_OK) {
         code = fail(&err);
     } else if (asked != ARGUMENT_NONE) {
-        code = answer(asked);
+        code = answer_print(&server_arguments, asked);
     } else {
         if (terminal_can_ask()) {
             tlsmsg_options_set_ask_password(settings.options, terminal_ask_password, NULL);

@@ -72,23 +72,25 @@ enum exit_code session_send(struct session *session, const char *const *messages
     return code;
 }
 
-/* Waits until the input has more, or the server leaves. */
+/* Waits until the input has more, or the server leaves. What is here of the input goes first; then
+ * the client is asked, since it can have read the server's end together with the last reply, of
+ * which no poll would tell. */
 static enum exit_code wait_for_input(const struct session *session, struct input *input)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    short events = tlsmsg_client_events(session->client);
-    struct pollfd entries[2] = {
-        {.fd = input->fd, .events = POLLIN},
-        {.fd = events != 0 ? tlsmsg_client_fd(session->client) : -1, .events = events},
-    };
+    struct pollfd entries[2] = {{.fd = input->fd, .events = POLLIN}, {.fd = -1}};
 
-    if (poll(entries, 2, -1) <= 0) {
-        return EXIT_DONE; /* interrupted: the caller looks again */
+    if (poll(entries, 1, 0) != 1) {
+        if (tlsmsg_client_watch(session->client, &err) != TLSMSG_CLIENT_OK) {
+            return cut(session, &err);
+        }
+        entries[1].events = tlsmsg_client_events(session->client);
+        entries[1].fd = entries[1].events != 0 ? tlsmsg_client_fd(session->client) : -1;
+        entries[0].revents = 0;
+        (void)poll(entries, 2, -1); /* interrupted or not: the caller looks again */
     }
     if (entries[0].revents != 0) {
         input_read(input);
-    } else if (tlsmsg_client_watch(session->client, &err) != TLSMSG_CLIENT_OK) {
-        return cut(session, &err);
     }
     return EXIT_DONE;
 }

@@ -16,8 +16,6 @@ void signals_prepare(void)
 {
     sigset_t later;
 
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGXFSZ, SIG_IGN);
     (void)sigemptyset(&later);
     (void)sigaddset(&later, SIGHUP);
     (void)sigaddset(&later, SIGUSR1);

@@ -4,8 +4,7 @@
 
 #include <tlsmsg/error.h>
 
-/* Early: ignores SIGPIPE and SIGXFSZ, whose errno values say more (EPIPE, EFBIG), and keeps a
- * SIGHUP or SIGUSR1 that comes too early for later. */
+/* Early: keeps a SIGHUP or SIGUSR1 that comes before the server runs for later. */
 void signals_prepare(void);
 
 /* Before the workers start: from now on SIGTERM, SIGINT, SIGHUP and SIGUSR1 are read from *fd

@@ -42,7 +42,7 @@ static void add_head(struct screen *screen, const struct status_facts *facts)
 
     add(screen, "%s %s (%s)%s\n", facts->program, tlsmsg_version(), tlsmsg_transport(),
         facts->stopping ? ", stopping" : "");
-    add(screen, "  up %" PRId64 " d %02d:%02d:%02d, %u worker(s), listening on", seconds / 86400,
+    add(screen, "  up %" PRId64 " d %02d:%02d:%02d, workers: %u, listening on", seconds / 86400,
         (int)(seconds / 3600 % 24), (int)(seconds / 60 % 60), (int)(seconds % 60),
         tlsmsg_server_workers(facts->server));
     for (i = 0; i < 8 && (address = tlsmsg_server_address(facts->server, i)) != NULL; i++) {
@@ -92,11 +92,17 @@ size_t status_print(char *buf, size_t cap, const struct status_facts *facts)
 
     tlsmsg_server_stats(facts->server, &stats);
     add_head(&screen, facts);
-    add(&screen, "  connections:   %" PRIu64 " open (%" PRIu64 " in handshake), %" PRIu64
-                 " accepted\n",
+    add(&screen,
+        "  connections:   %" PRIu64 " open (%" PRIu64 " in handshake), %" PRIu64 " accepted\n",
         stats.open, stats.handshaking, stats.accepted);
-    add(&screen, "  conversations: %" PRIu64 " begun, %" PRIu64 " resumed, %" PRIu64 " in TLS 1.2\n",
-        stats.conversations, stats.resumed, stats.tls12);
+    add(&screen, "  conversations: %" PRIu64 " begun", stats.conversations);
+    if (stats.resumed > 0) {
+        add(&screen, ", %" PRIu64 " resumed", stats.resumed);
+    }
+    if (stats.tls12 > 0) {
+        add(&screen, ", %" PRIu64 " in TLS 1.2", stats.tls12);
+    }
+    add(&screen, "\n");
     add(&screen, "  messages:      %" PRIu64 " in %" PRIu64 " bytes\n", stats.messages,
         stats.bytes_in);
     add(&screen, "  replies:       %" PRIu64 " in %" PRIu64 " bytes, %" PRIu64 " bytes wait\n",

@@ -20,8 +20,8 @@
 /* Aligned so that no two workers write to one cache line. */
 struct transcript_turn {
     _Alignas(64) struct lines lines;
-    bool held;       /* its last turns hold replies */
-    bool failed;     /* a line could not be recorded */
+    bool held;   /* its last turns hold replies */
+    bool failed; /* a line could not be recorded */
     uint64_t left_out;
     bool has_time;   /* time is this turn's */
     int64_t time_ms; /* that time stands for */
@@ -76,8 +76,7 @@ static const char *turn_time(struct transcript_turn *turn)
         (void)clock_gettime(CLOCK_REALTIME, &now);
         ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / CLOCK_NS_PER_MS;
         if (ms != turn->time_ms) {
-            clock_print_utc((int64_t)now.tv_sec, (int)(ms % 1000), turn->time,
-                            sizeof(turn->time));
+            clock_print_utc((int64_t)now.tv_sec, (int)(ms % 1000), turn->time, sizeof(turn->time));
             turn->time_ms = ms;
         }
         turn->has_time = true;
@@ -178,8 +177,8 @@ void transcript_message(struct transcript *transcript, const struct tlsmsg_messa
             transcript_text_message(&turn->lines, &transcript->style, data, len);
         }
     } else if (make_room(transcript, turn, transcript_json_bound(len))) {
-        transcript_json_message(&turn->lines, turn_time(turn),
-                                tlsmsg_message_connection(message), data, len);
+        transcript_json_message(&turn->lines, turn_time(turn), tlsmsg_message_connection(message),
+                                data, len);
     }
 }
 

@@ -40,47 +40,90 @@ static bool is_suspect(unsigned char b, enum form form)
     return b == 0xC2 || b == 0xD8 || b == 0xE2;
 }
 
-/* True when all eight bytes are ASCII and none is suspect. Each term leaves a high bit where
- * its byte is hit (and perhaps above it, which changes nothing about "any"). */
+/* Eight bytes at once: a word's bytes are compared with a constant in each of them. Where a byte
+ * is hit its high bit is set in the result; bytes above a hit may be set too, which changes
+ * nothing about whether there is one. */
+static uint64_t bytes_equal(uint64_t word, unsigned char b)
+{
+    uint64_t difference = word ^ ONES * b;
+
+    return (difference - ONES) & ~difference & HIGH_BITS;
+}
+
+static uint64_t bytes_below(uint64_t word, unsigned char b)
+{
+    return (word - ONES * b) & ~word & HIGH_BITS;
+}
+
+static uint64_t json_specials(uint64_t word, enum form form)
+{
+    return form == FORM_JSON ? bytes_equal(word, '"') | bytes_equal(word, '\\') : 0;
+}
+
+/* True when all eight bytes are from U+0020 to U+007E: the common case has the shortest test. */
+static bool is_plain_ascii(uint64_t word, enum form form)
+{
+    /* The difference has the high bit below U+0020 and from U+00A0 on, the sum from U+007F on. */
+    uint64_t hit = (word - ONES * 0x20) | (word + ONES);
+
+    return ((hit & HIGH_BITS) | json_specials(word, form)) == 0;
+}
+
+/* True when none of eight bytes of valid UTF-8 is suspect. */
 static bool is_harmless_word(uint64_t word, enum form form)
 {
-    uint64_t hit = word | (word - ONES * 0x20) | ((word ^ ONES * 0x7F) - ONES);
+    return (bytes_below(word, 0x20) | bytes_equal(word, 0x7F) | bytes_equal(word, 0xC2) |
+            bytes_equal(word, 0xD8) | bytes_equal(word, 0xE2) | json_specials(word, form)) == 0;
+}
 
-    if (form == FORM_JSON) {
-        hit |= ((word ^ ONES * '"') - ONES) | ((word ^ ONES * '\\') - ONES);
+static uint64_t load_word(const char *s)
+{
+    uint64_t word;
+
+    memcpy(&word, s, sizeof(word));
+    return word;
+}
+
+/* True when len bytes are ASCII that needs no escape. */
+static bool is_all_plain_ascii(const char *s, size_t len, enum form form)
+{
+    size_t i = 0;
+
+    while (len - i >= sizeof(uint64_t)) {
+        if (!is_plain_ascii(load_word(s + i), form)) {
+            return false;
+        }
+        i += sizeof(uint64_t);
     }
-    return (hit & HIGH_BITS) == 0;
+    while (i < len && (unsigned char)s[i] < 0x80 && !is_suspect((unsigned char)s[i], form)) {
+        i++;
+    }
+    return i == len;
 }
 
 /* Length of the longest prefix of valid UTF-8 that needs no escape. */
 static size_t harmless_run(const char *s, size_t len, enum form form)
 {
-    uint64_t word;
-    uint32_t c;
     size_t i = 0;
 
     while (i < len) {
-        while (len - i >= sizeof(word)) {
-            memcpy(&word, s + i, sizeof(word));
-            if (!is_harmless_word(word, form)) {
-                break;
-            }
-            i += sizeof(word);
-        }
-        while (i < len && (unsigned char)s[i] < 0x80 && !is_suspect((unsigned char)s[i], form)) {
-            i++;
-        }
-        while (i < len && (unsigned char)s[i] >= 0x80 && !is_suspect((unsigned char)s[i], form)) {
-            i++;
-        }
-        if (i < len && is_suspect((unsigned char)s[i], form)) {
-            size_t length = utf8_decode(s + i, len - i, &c);
+        size_t length;
+        uint32_t c;
 
-            if (is_special(c, form)) {
-                break;
-            }
-            i += length;
+        while (len - i >= sizeof(uint64_t) && is_harmless_word(load_word(s + i), form)) {
+            i += sizeof(uint64_t);
         }
+        while (i < len && !is_suspect((unsigned char)s[i], form)) {
+            i++;
+        }
+        if (i == len) {
+            break;
+        }
+        length = utf8_decode(s + i, len - i, &c);
+        if (is_special(c, form)) {
+            break;
+        }
+        i += length;
     }
     return i;
 }
@@ -197,6 +240,11 @@ static size_t escape(char *out, size_t cap, const char *s, size_t len, enum form
     size_t written = 0;
     size_t i = 0;
 
+    if (len <= cap && is_all_plain_ascii(s, len, form)) {
+        memcpy(out, s, len);
+        *used = len;
+        return len;
+    }
     while (i < len) {
         size_t whole;
         size_t done;
@@ -258,5 +306,6 @@ const char *escape_name(char *out, size_t cap, const char *s)
 
 bool escape_text_is_plain(const char *s, size_t len)
 {
-    return utf8_is_valid(s, len) && harmless_run(s, len, FORM_TEXT) == len;
+    return is_all_plain_ascii(s, len, FORM_TEXT) ||
+           (utf8_is_valid(s, len) && harmless_run(s, len, FORM_TEXT) == len);
 }

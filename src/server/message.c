@@ -113,6 +113,9 @@ void message_dispatch(struct conversation *c, const char *data, size_t len)
     message.described = false;
     c->activity_ns = w->now_ns;
     count(&w->stats.messages, 1);
+    if (w->turn_messages++ == 0) {
+        w->turn_began_ns = w->now_ns;
+    }
     if (server->handler.message != NULL) {
         server->handler.message(&message, server->handler.user);
         w->dirty = true;

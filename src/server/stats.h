@@ -24,6 +24,8 @@ struct stats {
     counter queued_bytes;
     counter closed[TLSMSG_HOW_FAILED + 1];
     counter events[TLSMSG_CAUSE_COUNT];
+    counter latency[TLSMSG_LATENCY_BUCKETS];
+    counter latency_sum_us;
 };
 
 static inline void count(counter *c, uint64_t n)
@@ -37,6 +39,9 @@ static inline void uncount(counter *c, uint64_t n)
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) - n,
                           memory_order_relaxed);
 }
+
+/* Counts messages that took a time from receipt to reply. */
+void stats_latency(struct stats *stats, int64_t elapsed_ns, uint64_t messages);
 
 /* Adds a worker's counters to out. */
 void stats_add(const struct stats *stats, struct tlsmsg_stats *out);

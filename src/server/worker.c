@@ -173,6 +173,10 @@ static void release_turn(struct worker *w)
         }
         c = next;
     }
+    if (w->turn_messages > 0) {
+        stats_latency(&w->stats, clock_now_ns() - w->turn_began_ns, w->turn_messages);
+        w->turn_messages = 0;
+    }
 }
 
 /* A hold is over: those that were not read meanwhile are looked at again. */

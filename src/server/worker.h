@@ -50,12 +50,15 @@ struct worker {
     size_t slot_cap;
     size_t free_count;
     size_t conversations;
+    size_t most_conversations; /* since memory was given back */
     size_t handshaking;
 
     struct conversation *turn;   /* replies that wait for this turn's end */
     struct conversation *again;  /* have more to read without a poll saying so */
     struct conversation *dead;   /* to be freed after dispatch */
     struct conversation *paused; /* not read while the handler holds replies */
+    uint64_t turn_messages;      /* whose replies wait for this turn's end */
+    int64_t turn_began_ns;       /* when the first of them came */
     bool dirty;                  /* the handler was called since the last turn_end */
     bool held;                   /* the handler said TLSMSG_TURN_HOLD */
     bool draining;

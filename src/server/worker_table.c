@@ -4,8 +4,13 @@
  * the one place that frees, so that nobody is left holding what is gone. */
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "server/server_state.h"
 #include "server/worker.h"
+
+/* Conversations that must have come together, and three quarters of them left, before it pays to
+ * ask the allocator for what they used. */
+#define GIVE_BACK_FROM 512
 
 /* Doubles the table of conversations; all of it stays reserved, so that later steps can't fail. */
 static bool grow(struct worker *w)
@@ -50,6 +55,9 @@ bool worker_adopt(struct worker *w, struct conversation *c)
     c->slot = w->free_slots[--w->free_count];
     w->slots[c->slot] = c;
     w->conversations++;
+    if (w->conversations > w->most_conversations) {
+        w->most_conversations = w->conversations;
+    }
     w->handshaking++;
     count(&w->stats.open, 1);
     count(&w->stats.handshaking, 1);
@@ -122,6 +130,15 @@ static void unlist_dead(struct worker *w)
     }
 }
 
+/* After a crowd has left. */
+static void give_back_memory(struct worker *w)
+{
+    if (w->most_conversations >= GIVE_BACK_FROM && w->conversations <= w->most_conversations / 4) {
+        memory_give_back();
+        w->most_conversations = w->conversations;
+    }
+}
+
 void worker_reap(struct worker *w)
 {
     if (w->dead != NULL) {
@@ -139,4 +156,5 @@ void worker_reap(struct worker *w)
         admission_leave(&w->server->admission, &c->peer);
         conversation_free(c);
     }
+    give_back_memory(w);
 }

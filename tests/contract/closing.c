@@ -65,7 +65,8 @@ static void test_a_full_pipe_delays_the_goodbye(void **state)
     contract_pair(&p);
     assert_true(pair_open(&p, STEPS));
     /* Room for what is sent and not a byte more. */
-    assert_int_equal(transport_send(p.client.transport, text, sizeof(text), &n, &err), TRANSPORT_OK);
+    assert_int_equal(transport_send(p.client.transport, text, sizeof(text), &n, &err),
+                     TRANSPORT_OK);
     p.to_server.cap = p.to_server.len;
     result = transport_shutdown(p.client.transport, &err);
     assert_int_equal(result, fixture_is_tls ? TRANSPORT_WANT_WRITE : TRANSPORT_OK);

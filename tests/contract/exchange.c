@@ -42,8 +42,8 @@ static void test_sockets_carry_a_conversation(void **state)
     contract_pair(&p);
     transport_free(p.server.transport);
     transport_free(p.client.transport);
-    assert_int_equal(
-        transport_new(contract_server, &server.base, NULL, &p.server.transport, NULL), TLSMSG_OK);
+    assert_int_equal(transport_new(contract_server, &server.base, NULL, &p.server.transport, NULL),
+                     TLSMSG_OK);
     assert_int_equal(
         transport_new(contract_client, &client.base, "localhost", &p.client.transport, NULL),
         TLSMSG_OK);
@@ -135,8 +135,8 @@ static void test_an_interrupted_send_may_move_and_grow(void **state)
     assert_true(pair_open(&p, STEPS));
     p.to_server.cap = 1000;
     do {
-        result = transport_send(p.client.transport, first + total, sizeof(first) - total, &sent,
-                                &err);
+        result =
+            transport_send(p.client.transport, first + total, sizeof(first) - total, &sent, &err);
         total += sent;
     } while (result == TRANSPORT_OK && total < sizeof(first));
     assert_int_equal(result, TRANSPORT_WANT_WRITE);

@@ -219,9 +219,8 @@ static void test_after_a_failed_write_reading_goes_on(void **state)
     assert_int_equal(transport_recv(p.client.transport, buf, sizeof(buf), &n, &err),
                      TRANSPORT_CLOSED);
     assert_int_equal(transport_send(p.client.transport, "hello?", 6, &n, &err), TRANSPORT_ERROR);
-    assert_int_equal(transport_shutdown(p.client.transport, &err), fixture_is_tls
-                                                                        ? TRANSPORT_ERROR
-                                                                        : TRANSPORT_OK);
+    assert_int_equal(transport_shutdown(p.client.transport, &err),
+                     fixture_is_tls ? TRANSPORT_ERROR : TRANSPORT_OK);
     assert_true(p.to_server.is_shut);
     pair_fini(&p);
 }

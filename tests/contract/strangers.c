@@ -8,10 +8,10 @@ struct stranger {
     const char *bytes;
     size_t len;
     size_t read_max;
-    bool to_client;          /* the client hears it, else the server */
-    enum tlsmsg_code tls;    /* what the TLS transport makes of it */
-    enum tlsmsg_code plain;  /* what the plaintext transport makes of it */
-    const char *text;        /* part of the cause's text under TLS */
+    bool to_client;         /* the client hears it, else the server */
+    enum tlsmsg_code tls;   /* what the TLS transport makes of it */
+    enum tlsmsg_code plain; /* what the plaintext transport makes of it */
+    const char *text;       /* part of the cause's text under TLS */
 };
 
 static enum transport_result drive(struct pair_end *end, struct tlsmsg_error *err)
@@ -67,31 +67,61 @@ static void test_strangers(void **state)
 #define BYTES(s) .bytes = (s), .len = sizeof(s) - 1
 
 static const struct stranger strangers[] = {
-    {.name = "HTTP to the server", BYTES("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-     .tls = TLSMSG_ERR_NOT_TLS, .text = "HTTP, not TLS"},
-    {.name = "HTTP/2 to the server", BYTES("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-     .tls = TLSMSG_ERR_NOT_TLS, .text = "HTTP, not TLS"},
-    {.name = "a message to the server", BYTES("hello"), .tls = TLSMSG_ERR_NOT_TLS,
+    {.name = "HTTP to the server",
+     BYTES("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+     .tls = TLSMSG_ERR_NOT_TLS,
+     .text = "HTTP, not TLS"},
+    {.name = "HTTP/2 to the server",
+     BYTES("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+     .tls = TLSMSG_ERR_NOT_TLS,
+     .text = "HTTP, not TLS"},
+    {.name = "a message to the server",
+     BYTES("hello"),
+     .tls = TLSMSG_ERR_NOT_TLS,
      .text = "plaintext, not TLS"},
-    {.name = "a message to the server, byte by byte", BYTES("hello"), .read_max = 1,
-     .tls = TLSMSG_ERR_NOT_TLS, .text = "plaintext, not TLS"},
-    {.name = "one byte to the server", BYTES("G"), .tls = TLSMSG_ERR_NOT_TLS,
+    {.name = "a message to the server, byte by byte",
+     BYTES("hello"),
+     .read_max = 1,
+     .tls = TLSMSG_ERR_NOT_TLS,
      .text = "plaintext, not TLS"},
-    {.name = "an alert to the server", BYTES("\x15\x03\x01\x00\x02\x02\x28"),
-     .tls = TLSMSG_ERR_NOT_TLS, .text = "plaintext, not TLS"},
-    {.name = "HTTP to the client", BYTES("HTTP/1.1 400 Bad Request\r\n\r\n"), .to_client = true,
-     .tls = TLSMSG_ERR_NOT_TLS, .text = "HTTP, not TLS"},
-    {.name = "a greeting to the client", BYTES("220 mail.example\r\n"), .to_client = true,
-     .tls = TLSMSG_ERR_NOT_TLS, .text = "plaintext, not TLS"},
-    {.name = "a TLS hello to the server", BYTES("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"),
-     .tls = TLSMSG_ERR_HANDSHAKE, .plain = TLSMSG_ERR_IS_TLS},
-    {.name = "a TLS alert to the client", BYTES("\x15\x03\x03\x00\x02\x02\x28"), .to_client = true,
-     .tls = TLSMSG_ERR_HANDSHAKE, .plain = TLSMSG_ERR_IS_TLS},
-    {.name = "a TLS hello to the client", BYTES("\x16\x03\x03\x00\x04\x02\x00\x00\x00"),
-     .to_client = true, .tls = TLSMSG_ERR_HANDSHAKE, .plain = TLSMSG_ERR_IS_TLS},
-    {.name = "a TLS hello to the server, byte by byte", BYTES("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"),
-     .read_max = 1, .tls = TLSMSG_ERR_HANDSHAKE},
-    {.name = "a hello of TLS 1.0 that is no hello", BYTES("\x16xxxxxxxxxxxxxxx"),
+    {.name = "one byte to the server",
+     BYTES("G"),
+     .tls = TLSMSG_ERR_NOT_TLS,
+     .text = "plaintext, not TLS"},
+    {.name = "an alert to the server",
+     BYTES("\x15\x03\x01\x00\x02\x02\x28"),
+     .tls = TLSMSG_ERR_NOT_TLS,
+     .text = "plaintext, not TLS"},
+    {.name = "HTTP to the client",
+     BYTES("HTTP/1.1 400 Bad Request\r\n\r\n"),
+     .to_client = true,
+     .tls = TLSMSG_ERR_NOT_TLS,
+     .text = "HTTP, not TLS"},
+    {.name = "a greeting to the client",
+     BYTES("220 mail.example\r\n"),
+     .to_client = true,
+     .tls = TLSMSG_ERR_NOT_TLS,
+     .text = "plaintext, not TLS"},
+    {.name = "a TLS hello to the server",
+     BYTES("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"),
+     .tls = TLSMSG_ERR_HANDSHAKE,
+     .plain = TLSMSG_ERR_IS_TLS},
+    {.name = "a TLS alert to the client",
+     BYTES("\x15\x03\x03\x00\x02\x02\x28"),
+     .to_client = true,
+     .tls = TLSMSG_ERR_HANDSHAKE,
+     .plain = TLSMSG_ERR_IS_TLS},
+    {.name = "a TLS hello to the client",
+     BYTES("\x16\x03\x03\x00\x04\x02\x00\x00\x00"),
+     .to_client = true,
+     .tls = TLSMSG_ERR_HANDSHAKE,
+     .plain = TLSMSG_ERR_IS_TLS},
+    {.name = "a TLS hello to the server, byte by byte",
+     BYTES("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"),
+     .read_max = 1,
+     .tls = TLSMSG_ERR_HANDSHAKE},
+    {.name = "a hello of TLS 1.0 that is no hello",
+     BYTES("\x16xxxxxxxxxxxxxxx"),
      .tls = TLSMSG_ERR_HANDSHAKE},
 };
 

@@ -7,8 +7,10 @@
 
 void memory_pipe_init(struct memory_pipe *pipe, size_t cap_bytes)
 {
-    *pipe = (struct memory_pipe){
-        .data = malloc(cap_bytes), .cap = cap_bytes, .cut_at = MEMORY_NEVER, .stop_at = MEMORY_NEVER};
+    *pipe = (struct memory_pipe){.data = malloc(cap_bytes),
+                                 .cap = cap_bytes,
+                                 .cut_at = MEMORY_NEVER,
+                                 .stop_at = MEMORY_NEVER};
     if (pipe->data == NULL) {
         abort();
     }

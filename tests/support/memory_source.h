@@ -16,16 +16,16 @@
 struct memory_pipe {
     unsigned char *data;
     size_t head;
-    size_t len;       /* bytes from head on */
-    size_t cap;       /* most bytes that wait in it at once */
-    size_t total;     /* bytes ever written */
-    size_t cut_at;    /* of total: what comes after is dropped, the reader meets the end there */
-    size_t stop_at;   /* of total: what comes after can't be read until this is raised */
-    size_t lost;      /* bytes dropped there */
-    int cut_errno;    /* the end is this error, or 0: end of file */
-    bool is_shut;     /* the writer shut it */
-    unsigned writes;  /* calls that took bytes */
-    unsigned corked;  /* of those, with more to follow */
+    size_t len;      /* bytes from head on */
+    size_t cap;      /* most bytes that wait in it at once */
+    size_t total;    /* bytes ever written */
+    size_t cut_at;   /* of total: what comes after is dropped, the reader meets the end there */
+    size_t stop_at;  /* of total: what comes after can't be read until this is raised */
+    size_t lost;     /* bytes dropped there */
+    int cut_errno;   /* the end is this error, or 0: end of file */
+    bool is_shut;    /* the writer shut it */
+    unsigned writes; /* calls that took bytes */
+    unsigned corked; /* of those, with more to follow */
 };
 
 struct memory_source {

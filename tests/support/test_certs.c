@@ -79,7 +79,8 @@ void test_cert_make(struct test_cert *out, const struct test_cert_spec *spec)
     }
     must(X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1, "issuer");
     must(X509_set_pubkey(cert, out->key) == 1, "public key");
-    add_extension(cert, issuer, NID_basic_constraints, spec->is_ca ? "critical,CA:TRUE" : "CA:FALSE");
+    add_extension(cert, issuer, NID_basic_constraints,
+                  spec->is_ca ? "critical,CA:TRUE" : "CA:FALSE");
     if (spec->is_ca) {
         add_extension(cert, issuer, NID_key_usage, "critical,keyCertSign,cRLSign");
     }

@@ -16,10 +16,10 @@ struct test_cert {
 
 /* What to make. Times are seconds from now; 0 and 0 mean from an hour ago for 30 days. */
 struct test_cert_spec {
-    const char *common_name;             /* NULL: an empty subject */
-    const char *alternative_names;       /* as in openssl.cnf: "DNS:localhost,IP:127.0.0.1" */
-    const struct test_cert *issuer;      /* NULL: self-signed */
-    EVP_PKEY *key;                       /* borrowed; NULL: a new one */
+    const char *common_name;        /* NULL: an empty subject */
+    const char *alternative_names;  /* as in openssl.cnf: "DNS:localhost,IP:127.0.0.1" */
+    const struct test_cert *issuer; /* NULL: self-signed */
+    EVP_PKEY *key;                  /* borrowed; NULL: a new one */
     bool is_ca;
     bool is_rsa; /* else ECDSA P-256 */
     long from_s;

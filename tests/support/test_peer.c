@@ -169,6 +169,13 @@ void peer_accept(struct peer *peer)
     socket_source_init(&peer->source, peer->fd);
 }
 
+void peer_await_bytes(struct peer *peer)
+{
+    if (!failed(peer)) {
+        (void)wait_for(peer, peer->fd, POLLIN, step_deadline_ns(), "bytes");
+    }
+}
+
 /* Waits as a transport's result says. False when it is final, or the deadline has passed. */
 static bool again(struct peer *peer, enum transport_result result, int64_t deadline_ns,
                   const char *step)

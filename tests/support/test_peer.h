@@ -54,6 +54,9 @@ void peer_hear(struct peer *peer);
 void peer_accept(struct peer *peer);
 void peer_handshake(struct peer *peer); /* accepts first where that wasn't done */
 
+/* Waits until the client has sent something, and leaves it unread. */
+void peer_await_bytes(struct peer *peer);
+
 /* One recv. Returns its bytes; 0 when the client has said that it sends no more; -1 on an error,
  * which is no failure of the step. */
 long peer_recv(struct peer *peer, char *buf, size_t cap);

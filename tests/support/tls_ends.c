@@ -41,10 +41,10 @@ void tls_files_make(struct tls_files *files)
 
     test_folder_make(&files->folder);
     test_cert_make(&files->ca, &(struct test_cert_spec){.common_name = "test CA", .is_ca = true});
-    test_cert_make(&files->server,
-                   &(struct test_cert_spec){.common_name = "server",
-                                            .alternative_names = "DNS:localhost,IP:127.0.0.1,IP:::1",
-                                            .issuer = &files->ca});
+    test_cert_make(&files->server, &(struct test_cert_spec){.common_name = "server",
+                                                            .alternative_names =
+                                                                "DNS:localhost,IP:127.0.0.1,IP:::1",
+                                                            .issuer = &files->ca});
     test_cert_make(&files->alice,
                    &(struct test_cert_spec){.common_name = "alice", .issuer = &files->ca});
     test_cert_write(&files->ca, test_folder_file(&files->folder, "ca.crt", path));
@@ -63,8 +63,8 @@ void tls_files_remove(struct tls_files *files)
 static bool names_a_file(enum tlsmsg_option option)
 {
     static const enum tlsmsg_option options[] = {
-        TLSMSG_CERT,       TLSMSG_KEY,           TLSMSG_KEY_PASSWORD_FILE, TLSMSG_CLIENT_CA,
-        TLSMSG_CA,         TLSMSG_CRL,           TLSMSG_ALLOW_FILE,        TLSMSG_KNOWN_SERVERS,
+        TLSMSG_CERT,        TLSMSG_KEY,         TLSMSG_KEY_PASSWORD_FILE, TLSMSG_CLIENT_CA,
+        TLSMSG_CA,          TLSMSG_CRL,         TLSMSG_ALLOW_FILE,        TLSMSG_KNOWN_SERVERS,
         TLSMSG_TICKET_KEYS, TLSMSG_KEYLOG_FILE,
     };
     size_t i;
@@ -255,4 +255,58 @@ bool bare_client_talk(struct bare_client *c, const char *message)
         }
     }
     return total == len && memcmp(buf, message, len) == 0;
+}
+
+void bare_server_init(struct bare_server *s, const struct test_cert *cert, int version)
+{
+    *s = (struct bare_server){.ctx = SSL_CTX_new(TLS_server_method()),
+                              .method = source_bio_method_new()};
+    assert_non_null(s->ctx);
+    assert_non_null(s->method);
+    assert_int_equal(SSL_CTX_set_max_proto_version(s->ctx, version), 1);
+    assert_int_equal(SSL_CTX_use_certificate(s->ctx, cert->cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(s->ctx, cert->key), 1);
+}
+
+void bare_server_join(struct bare_server *s, struct transport_config *client,
+                      const char *server_name)
+{
+    BIO *bio;
+
+    memory_pipe_init(&s->to_server, PAIR_PIPE_BYTES);
+    memory_pipe_init(&s->to_client, PAIR_PIPE_BYTES);
+    memory_source_init(&s->server_source, &s->to_server, &s->to_client);
+    memory_source_init(&s->client_source, &s->to_client, &s->to_server);
+    pair_end_init(&s->client, client, &s->client_source.base, server_name);
+    source_link_init(&s->link, &s->server_source.base, false);
+    s->ssl = SSL_new(s->ctx);
+    bio = source_bio_new(s->method, &s->link);
+    assert_non_null(s->ssl);
+    assert_non_null(bio);
+    SSL_set_bio(s->ssl, bio, bio);
+    SSL_set_accept_state(s->ssl);
+}
+
+void bare_server_fini(struct bare_server *s)
+{
+    SSL_free(s->ssl);
+    if (s->client.transport != NULL) {
+        pair_end_fini(&s->client);
+        memory_pipe_fini(&s->to_server);
+        memory_pipe_fini(&s->to_client);
+    }
+    SSL_CTX_free(s->ctx);
+    BIO_meth_free(s->method);
+}
+
+bool bare_server_handshake(struct bare_server *s)
+{
+    int i;
+
+    for (i = 0; i < TLS_STEPS && s->client.phase == PAIR_HANDSHAKE; i++) {
+        pair_step(&s->client);
+        ERR_clear_error();
+        (void)SSL_do_handshake(s->ssl);
+    }
+    return s->client.opened && SSL_is_init_finished(s->ssl);
 }

@@ -70,4 +70,26 @@ bool bare_client_handshake(struct bare_client *c);
 /* Sends one message and waits for its echo; false where none came. */
 bool bare_client_talk(struct bare_client *c, const char *message);
 
+/* A bare server over memory, joined to a client's transport: for what our own server never does. */
+struct bare_server {
+    SSL_CTX *ctx;
+    SSL *ssl;
+    BIO_METHOD *method;
+    struct source_link link;
+    struct memory_pipe to_server;
+    struct memory_pipe to_client;
+    struct memory_source server_source;
+    struct memory_source client_source;
+    struct pair_end client;
+};
+
+/* cert: shown, borrowed; version: the only one it speaks, 0 for any. */
+void bare_server_init(struct bare_server *s, const struct test_cert *cert, int version);
+void bare_server_join(struct bare_server *s, struct transport_config *client,
+                      const char *server_name);
+void bare_server_fini(struct bare_server *s);
+
+/* Does the handshake on both sides; false where the client ended it. */
+bool bare_server_handshake(struct bare_server *s);
+
 #endif

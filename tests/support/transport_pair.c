@@ -167,7 +167,8 @@ static void step_goodbye(struct pair_end *end)
     struct tlsmsg_error ignored = {.code = TLSMSG_OK};
 
     end->shutdown_result = transport_shutdown(end->transport, &ignored);
-    if (end->shutdown_result != TRANSPORT_WANT_WRITE && end->shutdown_result != TRANSPORT_WANT_READ) {
+    if (end->shutdown_result != TRANSPORT_WANT_WRITE &&
+        end->shutdown_result != TRANSPORT_WANT_READ) {
         end->phase = end->is_server || end->code != TLSMSG_OK ? PAIR_DONE : PAIR_LISTEN;
     }
 }

@@ -28,9 +28,9 @@ struct pair_end {
     unsigned char *in; /* all that was received */
     size_t in_len;
     size_t in_cap;
-    size_t in_wanted;  /* a client's: what it waits for before it says goodbye */
-    size_t recv_cap;   /* bytes a recv; 0: all there is room for */
-    unsigned recvs;    /* calls that gave bytes */
+    size_t in_wanted; /* a client's: what it waits for before it says goodbye */
+    size_t recv_cap;  /* bytes a recv; 0: all there is room for */
+    unsigned recvs;   /* calls that gave bytes */
     bool opened;
     enum tlsmsg_code code; /* how it ended: TLSMSG_OK or the first cause's code */
     struct tlsmsg_error error;

@@ -90,12 +90,12 @@ static void write_damaged(const char *from, const char *to, int nth)
 
 static int set_up(void **state)
 {
-    const struct test_cert_spec expired = {.common_name = "old", .from_s = -5 * TEST_DAY_S,
-                                           .until_s = -TEST_DAY_S};
-    const struct test_cert_spec future = {.common_name = "new", .from_s = TEST_DAY_S,
-                                          .until_s = 5 * TEST_DAY_S};
-    struct test_cert_spec old_ca = {.common_name = "old CA", .is_ca = true,
-                                    .from_s = -5 * TEST_DAY_S, .until_s = -TEST_DAY_S};
+    const struct test_cert_spec expired = {
+        .common_name = "old", .from_s = -5 * TEST_DAY_S, .until_s = -TEST_DAY_S};
+    const struct test_cert_spec future = {
+        .common_name = "new", .from_s = TEST_DAY_S, .until_s = 5 * TEST_DAY_S};
+    struct test_cert_spec old_ca = {
+        .common_name = "old CA", .is_ca = true, .from_s = -5 * TEST_DAY_S, .until_s = -TEST_DAY_S};
     struct test_cert issuer;
     char path[TEST_PATH_MAX];
 
@@ -136,12 +136,11 @@ static void set_file(struct tlsmsg_options *options, enum tlsmsg_option option, 
     char path[TEST_PATH_MAX];
 
     if (name != NULL) {
-        assert_int_equal(tlsmsg_options_set(options, option,
-                                            name[0] == '/'
-                                                ? name
-                                                : test_folder_file(&files.folder, name, path),
-                                            NULL),
-                         TLSMSG_OK);
+        assert_int_equal(
+            tlsmsg_options_set(options, option,
+                               name[0] == '/' ? name : test_folder_file(&files.folder, name, path),
+                               NULL),
+            TLSMSG_OK);
     }
 }
 
@@ -230,8 +229,8 @@ static void test_names_of_files_are_escaped(void **state)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct transport_config *config = NULL;
-    struct tlsmsg_options *options = tls_options(&files, TLSMSG_SERVER, TLSMSG_CERT,
-                                                 "no\nwhere\x1b.crt", TLSMSG_OPTION_COUNT);
+    struct tlsmsg_options *options =
+        tls_options(&files, TLSMSG_SERVER, TLSMSG_CERT, "no\nwhere\x1b.crt", TLSMSG_OPTION_COUNT);
 
     (void)state;
     assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "base/error.h"
 #include "base/utf8.h"
@@ -68,6 +69,23 @@ static void test_errno_is_left_alone(void **state)
     assert_int_equal(errno, EXDEV);
     error_append(&err, " more");
     assert_int_equal(errno, EXDEV);
+}
+
+/* A wide character that the C locale can't show fails in vsnprintf(3), with EILSEQ. */
+static void test_text_that_cannot_be_formatted_is_left_out(void **state)
+{
+    struct tlsmsg_error err = {0};
+
+    (void)state;
+    errno = EXDEV;
+    assert_int_equal(error_set(&err, TLSMSG_ERR_CONFIG, 0, "%lc", (wint_t)0x4F60),
+                     TLSMSG_ERR_CONFIG);
+    assert_int_equal(errno, EXDEV);
+    assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text, "");
+    error_append(&err, "x%lc", (wint_t)0x4F60);
+    assert_int_equal(errno, EXDEV);
+    assert_string_equal(err.text, "");
 }
 
 static void test_append_adds_the_way_on(void **state)
@@ -154,6 +172,7 @@ int main(void)
         cmocka_unit_test(test_first_cause_wins_until_cleared),
         cmocka_unit_test(test_no_error_object_is_fine),
         cmocka_unit_test(test_errno_is_left_alone),
+        cmocka_unit_test(test_text_that_cannot_be_formatted_is_left_out),
         cmocka_unit_test(test_append_adds_the_way_on),
         cmocka_unit_test(test_long_text_is_cut_at_a_character),
         cmocka_unit_test(test_appended_text_is_cut_at_a_character),

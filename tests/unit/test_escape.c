@@ -32,6 +32,7 @@ static const struct row rows[] = {
     {"NUL", IN("a\0b"), "a\\x00b", "a\\u0000b"},
     {"DEL", IN("\x7f"), "\\x7f", "\\u007f"},
     {"quote and backslash", IN("\"\\n'"), "\"\\n'", "\\\"\\\\n'"},
+    {"beside a control lead byte", IN("©“ا"), "©“ا", "©“ا"},
     {"slash stays", IN("a/b"), "a/b", "a/b"},
     {"first of C1", IN("\xc2\x80"), "\\u0080", "\\u0080"},
     {"control sequence introducer", IN("\xc2\x9b"), "\\u009b", "\\u009b"},
@@ -212,6 +213,33 @@ static void test_every_byte_at_every_place(void **state)
     }
 }
 
+/* Each row's bytes at every place of a Chinese text, in every position of a word. */
+static void test_row_inside_chinese(void **state)
+{
+    static const char chinese[] = "息息息息息息息息息";
+    const struct row *row = *state;
+    size_t i;
+
+    for (i = 0; i < sizeof(chinese); i += 3) {
+        const int before = (int)i;
+        char in[128];
+        char want[2][256];
+        struct row around = {.in = in, .text = want[0], .json = want[1]};
+
+        assert_true(sizeof(chinese) + row->len < sizeof(in));
+        memcpy(in, chinese, i);
+        memcpy(in + i, row->in, row->len);
+        memcpy(in + i + row->len, chinese + i, sizeof(chinese) - 1 - i);
+        around.len = sizeof(chinese) - 1 + row->len;
+        (void)snprintf(want[0], sizeof(want[0]), "%.*s%s%s", before, chinese, row->text,
+                       chinese + i);
+        (void)snprintf(want[1], sizeof(want[1]), "%.*s%s%s", before, chinese, row->json,
+                       chinese + i);
+        check_form(escape_text, &around, around.text);
+        check_form(escape_json, &around, around.json);
+    }
+}
+
 struct name_row {
     const char *name;
     const char *in;
@@ -262,6 +290,7 @@ int main(void)
     int failed = 0;
 
     RUN_ROWS(failed, test_row, rows);
+    RUN_ROWS(failed, test_row_inside_chinese, rows);
     RUN_ROWS(failed, test_name, name_rows);
     failed += cmocka_run_group_tests_name("escape", tests, NULL, NULL);
     return failed;

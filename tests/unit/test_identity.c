@@ -17,8 +17,7 @@ struct row {
 
 static const struct row rows[] = {
     {"common name", "alice", NULL, "CN=alice"},
-    {"URI before all", "alice", "DNS:a.example,email:a@example.com,URI:urn:dev:1",
-     "URI:urn:dev:1"},
+    {"URI before all", "alice", "DNS:a.example,email:a@example.com,URI:urn:dev:1", "URI:urn:dev:1"},
     {"e-mail before DNS", "alice", "DNS:a.example,email:a@example.com", "email:a@example.com"},
     {"DNS before the common name", "alice", "DNS:a.example", "DNS:a.example"},
     {"the first of two", "alice", "DNS:b.example,DNS:a.example", "DNS:b.example"},
@@ -26,8 +25,9 @@ static const struct row rows[] = {
     {"Chinese stays", "\xe4\xbd\xa0\xe5\xa5\xbd", NULL, "CN=\xe4\xbd\xa0\xe5\xa5\xbd"},
     {"a line break is escaped", "alice\nroot", NULL, "CN=alice\\nroot"},
     {"a terminal's control sequence is escaped", "a\x1b[2J", NULL, "CN=a\\x1b[2J"},
-    {"a bidi control is escaped", "a\xe2\x80\xae"
-                                  "b",
+    {"a bidi control is escaped",
+     "a\xe2\x80\xae"
+     "b",
      NULL, "CN=a\\u202eb"},
     {"a common name that looks like another type", "URI:urn:dev:1", NULL, "CN=URI:urn:dev:1"},
     {"nothing", NULL, NULL, NULL},
@@ -66,9 +66,8 @@ static void test_nul_in_a_name(void **state)
     assert_int_equal(ASN1_STRING_set(text, "good.example\0.evil.example", 26), 1);
     GENERAL_NAME_set0_value(name, GEN_DNS, text);
     assert_int_not_equal(sk_GENERAL_NAME_push(names, name), 0);
-    assert_int_equal(X509_add1_ext_i2d(cert.cert, NID_subject_alt_name, names, 0,
-                                       X509V3_ADD_REPLACE),
-                     1);
+    assert_int_equal(
+        X509_add1_ext_i2d(cert.cert, NID_subject_alt_name, names, 0, X509V3_ADD_REPLACE), 1);
     identity = identity_of(cert.cert);
     assert_non_null(identity);
     assert_string_equal(identity, "DNS:good.example\\x00.evil.example");

@@ -32,8 +32,9 @@ static const struct row rows[] = {
     {"a leading dot", ".example.com", NULL, false},
     {"a space", "local host", NULL, false},
     {"a control character", "local\nhost", NULL, false},
-    {"other letters", "b\xc3\xbc"
-                      "cher.example",
+    {"other letters",
+     "b\xc3\xbc"
+     "cher.example",
      NULL, false},
 };
 

@@ -41,10 +41,10 @@ static const struct row rows[] = {
      "ECDHE-ECDSA-AES128-GCM-SHA256", NULL, NULL},
     {"TLS 1.2, ChaCha20", TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305", NULL, false,
      "ECDHE-ECDSA-CHACHA20-POLY1305", NULL, NULL},
-    {"TLS 1.2, CBC", TLS1_2_VERSION, "ECDHE-ECDSA-AES256-SHA384:ECDHE-ECDSA-AES128-SHA", NULL, false,
-     NULL, NULL, "no cipher suite in common"},
-    {"TLS 1.2, RSA key exchange", TLS1_2_VERSION, "AES256-GCM-SHA384:AES128-GCM-SHA256", NULL, false,
-     NULL, NULL, "no cipher suite in common"},
+    {"TLS 1.2, CBC", TLS1_2_VERSION, "ECDHE-ECDSA-AES256-SHA384:ECDHE-ECDSA-AES128-SHA", NULL,
+     false, NULL, NULL, "no cipher suite in common"},
+    {"TLS 1.2, RSA key exchange", TLS1_2_VERSION, "AES256-GCM-SHA384:AES128-GCM-SHA256", NULL,
+     false, NULL, NULL, "no cipher suite in common"},
     {"TLS 1.2, finite field groups", TLS1_2_VERSION, "DHE-RSA-AES256-GCM-SHA384", NULL, false, NULL,
      NULL, "no cipher suite in common"},
     {"TLS 1.1", TLS1_1_VERSION, "ALL:@SECLEVEL=0", NULL, false, NULL, NULL,
@@ -121,6 +121,29 @@ static void test_renegotiation_is_refused(void **state)
     bare_client_fini(&c);
 }
 
+/* A server that asks for a new handshake (HelloRequest) gets none from our client either. */
+static void test_the_client_renegotiates_neither(void **state)
+{
+    struct transport_config *config =
+        tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPTION_COUNT);
+    struct bare_server s;
+    int i;
+
+    (void)state;
+    bare_server_init(&s, &files.server, TLS1_2_VERSION);
+    bare_server_join(&s, config, "localhost");
+    assert_true(bare_server_handshake(&s));
+    assert_int_equal(SSL_renegotiate(s.ssl), 1);
+    for (i = 0; i < 10; i++) {
+        (void)SSL_do_handshake(s.ssl);
+        (void)pair_recv(&s.client);
+    }
+    /* The server's request went unanswered but for an alert. */
+    assert_false(SSL_is_init_finished(s.ssl));
+    bare_server_fini(&s);
+    transport_config_unref(config);
+}
+
 static void test_key_updates_are_followed(void **state)
 {
     static const int kinds[] = {SSL_KEY_UPDATE_NOT_REQUESTED, SSL_KEY_UPDATE_REQUESTED};
@@ -171,6 +194,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_renegotiation_is_refused),
+        cmocka_unit_test(test_the_client_renegotiates_neither),
         cmocka_unit_test(test_key_updates_are_followed),
         cmocka_unit_test(test_the_client_keeps_the_policy_too),
         cmocka_unit_test(test_group_names),

@@ -282,6 +282,43 @@ static void test_v6_is_v6_only(void **state)
     assert_true(beside);
 }
 
+/* As a service manager passes it: blocking, and kept open by whoever passed it. */
+static void test_adopted_socket_is_a_nonblocking_duplicate(void **state)
+{
+    struct address original;
+    struct address bound;
+    int listener = loopback_listen(&original);
+    int adopted;
+
+    (void)state;
+    assert_int_equal(fcntl(listener, F_SETFL, 0), 0);
+    adopted = socket_adopt(listener, &bound, NULL);
+    assert_true(adopted >= 0 && adopted != listener);
+    assert_int_equal(loopback_port(&bound), loopback_port(&original));
+    assert_true((fcntl(adopted, F_GETFL) & O_NONBLOCK) != 0);
+    assert_true((fcntl(adopted, F_GETFD) & FD_CLOEXEC) != 0);
+    assert_int_equal(socket_accept(adopted, &original), -1);
+    assert_int_equal(errno, EAGAIN);
+    loopback_close((int[]){adopted, listener}, 2);
+}
+
+static void test_no_socket_is_adopted(void **state)
+{
+    struct tlsmsg_error err = {0};
+    struct address bound;
+    int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(socket_adopt(-1, &bound, &err), -1);
+    assert_int_equal(err.code, TLSMSG_ERR_SYSTEM);
+    assert_string_equal(err.text, "cannot take over descriptor -1: Bad file descriptor");
+    assert_true(file >= 0);
+    tlsmsg_error_clear(&err);
+    assert_int_equal(socket_adopt(file, &bound, &err), -1);
+    assert_int_equal(err.sys_errno, ENOTSOCK);
+    loopback_close(&file, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +335,8 @@ int main(void)
         cmocka_unit_test_teardown(test_refused_privilege_is_told, socket_script_forget),
         cmocka_unit_test(test_failure_of_one_address_closes_the_others),
         cmocka_unit_test(test_v6_is_v6_only),
+        cmocka_unit_test(test_adopted_socket_is_a_nonblocking_duplicate),
+        cmocka_unit_test(test_no_socket_is_adopted),
     };
 
     return cmocka_run_group_tests_name("socket_listen", tests, NULL, NULL);

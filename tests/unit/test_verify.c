@@ -45,8 +45,8 @@ static const struct row rows[] = {
      "bad certificate"},
     {"a common name alone", "common", "ca.crt", "localhost", "wrong name", "for no name)",
      "bad certificate"},
-    {"a wildcard over two labels", "wild", "ca.crt", "a.b.example.com", "wrong name", "*.example.com",
-     "bad certificate"},
+    {"a wildcard over two labels", "wild", "ca.crt", "a.b.example.com", "wrong name",
+     "*.example.com", "bad certificate"},
     {"a partial wildcard", "partial", "ca.crt", "ax.example.com", "wrong name", "a*.example.com",
      "bad certificate"},
     {"a subdomain is no match", "server", "ca.crt", "x.localhost", "wrong name", "localhost",
@@ -67,8 +67,7 @@ static int set_up(void **state)
     test_cert_write(&cert, test_folder_file(&files.folder, "self.crt", path));
     test_cert_write_key(&cert, test_folder_file(&files.folder, "self.key", path), NULL);
     test_cert_free(&cert);
-    test_cert_make(&cert,
-                   &(struct test_cert_spec){.common_name = "mallory", .issuer = &other_ca});
+    test_cert_make(&cert, &(struct test_cert_spec){.common_name = "mallory", .issuer = &other_ca});
     test_cert_write(&cert, test_folder_file(&files.folder, "mallory.crt", path));
     test_cert_write_key(&cert, test_folder_file(&files.folder, "mallory.key", path), NULL);
     test_cert_free(&cert);
@@ -102,9 +101,8 @@ static struct transport_config *server_with(const char *name)
 
 static struct transport_config *client_with(const char *ca)
 {
-    return ca == NULL
-               ? tls_config(&files, TLSMSG_CLIENT, TLSMSG_OPTION_COUNT)
-               : tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, ca, TLSMSG_OPTION_COUNT);
+    return ca == NULL ? tls_config(&files, TLSMSG_CLIENT, TLSMSG_OPTION_COUNT)
+                      : tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, ca, TLSMSG_OPTION_COUNT);
 }
 
 static void assert_says(const struct tlsmsg_error *err, const char *part)
@@ -167,46 +165,20 @@ static void test_dates(void **state)
 {
     const struct dates *row = *state;
     struct transport_config *config = client_with("ca.crt");
-    struct memory_pipe to_server;
-    struct memory_pipe to_client;
-    struct memory_source server_source;
-    struct memory_source client_source;
-    struct source_link link;
-    struct pair_end client;
+    struct bare_server s;
     struct test_cert cert;
-    BIO_METHOD *method = source_bio_method_new();
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    SSL *ssl;
-    BIO *bio;
-    int i;
 
     test_cert_make(&cert, &(struct test_cert_spec){.alternative_names = "DNS:localhost",
-                                                   .issuer = &files.ca, .from_s = row->from_s,
+                                                   .issuer = &files.ca,
+                                                   .from_s = row->from_s,
                                                    .until_s = row->until_s});
-    assert_int_equal(SSL_CTX_use_certificate(ctx, cert.cert), 1);
-    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, cert.key), 1);
-    memory_pipe_init(&to_server, PAIR_PIPE_BYTES);
-    memory_pipe_init(&to_client, PAIR_PIPE_BYTES);
-    memory_source_init(&server_source, &to_server, &to_client);
-    memory_source_init(&client_source, &to_client, &to_server);
-    pair_end_init(&client, config, &client_source.base, "localhost");
-    source_link_init(&link, &server_source.base, false);
-    ssl = SSL_new(ctx);
-    bio = source_bio_new(method, &link);
-    SSL_set_bio(ssl, bio, bio);
-    for (i = 0; i < 100 && client.phase != PAIR_DONE; i++) {
-        pair_step(&client);
-        (void)SSL_accept(ssl);
-    }
-    assert_int_equal(client.code, TLSMSG_ERR_UNTRUSTED);
-    assert_says(&client.error, row->text);
-    assert_says(&client.error, row->way);
-    SSL_free(ssl);
-    SSL_CTX_free(ctx);
-    BIO_meth_free(method);
-    pair_end_fini(&client);
-    memory_pipe_fini(&to_server);
-    memory_pipe_fini(&to_client);
+    bare_server_init(&s, &cert, 0);
+    bare_server_join(&s, config, "localhost");
+    assert_false(bare_server_handshake(&s));
+    assert_int_equal(s.client.code, TLSMSG_ERR_UNTRUSTED);
+    assert_says(&s.client.error, row->text);
+    assert_says(&s.client.error, row->way);
+    bare_server_fini(&s);
     test_cert_free(&cert);
     transport_config_unref(config);
 }
@@ -238,8 +210,8 @@ static struct transport_config *client_showing(const char *name)
     }
     (void)snprintf(cert, sizeof(cert), "%s.crt", name);
     (void)snprintf(key, sizeof(key), "%s.key", name);
-    return tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_CERT, cert, TLSMSG_KEY, key,
-                      TLSMSG_OPTION_COUNT);
+    return tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_CERT, cert, TLSMSG_KEY,
+                      key, TLSMSG_OPTION_COUNT);
 }
 
 static void test_clients(void **state)

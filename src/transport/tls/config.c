@@ -118,8 +118,7 @@ struct transport_config *transport_config_ref(struct transport_config *config)
 
 void transport_config_unref(struct transport_config *config)
 {
-    if (config == NULL ||
-        atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) != 1) {
+    if (config == NULL || atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
     SSL_CTX_free(config->ctx);

@@ -13,8 +13,7 @@
 #include "base/error.h"
 #include "transport/tls/tls_error.h"
 
-#define SUITES_13                                                                                  \
-    "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
+#define SUITES_13 "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
 #define SUITES_12                                                                                  \
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"                                   \
@@ -114,8 +113,7 @@ static void set_habits(SSL_CTX *ctx)
 static enum tlsmsg_code apply(SSL_CTX *ctx, const struct tlsmsg_options *options,
                               struct tlsmsg_error *err)
 {
-    int lowest =
-        options_number(options, TLSMSG_TLS_MIN) == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+    int lowest = options_number(options, TLSMSG_TLS_MIN) == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
     enum tlsmsg_code code;
 
     if (SSL_CTX_set_min_proto_version(ctx, lowest) != 1 ||

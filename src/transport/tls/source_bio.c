@@ -16,10 +16,11 @@ void source_link_init(struct source_link *link, struct byte_source *source, bool
     *link = (struct source_link){.source = source, .alert_is_tls = alert_is_tls};
 }
 
+/* No word is longer than a record's header: that is all that some versions of OpenSSL read. */
 static bool starts_with_http(const char *bytes, size_t len)
 {
-    static const char *const words[] = {"GET ",   "HEAD ",    "POST ",    "PUT ",   "DELETE ", "PATCH ",
-                                        "TRACE ", "OPTIONS ", "CONNECT ", "PRI * ", "HTTP/"};
+    static const char *const words[] = {"GET ",  "HEAD ", "POST ", "PUT ",  "DELET", "PATCH",
+                                        "TRACE", "OPTIO", "CONNE", "PRI *", "HTTP/"};
     size_t i;
 
     for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -72,11 +73,10 @@ static int bio_read(BIO *bio, char *buf, size_t cap, size_t *got)
     struct source_link *link = BIO_get_data(bio);
 
     BIO_clear_retry_flags(bio);
-    if (cap > 0 && read_source(link, buf, cap, got)) {
+    if (cap > 0 && !link->muted && read_source(link, buf, cap, got)) {
         return 1;
     }
     *got = 0;
-    link->starved = true;
     BIO_set_retry_read(bio);
     return -1;
 }
@@ -136,8 +136,8 @@ BIO_METHOD *source_bio_method_new(void)
         return NULL;
     }
     if (BIO_meth_set_read_ex(method, bio_read) != 1 ||
-        BIO_meth_set_write_ex(method, bio_write) != 1 ||
-        BIO_meth_set_ctrl(method, bio_ctrl) != 1 || BIO_meth_set_create(method, bio_create) != 1) {
+        BIO_meth_set_write_ex(method, bio_write) != 1 || BIO_meth_set_ctrl(method, bio_ctrl) != 1 ||
+        BIO_meth_set_create(method, bio_create) != 1) {
         BIO_meth_free(method);
         return NULL;
     }

@@ -25,7 +25,7 @@ struct source_link {
     bool alert_is_tls;          /* a first byte 0x15 counts as TLS too (a client's view) */
     bool heard;                 /* a byte came */
     bool eof;                   /* the peer shut its writing side */
-    bool starved;               /* a read found nothing since the owner cleared this */
+    bool muted;                 /* reads find nothing, without asking the source */
     bool cork;                  /* the next write may wait for the one after it */
 };
 

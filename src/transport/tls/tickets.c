@@ -148,8 +148,8 @@ static int open_ticket(struct ticket_keys *keys, const unsigned char *name, cons
     if (slot < 0) {
         return 0;
     }
-    opened = EVP_DecryptInit_ex2(cipher, keys->cipher, key.cipher, iv, NULL) == 1 &&
-             set_mac(mac, &key);
+    opened =
+        EVP_DecryptInit_ex2(cipher, keys->cipher, key.cipher, iv, NULL) == 1 && set_mac(mac, &key);
     OPENSSL_cleanse(&key, sizeof(key));
     if (!opened) {
         return -1;

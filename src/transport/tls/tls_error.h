@@ -16,9 +16,9 @@
 /* What the classifier has to know of a connection. */
 struct tls_situation {
     bool is_server;
-    bool is_open;          /* the handshake is finished */
-    bool cert_was_asked;   /* a client: the server asked for its certificate */
-    bool cert_is_there;    /* a client: it has one to show */
+    bool is_open;        /* the handshake is finished */
+    bool cert_was_asked; /* a client: the server asked for its certificate */
+    bool cert_is_there;  /* a client: it has one to show */
 };
 
 /* To be called right before each SSL call whose result goes to tls_error_classify. */

@@ -21,11 +21,6 @@
 #include "transport/tls/session.h"
 #include "transport/tls/trust.h"
 
-/* A call that says "try again" without having asked the source went round once for nothing
- * (after a key update, say). Each round uses up a record of the read-ahead buffer, so there is an
- * end to it; this is far above what the buffer can hold. */
-#define ROUNDS_MAX 4096
-
 /* One call into OpenSSL, as a function so that all go the same way. */
 typedef int tls_call(SSL *ssl, void *buf, size_t len, size_t *done);
 
@@ -68,8 +63,8 @@ static enum transport_result settle_read(struct transport *t)
         return TRANSPORT_ERROR;
     }
     if (t->link.eof) {
-        error_set(t->err, TLSMSG_ERR_TRUNCATED, 0, "the %s left without saying so (no close_notify)",
-                  who);
+        error_set(t->err, TLSMSG_ERR_TRUNCATED, 0,
+                  "the %s left without saying so (no close_notify)", who);
         return TRANSPORT_ERROR;
     }
     return TRANSPORT_WANT_READ;
@@ -94,17 +89,13 @@ static enum transport_result attempt(struct transport *t, tls_call *call, void *
                                      size_t *done, struct tlsmsg_error *err)
 {
     enum transport_result result;
-    int rounds = 0;
     int ret;
 
     t->err = err;
-    do {
-        t->link.starved = false;
-        tls_error_begin();
-        ret = call(t->ssl, buf, len, done);
-        result = ret > 0 ? TRANSPORT_OK : tls_error_classify(t->ssl, ret, &t->situation, err);
-    } while (result == TRANSPORT_WANT_READ && !t->link.starved && ++rounds < ROUNDS_MAX);
-    result = settle(t, result);
+    tls_error_begin();
+    ret = call(t->ssl, buf, len, done);
+    result =
+        ret > 0 ? TRANSPORT_OK : settle(t, tls_error_classify(t->ssl, ret, &t->situation, err));
     t->err = NULL;
     return result;
 }
@@ -236,16 +227,36 @@ enum transport_result transport_recv(struct transport *t, void *buf, size_t cap,
     return attempt(t, call_read, buf, cap, got, err);
 }
 
+/* Writing a ticket runs OpenSSL's handshake machine, which takes a read buffer of 16 KiB that only
+ * a read in vain gives back: without one, every idle conversation would keep it (30 instead of
+ * 15 KiB each). */
+static void give_back_read_buffer(struct transport *t)
+{
+    char byte;
+    size_t n;
+
+    if (SSL_has_pending(t->ssl) == 1) {
+        return; /* in use, and given back by the reads to come */
+    }
+    t->link.muted = true;
+    tls_error_begin();
+    (void)SSL_peek_ex(t->ssl, &byte, 1, &n);
+    tls_error_begin();
+    t->link.muted = false;
+}
+
 enum transport_result transport_send(struct transport *t, const void *buf, size_t len, size_t *sent,
                                      struct tlsmsg_error *err)
 {
+    bool ticket;
     enum transport_result result;
 
     *sent = 0;
     if (t->broken || !t->situation.is_open) {
         return misuse(t, err);
     }
-    if (t->wants_ticket) {
+    ticket = t->wants_ticket;
+    if (ticket) {
         /* Not before now: a ticket that a client leaves unread costs it a reset, and with that
          * perhaps its message; with the reply it costs nothing (and shares its segment). */
         t->wants_ticket = false;
@@ -255,6 +266,9 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
     /* SSL_write_ex(3) does not write to buf; the cast is for the common shape of the calls. */
     result = attempt(t, call_write, (void *)(uintptr_t)buf, len, sent, err);
     t->sending = result == TRANSPORT_WANT_READ || result == TRANSPORT_WANT_WRITE;
+    if (ticket && result == TRANSPORT_OK) {
+        give_back_read_buffer(t);
+    }
     return result;
 }
 

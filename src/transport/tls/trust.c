@@ -106,8 +106,8 @@ static enum tlsmsg_code load_server_trust(SSL_CTX *ctx, const struct tlsmsg_opti
     return add_ca_file(ctx, path, true, digest, err);
 }
 
-static enum tlsmsg_code load(SSL_CTX *ctx, const struct tlsmsg_options *options,
-                             EVP_MD_CTX *digest, struct tlsmsg_error *err)
+static enum tlsmsg_code load(SSL_CTX *ctx, const struct tlsmsg_options *options, EVP_MD_CTX *digest,
+                             struct tlsmsg_error *err)
 {
     bool is_server = options_role(options) == TLSMSG_SERVER;
     unsigned char context[EVP_MAX_MD_SIZE];

@@ -27,8 +27,8 @@ static enum way_on say_dates(const X509 *cert, const char *whose, bool expired,
     char date[X509_TEXT_DATE_MAX];
 
     x509_text_date(expired ? X509_get0_notAfter(cert) : X509_get0_notBefore(cert), date);
-    (void)snprintf(out, REASON_MAX, expired ? "%s expired on %s" : "%s is not yet valid (from %s on)",
-                   whose, date);
+    (void)snprintf(out, REASON_MAX,
+                   expired ? "%s expired on %s" : "%s is not yet valid (from %s on)", whose, date);
     return WAY_RENEW;
 }
 
@@ -85,7 +85,8 @@ static enum way_on say_reason(int error, int depth, const X509 *cert, const X509
     }
 }
 
-static void refuse_server(const struct transport *t, X509 *leaf, const char *reason, enum way_on way)
+static void refuse_server(const struct transport *t, X509 *leaf, const char *reason,
+                          enum way_on way)
 {
     char pin[X509_TEXT_PIN_MAX];
     char name[NAME_TEXT_MAX];

@@ -53,7 +53,8 @@ void x509_text_name(const X509_NAME *name, char *out, size_t cap)
         return;
     }
     /* RFC 2253 without its escaping of what lies above ASCII: names stay readable. */
-    if (X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0) {
+    if (X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >=
+        0) {
         len = BIO_get_mem_data(bio, &bytes);
     }
     if (len > 0) {

@@ -1,0 +1,208 @@
+#!/bin/sh
+# Every test, in both builds: set-up, style, then release builds, sanitizers, another compiler and
+# valgrind. Each stage is announced with its duration; one that fails doesn't stop the next. Ends
+# with "N passed, N failed, N skipped", counted over all stages.
+set -eu
+unset CDPATH
+cd "$(dirname "$0")/.."
+top=$PWD
+
+help() {
+    cat <<'END'
+Usage: test.sh [OPTIONS] [STAGE...]
+Runs every test, or the stages that are named.
+
+  --quick     release-tls and release-plaintext alone
+  --list      names the stages
+  -h, --help  this text
+
+TLSMSG_FUZZ=1 adds the stage fuzz: each fuzzer for a minute. TLSMSG_DOCUMENT=DIR names a folder with
+the document's programs (server.py, client.py), for the test that pairs them with these.
+END
+}
+
+all='style release-tls release-plaintext asan-tls asan-plaintext tsan clang valgrind'
+stages=
+for word; do
+    case $word in
+    --quick) stages="$stages release-tls release-plaintext" ;;
+    --list)
+        printf '%s\n' "$all fuzz" | tr ' ' '\n'
+        exit 0
+        ;;
+    -h | --help)
+        help
+        exit 0
+        ;;
+    *)
+        case " $all fuzz " in
+        *" $word "*) stages="$stages $word" ;;
+        *)
+            echo "test.sh: neither an option nor a stage: '$word' (--list names the stages)" >&2
+            exit 2
+            ;;
+        esac
+        ;;
+    esac
+done
+if [ -z "$stages" ]; then
+    stages=$all
+    if [ "${TLSMSG_FUZZ:-0}" = 1 ]; then
+        stages="$stages fuzz"
+    fi
+fi
+
+out=$top/build/test
+jobs=$(nproc)
+passed=0 failed=0 skipped=0
+broken= # stages that failed
+
+# build NAME PRESET [OPTION...]: in build/test/NAME; the words are shown when it fails.
+build() {
+    name=$1 preset=$2
+    shift 2
+    if ! cmake --preset "$preset" -B "$out/$name" -DTLSMSG_WERROR=ON "$@" >"$out/$name.log" 2>&1 ||
+        ! cmake --build "$out/$name" --parallel "$jobs" >>"$out/$name.log" 2>&1; then
+        tail -n 100 "$out/$name.log"
+        failed=$((failed + 1))
+        return 1
+    fi
+}
+
+# One attribute of the results' first line.
+attribute() {
+    sed -n "/<testsuite/,/>/s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$results" | head -n 1
+}
+
+# run NAME [CTEST OPTION...]: runs the tests of a build, adds up what came out and says what was
+# skipped and why. A Python file or unit test whose cases were all skipped counts as skipped.
+run() {
+    name=$1
+    shift
+    results=$out/$name.xml
+    rm -f "$results"
+    status=0
+    ctest --test-dir "$out/$name" --output-junit "$results" --output-on-failure --no-tests=error \
+        --parallel "$jobs" "$@" || status=$?
+    if [ ! -s "$results" ]; then
+        failed=$((failed + 1))
+        return 1
+    fi
+    log=$out/$name/Testing/Temporary/LastTest.log
+    empty=$(grep -cE '^OK \(skipped=([0-9]+)\)$' "$log" || :)
+    if [ "$empty" -gt 0 ]; then
+        empty=$(awk '/^Ran [0-9]+ tests? in /{ ran = $2 }
+            /^OK \(skipped=[0-9]+\)$/{ gsub(/[^0-9]/, ""); if ($0 == ran) n++ } END { print n + 0 }' \
+            "$log")
+    fi
+    sed -n "s/^\(.*\) \.\.\. skipped ['\"]\(.*\)['\"]\$/  skipped: \1: \2/p" "$log" | sort -u
+    count=$(attribute tests)
+    bad=$(attribute failures)
+    left=$(($(attribute skipped) + $(attribute disabled) + empty))
+    passed=$((passed + count - bad - left))
+    failed=$((failed + bad))
+    skipped=$((skipped + left))
+    return $status
+}
+
+# skip WHY: a stage that can't run here. With CI=true that is a failure.
+skip() {
+    echo "  skipped: $1"
+    if [ "${CI:-}" = true ]; then
+        failed=$((failed + 1))
+        return 1
+    fi
+    skipped=$((skipped + 1))
+}
+
+# missing TOOL: true when it is not installed.
+missing() {
+    if command -v "$1" >/dev/null; then
+        return 1
+    fi
+}
+
+stage_style() {
+    if scripts/check-style.sh; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        return 1
+    fi
+}
+
+stage_release_tls() {
+    build release-tls release -DCMAKE_C_FLAGS=-g && run release-tls
+}
+
+stage_release_plaintext() {
+    build release-plaintext plaintext -DCMAKE_C_FLAGS=-g && run release-plaintext
+}
+
+stage_asan_tls() {
+    build asan-tls asan && run asan-tls
+}
+
+stage_asan_plaintext() {
+    build asan-plaintext asan -DTLSMSG_PLAINTEXT=ON && run asan-plaintext
+}
+
+# Threads matter to the server, so of the programs' tests those run that load it.
+stage_tsan() {
+    build tsan tsan &&
+        run tsan --label-regex 'unit|contract' &&
+        run tsan --tests-regex '^integration_(conversation|signals|transcript)$'
+}
+
+stage_clang() {
+    if missing clang; then
+        skip 'clang is not installed (scripts/setup.sh --check-tools)'
+        return
+    fi
+    build clang-tls release -DCMAKE_C_COMPILER=clang &&
+        run clang-tls --label-regex 'unit|contract' &&
+        build clang-plaintext plaintext -DCMAKE_C_COMPILER=clang &&
+        run clang-plaintext --label-regex 'unit|contract'
+}
+
+# The same files as the release builds', run by valgrind.
+stage_valgrind() {
+    if missing valgrind; then
+        skip 'valgrind is not installed (scripts/setup.sh --check-tools)'
+        return
+    fi
+    emulator='valgrind;--quiet;--error-exitcode=99;--leak-check=full;--errors-for-leak-kinds=definite'
+    build valgrind release -DCMAKE_C_FLAGS=-g "-DCMAKE_CROSSCOMPILING_EMULATOR=$emulator" &&
+        run valgrind --label-regex unit
+}
+
+stage_fuzz() {
+    if missing clang; then
+        skip 'clang is not installed (scripts/setup.sh --check-tools)'
+        return
+    fi
+    if [ ! -e tests/fuzz/CMakeLists.txt ]; then
+        skip 'there are no fuzzers'
+        return
+    fi
+    build fuzz fuzz && run fuzz --label-regex fuzz
+}
+
+scripts/setup.sh
+mkdir -p "$out"
+for stage in $stages; do
+    echo "== $stage"
+    began=$(date +%s)
+    verdict=ok
+    if ! "stage_$(printf '%s' "$stage" | tr - _)"; then
+        verdict=FAILED
+        broken="$broken $stage"
+    fi
+    echo "== $stage: $verdict ($(($(date +%s) - began)) s)"
+done
+
+if [ -n "$broken" ]; then
+    echo "failed:$broken"
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ -z "$broken" ] && [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

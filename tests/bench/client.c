@@ -1,0 +1,245 @@
+/* One client's life: connecting, handshaking, resting or waiting, closing, gone. A client is freed
+ * and perhaps opened again inside its own event, which is safe because epoll reports each socket
+ * once a turn. */
+#include "client.h"
+
+#include "clock.h"
+#include "endpoint.h"
+
+#include <stdio.h>
+#include <sys/epoll.h>
+
+static void set_interest(struct load *load, struct client *client, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = client};
+    int op = client->interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+
+    if (client->interest != events) {
+        client->interest = events;
+        (void)epoll_ctl(load->epoll, op, client->link.fd, &event);
+    }
+}
+
+static void update_interest(struct load *load, struct client *client)
+{
+    bool writing = client->phase == CLIENT_CONNECTING || bytes_len(&client->link.unsent) > 0;
+    bool reading = client->phase != CLIENT_CONNECTING;
+
+    set_interest(load, client, (writing ? EPOLLOUT : 0u) | (reading ? EPOLLIN : 0u));
+}
+
+static bool is_opening(const struct client *client)
+{
+    return client->phase == CLIENT_CONNECTING || client->phase == CLIENT_HANDSHAKING;
+}
+
+bool client_is_busy(const struct client *client)
+{
+    return client->phase != CLIENT_GONE && client->phase != CLIENT_RESTING;
+}
+
+static void leave(struct load *load, struct client *client, bool orderly)
+{
+    if (is_opening(client)) {
+        load->opening--;
+    }
+    load->live--;
+    link_close(&client->link);
+    client->phase = CLIENT_GONE;
+    client->interest = 0;
+    client->due = 0;
+    if (load->mode->gone != NULL) {
+        load->mode->gone(load, client, orderly);
+    }
+}
+
+void client_fail(struct load *load, struct client *client, enum load_failure kind, const char *why)
+{
+    load->counters.failures[kind]++;
+    if (load->first_failure[0] == '\0') {
+        snprintf(load->first_failure, sizeof load->first_failure, "%s: %s", load_failure_name(kind),
+                 why);
+    }
+    leave(load, client, false);
+}
+
+static void become_ready(struct load *load, struct client *client)
+{
+    client->phase = CLIENT_RESTING;
+    load->mode->ready(load, client);
+    if (client->phase != CLIENT_GONE) {
+        update_interest(load, client);
+    }
+}
+
+static void established(struct load *load, struct client *client)
+{
+    load->opening--;
+    load->counters.handshakes++;
+    if (client->link.ssl != NULL && SSL_session_reused(client->link.ssl) == 1) {
+        load->counters.resumed++;
+    }
+    if (load->agreed[0] == '\0') {
+        endpoint_describe(&client->link, load->agreed, sizeof load->agreed);
+    }
+    become_ready(load, client);
+}
+
+static void on_connected(struct load *load, struct client *client)
+{
+    client->phase = CLIENT_HANDSHAKING;
+    if (link_start(&client->link, load->options->resume) != LINK_OK) {
+        client_fail(load, client, client->link.ssl == NULL ? FAILURE_CONNECT : FAILURE_HANDSHAKE,
+                    client->link.why);
+        return;
+    }
+    if (client->link.established) {
+        established(load, client);
+    } else {
+        update_interest(load, client);
+    }
+}
+
+/* Replies, in any cut. Returns false when the client has been ended. */
+static bool take_replies(struct load *load, struct client *client)
+{
+    uint64_t prefixes = client->check.prefixes;
+    long answered =
+        reply_check_feed(&client->check, bytes_head(&load->text), bytes_len(&load->text));
+
+    load->counters.replies += client->check.prefixes - prefixes;
+    if (answered < 0 || (uint64_t)answered > client->due) {
+        client_fail(load, client, FAILURE_MISMATCH,
+                    answered < 0 ? "the reply differs from the message"
+                                 : "more than was asked for");
+        return false;
+    }
+    if (answered > 0) {
+        histogram_add(&load->latency, client->touched_ns - client->sent_ns, (uint64_t)answered);
+        load->counters.messages += (uint64_t)answered;
+        client->due -= (uint32_t)answered;
+    }
+    if (client->due == 0 && !reply_check_at_edge(&client->check)) {
+        client_fail(load, client, FAILURE_MISMATCH, "more than was asked for");
+        return false;
+    }
+    return true;
+}
+
+/* The peer ended. After our own end that is the orderly close, however the server words it. */
+static void on_ended(struct load *load, struct client *client, enum link_result result)
+{
+    if (client->phase == CLIENT_CLOSING) {
+        if (result != LINK_CLOSED) {
+            load->counters.truncated_closes++;
+        }
+        load->counters.cycles++;
+        leave(load, client, true);
+        return;
+    }
+    if (is_opening(client)) {
+        client_fail(load, client, FAILURE_HANDSHAKE, client->link.why);
+        return;
+    }
+    if (client->link.why[0] == '\0') {
+        snprintf(client->link.why, sizeof client->link.why, "close_notify from the server");
+    }
+    client_fail(load, client, FAILURE_CLOSED, client->link.why);
+}
+
+static void on_readable(struct load *load, struct client *client)
+{
+    bool was_open = client->phase == CLIENT_HANDSHAKING;
+    enum link_result result = link_receive(&client->link, &load->text);
+    uint32_t due = client->due;
+
+    client->touched_ns = clock_now_ns();
+    if (client->phase != CLIENT_CLOSING && bytes_len(&load->text) > 0 &&
+        !take_replies(load, client)) {
+        return;
+    }
+    if (result != LINK_OK) {
+        on_ended(load, client, result);
+        return;
+    }
+    if (was_open && client->link.established) {
+        established(load, client);
+    } else if (client->phase == CLIENT_WAITING && due > 0 && client->due == 0) {
+        client->exchanges++;
+        become_ready(load, client);
+    } else {
+        update_interest(load, client);
+    }
+}
+
+void client_event(struct load *load, struct client *client)
+{
+    if (client->phase == CLIENT_CONNECTING) {
+        client->touched_ns = clock_now_ns();
+        on_connected(load, client);
+        return;
+    }
+    if (bytes_len(&client->link.unsent) > 0 && link_flush(&client->link) != LINK_OK) {
+        on_ended(load, client, LINK_RESET);
+        return;
+    }
+    on_readable(load, client);
+}
+
+void load_open(struct load *load, struct client *client)
+{
+    client->link.why[0] = '\0';
+    client->due = 0;
+    client->exchanges = 0;
+    client->began_ns = clock_now_ns();
+    client->touched_ns = client->began_ns;
+    client->phase = CLIENT_CONNECTING;
+    load->live++;
+    load->opening++;
+    reply_check_init(&client->check, load->options->size, client->index, client->cycles++,
+                     load->options->any_cut);
+    if (link_open(&client->link) != LINK_OK) {
+        client_fail(load, client, FAILURE_CONNECT, client->link.why);
+        return;
+    }
+    update_interest(load, client);
+}
+
+void load_send(struct load *load, struct client *client, uint32_t depth)
+{
+    static char message[MESSAGE_SIZE_MAX];
+    size_t size = load->options->size;
+    enum link_result result = LINK_OK;
+    uint32_t i;
+
+    client->phase = CLIENT_WAITING;
+    client->due = depth;
+    for (i = 0; i < depth && result == LINK_OK; i++) {
+        message_fill(message, size, client->index, client->check.sequence + i);
+        result = link_queue(&client->link, message, size);
+    }
+    client->touched_ns = clock_now_ns();
+    /* A handshake's latency runs from connect() to the reply. */
+    client->sent_ns =
+        load->options->mode == BENCH_HANDSHAKE ? client->began_ns : client->touched_ns;
+    if (result == LINK_OK) {
+        result = link_flush(&client->link);
+    }
+    if (result != LINK_OK) {
+        on_ended(load, client, result);
+        return;
+    }
+    update_interest(load, client);
+}
+
+void load_finish(struct load *load, struct client *client)
+{
+    client->phase = CLIENT_CLOSING;
+    client->touched_ns = clock_now_ns();
+    if (link_finish(&client->link) != LINK_OK) {
+        /* All replies are in; a server that was quicker to leave is no error. */
+        on_ended(load, client, LINK_RESET);
+        return;
+    }
+    update_interest(load, client);
+}

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""Runs every mode of the bench programs for a moment, and checks that they find what is wrong.
+
+No figure is judged: only that units were counted, replies verified, and faults reported. The TLS
+server is peers/server.py, so this needs nothing of the project but the bench programs. Their folder
+is in the environment as TLSMSG_BENCH_DIR.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+BIN = pathlib.Path(os.environ.get("TLSMSG_BENCH_DIR", "."))
+DEADLINE_S = 120
+BRIEFLY = ("-t", "0.2", "-w", "0.05")
+
+
+class Server:
+    """A program that tells `listening on HOST:PORT` on stderr; ended by its process object."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen(
+            [str(word) for word in command], stderr=subprocess.PIPE, text=True
+        )
+        line = self.process.stderr.readline()
+        if "listening on " not in line:
+            self.stop()
+            raise RuntimeError(f"{command[0]} does not start: {line}")
+        self.target = line.split("listening on ")[1].strip()
+        self.pid = self.process.pid
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(DEADLINE_S)
+        self.process.stderr.close()
+
+
+@contextlib.contextmanager
+def bad_server(behave):
+    """A plain server whose single connection is given to `behave`."""
+
+    def serve():
+        conn, _ = listener.accept()
+        with conn:
+            behave(conn)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE_S)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(DEADLINE_S)
+
+
+def bench(*words):
+    """Runs tlsmsg-bench; returns its exit code and its figures."""
+    command = [str(BIN / "tlsmsg-bench"), *map(str, words), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    return done.returncode, json.loads(done.stdout) if done.stdout else {"stderr": done.stderr}
+
+
+class Case(unittest.TestCase):
+    """Starts the servers once."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.cert = pathlib.Path(cls.folder.name) / "cert.pem"
+        cls.key = pathlib.Path(cls.folder.name) / "key.pem"
+        cls.addClassCleanup(cls.folder.cleanup)
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", cls.key,
+             "-out", cls.cert],
+            check=True, capture_output=True)
+        cls.lines = cls.start(BIN / "bench-floor", "--listen", "127.0.0.1:0", "--lines")
+        cls.stream = cls.start(BIN / "bench-floor", "--listen", "127.0.0.1:0")
+        cls.tls = cls.start(sys.executable, "-B", HERE / "peers/server.py", cls.cert, cls.key)
+
+    @classmethod
+    def start(cls, *command):
+        server = Server(*command)
+        cls.addClassCleanup(server.stop)
+        return server
+
+    def good(self, mode, server, *words):
+        """A run that must succeed; returns its figures."""
+        if server is not self.tls:
+            words += ("--plain",)
+        code, figures = bench(mode, server.target, "-p", server.pid, *words)
+        self.assertEqual(0, code, figures)
+        self.assertEqual(0, figures["errors"], figures)
+        return figures
+
+    def bad(self, kind, *words):
+        """A run that must report failures of one kind."""
+        code, figures = bench(*words)
+        self.assertEqual(1, code, figures)
+        self.assertGreater(figures.get(f"errors_{kind}", 0), 0, figures)
+
+
+class Plain(Case):
+    def test_message(self):
+        for words in (("-c", 1), ("-c", 8, "-d", 16), ("-c", 2, "-d", 8, "-s", 16348)):
+            with self.subTest(words):
+                figures = self.good("message", self.lines, *words, *BRIEFLY)
+                self.assertGreater(figures["units"], 0)
+                self.assertEqual(1, figures["replies_per_message"])
+                self.assertGreater(figures["server_cpu_us_per_unit"], 0)
+
+    def test_one_byte(self):
+        """No room for the line feed: a server that answers each recv() does."""
+        figures = self.good("message", self.stream, "-s", 1, *BRIEFLY)
+        self.assertGreater(figures["units"], 0)
+
+    def test_counted(self):
+        figures = self.good("message", self.lines, "-c", 7, "-d", 3, "--messages", 1000)
+        self.assertEqual(1000, figures["units"])
+        figures = self.good("handshake", self.lines, "--handshakes", 100)
+        self.assertEqual(100, figures["units"])
+
+    def test_idle(self):
+        figures = self.good("idle", self.lines, "-c", 100, "--active", 5, "--settle", 0.1, *BRIEFLY)
+        self.assertEqual(100, figures["held"])
+        self.assertGreater(figures["units"], 0)
+        self.assertGreater(figures["server_kib_held"], 0)
+
+    def test_any_cut(self):
+        words = ("-c", 2, "-d", 16, *BRIEFLY)
+        self.bad("mismatch", "message", self.stream.target, "--plain", *words)
+        figures = self.good("message", self.stream, "--any-cut", *words)
+        self.assertLess(figures["replies_per_message"], 1)
+
+
+class Tls(Case):
+    def test_message(self):
+        for version in ("1.3", "1.2"):
+            for words in (("-c", 1), ("-c", 8, "-d", 16), ("-c", 2, "-d", 4, "-s", 16348)):
+                with self.subTest(version=version, words=words):
+                    figures = self.good("message", self.tls, "--tls", version, *words, *BRIEFLY)
+                    self.assertIn(f"TLSv{version} ", figures["transport"])
+                    self.assertEqual(1, figures["replies_per_message"])
+
+    def test_handshake(self):
+        for version in ("1.3", "1.2"):
+            with self.subTest(version):
+                words = ("-c", 4, "--handshakes", 40, "--tls", version)
+                figures = self.good("handshake", self.tls, *words)
+                self.assertEqual((40, 0), (figures["units"], figures["resumed_fraction"]))
+                figures = self.good("handshake", self.tls, "--resume", *words)
+                self.assertEqual((40, 1), (figures["units"], figures["resumed_fraction"]))
+
+    def test_idle(self):
+        figures = self.good("idle", self.tls, "-c", 30, "--settle", 0.1)
+        self.assertEqual(30, figures["held"])
+        self.assertGreater(figures["kib_per_connection"], 0)
+
+
+class Faults(Case):
+    ONE = ("--plain", "-c", 1, "--messages", 1, "--timeout", 1)
+
+    def test_wrong_reply(self):
+        def reply_wrongly(conn):
+            message = conn.recv(64)
+            conn.sendall("你好，我已收到你的消息：".encode() + message[:-2] + b"!\n")
+            conn.recv(1)
+
+        with bad_server(reply_wrongly) as target:
+            self.bad("mismatch", "message", target, *self.ONE)
+
+    def test_too_much(self):
+        def reply_twice(conn):
+            message = conn.recv(64)
+            conn.sendall(2 * ("你好，我已收到你的消息：".encode() + message))
+            conn.recv(1)
+
+        with bad_server(reply_twice) as target:
+            self.bad("mismatch", "message", target, *self.ONE)
+
+    def test_closed(self):
+        with bad_server(lambda conn: conn.recv(64)) as target:
+            self.bad("closed", "message", target, *self.ONE)
+
+    def test_silent(self):
+        with bad_server(lambda conn: (conn.recv(64), conn.recv(64))) as target:
+            self.bad("timeout", "message", target, *self.ONE)
+
+    def test_nobody(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            target = f"127.0.0.1:{listener.getsockname()[1]}"
+        self.bad("connect", "message", target, *self.ONE)
+
+    def test_no_tls(self):
+        self.bad("handshake", "message", self.stream.target, "-c", 1, "--messages", 1)
+
+    def test_usage(self):
+        for words in ((), ("nonsense",), ("message",), ("message", "-c", 0, self.lines.target),
+                      ("idle", "--resume", self.lines.target)):
+            with self.subTest(words):
+                self.assertEqual(2, bench(*words)[0])
+
+
+class InMemory(Case):
+    def test_all(self):
+        runs = (("message",), ("message", "-c", 2, "-d", 16), ("handshake",),
+                ("handshake", "--resume"), ("handshake", "--tls", "1.2", "--resume"),
+                ("idle", "-c", "20"))
+        for words in runs:
+            with self.subTest(words):
+                command = [BIN / "bench-memory", *map(str, words), "--cert", self.cert,
+                           "--key", self.key, "-t", "0.1", "--json"]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S,
+                                      check=False)
+                self.assertEqual(0, done.returncode, done.stderr)
+                figures = json.loads(done.stdout)
+                value = figures.get("server_cpu_us_per_unit", figures.get("kib_per_connection"))
+                self.assertGreater(value, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

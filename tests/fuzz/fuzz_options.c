@@ -1,0 +1,112 @@
+/* Options set from text, one after the other on one object. The first byte chooses the role; then
+ * each line is a byte that chooses the option, and its value. */
+#include "fuzz.h"
+
+#include <string.h>
+
+#include "options/options.h"
+#include "options/table.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    return 0;
+}
+
+static bool is_text(enum tlsmsg_option option)
+{
+    const struct option_row *row = table_row(option);
+
+    return row->kind == KIND_TEXT || row->kind == KIND_LIST;
+}
+
+/* What was set is what is kept; a number lies in its range. */
+static void check_kept(const struct tlsmsg_options *o, enum tlsmsg_option option, const char *value)
+{
+    const struct option_row *row = table_row(option);
+    size_t count = options_count(o, option);
+    int64_t number;
+
+    FUZZ_CHECK(options_is_set(o, option));
+    if (is_text(option)) {
+        FUZZ_CHECK(count > 0);
+        FUZZ_CHECK(strcmp(options_text(o, option, count - 1), value) == 0);
+        FUZZ_CHECK(options_text(o, option, count) == NULL);
+    } else {
+        number = options_number(o, option);
+        FUZZ_CHECK(number >= row->min && number <= row->max);
+    }
+}
+
+static void check_set(struct tlsmsg_options *o, enum tlsmsg_option option, const char *value)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    bool known = table_row(option) != NULL;
+    bool number = known && !is_text(option);
+    size_t count = known ? options_count(o, option) : 0;
+    int64_t before = number ? options_number(o, option) : 0;
+    bool was_set = known && options_is_set(o, option);
+    enum tlsmsg_code code = tlsmsg_options_set(o, option, value, &err);
+
+    FUZZ_CHECK(code == TLSMSG_OK || code == TLSMSG_ERR_CONFIG || code == TLSMSG_ERR_LIMIT);
+    fuzz_check_error(&err, code);
+    if (code == TLSMSG_OK) {
+        check_kept(o, option, value);
+    } else if (known) {
+        FUZZ_CHECK(options_count(o, option) == count);
+        FUZZ_CHECK(!number || options_number(o, option) == before);
+        FUZZ_CHECK(options_is_set(o, option) == was_set);
+    }
+}
+
+/* A copy says the same as its original. */
+static void check_copy(const struct tlsmsg_options *o)
+{
+    struct tlsmsg_options *copy = options_copy(o);
+
+    FUZZ_CHECK(copy != NULL && options_role(copy) == options_role(o));
+    for (int i = 0; i < TLSMSG_OPTION_COUNT; i++) {
+        enum tlsmsg_option option = (enum tlsmsg_option)i;
+
+        if (!is_text(option)) {
+            FUZZ_CHECK(options_number(copy, option) == options_number(o, option));
+            continue;
+        }
+        FUZZ_CHECK(options_count(copy, option) == options_count(o, option));
+        for (size_t n = 0; n < options_count(o, option); n++) {
+            const char *theirs = options_text(copy, option, n);
+            const char *ours = options_text(o, option, n);
+
+            FUZZ_CHECK((theirs == NULL) == (ours == NULL));
+            FUZZ_CHECK(ours == NULL || strcmp(theirs, ours) == 0);
+        }
+    }
+    tlsmsg_options_free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    struct tlsmsg_options *o = NULL;
+    size_t at = 1;
+
+    if (len == 0) {
+        return 0;
+    }
+    FUZZ_CHECK(tlsmsg_options_new(data[0] & 1 ? TLSMSG_CLIENT : TLSMSG_SERVER, &o, NULL) ==
+               TLSMSG_OK);
+    while (at < len) {
+        enum tlsmsg_option option = (enum tlsmsg_option)(data[at] % (TLSMSG_OPTION_COUNT + 2));
+        const uint8_t *value = data + at + 1;
+        const uint8_t *end = memchr(value, '\n', len - at - 1);
+        size_t value_len = end != NULL ? (size_t)(end - value) : len - at - 1;
+        char *text = fuzz_text(value, value_len);
+
+        check_set(o, option, text);
+        free(text);
+        at += value_len + 2;
+    }
+    check_copy(o);
+    tlsmsg_options_free(o);
+    return 0;
+}

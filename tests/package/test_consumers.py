@@ -1,0 +1,223 @@
+"""The installed library: programs of others find it by CMake and by pkg-config, static and shared,
+from a staged and then moved tree; they are built and run. The library exports what
+packaging/symbols.txt lists, C++ compilers take the headers."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
+CMAKE = os.environ.get("TLSMSG_CMAKE", "cmake")
+CC = os.environ.get("TLSMSG_CC", "cc")
+GENERATOR = os.environ.get("TLSMSG_GENERATOR", "Unix Makefiles")
+PLAINTEXT = os.environ.get("TLSMSG_PLAINTEXT", "0") == "1"
+SHARED = os.environ.get("TLSMSG_SHARED", "0") == "1"
+EXAMPLES = os.path.join(ROOT, "docs", "examples")
+BUILD_SECONDS = 600
+RUN_SECONDS = 30
+# A place that is not there: what depends on it after the move can't work.
+CONFIGURED_PREFIX = "/opt/tlsmsg-as-configured"
+
+
+def run(*command, timeout=BUILD_SECONDS, env=None, check=True):
+    """Runs a command; a failure shows what it said. LC_ALL=C, since output is compared."""
+    variables = {**os.environ, "LC_ALL": "C", **(env or {})}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=timeout, env=variables,
+                          encoding="utf-8", errors="replace", check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}")
+    return done
+
+
+def version():
+    with open(os.path.join(ROOT, "include", "tlsmsg", "tlsmsg.h"), encoding="utf-8") as file:
+        return re.search(r'TLSMSG_VERSION "([\d.]+)"', file.read()).group(1)
+
+
+class Workshop:
+    """Scratch folder with the certificates, shared by all tests of this file."""
+    folder = None
+    credentials = []
+    trust = []
+
+    @classmethod
+    def open(cls):
+        if cls.folder is not None:
+            return
+        cls.folder = tempfile.mkdtemp(prefix="tlsmsg-package-")
+        unittest.addModuleCleanup(shutil.rmtree, cls.folder)
+        if not PLAINTEXT:
+            certs = os.path.join(cls.folder, "certs")
+            run(os.path.join(ROOT, "scripts", "gen-certs.sh"), "--quiet", "--out", certs)
+            cls.credentials = [os.path.join(certs, "server.crt"), os.path.join(certs, "server.key")]
+            cls.trust = [os.path.join(certs, "ca.crt")]
+
+
+def build_of(kind):
+    """The folder of a build with that kind of library: the one under test, or one made here."""
+    if (kind == "shared") == SHARED:
+        return BUILD
+    folder = os.path.join(Workshop.folder, "build-" + kind)
+    run(CMAKE, "-S", ROOT, "-B", folder, "-G", GENERATOR, "-DCMAKE_BUILD_TYPE=Debug",
+        "-DTLSMSG_TESTS=OFF", f"-DCMAKE_C_COMPILER={CC}",
+        f"-DBUILD_SHARED_LIBS={'ON' if kind == 'shared' else 'OFF'}",
+        f"-DTLSMSG_PLAINTEXT={'ON' if PLAINTEXT else 'OFF'}")
+    run(CMAKE, "--build", folder, "--parallel", str(os.cpu_count() or 1))
+    return folder
+
+
+class Installed:
+    """Tests of one kind of installed tree; mixed into a TestCase for each."""
+    kind = ""
+
+    @classmethod
+    def setUpClass(cls):
+        Workshop.open()
+        stage = os.path.join(Workshop.folder, "stage-" + cls.kind)
+        run(CMAKE, "--install", build_of(cls.kind), "--prefix", CONFIGURED_PREFIX,
+            env={"DESTDIR": stage})
+        cls.prefix = os.path.join(Workshop.folder, "moved", cls.kind)
+        os.makedirs(os.path.dirname(cls.prefix))
+        os.rename(stage + CONFIGURED_PREFIX, cls.prefix)
+        shutil.rmtree(stage)
+
+    def find(self, name):
+        for folder, _, files in os.walk(self.prefix):
+            if name in files:
+                return os.path.join(folder, name)
+        raise AssertionError(f"{name} is not installed")
+
+    def environment(self):
+        """For programs that have no run path to the library."""
+        if self.kind == "static":
+            return {}
+        return {"LD_LIBRARY_PATH": os.path.dirname(self.find("libtlsmsg.so"))}
+
+    def pkg_config(self, *words):
+        path = os.path.dirname(self.find("tlsmsg.pc"))
+        extra = ["--static"] if self.kind == "static" else []
+        return run("pkg-config", *extra, *words, "tlsmsg",
+                   env={"PKG_CONFIG_PATH": path}).stdout.split()
+
+    def configure(self, name, *words, check=True):
+        build = os.path.join(Workshop.folder, f"consumer-{self.kind}-{name}")
+        done = run(CMAKE, "-S", os.path.join(ROOT, "tests", "package", "consumer"), "-B", build,
+                   "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}", f"-DEXAMPLES={EXAMPLES}",
+                   f"-DCMAKE_PREFIX_PATH={self.prefix}", *words, check=check)
+        return build, done
+
+    def converse(self, folder):
+        """Runs the three examples in a folder: each client asks a server of its own."""
+        variables = {**os.environ, **self.environment()}
+        for client in ("ask", "poll_client"):
+            with subprocess.Popen([os.path.join(folder, "server"), *Workshop.credentials],
+                                  stdout=subprocess.PIPE, env=variables, encoding="utf-8") as server:
+                try:
+                    address = server.stdout.readline().strip()
+                    self.assertRegex(address, r"^127\.0\.0\.1:\d+$")
+                    done = run(os.path.join(folder, client), address, "你好", *Workshop.trust,
+                               timeout=RUN_SECONDS, env=variables)
+                    self.assertEqual(done.stdout, "that was 6 bytes\n")
+                    self.assertEqual(server.wait(RUN_SECONDS), 0)
+                finally:
+                    server.kill()
+
+    def test_find_package(self):
+        build, _ = self.configure("right", f"-DWANTED={version()}")
+        run(CMAKE, "--build", build)
+        self.converse(build)
+
+    def test_find_package_wants_a_version_that_fits(self):
+        _, done = self.configure("version", "-DWANTED=99.0", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("99.0", done.stdout)
+
+    def test_openssl_is_needed_for_static_tls_alone(self):
+        _, done = self.configure("openssl", "-DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON", check=False)
+        needed = self.kind == "static" and not PLAINTEXT
+        self.assertEqual(done.returncode != 0, needed, done.stdout)
+
+    @unittest.skipUnless(shutil.which("pkg-config"), "pkg-config is not installed")
+    def test_pkg_config(self):
+        folder = os.path.join(Workshop.folder, f"consumer-{self.kind}-pkg-config")
+        os.mkdir(folder)
+        for name in ("server", "ask", "poll_client"):
+            run(CC, "-std=c11", "-Wall", "-Wextra", "-Werror", *self.pkg_config("--cflags"),
+                os.path.join(EXAMPLES, name + ".c"), "-o", os.path.join(folder, name),
+                *self.pkg_config("--libs"))
+        self.converse(folder)
+
+    @unittest.skipUnless(shutil.which("pkg-config"), "pkg-config is not installed")
+    def test_pkg_config_facts(self):
+        self.assertEqual(self.pkg_config("--modversion"), [version()])
+        self.assertEqual(self.pkg_config("--variable=transport"),
+                         ["plaintext" if PLAINTEXT else "TLS"])
+        private = " ".join(self.pkg_config("--print-requires-private"))
+        self.assertEqual("openssl" in private, not PLAINTEXT)
+
+    def test_nothing_names_where_it_was_built(self):
+        for name in ("tlsmsg.pc", "tlsmsgConfig.cmake", "tlsmsgTargets.cmake"):
+            with open(self.find(name), encoding="utf-8") as file:
+                text = file.read()
+            for place in (CONFIGURED_PREFIX, Workshop.folder, BUILD, ROOT):
+                self.assertNotIn(place, text, name)
+
+    def test_headers_alone(self):
+        include = os.path.join(self.prefix, "include")
+        headers = sorted(os.listdir(os.path.join(include, "tlsmsg")))
+        self.assertEqual(headers, ["client.h", "error.h", "options.h", "server.h", "tlsmsg.h"])
+        compilers = [(CC, "c", "-std=c11", "-Wstrict-prototypes")]
+        cxx = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
+        if cxx is None:
+            print("  without a C++ compiler: headers as C alone", file=sys.stderr)
+        else:
+            compilers += [(cxx, "c++", "-std=" + one, "-Wold-style-cast")
+                          for one in ("c++11", "c++17", "c++20")]
+        for header in headers:
+            source = os.path.join(Workshop.folder, "one.txt")
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(f"#include <tlsmsg/{header}>\nint main() {{ return 0; }}\n"
+                           if header else "")
+            for compiler, language, standard, warning in compilers:
+                with self.subTest(header=header, standard=standard):
+                    strict = [warning] if language == "c++" else []
+                    run(compiler, standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", *strict,
+                        "-fsyntax-only", "-I", include, "-x", language, source)
+
+    def test_programs_run_in_the_moved_tree(self):
+        for name in ("tlsmsg-server", "tlsmsg-client"):
+            done = run(os.path.join(self.prefix, "bin", name), "--version", timeout=RUN_SECONDS)
+            self.assertTrue(done.stdout.startswith(f"{name} {version()} ("), done.stdout)
+
+
+class Static(Installed, unittest.TestCase):
+    kind = "static"
+
+
+class Shared(Installed, unittest.TestCase):
+    kind = "shared"
+
+    def test_names(self):
+        library = self.find("libtlsmsg.so")
+        real = os.path.basename(os.path.realpath(library))
+        self.assertEqual(real, "libtlsmsg.so." + version())
+        self.assertNotEqual(os.readlink(library), real, "the linker's name leads to the soname")
+
+    @unittest.skipUnless(shutil.which("nm"), "nm is not installed")
+    def test_exported_symbols(self):
+        lines = run("nm", "-D", "--defined-only", self.find("libtlsmsg.so")).stdout.splitlines()
+        exported = sorted(line.split()[-1].split("@")[0] for line in lines)
+        with open(os.path.join(ROOT, "packaging", "symbols.txt"), encoding="utf-8") as file:
+            self.assertEqual(exported, file.read().split())
+
+
+if __name__ == "__main__":
+    if not BUILD:
+        sys.exit("set TLSMSG_BUILD_DIR to a finished build (ctest does)")
+    unittest.main(verbosity=2)

@@ -1,0 +1,189 @@
+/* See stepped_worker.h. One run at a time, so what runs is kept in one place. */
+#include "support/stepped_worker.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "options/build.h"
+
+size_t __real_loop_wait(struct loop *loop, struct loop_event *events, size_t cap, int timeout_ms,
+                        bool *woken);
+size_t __wrap_loop_wait(struct loop *loop, struct loop_event *events, size_t cap, int timeout_ms,
+                        bool *woken);
+
+static struct {
+    struct server *server; /* NULL: no run */
+    stepped_idle *idle;
+    void *user;
+    int patience_ms;
+    unsigned long turns_left;
+    enum stepped_end end;
+} run;
+
+static int shorter(int timeout_ms)
+{
+    return timeout_ms >= 0 && timeout_ms < run.patience_ms ? timeout_ms : run.patience_ms;
+}
+
+/* Ends the run as a handler's failure would. */
+static void give_up(enum stepped_end end)
+{
+    if (run.end == STEPPED_ENDED) {
+        run.end = end;
+    }
+    server_advance(run.server, SERVER_FAILED);
+}
+
+size_t __wrap_loop_wait(struct loop *loop, struct loop_event *events, size_t cap, int timeout_ms,
+                        bool *woken)
+{
+    if (run.server == NULL) {
+        return __real_loop_wait(loop, events, cap, timeout_ms, woken);
+    }
+    if (run.turns_left-- == 0) {
+        run.turns_left = 1000; /* enough to fail in */
+        give_up(STEPPED_SPUN);
+    }
+    for (;;) {
+        int64_t until_ns;
+        size_t n = __real_loop_wait(loop, events, cap, 0, woken);
+
+        if (n > 0 || *woken || timeout_ms == 0) {
+            return n;
+        }
+        if (run.idle(run.user)) {
+            continue;
+        }
+        until_ns = clock_deadline_ns(clock_now_ns(), shorter(timeout_ms));
+        n = __real_loop_wait(loop, events, cap, shorter(timeout_ms), woken);
+        if (n > 0 || *woken || (timeout_ms > 0 && timeout_ms <= run.patience_ms)) {
+            return n;
+        }
+        /* An interrupted wait ends early. */
+        if (until_ns == 0 || clock_now_ns() >= until_ns) {
+            give_up(STEPPED_STUCK);
+        }
+    }
+}
+
+struct server *stepped_inside(struct tlsmsg_server *server)
+{
+    /* The inner server is the first member of the public one. */
+    return (struct server *)(void *)server;
+}
+
+struct tlsmsg_server *stepped_server_new(struct tlsmsg_options *options,
+                                         const struct tlsmsg_handler *handler)
+{
+    struct tlsmsg_server *server = NULL;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct server *s;
+
+    if (tlsmsg_options_set_number(options, TLSMSG_WORKERS, 1, &err) != TLSMSG_OK ||
+        tlsmsg_options_set(options, TLSMSG_LISTEN, "127.0.0.1:0", &err) != TLSMSG_OK ||
+        tlsmsg_server_new(options, handler, &server, &err) != TLSMSG_OK) {
+        (void)fprintf(stderr, "no server: %s\n", err.text);
+        tlsmsg_options_free(options);
+        return NULL;
+    }
+    tlsmsg_options_free(options);
+    s = stepped_inside(server);
+    worker_fini(&s->workers[0]);
+    s->worker_count = 0;
+    for (size_t i = 0; i < s->listener_count; i++) {
+        (void)close(s->listeners[i].fd);
+    }
+    s->listener_count = 0;
+    return server;
+}
+
+void stepped_server_free(struct tlsmsg_server *server)
+{
+    if (server != NULL) {
+        struct server *s = stepped_inside(server);
+
+        if (s->worker_count > 0) {
+            worker_fini(&s->workers[0]);
+            s->worker_count = 0;
+        }
+        tlsmsg_server_free(server);
+    }
+}
+
+bool stepped_begin(struct tlsmsg_server *server)
+{
+    struct server *s = stepped_inside(server);
+    struct worker *w = &s->workers[0];
+
+    if (s->worker_count > 0) {
+        worker_fini(w);
+        s->worker_count = 0;
+    }
+    memset(w, 0, sizeof(*w));
+    atomic_store(&s->phase, SERVER_RUNNING);
+    atomic_store(&s->running, 1);
+    atomic_store(&s->next_id, 1);
+    atomic_store(&s->taken, 0);
+    atomic_store(&s->undelivered, false);
+    if (worker_init(w, s, 0, NULL) != TLSMSG_OK) {
+        worker_fini(w);
+        return false;
+    }
+    s->worker_count = 1;
+    w->now_ns = clock_now_ns();
+    return true;
+}
+
+/* What accept.c does for a socket that it was given. */
+int stepped_connect(struct tlsmsg_server *server)
+{
+    struct server *s = stepped_inside(server);
+    struct worker *w = &s->workers[0];
+    struct address peer = {.len = sizeof(struct sockaddr_in)};
+    struct conversation *c;
+    int pair[2];
+
+    peer.storage.ss_family = AF_INET;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+        return -1;
+    }
+    if (admission_enter(&s->admission, &peer, w->now_ns) != ADMITTED) {
+        (void)close(pair[0]);
+        (void)close(pair[1]);
+        return -1;
+    }
+    c = conversation_new(w, pair[0], &peer, atomic_fetch_add(&s->next_id, 1));
+    if (c == NULL || !worker_adopt(w, c)) {
+        if (c != NULL) {
+            conversation_free(c);
+        } else {
+            (void)close(pair[0]);
+        }
+        admission_handshake_done(&s->admission);
+        admission_leave(&s->admission, &peer);
+        (void)close(pair[1]);
+        return -1;
+    }
+    if (!build_has_tls) {
+        conversation_step(c, 0);
+    }
+    worker_settle(w, c);
+    return pair[1];
+}
+
+enum stepped_end stepped_run(struct tlsmsg_server *server, stepped_idle *idle, void *user,
+                             int patience_ms, unsigned long turns_max)
+{
+    run.server = stepped_inside(server);
+    run.idle = idle;
+    run.user = user;
+    run.patience_ms = patience_ms;
+    run.turns_left = turns_max;
+    run.end = STEPPED_ENDED;
+    (void)worker_run(&run.server->workers[0]);
+    run.server = NULL;
+    return run.end;
+}

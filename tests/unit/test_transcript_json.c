@@ -1,0 +1,197 @@
+/* The JSON transcript: fields, their order, what is absent, and that the room asked for suffices. */
+#include "support/unit.h"
+
+#include "app/transcript_json.h"
+
+#define TIME "2026-11-22T15:00:00.123Z"
+#define HEAD "{\"time\":\"" TIME "\",\"event\":"
+
+static void check(struct lines *lines, const char *expected)
+{
+    assert_int_equal(lines->len, strlen(expected));
+    assert_memory_equal(lines->data, expected, lines->len);
+    lines->len = 0;
+}
+
+static void test_listening(void **state)
+{
+    struct lines lines;
+
+    (void)state;
+    assert_true(lines_init(&lines, transcript_json_bound(15)));
+    transcript_json_listening(&lines, TIME, "127.0.0.1:12345");
+    check(&lines, HEAD "\"listening\",\"address\":\"127.0.0.1:12345\"}\n");
+    lines_fini(&lines);
+}
+
+static const struct connected {
+    const char *name;
+    struct tlsmsg_peer peer;
+    const char *line;
+} connected[] = {
+    {"everything",
+     {.connection = 1,
+      .address = "127.0.0.1:32916",
+      .tls_version = "TLSv1.3",
+      .tls_cipher = "TLS_AES_256_GCM_SHA384",
+      .tls_group = "X25519",
+      .tls_identity = "CN=alice"},
+     HEAD "\"connected\",\"connection\":1,\"peer\":\"127.0.0.1:32916\",\"tls\":{\"version\":"
+          "\"TLSv1.3\",\"cipher\":\"TLS_AES_256_GCM_SHA384\",\"group\":\"X25519\",\"resumed\":"
+          "false,\"identity\":\"CN=alice\"}}\n"},
+    {"resumed, neither group nor identity",
+     {.connection = 20,
+      .address = "[::1]:50412",
+      .tls_version = "TLSv1.2",
+      .tls_cipher = "C",
+      .tls_resumed = true},
+     HEAD "\"connected\",\"connection\":20,\"peer\":\"[::1]:50412\",\"tls\":{\"version\":"
+          "\"TLSv1.2\",\"cipher\":\"C\",\"resumed\":true}}\n"},
+    {"plaintext",
+     {.connection = UINT64_MAX, .address = "127.0.0.1:1"},
+     HEAD "\"connected\",\"connection\":18446744073709551615,\"peer\":\"127.0.0.1:1\"}\n"},
+    {"an identity to be escaped",
+     {.connection = 1,
+      .address = "a",
+      .tls_version = "v",
+      .tls_identity = "CN=\"\\x0a\xe7\x88\xb1"},
+     HEAD "\"connected\",\"connection\":1,\"peer\":\"a\",\"tls\":{\"version\":\"v\",\"resumed\":"
+          "false,\"identity\":\"CN=\\\"\\\\x0a\xe7\x88\xb1\"}}\n"},
+};
+
+static void test_connected(void **state)
+{
+    const struct connected *row = *state;
+    struct lines lines;
+
+    assert_true(lines_init(&lines, transcript_json_peer_bound(&row->peer)));
+    transcript_json_connected(&lines, TIME, &row->peer);
+    assert_true(lines.len <= lines.cap);
+    check(&lines, row->line);
+    lines_fini(&lines);
+}
+
+static const struct message {
+    const char *name;
+    const char *message;
+    size_t len;
+    const char *line;
+} messages[] = {
+#define ROW(name, message, bytes, shown)                                                           \
+    {                                                                                              \
+        name, message, sizeof(message) - 1,                                                        \
+            HEAD "\"message\",\"connection\":3,\"bytes\":" bytes ",\"message\":\"" shown "\"}\n"   \
+    }
+    ROW("ASCII", "hello", "5", "hello"),
+    ROW("Chinese", "\xe4\xbd\xa0", "3", "\xe4\xbd\xa0"),
+    ROW("quotes and backslashes", "\"\\/", "3", "\\\"\\\\/"),
+    ROW("line ends are kept", "a\r\n", "3", "a\\r\\n"),
+    ROW("NUL", "a\0b", "3", "a\\u0000b"),
+    ROW("controls, DEL, C1, bidi", "\x1b\x7f\xc2\x85\xe2\x80\xae", "7",
+        "\\u001b\\u007f\\u0085\\u202e"),
+};
+
+static void test_message(void **state)
+{
+    const struct message *row = *state;
+    struct lines lines;
+
+    assert_true(lines_init(&lines, transcript_json_bound(row->len)));
+    transcript_json_message(&lines, TIME, 3, row->message, row->len);
+    assert_true(lines.len <= lines.cap);
+    check(&lines, row->line);
+    lines_fini(&lines);
+}
+
+static const struct closed {
+    const char *name;
+    struct tlsmsg_closed closed;
+    const char *line;
+} closed[] = {
+    {"clean",
+     {.peer = {.connection = 1, .address = "a:1"},
+      .how = TLSMSG_HOW_CLEAN,
+      .messages = 2,
+      .duration_ms = 1203,
+      .heard = true},
+     HEAD "\"closed\",\"connection\":1,\"how\":\"clean\",\"messages\":2,\"seconds\":1.203}\n"},
+    {"a conversation in which nothing was said",
+     {.peer = {.connection = 1, .address = "a:1"}, .how = TLSMSG_HOW_DRAINED, .duration_ms = 7},
+     HEAD "\"closed\",\"connection\":1,\"how\":\"drained\",\"messages\":0,\"seconds\":0.007}\n"},
+    {"never a conversation",
+     {.peer = {.connection = 4, .address = "a:1"},
+      .how = TLSMSG_HOW_HANDSHAKE,
+      .duration_ms = 60000,
+      .heard = true},
+     HEAD "\"closed\",\"connection\":4,\"peer\":\"a:1\",\"how\":\"handshake\",\"messages\":0,"
+          "\"seconds\":60.000}\n"},
+    {"never a conversation nor a byte",
+     {.peer = {.connection = 4, .address = "a:1"}, .how = TLSMSG_HOW_HANDSHAKE},
+     ""},
+    {"invalid UTF-8",
+     {.peer = {.connection = 5, .address = "a:1"},
+      .how = TLSMSG_HOW_INVALID_UTF8,
+      .messages = 1,
+      .duration_ms = -3,
+      .heard = true},
+     HEAD "\"closed\",\"connection\":5,\"how\":\"invalid-utf8\",\"messages\":1,\"seconds\":0.000}"
+          "\n"},
+};
+
+static void test_closed(void **state)
+{
+    const struct closed *row = *state;
+    struct lines lines;
+
+    assert_true(lines_init(&lines, transcript_json_peer_bound(&row->closed.peer)));
+    transcript_json_closed(&lines, TIME, &row->closed);
+    check(&lines, row->line);
+    lines_fini(&lines);
+}
+
+/* The longest of everything fits what the bound says. */
+static void test_bound_holds(void **state)
+{
+    static char message[1000];
+    char text[200];
+    struct tlsmsg_peer peer = {.connection = UINT64_MAX,
+                               .address = text,
+                               .tls_version = text,
+                               .tls_cipher = text,
+                               .tls_group = text,
+                               .tls_identity = text};
+    struct tlsmsg_closed end = {.peer = peer,
+                                .how = TLSMSG_HOW_HANDSHAKE,
+                                .heard = true,
+                                .messages = UINT64_MAX,
+                                .duration_ms = INT64_MAX};
+    struct lines lines;
+
+    (void)state;
+    memset(message, 1, sizeof(message));
+    memset(text, 1, sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    assert_true(lines_init(&lines, transcript_json_bound(sizeof(message))));
+    transcript_json_message(&lines, TIME, UINT64_MAX, message, sizeof(message));
+    assert_true(lines.len <= lines.cap && lines.len > 6 * sizeof(message));
+    lines_fini(&lines);
+    assert_true(lines_init(&lines, transcript_json_peer_bound(&peer)));
+    transcript_json_connected(&lines, TIME, &peer);
+    assert_true(lines.len <= lines.cap && lines.len > 6 * 5 * (sizeof(text) - 1));
+    lines.len = 0;
+    transcript_json_closed(&lines, TIME, &end);
+    assert_true(lines.len <= lines.cap);
+    lines_fini(&lines);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_listening),
+                                       cmocka_unit_test(test_bound_holds)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    RUN_ROWS(failed, test_connected, connected);
+    RUN_ROWS(failed, test_message, messages);
+    RUN_ROWS(failed, test_closed, closed);
+    return failed;
+}

@@ -1,0 +1,100 @@
+/* The text transcript: the document's lines, raw and escaped. */
+#include "support/unit.h"
+
+#include "app/transcript_text.h"
+
+static const struct row {
+    const char *name;
+    size_t language;
+    bool raw;
+    bool drops_line_end;
+    const char *message;
+    size_t len;
+    const char *line;
+} rows[] = {
+#define ROW(name, language, raw, drops, message, line)                                             \
+    {                                                                                              \
+        name, language, raw, drops, message, sizeof(message) - 1, line                             \
+    }
+    ROW("ASCII", 0, false, true, "hello", "收到消息：hello\n"),
+    ROW("English", 1, false, true, "hello", "Message received: hello\n"),
+    ROW("Chinese stays", 0, false, true, "你好", "收到消息：你好\n"),
+    ROW("one line end is dropped", 0, false, true, "a\n", "收到消息：a\n"),
+    ROW("with its CR", 0, false, true, "a\r\n", "收到消息：a\n"),
+    ROW("one, not two", 0, false, true, "a\n\n", "收到消息：a\\n\n"),
+    ROW("a CR alone is shown", 0, false, true, "a\r", "收到消息：a\\r\n"),
+    ROW("nothing but a line end", 0, false, true, "\n", "收到消息：\n"),
+    ROW("a line end that is kept", 0, false, false, "a\n", "收到消息：a\\n\n"),
+    ROW("a forged line", 0, false, true, "a\n收到消息：b", "收到消息：a\\n收到消息：b\n"),
+    ROW("controls", 0, false, true, "\x1b[1m\x07\x7f\t", "收到消息：\\x1b[1m\\x07\\x7f\\t\n"),
+    ROW("bidi and C1", 0, false, true, "\u202e\xc2\x85", "收到消息：\\u202e\\u0085\n"),
+    ROW("a backslash stays", 0, false, true, "\\n", "收到消息：\\n\n"),
+    ROW("raw", 0, true, false, "a\x1b\n\u202e\r\n", "收到消息：a\x1b\n\u202e\r\n\n"),
+};
+
+static void check(const struct lines *lines, const char *expected)
+{
+    assert_int_equal(lines->len, strlen(expected));
+    assert_memory_equal(lines->data, expected, lines->len);
+}
+
+static void test_message(void **state)
+{
+    const struct row *row = *state;
+    struct text_style style = {.phrases = phrases_get(row->language),
+                               .raw = row->raw,
+                               .drops_line_end = row->drops_line_end};
+    struct lines lines;
+
+    assert_true(lines_init(&lines, transcript_text_bound(&style, row->len)));
+    transcript_text_message(&lines, &style, row->message, row->len);
+    check(&lines, row->line);
+    lines_fini(&lines);
+}
+
+/* The worst of both: the longest phrase with a message that grows most. */
+static void test_bound_holds(void **state)
+{
+    struct text_style style = {.phrases = phrases_get(1)};
+    char message[2 * 100];
+    struct lines lines;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(message); i += 2) {
+        memcpy(message + i, "\xc2\x85", 2);
+    }
+    assert_true(lines_init(&lines, transcript_text_bound(&style, sizeof(message))));
+    transcript_text_message(&lines, &style, message, sizeof(message));
+    assert_int_equal(lines.len, style.phrases->message.len + 6 * 100 + 1);
+    assert_true(lines.len <= lines.cap);
+    lines_fini(&lines);
+}
+
+static void test_other_lines(void **state)
+{
+    struct text_style style = {.phrases = phrases_get(0)};
+    struct lines lines;
+
+    (void)state;
+    assert_true(lines_init(&lines, 1024));
+    transcript_text_waiting(&lines, &style);
+    transcript_text_connected(&lines, &style, "('::1', 50412, 0, 0)");
+    check(&lines, "等待客户端连接...\n已连接客户端：('::1', 50412, 0, 0)\n");
+    lines.len = 0;
+    style.phrases = phrases_get(1);
+    transcript_text_waiting(&lines, &style);
+    transcript_text_connected(&lines, &style, "('127.0.0.1', 50412)");
+    check(&lines, "Waiting for a client...\nClient connected: ('127.0.0.1', 50412)\n");
+    lines_fini(&lines);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bound_holds),
+                                       cmocka_unit_test(test_other_lines)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    RUN_ROWS(failed, test_message, rows);
+    return failed;
+}
