@@ -256,6 +256,11 @@ TLSMSG_API void tlsmsg_server_stats(const struct tlsmsg_server *server, struct t
  * Thread rule: any thread; never blocks. */
 TLSMSG_API int64_t tlsmsg_latency_bound_us(unsigned bucket);
 
+/* When the first of the server's own certificates ends.
+ * server: the server. Returns seconds since the epoch, 0 without a certificate.
+ * Thread rule: any thread; never blocks. */
+TLSMSG_API int64_t tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server);
+
 /* Number of workers.
  * server: the server. Returns 1 or more. Thread rule: any thread; never blocks. */
 TLSMSG_API unsigned tlsmsg_server_workers(const struct tlsmsg_server *server);

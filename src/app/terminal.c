@@ -1,12 +1,16 @@
 /* Terminal: questions on stderr, answers from stdin.
  *
- * While a password is typed the terminal doesn't echo and doesn't turn keys into signals, so that
- * no way out leaves it mute; Ctrl-C and Ctrl-D are taken as a refusal. One thread at a time. */
+ * While a password is typed the terminal doesn't echo and doesn't turn keys into signals; Ctrl-C
+ * and Ctrl-D are taken as a refusal, and a signal from elsewhere waits until the terminal is as it
+ * was, so that no way out leaves it mute. One thread, while the program starts. */
 #include "app/terminal.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -31,16 +35,18 @@ static void say(const char *text)
     }
 }
 
-/* One byte from stdin before the deadline. Byte by byte, so that no later line is taken along. */
-static bool read_key(int64_t deadline_ns, char *key)
+/* One byte from stdin before the deadline. Byte by byte, so that no later line is taken along.
+ * signal_fd: polls readable when there is no more time for an answer; -1: none. */
+static bool read_key(int signal_fd, int64_t deadline_ns, char *key)
 {
-    struct pollfd entry = {.fd = STDIN_FILENO, .events = POLLIN};
+    struct pollfd entries[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                                {.fd = signal_fd, .events = POLLIN}};
     ssize_t n;
 
     do {
-        int ready = poll(&entry, 1, clock_poll_ms(clock_now_ns(), deadline_ns));
+        int ready = poll(entries, 2, clock_poll_ms(clock_now_ns(), deadline_ns));
 
-        if (ready == 0 || (ready < 0 && errno != EINTR)) {
+        if (ready == 0 || (ready < 0 && errno != EINTR) || (ready > 0 && entries[1].revents != 0)) {
             return false;
         }
         n = ready > 0 ? read(STDIN_FILENO, key, 1) : -1;
@@ -49,13 +55,13 @@ static bool read_key(int64_t deadline_ns, char *key)
 }
 
 /* Reads up to the end of the line. False: nobody answered, or it was refused, or too long. */
-static bool read_answer(char *buf, size_t cap)
+static bool read_answer(int signal_fd, char *buf, size_t cap)
 {
     int64_t deadline_ns = clock_deadline_ns(clock_now_ns(), PATIENCE_MS);
     size_t len = 0;
     char key;
 
-    while (read_key(deadline_ns, &key)) {
+    while (read_key(signal_fd, deadline_ns, &key)) {
         if (key == '\n' || key == '\r') {
             buf[len] = '\0';
             return true;
@@ -74,11 +80,26 @@ static bool read_answer(char *buf, size_t cap)
     return false;
 }
 
+/* With the terminal muted: asks, and reads what is typed. */
+static bool ask_muted(const char *file, int signal_fd, char *buf, size_t cap)
+{
+    char name[256];
+    bool answered;
+
+    say("Password of key '");
+    say(escape_name(name, sizeof(name), file));
+    say("': ");
+    answered = read_answer(signal_fd, buf, cap);
+    say("\n");
+    return answered;
+}
+
 bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user)
 {
     struct termios before, mute;
-    char name[256];
-    bool answered;
+    sigset_t watched, mask;
+    bool answered = false;
+    int signal_fd;
 
     (void)user;
     if (cap == 0 || !terminal_can_ask() || tcgetattr(STDIN_FILENO, &before) != 0) {
@@ -88,15 +109,21 @@ bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user)
     mute.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ISIG | ICANON);
     mute.c_cc[VMIN] = 1;
     mute.c_cc[VTIME] = 0;
-    say("Password of key '");
-    say(escape_name(name, sizeof(name), file));
-    say("': ");
-    if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &mute) != 0) {
-        return false;
+    (void)sigemptyset(&watched);
+    (void)sigaddset(&watched, SIGTERM);
+    (void)sigaddset(&watched, SIGINT);
+    (void)sigaddset(&watched, SIGQUIT);
+    (void)pthread_sigmask(SIG_BLOCK, &watched, &mask);
+    /* Never read from: a signal stays pending and takes its action when it is unblocked. */
+    signal_fd = signalfd(-1, &watched, SFD_CLOEXEC);
+    if (signal_fd >= 0 && tcsetattr(STDIN_FILENO, TCSAFLUSH, &mute) == 0) {
+        answered = ask_muted(file, signal_fd, buf, cap);
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
     }
-    answered = read_answer(buf, cap);
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-    say("\n");
+    if (signal_fd >= 0) {
+        (void)close(signal_fd);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
     return answered;
 }
 
@@ -110,5 +137,5 @@ bool terminal_confirm(const char *question, void *user)
     }
     say(question);
     say(" (yes/no) ");
-    return read_answer(answer, sizeof(answer)) && strcmp(answer, "yes") == 0;
+    return read_answer(-1, answer, sizeof(answer)) && strcmp(answer, "yes") == 0;
 }

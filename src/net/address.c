@@ -49,6 +49,10 @@ static bool is_v6_literal(const char *host)
     if (len >= sizeof(without_zone) || (host[len] == '%' && host[len + 1] == '\0')) {
         return false;
     }
+    /* What ends or follows a zone in brackets is no part of one where a bracket was left out. */
+    if (strpbrk(host + len, "[]:") != NULL) {
+        return false;
+    }
     memcpy(without_zone, host, len);
     without_zone[len] = '\0';
     return inet_pton(AF_INET6, without_zone, &addr) == 1;

@@ -185,6 +185,22 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struc
     return code;
 }
 
+/* What is worth knowing of a configuration that works. */
+static void tell_warnings(const struct server *s, const struct transport_config *config)
+{
+    for (size_t i = 0; i < transport_config_warning_count(config); i++) {
+        const struct tlsmsg_event event = {
+            .level = TLSMSG_WARNING,
+            .cause = TLSMSG_CAUSE_CERTIFICATE,
+            .text = transport_config_warning(config, i),
+        };
+
+        if (s->handler.event != NULL) {
+            s->handler.event(&event, s->handler.user);
+        }
+    }
+}
+
 static enum tlsmsg_code prepare(struct server *s, const struct tlsmsg_options *options,
                                 struct tlsmsg_error *err)
 {
@@ -279,6 +295,7 @@ enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg
     for (size_t i = 0; i < s->listener_count && s->handler.listening != NULL; i++) {
         s->handler.listening(s->listeners[i].text, s->handler.user);
     }
+    tell_warnings(s, s->config);
     failed = start_threads(s);
     if (failed != 0) {
         /* Those that never ran don't count, so that the others' end is the server's. */
@@ -367,6 +384,7 @@ enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
     atomic_fetch_add_explicit(&s->config_generation, 1, memory_order_release);
     (void)pthread_mutex_unlock(&s->config_lock);
     transport_config_unref(old);
+    tell_warnings(s, fresh);
     return TLSMSG_OK;
 }
 
@@ -376,6 +394,18 @@ void tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats
     for (unsigned i = 0; i < server->s.worker_count; i++) {
         stats_add(&server->s.workers[i].stats, out);
     }
+}
+
+int64_t tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server)
+{
+    unsigned generation;
+    /* The lock is the server's own, whatever the caller may see of it. */
+    struct transport_config *config =
+        server_config((struct server *)(uintptr_t)&server->s, &generation);
+    int64_t expiry = transport_config_expiry(config);
+
+    transport_config_unref(config);
+    return expiry;
 }
 
 unsigned tlsmsg_server_workers(const struct tlsmsg_server *server)

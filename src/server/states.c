@@ -40,7 +40,7 @@ void conversation_move(struct conversation *c, enum conversation_state to)
         return;
     }
     if (!conversation_may_move(c->state, to)) {
-        assert(!"illegal move of a conversation");
+        assert(false && "illegal move of a conversation");
         to = CONVERSATION_DEAD;
     }
     c->state = to;

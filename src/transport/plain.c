@@ -43,6 +43,25 @@ enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
     return TLSMSG_OK;
 }
 
+size_t transport_config_warning_count(const struct transport_config *config)
+{
+    (void)config;
+    return 0;
+}
+
+const char *transport_config_warning(const struct transport_config *config, size_t i)
+{
+    (void)config;
+    (void)i;
+    return NULL;
+}
+
+int64_t transport_config_expiry(const struct transport_config *config)
+{
+    (void)config;
+    return 0;
+}
+
 struct transport_config *transport_config_ref(struct transport_config *config)
 {
     atomic_fetch_add_explicit(&config->refs, 1, memory_order_relaxed);

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <tlsmsg/error.h>
 
@@ -33,6 +34,14 @@ struct transport;
 enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
                                       struct transport_config *previous,
                                       struct transport_config **out, struct tlsmsg_error *err);
+
+/* What an operator should know of a configuration that works, a line each, borrowed from config;
+ * NULL past the last. */
+size_t transport_config_warning_count(const struct transport_config *config);
+const char *transport_config_warning(const struct transport_config *config, size_t i);
+
+/* When the first of our own certificates ends, in seconds since the epoch; 0 without one. */
+int64_t transport_config_expiry(const struct transport_config *config);
 
 struct transport_config *transport_config_ref(struct transport_config *config);
 void transport_config_unref(struct transport_config *config); /* NULL is a no-op */

@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 
 #include "base/error.h"
+#include "transport/tls/name_choice.h"
 #include "transport/tls/own_key.h"
 #include "transport/tls/pem_file.h"
 #include "transport/tls/tls_error.h"
@@ -42,47 +43,25 @@ static enum tlsmsg_code check_dates(const struct pem_file *file, STACK_OF(X509) 
     return TLSMSG_OK;
 }
 
-/* Takes over the issuers below the leaf. */
-static enum tlsmsg_code use_chain(SSL_CTX *ctx, const struct pem_file *file, STACK_OF(X509) * chain,
-                                  struct tlsmsg_error *err)
+static enum tlsmsg_code take_key(struct certificate *pair, const struct pem_file *cert_file,
+                                 const struct pem_file *key_file,
+                                 const struct tlsmsg_options *options, struct tlsmsg_error *err)
 {
-    int i;
-
-    if (SSL_CTX_use_certificate(ctx, sk_X509_value(chain, 0)) != 1) {
-        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use certificate '%s'", file->name);
-    }
-    for (i = 1; i < sk_X509_num(chain); i++) {
-        if (SSL_CTX_add1_chain_cert(ctx, sk_X509_value(chain, i)) != 1) {
-            return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use certificate %d of '%s'",
-                                    i + 1, file->name);
-        }
-    }
-    return TLSMSG_OK;
-}
-
-static enum tlsmsg_code use_key(SSL_CTX *ctx, const struct pem_file *cert_file, X509 *leaf,
-                                const struct pem_file *key_file,
-                                const struct tlsmsg_options *options, struct tlsmsg_error *err)
-{
-    EVP_PKEY *key = NULL;
-    enum tlsmsg_code code = own_key_read(key_file, options, &key, err);
+    enum tlsmsg_code code = own_key_read(key_file, options, &pair->key, err);
 
     if (code != TLSMSG_OK) {
         return code;
     }
     tls_error_begin();
-    if (X509_check_private_key(leaf, key) != 1) {
+    if (X509_check_private_key(pair->leaf, pair->key) != 1) {
         (void)tls_error_take_reason(0);
-        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "key '%s' does not belong to certificate '%s'",
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "key '%s' does not belong to certificate '%s'",
                          key_file->name, cert_file->name);
-    } else if (SSL_CTX_use_PrivateKey(ctx, key) != 1) {
-        code = tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use key '%s'", key_file->name);
     }
-    EVP_PKEY_free(key);
-    return code;
+    return TLSMSG_OK;
 }
 
-static enum tlsmsg_code load_key(SSL_CTX *ctx, const struct pem_file *cert_file, X509 *leaf,
+static enum tlsmsg_code read_key(struct certificate *pair, const struct pem_file *cert_file,
                                  const char *key_path, const struct tlsmsg_options *options,
                                  struct tlsmsg_error *err)
 {
@@ -90,37 +69,59 @@ static enum tlsmsg_code load_key(SSL_CTX *ctx, const struct pem_file *cert_file,
     enum tlsmsg_code code;
 
     if (key_path == NULL) {
-        return use_key(ctx, cert_file, leaf, cert_file, options, err);
+        return take_key(pair, cert_file, cert_file, options, err);
     }
     code = pem_file_read(&key_file, key_path, "key", MAKES_ONE, err);
     if (code == TLSMSG_OK) {
-        code = use_key(ctx, cert_file, leaf, &key_file, options, err);
+        code = take_key(pair, cert_file, &key_file, options, err);
         pem_file_fini(&key_file);
     }
     return code;
 }
 
-static enum tlsmsg_code load_pair(SSL_CTX *ctx, const struct pem_file *file, const char *key_path,
-                                  const struct tlsmsg_options *options, struct tlsmsg_error *err)
+static enum tlsmsg_code read_pair(struct certificate *pair, const struct pem_file *file,
+                                  const char *key_path, const struct tlsmsg_options *options,
+                                  struct tlsmsg_error *err)
 {
-    STACK_OF(X509) *chain = sk_X509_new_null();
     enum tlsmsg_code code;
 
-    if (chain == NULL) {
+    pair->issuers = sk_X509_new_null();
+    if (pair->issuers == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    code = pem_file_certificates(file, "certificate", chain, err);
+    code = pem_file_certificates(file, "certificate", pair->issuers, err);
     if (code == TLSMSG_OK) {
-        code = check_dates(file, chain, err);
+        code = check_dates(file, pair->issuers, err);
     }
     if (code == TLSMSG_OK) {
-        code = use_chain(ctx, file, chain, err);
+        pair->leaf = sk_X509_shift(pair->issuers);
+        code = read_key(pair, file, key_path, options, err);
     }
-    if (code == TLSMSG_OK) {
-        code = load_key(ctx, file, sk_X509_value(chain, 0), key_path, options, err);
-    }
-    sk_X509_pop_free(chain, X509_free);
     return code;
+}
+
+/* A context holds one certificate for each kind of key: the first given of a kind is the one for
+ * clients that name no server, or one that no certificate is for. */
+static enum tlsmsg_code use_pair(SSL_CTX *ctx, const struct certificate *pair,
+                                 const struct pem_file *file, struct tlsmsg_error *err)
+{
+    int kind = EVP_PKEY_get_base_id(pair->key);
+    long more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST);
+
+    while (more == 1) {
+        EVP_PKEY *used = SSL_CTX_get0_privatekey(ctx);
+
+        if (used != NULL && EVP_PKEY_get_base_id(used) == kind) {
+            return TLSMSG_OK;
+        }
+        more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_NEXT);
+    }
+    tls_error_begin();
+    if (SSL_CTX_use_cert_and_key(ctx, pair->leaf, pair->key, pair->issuers, 1) != 1) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use certificate '%s' and its key",
+                                file->name);
+    }
+    return TLSMSG_OK;
 }
 
 enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
@@ -137,12 +138,21 @@ enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tlsmsg_options *op
                          "(scripts/gen-certs.sh makes them)");
     }
     for (i = 0; i < count; i++) {
+        struct certificate pair = {0};
+
         code = pem_file_read(&file, options_text(options, TLSMSG_CERT, i), "certificate", MAKES_ONE,
                              err);
         if (code != TLSMSG_OK) {
             return code;
         }
-        code = load_pair(ctx, &file, options_text(options, TLSMSG_KEY, i), options, err);
+        code = read_pair(&pair, &file, options_text(options, TLSMSG_KEY, i), options, err);
+        if (code == TLSMSG_OK) {
+            code = use_pair(ctx, &pair, &file, err);
+        }
+        if (code == TLSMSG_OK && count > 1 && options_role(options) == TLSMSG_SERVER) {
+            code = name_choice_add(ctx, &pair, err);
+        }
+        certificate_fini(&pair);
         pem_file_fini(&file);
         if (code != TLSMSG_OK) {
             return code;

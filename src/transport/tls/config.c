@@ -7,11 +7,16 @@
 #include "transport/tls/config.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "transport/tls/certificates.h"
+#include "transport/tls/keylog.h"
 #include "transport/tls/policy.h"
+#include "transport/tls/resumption.h"
 #include "transport/tls/session.h"
+#include "transport/tls/ticket_file.h"
+#include "transport/tls/tls_error.h"
 #include "transport/tls/trust.h"
 
 /* A ticket is of use to a client that says how it would resume (RFC 8446 section 4.2.9); in
@@ -37,31 +42,81 @@ static int note_certificate_request(SSL *ssl, void *unused)
     return 1;
 }
 
+/* Keys from the file are read anew on each reload; our own random ones live on through it. */
 static enum tlsmsg_code set_tickets(struct transport_config *config,
+                                    const struct tlsmsg_options *options,
                                     struct transport_config *previous, struct tlsmsg_error *err)
 {
-    enum tlsmsg_code code;
+    const char *path = options_text(options, TLSMSG_TICKET_KEYS, 0);
+    enum tlsmsg_code code = TLSMSG_OK;
 
-    if (previous != NULL && previous->tickets != NULL) {
+    if (path != NULL) {
+        struct ticket_file file;
+
+        code = ticket_file_read(path, &file, err);
+        if (code == TLSMSG_OK) {
+            code = ticket_keys_from_file(&file, &config->tickets, err);
+            ticket_file_wipe(&file);
+        }
+    } else if (previous != NULL && previous->tickets != NULL &&
+               !ticket_keys_are_from_file(previous->tickets)) {
         config->tickets = ticket_keys_ref(previous->tickets);
     } else {
         code = ticket_keys_new(NULL, NULL, &config->tickets, err);
-        if (code != TLSMSG_OK) {
-            return code;
-        }
     }
-    return ticket_keys_install(config->tickets, config->ctx, err);
+    return code == TLSMSG_OK ? ticket_keys_install(config->tickets, config->ctx, err) : code;
 }
 
-static enum tlsmsg_code set_role(struct transport_config *config, struct transport_config *previous,
-                                 struct tlsmsg_error *err)
+static enum tlsmsg_code set_role(struct transport_config *config,
+                                 const struct tlsmsg_options *options,
+                                 struct transport_config *previous, struct tlsmsg_error *err)
 {
     if (!config->is_server) {
         SSL_CTX_set_cert_cb(config->ctx, note_certificate_request, NULL);
         return TLSMSG_OK;
     }
     SSL_CTX_set_client_hello_cb(config->ctx, note_client_hello, NULL);
-    return set_tickets(config, previous, err);
+    if (resumption_install(config->ctx) != 1) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot watch over session tickets");
+    }
+    return set_tickets(config, options, previous, err);
+}
+
+/* Who may be talked to, and what is kept of it for later: resumed sessions skip the verification. */
+static enum tlsmsg_code load_trust(struct transport_config *config,
+                                   const struct tlsmsg_options *options, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = trust_load(config->ctx, options, err);
+
+    config->asks_for_certificate = options_count(options, TLSMSG_CLIENT_CA) > 0;
+    if (code == TLSMSG_OK) {
+        code = revocation_load(config->ctx, options, &config->revoked, err);
+    }
+    if (code == TLSMSG_OK) {
+        code = config->is_server ? allow_load(options, &config->allowed, err)
+                                 : client_trust_new(options, &config->client_trust, err);
+    }
+    return code;
+}
+
+/* What hides lengths, and what gives everything away to whoever debugs. */
+static enum tlsmsg_code set_extras(struct transport_config *config,
+                                   const struct tlsmsg_options *options, struct tlsmsg_error *err)
+{
+    size_t pad = (size_t)options_number(options, TLSMSG_PAD);
+    enum tlsmsg_code code = keylog_open(options, &config->keylog_fd, err);
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    if (config->keylog_fd >= 0) {
+        keylog_install(config->ctx);
+    }
+    if (pad > 0 && SSL_CTX_set_block_padding(config->ctx, pad) != 1) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot pad records to %zu bytes", pad);
+    }
+    notes_collect(&config->notes, config->ctx, options);
+    return TLSMSG_OK;
 }
 
 static enum tlsmsg_code fill(struct transport_config *config, const struct tlsmsg_options *options,
@@ -83,11 +138,12 @@ static enum tlsmsg_code fill(struct transport_config *config, const struct tlsms
     if (code != TLSMSG_OK) {
         return code;
     }
-    code = trust_load(config->ctx, options, err);
+    code = load_trust(config, options, err);
     if (code != TLSMSG_OK) {
         return code;
     }
-    return set_role(config, previous, err);
+    code = set_role(config, options, previous, err);
+    return code == TLSMSG_OK ? set_extras(config, options, err) : code;
 }
 
 enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
@@ -101,6 +157,7 @@ enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     atomic_init(&config->refs, 1);
+    config->keylog_fd = -1;
     code = fill(config, options, previous, err);
     if (code != TLSMSG_OK) {
         transport_config_unref(config);
@@ -123,6 +180,28 @@ void transport_config_unref(struct transport_config *config)
     }
     SSL_CTX_free(config->ctx);
     ticket_keys_unref(config->tickets);
+    client_trust_free(config->client_trust);
+    sk_X509_CRL_pop_free(config->revoked, X509_CRL_free);
+    allow_free(config->allowed);
+    notes_fini(&config->notes);
+    if (config->keylog_fd >= 0) {
+        (void)close(config->keylog_fd);
+    }
     BIO_meth_free(config->bio_method);
     free(config);
+}
+
+size_t transport_config_warning_count(const struct transport_config *config)
+{
+    return config->notes.count;
+}
+
+const char *transport_config_warning(const struct transport_config *config, size_t i)
+{
+    return i < config->notes.count ? config->notes.texts[i] : NULL;
+}
+
+int64_t transport_config_expiry(const struct transport_config *config)
+{
+    return config->notes.expiry_unix_s;
 }

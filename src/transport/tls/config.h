@@ -8,6 +8,10 @@
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
 
+#include "transport/tls/allow.h"
+#include "transport/tls/client_trust.h"
+#include "transport/tls/notes.h"
+#include "transport/tls/revocation.h"
 #include "transport/tls/tickets.h"
 #include "transport/transport.h"
 
@@ -18,7 +22,13 @@ struct transport_config {
     bool has_certificate;
     BIO_METHOD *bio_method;
     SSL_CTX *ctx;
-    struct ticket_keys *tickets; /* a server's */
+    struct ticket_keys *tickets;       /* a server's */
+    bool asks_for_certificate;         /* a server: --client-ca was given */
+    STACK_OF(X509_CRL) * revoked;      /* NULL without --crl */
+    struct allow_list *allowed;        /* a server's; NULL: everybody who verifies */
+    struct client_trust *client_trust; /* a client's */
+    int keylog_fd;                     /* -1: session secrets are not logged */
+    struct notes notes;
 };
 
 #endif

@@ -16,6 +16,7 @@ struct transport {
     struct tlsmsg_error *err; /* of the verb that is running: callbacks record causes here */
     char *identity;           /* the peer's, once it was asked for */
     struct tls_situation situation;
+    bool records_key;  /* a client's: the server's key is new, and recorded once it is proved */
     bool wants_ticket; /* a server's: the next send takes a ticket along */
     bool sending;      /* a record is half sent */
     bool said_goodbye; /* close_notify is out, the writing side is shut */

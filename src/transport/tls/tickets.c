@@ -22,17 +22,7 @@
 #include "base/error.h"
 #include "transport/tls/tls_error.h"
 
-#define KEY_NAME_BYTES 16
-#define KEY_BYTES 32
 #define IV_BYTES 16
-
-struct ticket_key {
-    unsigned char name[KEY_NAME_BYTES];
-    unsigned char cipher[KEY_BYTES];
-    unsigned char mac[KEY_BYTES];
-};
-
-enum { PREVIOUS, CURRENT, NEXT, KEY_COUNT };
 
 struct ticket_keys {
     atomic_uint refs;
@@ -41,8 +31,9 @@ struct ticket_keys {
     EVP_CIPHER *cipher;
     pthread_mutex_t lock; /* guards what follows */
     int64_t rotates_at_s;
-    struct ticket_key keys[KEY_COUNT];
+    struct ticket_key keys[TICKET_KEY_COUNT];
     bool has_previous;
+    bool from_file;
 };
 
 static int64_t monotonic_s(void *user)
@@ -66,17 +57,17 @@ static void rotate(struct ticket_keys *keys)
     struct ticket_key fresh;
     int64_t steps;
 
-    if (now_s < keys->rotates_at_s || !make_key(&fresh)) {
+    if (keys->from_file || now_s < keys->rotates_at_s || !make_key(&fresh)) {
         return;
     }
     steps = (now_s - keys->rotates_at_s) / TICKETS_LIFETIME_S + 1;
-    keys->keys[PREVIOUS] = keys->keys[CURRENT];
-    keys->keys[CURRENT] = keys->keys[NEXT];
-    keys->keys[NEXT] = fresh;
+    keys->keys[TICKET_PREVIOUS] = keys->keys[TICKET_CURRENT];
+    keys->keys[TICKET_CURRENT] = keys->keys[TICKET_NEXT];
+    keys->keys[TICKET_NEXT] = fresh;
     /* After a pause of more than a lifetime nothing the old key sealed is still valid. */
     keys->has_previous = steps == 1;
     if (!keys->has_previous) {
-        OPENSSL_cleanse(&keys->keys[PREVIOUS], sizeof(keys->keys[PREVIOUS]));
+        OPENSSL_cleanse(&keys->keys[TICKET_PREVIOUS], sizeof(keys->keys[TICKET_PREVIOUS]));
     }
     keys->rotates_at_s += steps * TICKETS_LIFETIME_S;
     OPENSSL_cleanse(&fresh, sizeof(fresh));
@@ -86,7 +77,7 @@ static void copy_current(struct ticket_keys *keys, struct ticket_key *out)
 {
     pthread_mutex_lock(&keys->lock);
     rotate(keys);
-    *out = keys->keys[CURRENT];
+    *out = keys->keys[TICKET_CURRENT];
     pthread_mutex_unlock(&keys->lock);
 }
 
@@ -98,8 +89,8 @@ static int copy_named(struct ticket_keys *keys, const unsigned char *name, struc
 
     pthread_mutex_lock(&keys->lock);
     rotate(keys);
-    for (i = keys->has_previous ? PREVIOUS : CURRENT; i < KEY_COUNT; i++) {
-        if (CRYPTO_memcmp(name, keys->keys[i].name, KEY_NAME_BYTES) == 0) {
+    for (i = keys->has_previous ? TICKET_PREVIOUS : TICKET_CURRENT; i < TICKET_KEY_COUNT; i++) {
+        if (CRYPTO_memcmp(name, keys->keys[i].name, TICKET_NAME_BYTES) == 0) {
             *out = keys->keys[i];
             found = i;
             break;
@@ -129,7 +120,7 @@ static int seal(struct ticket_keys *keys, unsigned char *name, unsigned char *iv
     bool sealed;
 
     copy_current(keys, &key);
-    memcpy(name, key.name, KEY_NAME_BYTES);
+    memcpy(name, key.name, TICKET_NAME_BYTES);
     sealed = RAND_bytes(iv, IV_BYTES) == 1 &&
              EVP_EncryptInit_ex2(cipher, keys->cipher, key.cipher, iv, NULL) == 1 &&
              set_mac(mac, &key);
@@ -154,7 +145,7 @@ static int open_ticket(struct ticket_keys *keys, const unsigned char *name, cons
     if (!opened) {
         return -1;
     }
-    return slot == PREVIOUS ? 2 : 1;
+    return slot == TICKET_PREVIOUS ? 2 : 1;
 }
 
 /* SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
@@ -169,7 +160,8 @@ static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
 static bool fill(struct ticket_keys *keys)
 {
     keys->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
-    return keys->cipher != NULL && make_key(&keys->keys[CURRENT]) && make_key(&keys->keys[NEXT]);
+    return keys->cipher != NULL && make_key(&keys->keys[TICKET_CURRENT]) &&
+           make_key(&keys->keys[TICKET_NEXT]);
 }
 
 enum tlsmsg_code ticket_keys_new(ticket_clock *clock, void *user, struct ticket_keys **out,
@@ -192,6 +184,30 @@ enum tlsmsg_code ticket_keys_new(ticket_clock *clock, void *user, struct ticket_
     }
     *out = keys;
     return TLSMSG_OK;
+}
+
+enum tlsmsg_code ticket_keys_from_file(const struct ticket_file *file, struct ticket_keys **out,
+                                       struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = ticket_keys_new(NULL, NULL, out, err);
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    /* Places that the file leaves empty keep random keys, which no other server knows. */
+    for (int i = 0; i < TICKET_KEY_COUNT; i++) {
+        if (file->present[i]) {
+            (*out)->keys[i] = file->keys[i];
+        }
+    }
+    (*out)->has_previous = file->present[TICKET_PREVIOUS];
+    (*out)->from_file = true;
+    return TLSMSG_OK;
+}
+
+bool ticket_keys_are_from_file(const struct ticket_keys *keys)
+{
+    return keys->from_file;
 }
 
 struct ticket_keys *ticket_keys_ref(struct ticket_keys *keys)

@@ -211,6 +211,12 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
         return TRANSPORT_ERROR;
     }
     if (result == TRANSPORT_OK) {
+        if (t->records_key &&
+            client_trust_record(t->config->client_trust, SSL_get0_peer_certificate(t->ssl), err) !=
+                TLSMSG_OK) {
+            t->broken = true;
+            return TRANSPORT_ERROR;
+        }
         t->situation.is_open = true;
         t->wants_ticket &= t->situation.is_server && SSL_version(t->ssl) == TLS1_3_VERSION;
     }

@@ -6,11 +6,17 @@
 #include "transport/tls/verify.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "base/error.h"
+#include "transport/tls/allow.h"
+#include "transport/tls/client_trust.h"
+#include "transport/tls/config.h"
+#include "transport/tls/identity.h"
+#include "transport/tls/revocation.h"
 #include "transport/tls/session.h"
 #include "transport/tls/x509_text.h"
 
@@ -32,7 +38,8 @@ static enum way_on say_dates(const X509 *cert, const char *whose, bool expired,
     return WAY_RENEW;
 }
 
-static enum way_on say_unknown_ca(const X509 *cert, int error, char out[REASON_MAX])
+static enum way_on say_unknown_ca(const X509 *cert, int error, bool system_cas,
+                                  char out[REASON_MAX])
 {
     char issuer[NAME_TEXT_MAX];
 
@@ -40,7 +47,8 @@ static enum way_on say_unknown_ca(const X509 *cert, int error, char out[REASON_M
         (void)snprintf(out, REASON_MAX, "unknown CA (its certificate is self-signed)");
     } else {
         x509_text_name(X509_get_issuer_name(cert), issuer, sizeof(issuer));
-        (void)snprintf(out, REASON_MAX, "unknown CA '%s'", issuer);
+        (void)snprintf(out, REASON_MAX, "unknown CA '%s'%s", issuer,
+                       system_cas ? " (no --ca was given, and this system doesn't know it)" : "");
     }
     return WAY_TRUST;
 }
@@ -56,7 +64,7 @@ static enum way_on say_wrong_name(const X509 *leaf, char out[REASON_MAX])
 
 /* cert: the one the error is about; leaf: the peer's own. */
 static enum way_on say_reason(int error, int depth, const X509 *cert, const X509 *leaf,
-                              char out[REASON_MAX])
+                              bool system_cas, char out[REASON_MAX])
 {
     const char *whose = depth == 0 ? "its certificate" : "its issuer's certificate";
 
@@ -78,7 +86,7 @@ static enum way_on say_reason(int error, int depth, const X509 *cert, const X509
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_CERT_UNTRUSTED:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-        return say_unknown_ca(cert, error, out);
+        return say_unknown_ca(cert, error, system_cas, out);
     default:
         (void)snprintf(out, REASON_MAX, "%s", X509_verify_cert_error_string(error));
         return WAY_NONE;
@@ -123,8 +131,9 @@ static void refuse(const struct transport *t, X509_STORE_CTX *store)
     int error = X509_STORE_CTX_get_error(store);
     X509 *leaf = X509_STORE_CTX_get0_cert(store);
     X509 *cert = X509_STORE_CTX_get_current_cert(store);
+    bool system_cas = !t->situation.is_server && client_trust_is_default(t->config->client_trust);
     enum way_on way = say_reason(error, X509_STORE_CTX_get_error_depth(store),
-                                 cert != NULL ? cert : leaf, leaf, reason);
+                                 cert != NULL ? cert : leaf, leaf, system_cas, reason);
 
     if (!t->situation.is_server) {
         refuse_server(t, leaf, reason, way);
@@ -134,17 +143,70 @@ static void refuse(const struct transport *t, X509_STORE_CTX *store)
     error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0, "cannot verify client '%s': %s", subject, reason);
 }
 
-int verify_peer(X509_STORE_CTX *store, void *unused)
+/* Chain, name, dates and revocation, as far as the context asks for them. */
+static bool verify_chain(struct transport *t, X509_STORE_CTX *store)
 {
-    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-
-    (void)unused;
     if (X509_verify_cert(store) == 1) {
-        return 1;
+        return true;
     }
     if (X509_STORE_CTX_get_error(store) == X509_V_OK) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
     }
-    refuse(session_of(ssl), store);
-    return 0;
+    refuse(t, store);
+    return false;
+}
+
+static bool verify_server(struct transport *t, X509_STORE_CTX *store)
+{
+    const struct client_trust *trust = t->config->client_trust;
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+
+    if (client_trust_needs_chain(trust)) {
+        if (!verify_chain(t, store)) {
+            return false;
+        }
+    } else if (revocation_names(t->config->revoked, leaf)) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
+        refuse(t, store);
+        return false;
+    }
+    if (client_trust_judge(trust, leaf, &t->records_key, t->err) != TLSMSG_OK) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+        return false;
+    }
+    return true;
+}
+
+static bool verify_client(struct transport *t, X509_STORE_CTX *store)
+{
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    char *identity;
+    bool allowed;
+
+    if (!verify_chain(t, store)) {
+        return false;
+    }
+    identity = identity_of(leaf);
+    allowed = allow_holds(t->config->allowed, identity);
+    if (!allowed) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+        error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0, "client '%s' is not on the allow list",
+                  identity != NULL ? identity : "without a name");
+    }
+    free(identity);
+    return allowed;
+}
+
+int verify_peer(X509_STORE_CTX *store, void *unused)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct transport *t = session_of(ssl);
+    bool trusted = t->situation.is_server ? verify_client(t, store) : verify_server(t, store);
+
+    (void)unused;
+    if (trusted) {
+        /* A pin stands in for the chain: what the library thought of it no longer counts. */
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+    }
+    return trusted ? 1 : 0;
 }

@@ -1,0 +1,237 @@
+/* The decision behind client_trust.h. Immutable once made; the thread that drives the handshake. */
+#include "transport/tls/client_trust.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "net/address.h"
+#include "transport/tls/known_servers.h"
+#include "transport/tls/x509_text.h"
+
+#define SHOWN_MAX 160
+#define QUESTION_MAX 1024
+#define SERVER_MAX (ADDRESS_HOST_MAX + 16)
+
+struct client_trust {
+    struct tlsmsg_options *options; /* a copy; whom to ask */
+    struct pin *pins;
+    size_t pin_count;
+    bool has_ca;
+    bool first_use;
+    bool accept_new;
+    char path[PATH_MAX];     /* of the first-use records */
+    char server[SERVER_MAX]; /* "host:port" as typed */
+};
+
+static enum tlsmsg_code read_pins(struct client_trust *trust, struct tlsmsg_error *err)
+{
+    size_t n = options_count(trust->options, TLSMSG_PIN);
+    enum tlsmsg_code code = TLSMSG_OK;
+
+    if (n == 0) {
+        return TLSMSG_OK;
+    }
+    trust->pins = calloc(n, sizeof(*trust->pins));
+    if (trust->pins == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    while (trust->pin_count < n && code == TLSMSG_OK) {
+        code = pin_parse(options_text(trust->options, TLSMSG_PIN, trust->pin_count),
+                         &trust->pins[trust->pin_count], err);
+        trust->pin_count++;
+    }
+    return code;
+}
+
+static enum tlsmsg_code read_first_use(struct client_trust *trust, struct tlsmsg_error *err)
+{
+    const char *path = options_text(trust->options, TLSMSG_KNOWN_SERVERS, 0);
+    struct address_name name;
+    enum tlsmsg_code code;
+
+    trust->first_use = options_number(trust->options, TLSMSG_TRUST_ON_FIRST_USE) != 0;
+    trust->accept_new = options_number(trust->options, TLSMSG_ACCEPT_NEW) != 0;
+    if (!trust->first_use) {
+        return trust->accept_new || path != NULL
+                   ? error_set(err, TLSMSG_ERR_CONFIG, 0, "%s needs --trust-on-first-use",
+                               trust->accept_new ? "--accept-new" : "--known-servers")
+                   : TLSMSG_OK;
+    }
+    code = address_parse_connect(options_text(trust->options, TLSMSG_ADDRESS, 0), &name, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    address_name_print(&name, trust->server, sizeof(trust->server));
+    if (path == NULL) {
+        return known_servers_default_path(trust->path, sizeof(trust->path), err);
+    }
+    if (snprintf(trust->path, sizeof(trust->path), "%s", path) >= (int)sizeof(trust->path)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--known-servers: the path is too long");
+    }
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code client_trust_new(const struct tlsmsg_options *options, struct client_trust **out,
+                                  struct tlsmsg_error *err)
+{
+    struct client_trust *trust = calloc(1, sizeof(*trust));
+    enum tlsmsg_code code;
+
+    *out = NULL;
+    if (trust == NULL || (trust->options = options_copy(options)) == NULL) {
+        client_trust_free(trust);
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    trust->has_ca = options_count(options, TLSMSG_CA) > 0;
+    code = read_pins(trust, err);
+    if (code == TLSMSG_OK) {
+        code = read_first_use(trust, err);
+    }
+    if (code != TLSMSG_OK) {
+        client_trust_free(trust);
+        return code;
+    }
+    *out = trust;
+    return TLSMSG_OK;
+}
+
+void client_trust_free(struct client_trust *trust)
+{
+    if (trust != NULL) {
+        tlsmsg_options_free(trust->options);
+        free(trust->pins);
+        free(trust);
+    }
+}
+
+static bool key_decides(const struct client_trust *trust)
+{
+    return trust->pin_count > 0 || trust->first_use;
+}
+
+bool client_trust_needs_chain(const struct client_trust *trust)
+{
+    return trust->has_ca || !key_decides(trust);
+}
+
+bool client_trust_is_default(const struct client_trust *trust)
+{
+    return !trust->has_ca && !key_decides(trust);
+}
+
+static enum tlsmsg_code judge_pins(const struct client_trust *trust, const struct pin *shown,
+                                   struct tlsmsg_error *err)
+{
+    for (size_t i = 0; i < trust->pin_count; i++) {
+        if (pin_equal(&trust->pins[i], shown)) {
+            return TLSMSG_OK;
+        }
+    }
+    return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
+                     "the server's pin is %s, which no --pin allows (a new key? compare with "
+                     "scripts/gen-certs.sh show on the server)",
+                     shown->text);
+}
+
+/* An unknown server: the user is asked, has said yes beforehand, or it is refused. */
+static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
+                                  const struct pin *shown, bool *record, struct tlsmsg_error *err)
+{
+    char question[QUESTION_MAX];
+    char hosts[SHOWN_MAX];
+    char until[X509_TEXT_DATE_MAX];
+
+    x509_text_hosts(leaf, hosts, sizeof(hosts));
+    x509_text_date(X509_get0_notAfter(leaf), until);
+    (void)snprintf(question, sizeof(question),
+                   "Server %s is not known yet.\n"
+                   "  pin    %s\n"
+                   "  names  %s\n"
+                   "  until  %s\n"
+                   "Compare the pin with scripts/gen-certs.sh show on the server.\n"
+                   "Trust this key from now on? (yes/no) ",
+                   trust->server, shown->text, hosts, until);
+    if (trust->accept_new || options_confirm(trust->options, question)) {
+        *record = true;
+        return TLSMSG_OK;
+    }
+    return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
+                     "server '%s' is not known yet; its pin is %s; ways on: --accept-new records "
+                     "it, or --pin %s",
+                     trust->server, shown->text, shown->text);
+}
+
+static enum tlsmsg_code judge_first_use(const struct client_trust *trust, X509 *leaf,
+                                        const struct pin *shown, bool *record,
+                                        struct tlsmsg_error *err)
+{
+    enum known_answer answer;
+    struct known_record known;
+    enum tlsmsg_code code =
+        known_servers_find(trust->path, trust->server, shown, &answer, &known, err);
+
+    if (code != TLSMSG_OK || answer == KNOWN_SAME) {
+        return code;
+    }
+    if (answer == KNOWN_NOT) {
+        return judge_new(trust, leaf, shown, record, err);
+    }
+    return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
+                     "server '%s' shows another key than on first use: recorded on %s %s, shown "
+                     "now %s; if its key was really changed, remove its line from the known "
+                     "servers file",
+                     trust->server, known.date, known.pin.text, shown->text);
+}
+
+static enum tlsmsg_code judge_dates(X509 *leaf, const struct pin *shown, struct tlsmsg_error *err)
+{
+    bool expired = X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0;
+    char date[X509_TEXT_DATE_MAX];
+
+    if (!expired && X509_cmp_current_time(X509_get0_notBefore(leaf)) < 0) {
+        return TLSMSG_OK;
+    }
+    x509_text_date(expired ? X509_get0_notAfter(leaf) : X509_get0_notBefore(leaf), date);
+    return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
+                     expired ? "the server's certificate expired on %s; its pin is %s"
+                             : "the server's certificate is not yet valid (from %s on); its pin is "
+                               "%s",
+                     date, shown->text);
+}
+
+enum tlsmsg_code client_trust_judge(const struct client_trust *trust, X509 *leaf, bool *record,
+                                    struct tlsmsg_error *err)
+{
+    struct pin shown;
+    enum tlsmsg_code code;
+
+    *record = false;
+    if (!key_decides(trust)) {
+        return TLSMSG_OK;
+    }
+    if (!pin_of(leaf, &shown)) {
+        return error_set(err, TLSMSG_ERR_UNTRUSTED, 0, "the server's key can't be read");
+    }
+    code = judge_dates(leaf, &shown, err);
+    if (code == TLSMSG_OK && trust->pin_count > 0) {
+        code = judge_pins(trust, &shown, err);
+    }
+    if (code == TLSMSG_OK && trust->first_use) {
+        code = judge_first_use(trust, leaf, &shown, record, err);
+    }
+    return code;
+}
+
+enum tlsmsg_code client_trust_record(const struct client_trust *trust, X509 *leaf,
+                                     struct tlsmsg_error *err)
+{
+    struct pin shown;
+
+    if (leaf == NULL || !pin_of(leaf, &shown)) {
+        return error_set(err, TLSMSG_ERR_UNTRUSTED, 0, "the server's key can't be read");
+    }
+    return known_servers_add(trust->path, trust->server, &shown, err);
+}

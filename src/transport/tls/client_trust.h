@@ -1,0 +1,38 @@
+/* How a client decides whether a server is the right one: CAs, pins, first use.
+ *
+ * Pins and first-use records are of the server's key and stand in for chain and name; dates and
+ * revocation still hold. With --ca all of it must hold. */
+#ifndef TRANSPORT_TLS_CLIENT_TRUST_H
+#define TRANSPORT_TLS_CLIENT_TRUST_H
+
+#include <stdbool.h>
+
+#include <openssl/x509.h>
+
+#include "options/options.h"
+#include "transport/tls/pin.h"
+
+struct client_trust;
+
+/* Reads the options of a client. TLSMSG_ERR_CONFIG: a bad pin, or options that don't go together. */
+enum tlsmsg_code client_trust_new(const struct tlsmsg_options *options, struct client_trust **out,
+                                  struct tlsmsg_error *err);
+void client_trust_free(struct client_trust *trust);
+
+/* True where the chain and the name have to be verified; else the key alone decides. */
+bool client_trust_needs_chain(const struct client_trust *trust);
+
+/* True where neither --ca nor a key decides: the system's CAs do. */
+bool client_trust_is_default(const struct client_trust *trust);
+
+/* Judges the server's key, inside the handshake. *record: the key is new and to be recorded once
+ * the handshake has proved that the server holds it. TLSMSG_ERR_UNTRUSTED, or TLSMSG_ERR_CONFIG
+ * for a records' file that can't be used. May ask the user. */
+enum tlsmsg_code client_trust_judge(const struct client_trust *trust, X509 *leaf, bool *record,
+                                    struct tlsmsg_error *err);
+
+/* Records the server's key. */
+enum tlsmsg_code client_trust_record(const struct client_trust *trust, X509 *leaf,
+                                     struct tlsmsg_error *err);
+
+#endif
