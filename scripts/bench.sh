@@ -9,12 +9,14 @@ set -euo pipefail
 usage() {
     cat <<'END'
 Usage: scripts/bench.sh [OPTION]...
-  --install          install the peers with apt-get first (nothing is started as a service)
+  --install          install missing peers with apt-get first; nothing is upgraded, and
+                     nothing is started as a service
   --quick            short windows, two rounds: under three minutes, for a first look
   --rounds N         rounds of all columns (5; quick 2)
   --seconds T        measured time of one window (2; quick 0.4)
   --pin              servers on processor 0, the client on processor 1
   --workers N        workers or threads of each server that has the choice (1)
+  --idle N           connections of the idle column (2000; quick 500)
   --only A,B,..      these contenders: ours ours-log ours-plain floor memory go nginx node python
                      haproxy hitch stunnel
   --columns A,B,..   these columns: 1x1x64 64x1x64 64x16x64 16x1x1000 full resumed idle
@@ -35,7 +37,7 @@ fail() {
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 peers_dir=$root/tests/bench/peers
-build_dir='' plain_dir='' svg='' raw='' rounds='' seconds=''
+build_dir='' plain_dir='' svg='' raw='' rounds='' seconds='' idle=''
 install=0 quick=0 pin=0 goals=0 transcript=0 workers=1
 only=ours,ours-plain,floor,memory,go,nginx,node,python,haproxy,hitch,stunnel
 columns=1x1x64,64x1x64,64x16x64,16x1x1000,full,resumed,idle
@@ -47,12 +49,14 @@ while [ $# -gt 0 ]; do
     --pin) pin=1 ;;
     --goals) goals=1 ;;
     --transcript) transcript=1 ;;
-    --rounds | --seconds | --workers | --only | --columns | --build | --build-plain | --svg | --raw)
+    --rounds | --seconds | --workers | --idle | --only | --columns | --build | --build-plain | \
+        --svg | --raw)
         [ $# -gt 1 ] || fail "$1 needs a value (--help)"
         case $1 in
         --rounds) rounds=$2 ;;
         --seconds) seconds=$2 ;;
         --workers) workers=$2 ;;
+        --idle) idle=$2 ;;
         --only) only=$2 ;;
         --columns) columns=$2 ;;
         --build) build_dir=$2 ;;
@@ -74,34 +78,50 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+for number in "${rounds:-1}" "$workers" "${idle:-1}"; do
+    [[ $number =~ ^[1-9][0-9]{0,5}$ ]] || fail "not a count: $number (--help)"
+done
+[[ ${seconds:-1} =~ ^[0-9]+(\.[0-9]+)?$ ]] || fail "not a time: $seconds (--help)"
 if [ "$quick" = 1 ]; then
     rounds=${rounds:-2} seconds=${seconds:-0.4}
-    warmup=0.1 settle=0.3 idle_connections=500 idle_rounds=1
+    warmup=0.1 settle=0.3 idle_connections=${idle:-500} idle_rounds=1
 else
     rounds=${rounds:-5} seconds=${seconds:-2}
-    warmup=0.5 settle=1 idle_connections=2000 idle_rounds=3
+    warmup=0.5 settle=1 idle_connections=${idle:-2000} idle_rounds=3
 fi
 [ "$transcript" = 0 ] || only=$only,ours-log
 
+# Installs what is missing and upgrades nothing: another OpenSSL under the server would be another
+# measurement, and the machine may be shared.
 install_peers() {
-    local as_root=() policy=/usr/sbin/policy-rc.d made=0 packages
-    packages="nginx libnginx-mod-stream libnginx-mod-stream-js haproxy hitch stunnel4 golang-go
-        nodejs python3 openssl"
-    [ -z "$svg" ] || packages="$packages gnuplot-nox"
+    local name missing=() wanted
+    wanted=(nginx libnginx-mod-stream libnginx-mod-stream-js haproxy hitch stunnel4 golang-go nodejs
+        python3 openssl)
+    [ -z "$svg" ] || wanted+=(gnuplot-nox)
+    for name in "${wanted[@]}"; do
+        dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed ||
+            missing+=("$name")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
     [ "$(id -u)" = 0 ] || as_root=(sudo)
-    printf 'bench.sh: installing with apt-get: %s\n' "$(echo "$packages" | xargs)" >&2
-    # Debian starts what it installs unless this file says no (invoke-rc.d(8)).
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
-        "${as_root[@]}" chmod 755 "$policy"
-        made=1
+    printf 'bench.sh: installing with apt-get: %s\n' "${missing[*]}" >&2
+    # Debian starts what it installs unless this file says no (invoke-rc.d(8)); clean_up removes it.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        policy_made=1
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee /usr/sbin/policy-rc.d >/dev/null
+        "${as_root[@]}" chmod 755 /usr/sbin/policy-rc.d
     fi
-    "${as_root[@]}" apt-get update >&2
-    # shellcheck disable=SC2086 # a list of words
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        $packages >&2 || install_failed=1
-    [ "$made" = 0 ] || "${as_root[@]}" rm -f "$policy"
-    [ -z "${install_failed:-}" ] || fail 'apt-get could not install the peers'
+    if ! "${as_root[@]}" apt-get update >&2 ||
+        ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-upgrade \
+            --no-install-recommends "${missing[@]}" >&2; then
+        fail 'apt-get could not install the peers'
+    fi
+    remove_policy
+}
+
+remove_policy() {
+    [ "$policy_made" = 0 ] || "${as_root[@]}" rm -f /usr/sbin/policy-rc.d
+    policy_made=0
 }
 
 build_one() { # DIR CMAKE-OPTION
@@ -148,6 +168,7 @@ stop_pids() {
 clean_up() {
     trap '' INT TERM
     [ ${#started_pids[@]} = 0 ] || stop_pids "${started_pids[@]}"
+    remove_policy
     rm -rf "$work_dir"
 }
 
@@ -249,7 +270,7 @@ record() { # NAME COLUMN ROUND
 work_dir=$(mktemp -d "${TMPDIR:-/tmp}/tlsmsg-bench.XXXXXX")
 chmod 755 "$work_dir" # workers that give up root still open their configuration's folder
 declare -A port_of=() pids_of=()
-started_pids=() work=() server_prefix=() client_prefix=()
+started_pids=() work=() server_prefix=() client_prefix=() as_root=() policy_made=0
 results=$work_dir/results.jsonl
 : >"$results"
 trap clean_up EXIT

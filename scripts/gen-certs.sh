@@ -133,50 +133,70 @@ check_new() { # NAME PROFILE: also where the file system takes CA.crt and ca.crt
     esac
 }
 
-# ---- reading certificates and keys
+# ---- reading certificates and keys; in $(...) a failure only ends the $(...), hence '|| exit 1'
 
-public_of() { ssl x509 -in "$1" -noout -pubkey; }
+read_crt() { # CRT OPTIONS...
+    file=$1
+    shift
+    ssl x509 -in "$file" -noout "$@" || die "cannot read certificate '$(shown "$file")'"
+}
+public_of() { read_crt "$1" -pubkey; }
 key_public() { ssl pkey -in "$1" -passin "$pass" -pubout; }
 pin_of() { # PUBLIC-KEY
-    printf '%s\n' "$1" | "$openssl" pkey -pubin -outform DER | "$openssl" dgst -sha256 -binary |
-        "$openssl" base64 -A | sed 's|^|sha256//|'
+    pin=$(printf '%s\n' "$1" | sed '/^-/d' | "$openssl" base64 -d |
+        "$openssl" dgst -sha256 -binary | "$openssl" base64 -A)
+    # Not when a part of the pipe failed, which makes it empty or the hash of nothing.
+    case $pin in
+        '' | 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=) die 'cannot compute a pin' ;;
+    esac
+    echo "sha256//$pin"
 }
-ends() { ssl x509 -in "$1" -noout -enddate -dateopt iso_8601 | sed 's/.*=//; s/ /T/'; }
+ends() { iso=$(read_crt "$1" -enddate -dateopt iso_8601) && echo "${iso#*=}" | tr ' ' T; }
 lasts() { ssl x509 -in "$1" -noout -checkend "$2" >/dev/null; } # CRT SECONDS
-serial_of() { ssl x509 -in "$1" -noout -serial | sed 's/.*=//'; }
+serial_of() { hex=$(read_crt "$1" -serial) && echo "${hex#*=}"; }
 cn_of() { ssl x509 -in "$1" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p'; }
 # Only what this script itself writes: nothing else in a file may reach a configuration.
 names_of() {
-    ssl x509 -in "$1" -noout -ext subjectAltName | tr ',' '\n' |
-        sed 's/^ *//; s/^IP Address:/IP:/' | grep -Ex "(DNS|IP|URI|email):$safe+"
+    list=$(read_crt "$1" -ext subjectAltName) || return
+    printf '%s\n' "$list" | tr ',' '\n' | sed 's/^ *//; s/^IP Address:/IP:/' |
+        grep -Ex "(DNS|IP|URI|email):$safe+" || :
 }
 limits_of() {
-    ssl x509 -in "$1" -noout -ext nameConstraints | sed 's/^ *//' | grep -Ex "(DNS|IP):$safe+"
+    list=$(read_crt "$1" -ext nameConstraints) || return
+    printf '%s\n' "$list" | sed 's/^ *//' | grep -Ex "(DNS|IP):$safe+" || :
 }
 profile_of() {
-    case $(ssl x509 -in "$1" -noout -ext basicConstraints,extendedKeyUsage) in
+    uses=$(read_crt "$1" -ext basicConstraints,extendedKeyUsage) || return
+    case $uses in
         *CA:TRUE*) echo authority ;;
         *'Client Authentication'*) echo client ;;
-        *) echo server ;;
+        *'Server Authentication'*) echo server ;;
     esac
 }
 algorithm_of() {
-    case $(ssl x509 -in "$1" -noout -text) in
+    case $(read_crt "$1" -text) in
+        *'Public Key Algorithm: id-ecPublicKey'*) echo ecdsa ;;
         *'Public Key Algorithm: rsaEncryption'*) echo rsa ;;
         *'Public Key Algorithm: ED25519'*) echo ed25519 ;;
-        *) echo ecdsa ;;
     esac
 }
 issuer_of() {
-    subject=$(ssl x509 -in "$1" -noout -subject_hash)
-    if [ "$subject" = "$(ssl x509 -in "$1" -noout -issuer_hash)" ]; then echo self; else echo ca; fi
+    case $(read_crt "$1" -subject_hash -issuer_hash | uniq | wc -l) in
+        *1) echo self ;;
+        *2) echo ca ;;
+    esac
 }
-is_revoked() { [ -e ca.db ] && cut -f 1,4 ca.db | grep -qx "R.$(serial_of "$1")"; }
+is_revoked() {
+    [ -e ca.db ] || return
+    serial=$(serial_of "$1") || exit 1
+    cut -f 1,4 ca.db | grep -qx "R.$serial"
+}
 is_encrypted() { grep -q ENCRYPTED "$1"; }
 # As the programs print it and --allow takes it.
 identity_of() {
-    { for kind in URI email DNS; do names_of "$1" | grep "^$kind:"; done
-        echo "CN=$(cn_of "$1")"; } | head -n 1
+    list=$(names_of "$1") || return
+    for kind in URI email DNS; do union "$list" | grep "^$kind:"; done | head -n 1 | grep . ||
+        echo "CN=$(cn_of "$1")"
 }
 
 bad_key() { # KEY
@@ -193,7 +213,8 @@ check_pair() { # NAME CURE: dies unless NAME.key belongs to NAME.crt
     # An encrypted key without its password is taken at its word: only signing needs to open it.
     if [ -z "$password" ] && is_encrypted "$1.key"; then return; fi
     public=$(key_public "$1.key") || bad_key "$1.key"
-    [ "$public" = "$(public_of "$1.crt")" ] ||
+    certified=$(public_of "$1.crt") || exit 1
+    [ "$public" = "$certified" ] ||
         die "$1.key does not belong to $1.crt (put the right file back, or $2)"
 }
 
@@ -213,7 +234,8 @@ generate() { # ALGORITHM
     case $1 in
         rsa) ssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 ;;
         ed25519) ssl genpkey -algorithm ED25519 ;;
-        *) ssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 ;;
+        ecdsa | '') ssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 ;;
+        *) return 1 ;;
     esac
 }
 new_key() { # NAME ALGORITHM
@@ -282,8 +304,19 @@ open_authority() {
     [ -e "$crt" ] || die "there is no ca.crt in '$folder' ('$me' alone makes a CA)"
     [ -e "$(at ca.key)" ] || die "signing needs ca.key, which is not in '$folder' (put it back)"
     lasts "$crt" 0 || die "ca.crt expired on $(ends "$crt") ('$me renew ca' gives it new dates)"
+    if [ -e "$(at ca.db)" ]; then
+        cat "$(at ca.db)" >"$tmp/db"
+    else
+        : >"$tmp/db"
+        [ ! -e ca.crl ] ||
+            die 'ca.db is gone, and with it who is revoked (put it back, or remove ca.crl)'
+    fi
+}
+
+ca_failed() { # WHAT
+    why=$(reason)
     key_public "$(at ca.key)" >/dev/null || bad_key "$(at ca.key)"
-    if [ -e "$(at ca.db)" ]; then cat "$(at ca.db)"; fi >"$tmp/db"
+    die "cannot sign $1: $why"
 }
 
 sign() { # NAME PROFILE CN DAYS self|ca: a certificate for NAME's key, checked, into $new
@@ -303,12 +336,12 @@ sign() { # NAME PROFILE CN DAYS self|ca: a certificate for NAME's key, checked, 
         fi
     fi
     ssl ca -batch -notext -config "$tmp/cnf" -passin "$pass" -startdate "$(an_hour_ago)" "$@" \
-        -in "$tmp/csr" -out "$new/$name.crt" >/dev/null || die "cannot sign $name.crt: $(reason)"
+        -in "$tmp/csr" -out "$new/$name.crt" >/dev/null || ca_failed "$name.crt"
     verify "$(purpose "$profile")" "$new/$name.crt" "$anchor" ||
         die "cannot make $name.crt for $(on_a_line "CN=$cn" "$names"): $(reason)"
     [ "$issuer" = ca ] || return 0
     # The record's fifth field is not used by openssl; here it says whose certificate it is.
-    serial=$(serial_of "$new/$name.crt")
+    serial=$(serial_of "$new/$name.crt") || exit 1
     awk -F '\t' -v OFS='\t' -v serial="$serial" -v name="$name" '$4 == serial { $5 = name } 1' \
         "$tmp/db" >"$new/ca.db" || die "cannot write the record of $name.crt"
     # What a server sends: its certificate, then the CA's.
@@ -319,8 +352,8 @@ sign_authority() { # DAYS LIMITS
     names='' limits=$2
     public=$(key_public "$(at ca.key)") || bad_key "$(at ca.key)"
     # Named after its key: a lost ca.crt that is made again still fits what it has signed.
-    short=$(pin_of "$public" | cut -c 9- | tr -d '+/=' | cut -c 1-8)
-    sign ca authority "tlsmsg CA $short" "$1" self
+    pin=$(pin_of "$public") || exit 1
+    sign ca authority "tlsmsg CA $(echo "${pin#*//}" | tr -d '+/=' | cut -c 1-8)" "$1" self
 }
 sign_leaf() { # NAME PROFILE CN self|ca, with $names
     limits=
@@ -342,9 +375,11 @@ authority() {
         note "made ca.crt, which peers need, for $(whose_key ca), which only signing needs"
         return
     fi
-    [ "$(profile_of ca.crt)" = authority ] || die "ca.crt is not a CA's ('$me --force' replaces it)"
+    profile=$(profile_of ca.crt) || exit 1
+    [ "$profile" = authority ] || die "ca.crt is not a CA's ('$me --force' replaces it)"
     [ ! -e ca.key ] || check_pair ca "'$me --force' makes a new CA"
-    missing=$(lacking "$permitted" "$(limits_of ca.crt)")
+    limits=$(limits_of ca.crt) || exit 1
+    missing=$(lacking "$permitted" "$limits")
     [ -z "$missing" ] ||
         die "ca.crt was made without --permit $(on_a_line "$missing") (--force makes a new CA)"
     if lasts ca.crt $((30 * 86400)); then
@@ -355,17 +390,22 @@ authority() {
 }
 renew_authority() { # DAYS
     check_pair ca "'$me --force' makes a new CA"
-    sign_authority "$1" "$(limits_of ca.crt)"
+    limits=$(limits_of ca.crt) || exit 1
+    sign_authority "$1" "$limits"
     note "renewed ca.crt with its key: peers need it before $(ends ca.crt)"
 }
 
 # Takes over what a certificate says, into $profile, $issuer, $cn and $names (with those asked for).
 inherit() { # NAME
     [ -e "$1.crt" ] || die "there is no $1.crt in '$folder' ('$me show' tells what there is)"
-    cn=$(cn_of "$1.crt")
-    case $cn in '' | *[!A-Za-z0-9._@:*-]*) die "$1.crt was not made here (move it away)" ;; esac
-    profile=$(profile_of "$1.crt") issuer=$(issuer_of "$1.crt")
-    names=$(union "$(names_of "$1.crt")" "$asked")
+    had=$(names_of "$1.crt") || exit 1
+    names=$(union "$had" "$asked")
+    cn=$(cn_of "$1.crt") profile=$(profile_of "$1.crt") issuer=$(issuer_of "$1.crt")
+    case $profile:$issuer:$cn in
+        *[!A-Za-z0-9._@:*-]* | *:) ;;
+        server:self:* | server:ca:* | client:ca:*) return ;;
+    esac
+    die "$1.crt was not made here (move it away)"
 }
 # The same, for a certificate whose key goes on.
 inherit_with_key() { # NAME
@@ -390,12 +430,12 @@ leaf() { # NAME PROFILE self|ca: keeps, renews or makes it, with the names in $a
     verify "ssl$2" "$1.crt" "$anchor" -no_check_time ||
         die "$1.crt is not valid: $(reason) ('$me renew $1' signs it anew, --force replaces it)"
     was=$(algorithm_of "$1.crt")
-    [ "${algorithm:-$was}" = "$was" ] ||
+    [ "$was" = "${algorithm:-$was}" ] ||
         die "$1.key is $was ('$me rekey $1 --algorithm $algorithm' makes a new one)"
     # Soon is 30 days, or a third of the days asked for.
     soon=$((${days:-$leaf_days} * 86400 / 3))
     [ $soon -lt 2592000 ] || soon=2592000
-    missing=$(lacking "$names" "$(names_of "$1.crt")")
+    missing=$(lacking "$names" "$had")
     if [ -n "$missing" ]; then
         why="it had no $(on_a_line "$missing")"
     elif ! lasts "$1.crt" $soon; then
@@ -411,7 +451,8 @@ leaf() { # NAME PROFILE self|ca: keeps, renews or makes it, with the names in $a
 make_leaf() { # NAME PROFILE self|ca
     names=$asked cn=$1
     if [ "$2" = server ]; then
-        names=$(union "$asked" "$(default_names "$3")")
+        names=$(default_names "$3") || exit 1
+        names=$(union "$asked" "$names")
         cn=$(echo "$names" | sed -n '1s/^[^:]*://p')
         [ ${#cn} -le 64 ] || cn=$1
     fi
@@ -422,7 +463,9 @@ make_leaf() { # NAME PROFILE self|ca
 default_names() { # self|ca
     printf '%s\n' DNS:localhost IP:127.0.0.1 IP:0:0:0:0:0:0:0:1
     # A limited CA may not be allowed this host's name, and nobody has asked for it.
-    if [ "$1" = self ] || [ -z "$(limits_of "$(at ca.crt)")" ]; then canonical "$(uname -n)"; fi
+    limits=
+    [ "$1" = self ] || limits=$(limits_of "$(at ca.crt)") || return
+    [ -n "$limits" ] || canonical "$(uname -n)" || :
 }
 
 renew() { # NAME
@@ -438,7 +481,8 @@ renew() { # NAME
 rekey() { # NAME
     [ "$1" != ca ] || die "a CA with a new key is a new CA ('$me --force' makes one)"
     inherit "$1"
-    new_key "$1" "${algorithm:-$(algorithm_of "$1.crt")}"
+    was=$(algorithm_of "$1.crt")
+    new_key "$1" "${algorithm:-${was:-unknown}}"
     sign_leaf "$1" "$profile" "$cn" "$issuer"
     note "made $1.crt for a new $1.key; the old one is valid until it ends or is revoked"
 }
@@ -462,29 +506,27 @@ make_crl() { # DAYS
     set -- -crldays "$life"
     lasts "$anchor" $((life * 86400)) || set -- -crl_nextupdate "$(ends "$anchor" | tr -d 'T:-')"
     ssl ca -gencrl -config "$tmp/cnf" -cert "$anchor" -keyfile ca.key -passin "$pass" \
-        -crl_lastupdate "$(an_hour_ago)" "$@" -out "$new/ca.crl" ||
-        die "cannot make ca.crl: $(reason)"
+        -crl_lastupdate "$(an_hour_ago)" "$@" -out "$new/ca.crl" || ca_failed ca.crl
 }
 crl_line() {
-    until=$(ssl crl -in ca.crl -noout -nextupdate -dateopt iso_8601 | sed 's/.*=//; s/ /T/')
+    until=$(ssl crl -in ca.crl -noout -nextupdate -dateopt iso_8601) || die 'cannot read ca.crl'
     revoked=$(ssl crl -in ca.crl -noout -text | grep -c 'Serial Number:')
-    echo "ca.crl  expires $until  revoked $revoked"
+    echo "ca.crl  expires $(echo "${until#*=}" | tr ' ' T)  revoked $revoked"
 }
 
 result() { # NAME
-    public=$(public_of "$1.crt") || die "cannot read certificate '$1.crt'"
+    public=$(public_of "$1.crt") && until=$(ends "$1.crt") || exit 1
     case $(profile_of "$1.crt") in
         client) last="identity $(identity_of "$1.crt")" ;;
         *) last="pin $(pin_of "$public")" ;;
-    esac
-    until=$(ends "$1.crt")
+    esac || exit 1
     echo "$1.crt  expires $until  $last"
 }
 
 show() {
     for file in *.crt; do
         [ -e "$file" ] || die "there is no certificate in '$folder' ('$me' alone makes some)"
-        public=$(public_of "$file") || die "cannot read certificate '$(shown "$file")'"
+        public=$(public_of "$file") || exit 1
         profile=$(profile_of "$file") key=${file%.crt}.key state=
         lasts "$file" 0 || state=', expired'
         if is_revoked "$file"; then state="$state, revoked"; fi
@@ -582,8 +624,10 @@ parse() {
                 shift ;;
             -*) usage "unknown option '$(shown "$1")'" ;;
             *)
-                [ -z "$command" ] || check_name "$1"
-                if [ -n "$command" ]; then operands="$operands $1"; else command=$1; fi ;;
+                if [ -z "$command" ]; then command=$1; else
+                    check_name "$1"
+                    operands=$(union "$operands" "$1")
+                fi ;;
         esac
         shift
     done
@@ -593,7 +637,7 @@ take() { # OPTION VALUE
     case $1 in
         -o | --out) out=$2 ;;
         --key-password-file) password=$2 ;;
-        --client) check_new "$2" client; clients="$clients $2" ;;
+        --client) check_new "$2" client; clients=$(union "$clients" "$2") ;;
         --permit)
             item=$(limit "$2") || usage "bad --permit '$word': neither a domain nor an IP address"
             permitted=$(union "$permitted" "$item") ;;
@@ -621,7 +665,7 @@ take() { # OPTION VALUE
 check_use() { # no|some|any OPTION...: the names and options that the command takes
     case $1$operands in
         some) usage "'$command' needs a NAME" ;;
-        no\ *) usage "'$command' takes no name:$operands" ;;
+        no?*) usage "'$command' takes no name, but got $(on_a_line "$operands")" ;;
     esac
     for option in $used; do
         case " $* --out -o --key-password-file --quiet -q " in

@@ -150,7 +150,7 @@ stage_asan_plaintext() {
 # Threads matter to the server, so of the programs' tests those run that load it.
 stage_tsan() {
     build tsan tsan &&
-        run tsan --label-regex 'unit|contract' &&
+        run tsan --label-regex 'unit|contract|planted' &&
         run tsan --tests-regex '^integration_(conversation|signals|transcript)$'
 }
 
@@ -181,11 +181,9 @@ stage_fuzz() {
         skip 'clang is not installed (scripts/setup.sh --check-tools)'
         return
     fi
-    if [ ! -e tests/fuzz/CMakeLists.txt ]; then
-        skip 'there are no fuzzers'
-        return
-    fi
-    build fuzz fuzz && run fuzz --label-regex fuzz
+    build fuzz fuzz && run fuzz --label-regex fuzz &&
+        build fuzz-plaintext fuzz -DTLSMSG_PLAINTEXT=ON &&
+        run fuzz-plaintext --tests-regex '^fuzz_conversation$'
 }
 
 scripts/setup.sh

@@ -100,10 +100,28 @@ struct tlsmsg_session {
     bool tls_resumed;
 };
 
-/* Describes a connected client.
+/* Describes a connected client; after a failed handshake as far as it came, nothing before it.
  * client: the client; out: filled. Thread rule: one thread at a time; never blocks. */
 TLSMSG_API void tlsmsg_client_session(const struct tlsmsg_client *client,
                                       struct tlsmsg_session *out);
+
+/* A certificate in words, as one line each, safe to print; cut with "..." where too long. */
+struct tlsmsg_certificate {
+    char subject[256]; /* "CN=localhost" */
+    char issuer[256];
+    char names[512]; /* that it is for, "localhost, 127.0.0.1"; "no name" where there is none */
+    char pin[64];    /* "sha256//BASE64" of its key, as TLSMSG_PIN takes it */
+    int64_t not_before_unix_s;
+    int64_t not_after_unix_s;
+};
+
+/* A certificate that the server has shown, also where it was refused.
+ * client: the client, after tlsmsg_client_connect; i: 0 for the server's own, then its issuers as
+ * sent; out: filled.
+ * Returns false past the last, and in the plaintext build. Thread rule: one thread at a time;
+ * never blocks. */
+TLSMSG_API bool tlsmsg_client_certificate(const struct tlsmsg_client *client, size_t i,
+                                          struct tlsmsg_certificate *out);
 
 /* Frees a client; an open connection is dropped.
  * client: the client, or NULL. Thread rule: the thread that owns it. */

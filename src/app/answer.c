@@ -7,7 +7,7 @@
 
 #include "app/complain.h"
 
-static enum exit_code flush(const char *program)
+enum exit_code answer_flush(const char *program)
 {
     errno = 0;
     if (fflush(stdout) == 0 && ferror(stdout) == 0) {
@@ -20,11 +20,11 @@ static enum exit_code flush(const char *program)
 enum exit_code answer_print(const struct arguments *arguments, int asked)
 {
     arguments_print(arguments, asked, stdout);
-    return flush(arguments->program);
+    return answer_flush(arguments->program);
 }
 
 enum exit_code answer_line(const char *program, const char *text)
 {
     (void)puts(text);
-    return flush(program);
+    return answer_flush(program);
 }

@@ -9,6 +9,9 @@
  * stdout doesn't take it; then the cause was told. */
 enum exit_code answer_print(const struct arguments *arguments, int asked);
 
+/* Sends on what was printed to stdout. EXIT_DONE or EXIT_OTHER, as above. */
+enum exit_code answer_flush(const char *program);
+
 /* The same for a line of text. */
 enum exit_code answer_line(const char *program, const char *text);
 

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What needs TLS is refused where this is false. */
+extern const bool app_has_tls;
+
 /* Text from peers goes raw to a file or a pipe, as the document's programs write it; a terminal
  * gets it escaped all the same. False: escaped wherever it goes. */
 extern const bool app_raw_text;

@@ -3,6 +3,7 @@
 
 #include <tlsmsg/client.h>
 
+const bool app_has_tls = true;
 const bool app_raw_text = false;
 const bool app_drops_line_end = true;
 const size_t app_line_max_bytes = TLSMSG_CLIENT_MESSAGE_MAX;

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 
-enum client_own { OWN_MESSAGE = ARGUMENT_OWN, OWN_QUIET, OWN_LANG };
+enum client_own { OWN_MESSAGE = ARGUMENT_OWN, OWN_QUIET, OWN_LANG, OWN_PROBE, OWN_FORMAT };
 
 enum client_group { GROUP_TALKING, GROUP_TRUST, GROUP_IDENTITY, GROUP_TLS, GROUP_OTHER };
 
@@ -37,6 +37,9 @@ static const struct argument rows[] = {
     {"known-servers", 0, "FILE", "where keys are remembered", GROUP_TRUST, TLSMSG_KNOWN_SERVERS},
     {"server-name", 0, "NAME", "name to ask for and to verify (HOST)", GROUP_TRUST,
      TLSMSG_SERVER_NAME},
+    {"probe", 0, NULL, "show the server and whether it is trusted, then leave", GROUP_TRUST,
+     OWN_PROBE},
+    {"format", 0, "text|json", "form of what --probe shows (text)", GROUP_TRUST, OWN_FORMAT},
     {"cert", 0, "FILE", "our certificate with its chain", GROUP_IDENTITY, TLSMSG_CERT},
     {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_KEY},
     {"key-password-file", 0, "FILE", "its first line decrypts the key", GROUP_IDENTITY,
@@ -104,6 +107,48 @@ static enum tlsmsg_code take_message(struct client_settings *settings, const cha
     return TLSMSG_OK;
 }
 
+static enum tlsmsg_code take_probe(struct client_settings *settings, int id, const char *value,
+                                   struct tlsmsg_error *err)
+{
+    static const char *const forms[] = {"text", "json"};
+    enum tlsmsg_code code = TLSMSG_OK;
+    size_t i = 0;
+
+    if (!app_has_tls) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s needs TLS, and this is the plaintext build",
+                         id == OWN_PROBE ? "--probe" : "--format");
+    }
+    if (id == OWN_PROBE) {
+        settings->probes = true;
+    } else {
+        code = arguments_choice("format", forms, 2, value, &i, err);
+        settings->has_format = true;
+        settings->probe.json = i == 1;
+    }
+    return code;
+}
+
+enum tlsmsg_code client_settings_check(const struct client_settings *settings,
+                                       struct tlsmsg_error *err)
+{
+    if (settings->has_format && !settings->probes) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--format is the form of --probe (add --probe)");
+    }
+    if (settings->probes && settings->message_count > 0) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--probe sends no message (leave --probe or --message out)");
+    }
+    return TLSMSG_OK;
+}
+
+/* What decides about trust is told by --probe. */
+static void note_trust(struct probe_style *probe, int id)
+{
+    probe->by_ca |= id == TLSMSG_CA;
+    probe->by_pin |= id == TLSMSG_PIN;
+    probe->by_first_use |= id == TLSMSG_TRUST_ON_FIRST_USE;
+}
+
 enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
                                       struct tlsmsg_error *err)
 {
@@ -120,10 +165,14 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
         code = arguments_choice("lang", phrases_names, PHRASES_LANGUAGES, value, &i, err);
         settings->phrases = phrases_get(i);
         return code;
+    case OWN_PROBE:
+    case OWN_FORMAT:
+        return take_probe(settings, id, value, err);
     case OWN_QUIET:
         settings->quiet = true;
         return TLSMSG_OK;
     default:
+        note_trust(&settings->probe, id);
         return tlsmsg_options_set(settings->options, (enum tlsmsg_option)id, value, err);
     }
 }

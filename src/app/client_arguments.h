@@ -4,6 +4,7 @@
 
 #include "app/arguments.h"
 #include "app/phrases.h"
+#include "app/probe.h"
 
 extern const struct arguments client_arguments;
 
@@ -13,11 +14,18 @@ struct client_settings {
     const char **messages; /* of --message, from argv; the array is owned */
     size_t message_count;
     bool quiet;
+    bool probes; /* --probe: no conversation */
+    bool has_format;
+    struct probe_style probe;
 };
 
 /* Sets defaults; TLSMSG_OK or TLSMSG_ERR_NOMEM. */
 enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err);
 void client_settings_fini(struct client_settings *settings);
+
+/* Whether what was taken goes together. TLSMSG_OK or TLSMSG_ERR_CONFIG. */
+enum tlsmsg_code client_settings_check(const struct client_settings *settings,
+                                       struct tlsmsg_error *err);
 
 /* For arguments_parse; user: the settings. */
 enum tlsmsg_code client_settings_take(int id, const char *value, void *user,

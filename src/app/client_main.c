@@ -74,7 +74,8 @@ static enum exit_code run(const struct client_settings *settings)
     if (tlsmsg_client_new(settings->options, &client, &err) != TLSMSG_OK) {
         return fail(&err, EXIT_WHILE_STARTING);
     }
-    code = converse(settings, client);
+    code = settings->probes ? probe_run(name, client, &settings->probe)
+                            : converse(settings, client);
     tlsmsg_client_free(client);
     return code;
 }
@@ -93,6 +94,8 @@ int main(int argc, char **argv)
         code = fail(&err, EXIT_WHILE_STARTING);
     } else if (asked != ARGUMENT_NONE) {
         code = answer_print(&client_arguments, asked);
+    } else if (client_settings_check(&settings, &err) != TLSMSG_OK) {
+        code = fail(&err, EXIT_WHILE_STARTING);
     } else {
         code = run(&settings);
     }

@@ -14,6 +14,7 @@
 #include "app/complain.h"
 #include "app/signals.h"
 #include "app/status.h"
+#include "app/upkeep.h"
 #include "base/clock.h"
 
 #define STATUS_MAX 4096
@@ -21,6 +22,7 @@
 struct state {
     const struct control *control;
     struct journal *journal; /* the transcript's; NULL: there is none */
+    struct upkeep upkeep;
     int64_t begun_ns;
     int64_t stopped_ns;  /* 0: not stopped by a signal */
     int64_t deadline_ns; /* for the rest of the transcript, once the server has ended; 0: none */
@@ -29,31 +31,45 @@ struct state {
     struct tlsmsg_error err;
 };
 
+static void tell_ready(const struct control *control, const char *remark)
+{
+    const char *first = tlsmsg_server_address(control->server, 0);
+    const char *second = first != NULL ? tlsmsg_server_address(control->server, 1) : NULL;
+
+    service_notify(control->service, "READY=1\nSTATUS=Serving on %s%s%s",
+                   first != NULL ? first : "no address", second != NULL ? " and others" : "",
+                   remark);
+}
+
 static void stop(struct state *state)
 {
     if (state->stopped_ns == 0) {
+        service_notify(state->control->service, "STOPPING=1\nSTATUS=Ending conversations");
         state->stopped_ns = clock_now_ns();
         tlsmsg_server_stop(state->control->server);
         signals_restore_stop();
     }
 }
 
-static void reload(const struct state *state)
+static void reload(struct state *state)
 {
     const struct control *control = state->control;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_event event = {.level = TLSMSG_ERROR, .cause = TLSMSG_CAUSE_CERTIFICATE};
     char text[sizeof(err.text) + 64];
 
+    service_notify_reloading(control->service);
     if (tlsmsg_server_reload(control->server, control->options, &err) == TLSMSG_OK) {
         event.level = TLSMSG_INFO;
         event.text = "configuration reloaded";
+        upkeep_reloaded(&state->upkeep);
     } else {
         (void)snprintf(text, sizeof(text),
                        "the old configuration stays, since the new one fails: %s", err.text);
         event.text = text;
     }
     log_event(control->log, &event);
+    tell_ready(control, err.code == TLSMSG_OK ? "" : "; the last reload failed, see the log");
 }
 
 static void tell_status(const struct state *state)
@@ -103,6 +119,9 @@ static void note_end(struct state *state)
 {
     int64_t from_ns = state->stopped_ns != 0 ? state->stopped_ns : clock_now_ns();
 
+    if (state->stopped_ns == 0) {
+        service_notify(state->control->service, "STOPPING=1\nSTATUS=Done");
+    }
     state->ended = true;
     state->result = tlsmsg_server_wait(state->control->server, &state->err);
     if (state->control->transcript != NULL) {
@@ -127,7 +146,8 @@ static bool turn(struct state *state)
         {.fd = -1, .events = POLLOUT},
     };
     int64_t now_ns = clock_now_ns();
-    int64_t due_ns = log_tell_left_out(control->log, now_ns);
+    int64_t due_ns = earlier(log_tell_left_out(control->log, now_ns),
+                             upkeep_turn(&state->upkeep, now_ns));
     bool waits = false;
 
     if (state->journal != NULL) {
@@ -181,8 +201,12 @@ bool control_run(const struct control *control)
         .begun_ns = clock_now_ns(),
     };
 
+    upkeep_init(&state.upkeep, control->service, control->server, control->log,
+                control->metrics_file);
+    tell_ready(control, "");
     while (turn(&state)) {
     }
+    upkeep_end(&state.upkeep);
     tell_failure(&state);
     return state.result == TLSMSG_OK &&
            (state.journal == NULL || journal_cause(state.journal) == 0);

@@ -1,8 +1,9 @@
-/* The main thread of a running server: signals, a slow stdout, the end. */
+/* The main thread of a running server: signals, a slow stdout, the service manager, the end. */
 #ifndef APP_CONTROL_H
 #define APP_CONTROL_H
 
 #include "app/log.h"
+#include "app/service.h"
 #include "app/transcript.h"
 
 struct control {
@@ -11,6 +12,8 @@ struct control {
     const struct tlsmsg_options *options; /* for a reload */
     struct transcript *transcript;        /* NULL: there is none */
     struct log *log;
+    struct service *service;  /* told of start, reload and end */
+    const char *metrics_file; /* NULL: none */
     int signal_fd;
     int64_t drain_ms; /* 0: none */
 };

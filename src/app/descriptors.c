@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 void descriptors_prepare(void)
@@ -18,5 +19,15 @@ void descriptors_prepare(void)
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
             (void)open("/dev/null", modes[fd]); /* gets the lowest free number: this one */
         }
+    }
+}
+
+void descriptors_raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "app/build.h"
+#include "base/error.h"
 
 #define DRAIN_DEFAULT_MS 5000
 
@@ -16,6 +17,8 @@ enum server_own {
     OWN_QUIET,
     OWN_LOG_LEVEL,
     OWN_LOG_FORMAT,
+    OWN_METRICS_FILE,
+    OWN_USER,
     OWN_CHECK
 };
 
@@ -70,19 +73,22 @@ static const struct argument rows[] = {
     {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_PAD},
     {"handshake-timeout", 0, "SECS", "for a whole handshake (10)", GROUP_TLS,
      TLSMSG_HANDSHAKE_TIMEOUT},
-    {"max-handshakes", 0, "N", "handshakes at once (0 = no limit)", GROUP_TLS,
-     TLSMSG_MAX_HANDSHAKES},
-    {"handshake-rate", 0, "N", "a second and address (0 = no limit)", GROUP_TLS,
-     TLSMSG_HANDSHAKE_RATE},
     {"max-connections", 0, "N", "at once (0 = what descriptors allow)", GROUP_LIMITS,
      TLSMSG_MAX_CONNECTIONS},
     {"max-per-address", 0, "N", "at once from one address (0)", GROUP_LIMITS,
      TLSMSG_MAX_PER_ADDRESS},
+    {"max-handshakes", 0, "N", "begun and not yet conversations (0)", GROUP_LIMITS,
+     TLSMSG_MAX_HANDSHAKES},
+    {"handshake-rate", 0, "N", "new ones a second from one address (0)", GROUP_LIMITS,
+     TLSMSG_HANDSHAKE_RATE},
     {"idle-timeout", 0, "SECS", "without a message (0)", GROUP_LIMITS, TLSMSG_IDLE_TIMEOUT},
     {"write-timeout", 0, "SECS", "a client takes nothing of its reply (30)", GROUP_LIMITS,
      TLSMSG_WRITE_TIMEOUT},
     {"drain-timeout", 0, "SECS", "for unsent replies when stopping (5)", GROUP_LIMITS,
      TLSMSG_DRAIN_TIMEOUT},
+    {"metrics-file", 0, "FILE", "numbers in Prometheus' format, every 5 seconds", GROUP_OTHER,
+     OWN_METRICS_FILE},
+    {"user", 0, "NAME", "the user to become once all is open", GROUP_OTHER, OWN_USER},
     {"check", 0, NULL, "check options and their files, then end", GROUP_OTHER, OWN_CHECK},
     {"help", 0, NULL, "print this", GROUP_OTHER, ARGUMENT_HELP},
     {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER, ARGUMENT_VERSION},
@@ -114,6 +120,31 @@ void server_settings_fini(struct server_settings *settings)
     settings->options = NULL;
 }
 
+/* Files that a reload reads or writes stay within the sandbox's reach. */
+static bool note_file(struct sandbox *sandbox, enum tlsmsg_option option, const char *value)
+{
+    switch (option) {
+    case TLSMSG_CERT:
+    case TLSMSG_KEY:
+    case TLSMSG_KEY_PASSWORD_FILE:
+    case TLSMSG_CLIENT_CA:
+    case TLSMSG_CRL:
+    case TLSMSG_ALLOW_FILE:
+    case TLSMSG_TICKET_KEYS:
+        return sandbox_may_read(sandbox, value);
+    case TLSMSG_KEYLOG_FILE:
+        return sandbox_may_write(sandbox, value);
+    default:
+        return true;
+    }
+}
+
+static enum tlsmsg_code too_many_files(struct tlsmsg_error *err)
+{
+    return error_set(err, TLSMSG_ERR_CONFIG, 0, "the options name more than %d files",
+                     SANDBOX_PATHS_MAX);
+}
+
 static enum tlsmsg_code take_library(struct server_settings *settings, enum tlsmsg_option option,
                                      const char *value, struct tlsmsg_error *err)
 {
@@ -123,6 +154,9 @@ static enum tlsmsg_code take_library(struct server_settings *settings, enum tlsm
         listening_note(&settings->listening, value);
     } else if (code == TLSMSG_OK && option == TLSMSG_DRAIN_TIMEOUT) {
         settings->drain_ms = (int64_t)(strtod(value, NULL) * 1000);
+    }
+    if (code == TLSMSG_OK && !note_file(&settings->sandbox, option, value)) {
+        code = too_many_files(err);
     }
     return code;
 }
@@ -150,6 +184,15 @@ static enum tlsmsg_code take_own(struct server_settings *settings, enum server_o
     case OWN_LOG_FORMAT:
         code = arguments_choice("log-format", forms, 2, value, &i, err);
         settings->log_format = i == 0 ? LOG_TEXT : LOG_JSON;
+        break;
+    case OWN_METRICS_FILE:
+        settings->metrics_file = value;
+        if (!sandbox_may_write(&settings->sandbox, value)) {
+            code = too_many_files(err);
+        }
+        break;
+    case OWN_USER:
+        settings->user = value;
         break;
     case OWN_QUIET:
         settings->quiet = true;

@@ -6,6 +6,7 @@
 #include "app/listening.h"
 #include "app/log.h"
 #include "app/phrases.h"
+#include "app/sandbox.h"
 #include "app/transcript.h"
 
 extern const struct arguments server_arguments;
@@ -17,7 +18,10 @@ struct server_settings {
     enum transcript_format format;
     enum tlsmsg_level log_level;
     enum log_format log_format;
-    int64_t drain_ms; /* as --drain-timeout has it; 0: none */
+    int64_t drain_ms;         /* as --drain-timeout has it; 0: none */
+    const char *metrics_file; /* from argv, NULL: none; so the next */
+    const char *user;
+    struct sandbox sandbox; /* the files that the options name */
     bool quiet;
     bool check;
 };

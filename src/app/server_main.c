@@ -12,10 +12,12 @@
 #include "app/answer.h"
 #include "app/build.h"
 #include "app/complain.h"
+#include "app/confinement.h"
 #include "app/control.h"
 #include "app/descriptors.h"
 #include "app/exit_codes.h"
 #include "app/server_arguments.h"
+#include "app/service.h"
 #include "app/signals.h"
 #include "app/terminal.h"
 #include "app/transcript.h"
@@ -26,6 +28,7 @@ struct program {
     struct journal journal;
     struct transcript transcript;
     struct tlsmsg_server *server;
+    struct service service;
     int signal_fd;
 };
 
@@ -90,12 +93,19 @@ static enum exit_code fail(const struct tlsmsg_error *err)
     return exit_code_for(err->code, EXIT_WHILE_STARTING);
 }
 
+/* Goes as far as a start does without opening a socket: a process that ends can be confined too. */
 static enum exit_code check(const struct server_settings *settings)
 {
+    struct confinement confinement;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
 
-    if (tlsmsg_server_check(settings->options, &err) != TLSMSG_OK) {
+    if (confinement_check(settings->user, &err) != TLSMSG_OK ||
+        tlsmsg_server_check(settings->options, &err) != TLSMSG_OK ||
+        confinement_enter(settings->user, &settings->sandbox, &confinement, &err) != TLSMSG_OK) {
         return fail(&err);
+    }
+    if (confinement.warning[0] != '\0') {
+        complain(name, "warning: %s", confinement.warning);
     }
     return answer_line(name, "The configuration is good.");
 }
@@ -129,6 +139,52 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
     return code;
 }
 
+/* Hands over the sockets that a service manager has passed. */
+static enum tlsmsg_code take_sockets(const struct program *program, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = TLSMSG_OK;
+    unsigned i;
+
+    for (i = 0; i < program->service.passed_sockets && code == TLSMSG_OK; i++) {
+        code = tlsmsg_options_add_listener(program->settings.options, SERVICE_FIRST_FD + (int)i,
+                                           err);
+    }
+    return code;
+}
+
+/* The server has duplicates. These would keep the sockets open when it closes them. */
+static void close_sockets(const struct program *program)
+{
+    unsigned i;
+
+    for (i = 0; i < program->service.passed_sockets; i++) {
+        (void)close(SERVICE_FIRST_FD + (int)i);
+    }
+}
+
+/* Gives up what serving does not need: all files and sockets are open, no worker runs yet. */
+static enum tlsmsg_code confine(struct program *program, struct tlsmsg_error *err)
+{
+    const struct server_settings *settings = &program->settings;
+    struct confinement confinement;
+    struct tlsmsg_event event = {.cause = TLSMSG_CAUSE_OTHER};
+    enum tlsmsg_code code =
+        confinement_enter(settings->user, &settings->sandbox, &confinement, err);
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    event.level = TLSMSG_INFO;
+    event.text = confinement.held;
+    log_event(&program->log, &event);
+    if (confinement.warning[0] != '\0') {
+        event.level = TLSMSG_WARNING;
+        event.text = confinement.warning;
+        log_event(&program->log, &event);
+    }
+    return TLSMSG_OK;
+}
+
 /* Tells where it listens and starts the workers. */
 static enum exit_code begin(struct program *program)
 {
@@ -158,12 +214,19 @@ static enum exit_code serve(struct program *program)
                               .options = settings->options,
                               .transcript = settings->quiet ? NULL : &program->transcript,
                               .log = &program->log,
+                              .service = &program->service,
+                              .metrics_file = settings->metrics_file,
                               .drain_ms = settings->drain_ms};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
     unsigned worker;
 
-    if (prepare(program, &err) != TLSMSG_OK) {
+    if (confinement_check(settings->user, &err) != TLSMSG_OK ||
+        take_sockets(program, &err) != TLSMSG_OK || prepare(program, &err) != TLSMSG_OK) {
+        return fail(&err);
+    }
+    close_sockets(program);
+    if (confine(program, &err) != TLSMSG_OK) {
         return fail(&err);
     }
     /* From here on nobody sits at the terminal, and a reload must not wait for an answer. */
@@ -188,11 +251,14 @@ static enum exit_code run(const struct server_settings *settings)
 
     log_init(&program.log, settings->log_level, settings->log_format);
     signals_prepare();
+    service_open(&program.service);
+    descriptors_raise_limit();
     code = serve(&program);
     tlsmsg_server_free(program.server);
     transcript_fini(&program.transcript);
     journal_fini(&program.journal);
     log_fini(&program.log);
+    service_close(&program.service);
     if (program.signal_fd >= 0) {
         (void)close(program.signal_fd);
     }

@@ -123,7 +123,7 @@ int tlsmsg_client_timeout_ms(const struct tlsmsg_client *client)
 void tlsmsg_client_session(const struct tlsmsg_client *client, struct tlsmsg_session *out)
 {
     memset(out, 0, sizeof(*out));
-    if (!client->opened) {
+    if (client->transport == NULL) {
         return;
     }
     struct transport_facts facts;
@@ -133,6 +133,13 @@ void tlsmsg_client_session(const struct tlsmsg_client *client, struct tlsmsg_ses
     out->tls_cipher = facts.cipher;
     out->tls_group = facts.group;
     out->tls_resumed = facts.resumed;
+}
+
+bool tlsmsg_client_certificate(const struct tlsmsg_client *client, size_t i,
+                               struct tlsmsg_certificate *out)
+{
+    memset(out, 0, sizeof(*out));
+    return client->transport != NULL && transport_certificate(client->transport, i, out);
 }
 
 bool client_wait(const struct tlsmsg_client *client)

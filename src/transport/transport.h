@@ -27,6 +27,7 @@ enum transport_result {
 
 struct transport_config;
 struct transport;
+struct tlsmsg_certificate; /* <tlsmsg/client.h> */
 
 /* Loads what the options name (certificates, keys, CAs) for the options' role and checks it.
  * previous: the configuration it replaces on reload, or NULL; ticket keys live on through it.
@@ -64,15 +65,19 @@ enum transport_result transport_recv(struct transport *t, void *buf, size_t cap,
                                      struct tlsmsg_error *err);
 
 /* Sends len >= 1 bytes or a part of them. OK with *sent >= 1; WANT_*: call again with the same
- * bytes first (the buffer may have moved, more may follow them). ERROR as above. */
+ * bytes first (the buffer may have moved, more may follow them). ERROR as above; after a failed
+ * write (TLSMSG_ERR_RESET) transport_recv still gives what had arrived, the peer's last word. */
 enum transport_result transport_send(struct transport *t, const void *buf, size_t len, size_t *sent,
                                      struct tlsmsg_error *err);
 
 /* Says that nothing more will be sent (close_notify where there is a session) and shuts the
- * source's writing side. OK when said; WANT_WRITE; ERROR when the transport is broken. Safe in every state. */
+ * source's writing side. OK when said; WANT_WRITE: call again. ERROR: it could not be said (broken,
+ * or in the middle of a half-sent message), and the writing side is shut all the same; an alert
+ * that was held back has left. Safe in every state; receiving goes on. */
 enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err);
 
-/* What was agreed on; texts are borrowed from t, NULL where there is nothing. */
+/* What was agreed on, by a client's failed handshake as far as it came; texts are borrowed from t,
+ * NULL where there is nothing. */
 struct transport_facts {
     bool encrypted;
     bool resumed;
@@ -83,6 +88,10 @@ struct transport_facts {
 };
 
 void transport_describe(struct transport *t, struct transport_facts *out);
+
+/* The i-th certificate that a client's server has shown, its own first, verified or not. False
+ * past the last, and in plaintext; then out is left alone. */
+bool transport_certificate(const struct transport *t, size_t i, struct tlsmsg_certificate *out);
 
 /* True once any byte was received: a peer that sent none was only a probe. */
 bool transport_heard(const struct transport *t);

@@ -75,14 +75,13 @@ def reassemble(capture):
 
 
 def converse(order):
-    unbuffered = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     prompt = bytes.fromhex(order["prompt"])
     running = []
     try:
-        server = Program(order["server"], env=unbuffered, name="server")
+        server = Program(order["server"], name="server")
         running.append(server)
         kernel.wait_until(lambda: kernel.is_listening(PORT), "the server listens")
-        client = Program(order["client"], env=unbuffered, stdin=subprocess.PIPE, name="client")
+        client = Program(order["client"], stdin=subprocess.PIPE, name="client")
         running.append(client)
         client.stdout.wait_for(prompt)
         for number, chunk in enumerate(order["chunks"]):

@@ -9,6 +9,9 @@
 #include "base/clock.h"
 #include "options/build.h"
 
+/* How often peers look whether the real world has brought them something. */
+#define SLICE_MS 5
+
 size_t __real_loop_wait(struct loop *loop, struct loop_event *events, size_t cap, int timeout_ms,
                         bool *woken);
 size_t __wrap_loop_wait(struct loop *loop, struct loop_event *events, size_t cap, int timeout_ms,
@@ -23,11 +26,6 @@ static struct {
     enum stepped_end end;
 } run;
 
-static int shorter(int timeout_ms)
-{
-    return timeout_ms >= 0 && timeout_ms < run.patience_ms ? timeout_ms : run.patience_ms;
-}
-
 /* Ends the run as a handler's failure would. */
 static void give_up(enum stepped_end end)
 {
@@ -40,6 +38,8 @@ static void give_up(enum stepped_end end)
 size_t __wrap_loop_wait(struct loop *loop, struct loop_event *events, size_t cap, int timeout_ms,
                         bool *woken)
 {
+    int64_t idle_since_ns;
+
     if (run.server == NULL) {
         return __real_loop_wait(loop, events, cap, timeout_ms, woken);
     }
@@ -47,24 +47,29 @@ size_t __wrap_loop_wait(struct loop *loop, struct loop_event *events, size_t cap
         run.turns_left = 1000; /* enough to fail in */
         give_up(STEPPED_SPUN);
     }
+    idle_since_ns = clock_now_ns();
     for (;;) {
-        int64_t until_ns;
         size_t n = __real_loop_wait(loop, events, cap, 0, woken);
+        int64_t idle_ms;
 
         if (n > 0 || *woken || timeout_ms == 0) {
             return n;
         }
         if (run.idle(run.user)) {
+            idle_since_ns = clock_now_ns();
             continue;
         }
-        until_ns = clock_deadline_ns(clock_now_ns(), shorter(timeout_ms));
-        n = __real_loop_wait(loop, events, cap, shorter(timeout_ms), woken);
-        if (n > 0 || *woken || (timeout_ms > 0 && timeout_ms <= run.patience_ms)) {
-            return n;
+        idle_ms = (clock_now_ns() - idle_since_ns) / CLOCK_NS_PER_MS;
+        if (timeout_ms > 0 && idle_ms >= timeout_ms) {
+            return 0;
         }
-        /* An interrupted wait ends early. */
-        if (until_ns == 0 || clock_now_ns() >= until_ns) {
+        if (idle_ms >= run.patience_ms) {
             give_up(STEPPED_STUCK);
+            continue;
+        }
+        n = __real_loop_wait(loop, events, cap, SLICE_MS, woken);
+        if (n > 0 || *woken) {
+            return n;
         }
     }
 }
@@ -138,39 +143,47 @@ bool stepped_begin(struct tlsmsg_server *server)
 }
 
 /* What accept.c does for a socket that it was given. */
-int stepped_connect(struct tlsmsg_server *server)
+bool stepped_adopt(struct tlsmsg_server *server, int fd)
 {
     struct server *s = stepped_inside(server);
     struct worker *w = &s->workers[0];
     struct address peer = {.len = sizeof(struct sockaddr_in)};
     struct conversation *c;
-    int pair[2];
 
     peer.storage.ss_family = AF_INET;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
-        return -1;
-    }
     if (admission_enter(&s->admission, &peer, w->now_ns) != ADMITTED) {
-        (void)close(pair[0]);
-        (void)close(pair[1]);
-        return -1;
+        (void)close(fd);
+        return false;
     }
-    c = conversation_new(w, pair[0], &peer, atomic_fetch_add(&s->next_id, 1));
+    c = conversation_new(w, fd, &peer, atomic_fetch_add(&s->next_id, 1));
     if (c == NULL || !worker_adopt(w, c)) {
         if (c != NULL) {
             conversation_free(c);
         } else {
-            (void)close(pair[0]);
+            (void)close(fd);
         }
         admission_handshake_done(&s->admission);
         admission_leave(&s->admission, &peer);
-        (void)close(pair[1]);
-        return -1;
+        return false;
     }
     if (!build_has_tls) {
         conversation_step(c, 0);
     }
     worker_settle(w, c);
+    return true;
+}
+
+int stepped_connect(struct tlsmsg_server *server)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+        return -1;
+    }
+    if (!stepped_adopt(server, pair[0])) {
+        (void)close(pair[1]);
+        return -1;
+    }
     return pair[1];
 }
 

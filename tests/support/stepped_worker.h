@@ -32,12 +32,16 @@ void stepped_server_free(struct tlsmsg_server *server);
 /* Makes the worker as new, before each run. False: no descriptors or memory. */
 bool stepped_begin(struct tlsmsg_server *server);
 
-/* Gives the worker one end of a new pair of sockets, as if it had accepted it. Returns the other
- * end, the caller's, or -1: refused, no descriptors, no memory. */
+/* Gives the worker a connected, non-blocking socket, as if it had accepted it. False, and the
+ * socket is closed: refused or no memory. */
+bool stepped_adopt(struct tlsmsg_server *server, int fd);
+
+/* Gives the worker one end of a new pair of sockets. Returns the other end, the caller's, or -1. */
 int stepped_connect(struct tlsmsg_server *server);
 
-/* Runs the worker to its end. patience_ms: how long the real world (TCP, timers) may still wake it
- * where nobody has anything to do; 0: there is none. turns_max: bound of the turns. Where it doesn't
+/* Runs the worker to its end, of a server made here or by tlsmsg_server_new with one worker and not
+ * started. patience_ms: how long the real world (TCP, timers) may still bring something where
+ * nobody has anything to do; 0: there is none. turns_max: bound of the turns. Where it doesn't
  * end by itself it is made to fail as a handler can. */
 enum stepped_end stepped_run(struct tlsmsg_server *server, stepped_idle *idle, void *user,
                              int patience_ms, unsigned long turns_max);

@@ -106,6 +106,7 @@ static const struct parse_row connect_rows[] = {
     {"too many colons", "a:b:c", NULL, 0, "'a:b:c' is no IPv6 address"},
     {"brackets around a name", "[example.com]", NULL, 0, "is no IPv6 address"},
     {"bracket not closed", "[::1", NULL, 0, "HOST, HOST:PORT, [IPv6]:PORT or PORT"},
+    {"zone without its first bracket", "fe80::1%eth0]:443", NULL, 0, "is no IPv6 address"},
     {"IPv4 with a zone in brackets", "[127.0.0.1%lo]", NULL, 0, "is no IPv6 address"},
     {"Chinese", "例子.example", NULL, 0, "'例子.example' holds other than ASCII"},
     {"invalid UTF-8", "\xFF.example", NULL, 0, "'\\xff.example'"},

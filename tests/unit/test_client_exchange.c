@@ -305,6 +305,7 @@ static void receives_ahead_while_a_long_message_leaves(void **state)
 }
 
 #define EARLY_RECORDS 60
+#define LATE_MESSAGES 20
 
 /* Says much before it reads anything. */
 static void talk_first(struct peer *peer)
@@ -318,7 +319,7 @@ static void talk_first(struct peer *peer)
         memset(text, 'a' + (int)(i % 26), sizeof(text));
         peer_send(peer, text, sizeof(text));
     }
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < LATE_MESSAGES; i++) {
         size_t at = 0;
         while (at < TLSMSG_CLIENT_MESSAGE_MAX) {
             char buf[CLIENT_RECORD_MAX];
@@ -347,7 +348,7 @@ static void receives_records_ahead(void **state)
     size_t len;
     peer_shrink_buffers(tlsmsg_client_fd(client));
     peer_cue(peer);
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < LATE_MESSAGES; i++) {
         assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err),
                          TLSMSG_CLIENT_OK);
     }

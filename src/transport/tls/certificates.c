@@ -17,7 +17,7 @@
 
 #define MAKES_ONE "scripts/gen-certs.sh makes one"
 
-static enum tlsmsg_code check_dates(const struct pem_file *file, STACK_OF(X509) * chain,
+static enum tlsmsg_code check_dates(const struct pem_file *file, STACK_OF(X509) *chain,
                                     struct tlsmsg_error *err)
 {
     char date[X509_TEXT_DATE_MAX];

@@ -24,7 +24,7 @@ struct transport_config {
     SSL_CTX *ctx;
     struct ticket_keys *tickets;       /* a server's */
     bool asks_for_certificate;         /* a server: --client-ca was given */
-    STACK_OF(X509_CRL) * revoked;      /* NULL without --crl */
+    STACK_OF(X509_CRL) *revoked;       /* NULL without --crl */
     struct allow_list *allowed;        /* a server's; NULL: everybody who verifies */
     struct client_trust *client_trust; /* a client's */
     int keylog_fd;                     /* -1: session secrets are not logged */

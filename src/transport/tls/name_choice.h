@@ -8,7 +8,7 @@
 
 struct certificate {
     X509 *leaf;
-    STACK_OF(X509) * issuers;
+    STACK_OF(X509) *issuers;
     EVP_PKEY *key;
 };
 

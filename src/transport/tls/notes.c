@@ -45,16 +45,9 @@ static void note_secret_file(struct notes *notes, const char *what, const char *
     }
 }
 
-static int64_t unix_time(const ASN1_TIME *time)
-{
-    struct tm tm;
-
-    return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-}
-
 static void note_certificate(struct notes *notes, const X509 *cert)
 {
-    int64_t ends = unix_time(X509_get0_notAfter(cert));
+    int64_t ends = x509_text_unix_s(X509_get0_notAfter(cert));
     int64_t days = (ends - (int64_t)time(NULL)) / DAY_S;
     char date[X509_TEXT_DATE_MAX];
     char name[SHOWN_MAX];

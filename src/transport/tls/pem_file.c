@@ -125,7 +125,7 @@ BIO *pem_file_bio(const struct pem_file *file)
 }
 
 enum tlsmsg_code pem_file_certificates(const struct pem_file *file, const char *what,
-                                       STACK_OF(X509) * out, struct tlsmsg_error *err)
+                                       STACK_OF(X509) *out, struct tlsmsg_error *err)
 {
     BIO *bio = pem_file_bio(file);
     int before = sk_X509_num(out);

@@ -33,6 +33,6 @@ BIO *pem_file_bio(const struct pem_file *file);
 /* Appends all certificates of the file, in order. TLSMSG_ERR_CONFIG where there is none or one
  * can't be read. */
 enum tlsmsg_code pem_file_certificates(const struct pem_file *file, const char *what,
-                                       STACK_OF(X509) * out, struct tlsmsg_error *err);
+                                       STACK_OF(X509) *out, struct tlsmsg_error *err);
 
 #endif

@@ -26,7 +26,7 @@ static enum tlsmsg_code check_date(const struct pem_file *file, const X509_CRL *
                      file->name, date);
 }
 
-static enum tlsmsg_code read_lists(const struct pem_file *file, STACK_OF(X509_CRL) * out,
+static enum tlsmsg_code read_lists(const struct pem_file *file, STACK_OF(X509_CRL) *out,
                                    struct tlsmsg_error *err)
 {
     enum tlsmsg_code code = TLSMSG_OK;
@@ -56,7 +56,7 @@ static enum tlsmsg_code read_lists(const struct pem_file *file, STACK_OF(X509_CR
 }
 
 static enum tlsmsg_code use_lists(SSL_CTX *ctx, const struct pem_file *file,
-                                  STACK_OF(X509_CRL) * lists, struct tlsmsg_error *err)
+                                  STACK_OF(X509_CRL) *lists, struct tlsmsg_error *err)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(ctx);
 
@@ -71,7 +71,7 @@ static enum tlsmsg_code use_lists(SSL_CTX *ctx, const struct pem_file *file,
 }
 
 enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
-                                 STACK_OF(X509_CRL) * *out, struct tlsmsg_error *err)
+                                 STACK_OF(X509_CRL) **out, struct tlsmsg_error *err)
 {
     const char *path = options_text(options, TLSMSG_CRL, 0);
     struct pem_file file;
@@ -95,7 +95,7 @@ enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tlsmsg_options *opti
     return code;
 }
 
-bool revocation_names(STACK_OF(X509_CRL) * lists, X509 *cert)
+bool revocation_names(STACK_OF(X509_CRL) *lists, X509 *cert)
 {
     for (int i = 0; i < sk_X509_CRL_num(lists); i++) {
         X509_CRL *list = sk_X509_CRL_value(lists, i);

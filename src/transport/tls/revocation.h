@@ -12,9 +12,9 @@
  * its CA's list. *out receives them (NULL without --crl), owned by the caller.
  * TLSMSG_ERR_CONFIG: unreadable, no list in it, or one is past its date. */
 enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
-                                 STACK_OF(X509_CRL) * *out, struct tlsmsg_error *err);
+                                 STACK_OF(X509_CRL) **out, struct tlsmsg_error *err);
 
 /* True where a list of the certificate's issuer names it. lists: may be NULL. */
-bool revocation_names(STACK_OF(X509_CRL) * lists, X509 *cert);
+bool revocation_names(STACK_OF(X509_CRL) *lists, X509 *cert);
 
 #endif

@@ -326,19 +326,23 @@ static const char *group_name(SSL *ssl)
 
 void transport_describe(struct transport *t, struct transport_facts *out)
 {
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
     X509 *peer;
 
     *out = (struct transport_facts){.encrypted = true};
-    if (!t->situation.is_open) {
+    if (cipher == NULL) {
+        cipher = SSL_get_pending_cipher(t->ssl); /* agreed on, and not in use yet */
+    }
+    if (cipher == NULL) {
         return;
     }
-    peer = SSL_get0_peer_certificate(t->ssl);
+    peer = t->situation.is_open ? SSL_get0_peer_certificate(t->ssl) : NULL;
     if (t->identity == NULL && peer != NULL) {
         t->identity = identity_of(peer);
     }
     out->resumed = SSL_session_reused(t->ssl) == 1;
     out->version = SSL_get_version(t->ssl);
-    out->cipher = SSL_get_cipher_name(t->ssl);
+    out->cipher = SSL_CIPHER_get_name(cipher);
     out->group = group_name(t->ssl);
     out->identity = t->identity;
     tls_error_begin();

@@ -25,6 +25,13 @@ void x509_text_date(const ASN1_TIME *time, char out[X509_TEXT_DATE_MAX])
     }
 }
 
+int64_t x509_text_unix_s(const ASN1_TIME *time)
+{
+    struct tm tm;
+
+    return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
 /* Escapes len bytes into out, cut with "..." where they don't fit. Returns the bytes written. */
 static size_t put_escaped(char *out, size_t cap, const char *bytes, size_t len)
 {

@@ -3,6 +3,7 @@
 #define TRANSPORT_TLS_X509_TEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <openssl/x509.h>
 
@@ -11,6 +12,9 @@
 
 /* "2026-11-22" (UTC), or "?" for what is no date. */
 void x509_text_date(const ASN1_TIME *time, char out[X509_TEXT_DATE_MAX]);
+
+/* A date as seconds since the epoch; 0 for what is no date. */
+int64_t x509_text_unix_s(const ASN1_TIME *time);
 
 /* Subject or issuer on one line, such as "CN=tlsmsg CA,O=Example" (RFC 2253), escaped and cut to
  * cap - 1 bytes. */

@@ -1,0 +1,80 @@
+/* A play on one server and a few raw peers, in steps, on one thread.
+ *
+ * Each step is a function that waits for what it needs and then does
+ * something, so a test reads as what happens in which order. A step that
+ * waits for what never comes leaves the worker stuck, which fails the test. */
+#ifndef SUPPORT_SCENE_H
+#define SUPPORT_SCENE_H
+
+#include "support/raw_peer.h"
+#include "support/stepped_worker.h"
+
+#define SCENE_PEERS 3
+#define SCENE_MESSAGES 512
+#define SCENE_TOKENS 128
+#define SCENE_REPLY "你好，我已收到你的消息："
+
+struct scene;
+
+/* Returns false where it must wait; it is called again when something has moved. */
+typedef bool scene_step(struct scene *scene);
+
+struct scene {
+    struct tlsmsg_server *server;
+    struct raw_peer *peers; /* SCENE_PEERS of them */
+    unsigned peer_count;    /* begun */
+    scene_step *const *steps;
+    size_t step_count;
+    size_t at;
+    scene_step *always; /* called where the worker waits, before the peers move; or NULL */
+    scene_step *after;  /* ... and after they have moved; or NULL */
+    void *user;
+
+    /* What the handler saw. */
+    unsigned connected;
+    unsigned closed;
+    unsigned messages;
+    uint64_t senders[SCENE_MESSAGES]; /* connection of each message */
+    enum tlsmsg_how last_how;
+    unsigned ends[TLSMSG_HOW_FAILED + 1]; /* by how */
+    unsigned events[TLSMSG_CAUSE_COUNT];
+
+    /* What it does. */
+    uint64_t defer; /* messages of this connection are answered later */
+    unsigned hold;  /* turns to hold from now on */
+    unsigned holds; /* not yet ended */
+    struct tlsmsg_token tokens[SCENE_TOKENS];
+    size_t token_count;
+};
+
+/* Begins; peers: an array of SCENE_PEERS. The handler of scene_handler is the server's. */
+void scene_init(struct scene *scene, struct tlsmsg_server *server, struct raw_peer *peers);
+void scene_fini(struct scene *scene);
+
+/* The handler of servers in scenes; it finds the scene that is on. */
+const struct tlsmsg_handler *scene_handler(void);
+
+/* Plays the steps, then closes what is open and runs the worker to its end. */
+enum stepped_end scene_play(struct scene *scene, scene_step *const *steps, size_t count,
+                            int patience_ms);
+
+/* The next peer begins: a pair of sockets, or fd where it is not negative. False: the server didn't
+ * take it. */
+bool scene_enter(struct scene *scene, int fd);
+
+/* Says a text as one message; false where it can not be said. */
+bool scene_say(struct raw_peer *p, const char *text);
+
+/* The replies to these messages, and nothing else, are what the peer has heard. */
+bool scene_heard(const struct raw_peer *p, const char *const *texts, size_t count);
+
+/* No more will come. */
+bool scene_is_over(const struct raw_peer *p);
+
+/* Ends the oldest hold; false where there is none. */
+bool scene_release(struct scene *scene);
+
+/* Bytes of replies that wait in the conversation of a peer (from 0), 0 where it is gone. */
+size_t scene_queued(const struct scene *scene, unsigned peer);
+
+#endif

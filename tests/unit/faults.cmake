@@ -1,0 +1,28 @@
+# Conversations under faults: a worker that the test steps (support/stepped_worker.h) and raw peers.
+set(scene_support support/scene.c support/stepped_worker.c support/raw_peer.c)
+if(TLSMSG_PLAINTEXT)
+    list(APPEND scene_support support/raw_peer_plain.c support/ends_identity_plain.c)
+else()
+    list(APPEND scene_support support/raw_peer_tls.c support/ends_identity_tls.c
+         support/test_certs.c support/test_folder.c)
+endif()
+
+tlsmsg_unit_test(conversation_faults WRAP loop_wait SOURCES ${scene_support} support/loopback.c)
+tlsmsg_unit_test(conversation_memory FAILMALLOC WRAP loop_wait
+    SOURCES ${scene_support} support/memory_scene.c)
+set(fault_tests conversation_faults conversation_memory)
+if(NOT TLSMSG_PLAINTEXT)
+    tlsmsg_unit_test(openssl_memory WRAP loop_wait SOURCES ${scene_support} support/memory_scene.c)
+    list(APPEND fault_tests openssl_memory)
+endif()
+foreach(module IN LISTS fault_tests)
+    set_tests_properties(unit_${module} PROPERTIES TIMEOUT 600)
+    if(NOT TLSMSG_PLAINTEXT)
+        target_link_libraries(test_${module} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
+    endif()
+endforeach()
+
+# Thousands of handshakes: where each is slow, fewer of OpenSSL's allocations are tried.
+if(NOT TLSMSG_PLAINTEXT AND (TLSMSG_SANITIZE OR CMAKE_CROSSCOMPILING_EMULATOR))
+    set_tests_properties(unit_openssl_memory PROPERTIES ENVIRONMENT TLSMSG_TEST_STRIDE=17)
+endif()
