@@ -36,7 +36,7 @@ static size_t decode(const unsigned char *s, size_t len, uint32_t *codepoint)
 
     *codepoint = s[0];
     for (size_t n = 2; n <= 4 && length == 0; n++) {
-        if (s[0] >> (7 - n) == (1U << (n + 1)) - 2) {
+        if ((unsigned)s[0] >> (7 - n) == (1U << (n + 1)) - 2) {
             length = n;
             *codepoint = s[0] & (0x7FU >> n);
         }

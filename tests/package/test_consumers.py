@@ -40,6 +40,11 @@ def version():
         return re.search(r'TLSMSG_VERSION "([\d.]+)"', file.read()).group(1)
 
 
+def listed_symbols():
+    with open(os.path.join(ROOT, "packaging", "symbols.txt"), encoding="utf-8") as file:
+        return file.read().split()
+
+
 class Workshop:
     """Scratch folder with the certificates, shared by all tests of this file."""
     folder = None
@@ -83,7 +88,7 @@ class Installed:
         run(CMAKE, "--install", build_of(cls.kind), "--prefix", CONFIGURED_PREFIX,
             env={"DESTDIR": stage})
         cls.prefix = os.path.join(Workshop.folder, "moved", cls.kind)
-        os.makedirs(os.path.dirname(cls.prefix))
+        os.makedirs(os.path.dirname(cls.prefix), exist_ok=True)
         os.rename(stage + CONFIGURED_PREFIX, cls.prefix)
         shutil.rmtree(stage)
 
@@ -101,9 +106,7 @@ class Installed:
 
     def pkg_config(self, *words):
         path = os.path.dirname(self.find("tlsmsg.pc"))
-        extra = ["--static"] if self.kind == "static" else []
-        return run("pkg-config", *extra, *words, "tlsmsg",
-                   env={"PKG_CONFIG_PATH": path}).stdout.split()
+        return run("pkg-config", *words, "tlsmsg", env={"PKG_CONFIG_PATH": path}).stdout.split()
 
     def configure(self, name, *words, check=True):
         build = os.path.join(Workshop.folder, f"consumer-{self.kind}-{name}")
@@ -158,8 +161,10 @@ class Installed:
         self.assertEqual(self.pkg_config("--modversion"), [version()])
         self.assertEqual(self.pkg_config("--variable=transport"),
                          ["plaintext" if PLAINTEXT else "TLS"])
-        private = " ".join(self.pkg_config("--print-requires-private"))
-        self.assertEqual("openssl" in private, not PLAINTEXT)
+        needs = {"static": "--print-requires", "shared": "--print-requires-private"}[self.kind]
+        self.assertEqual("openssl" in self.pkg_config(needs), not PLAINTEXT)
+        self.assertEqual("-lssl" in self.pkg_config("--libs"),
+                         self.kind == "static" and not PLAINTEXT)
 
     def test_nothing_names_where_it_was_built(self):
         for name in ("tlsmsg.pc", "tlsmsgConfig.cmake", "tlsmsgTargets.cmake"):
@@ -180,14 +185,12 @@ class Installed:
             compilers += [(cxx, "c++", "-std=" + one, "-Wold-style-cast")
                           for one in ("c++11", "c++17", "c++20")]
         for header in headers:
-            source = os.path.join(Workshop.folder, "one.txt")
+            source = os.path.join(Workshop.folder, "one.source")
             with open(source, "w", encoding="utf-8") as file:
-                file.write(f"#include <tlsmsg/{header}>\nint main() {{ return 0; }}\n"
-                           if header else "")
+                file.write(f"#include <tlsmsg/{header}>\n")
             for compiler, language, standard, warning in compilers:
                 with self.subTest(header=header, standard=standard):
-                    strict = [warning] if language == "c++" else []
-                    run(compiler, standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", *strict,
+                    run(compiler, standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", warning,
                         "-fsyntax-only", "-I", include, "-x", language, source)
 
     def test_programs_run_in_the_moved_tree(self):
@@ -198,6 +201,12 @@ class Installed:
 
 class Static(Installed, unittest.TestCase):
     kind = "static"
+
+    @unittest.skipUnless(shutil.which("nm"), "nm is not installed")
+    def test_internal_names_are_local(self):
+        """A program may have a function of the same name as one inside of the library."""
+        lines = run("nm", "--defined-only", "--extern-only", self.find("libtlsmsg.a")).stdout
+        self.assertEqual(sorted(re.findall(r"^\w+ [A-Z] (\w+)$", lines, re.M)), listed_symbols())
 
 
 class Shared(Installed, unittest.TestCase):
@@ -213,8 +222,7 @@ class Shared(Installed, unittest.TestCase):
     def test_exported_symbols(self):
         lines = run("nm", "-D", "--defined-only", self.find("libtlsmsg.so")).stdout.splitlines()
         exported = sorted(line.split()[-1].split("@")[0] for line in lines)
-        with open(os.path.join(ROOT, "packaging", "symbols.txt"), encoding="utf-8") as file:
-            self.assertEqual(exported, file.read().split())
+        self.assertEqual(exported, listed_symbols())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+# bash completion of tlsmsg-client.
+
+_tlsmsg_client()
+{
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+
+    # --option=value comes as three words.
+    if [[ $word == '=' ]]; then
+        word=
+    elif [[ $before == '=' ]]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    COMPREPLY=()
+    case $before in
+        --ca | --crl | --known-servers | --cert | --key | --key-password-file | \
+            --keylog-file)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            return ;;
+        --lang)
+            mapfile -t COMPREPLY < <(compgen -W 'zh en' -- "$word")
+            return ;;
+        --tls-min)
+            mapfile -t COMPREPLY < <(compgen -W '1.2 1.3' -- "$word")
+            return ;;
+        -m | --message | --timeout | --pin | --server-name | --pad)
+            return ;;
+    esac
+    if [[ $word == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W '
+            -m --message -q --quiet --lang --timeout --ca --crl --pin --trust-on-first-use
+            --accept-new --known-servers --server-name --cert --key --key-password-file
+            --tls-min --keylog-file --pad --help --version' -- "$word")
+    elif declare -F _known_hosts_real >/dev/null; then
+        _known_hosts_real -- "$word"
+    fi
+}
+complete -F _tlsmsg_client tlsmsg-client

@@ -1,0 +1,418 @@
+/* One whole conversation of the server, as its worker runs it: accepted, messages, replies, end.
+ *
+ * The first byte sets the server and the handler up, the second chooses what a peer does at first;
+ * then come operations of the peer: a byte whose low bits say which, and what it needs. What the
+ * handler saw and what the peer heard is held against what was said. */
+#include "fuzz.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "fuzz_identity.h"
+#include "options/build.h"
+#include "support/raw_peer.h"
+#include "support/stepped_worker.h"
+
+#define SAID_MAX (256u * 1024)
+#define SHORT_SAID_MAX (12u * 1024) /* where replies are many times as long as messages */
+#define WANT_MAX RAW_PEER_IN_BYTES
+#define TOKENS_MAX 128
+#define TURNS_MAX 200000
+#define DEFERRED "deferred;"
+
+enum habit { HABIT_DEFAULT, HABIT_DEFER, HABIT_HOLD, HABIT_OWN };
+
+/* All of one run. */
+static struct {
+    const uint8_t *data;
+    size_t left;
+    struct raw_peer peer;
+    enum habit habit;
+    size_t recv_size;
+    bool finished; /* the operations are used up */
+    bool stopped;  /* the server was told to stop */
+    bool failed;   /* the handler said so */
+    unsigned turns;
+    unsigned fail_at; /* the turn that fails; 0: none */
+    bool held;
+    char said[SAID_MAX];
+    size_t said_len;
+    char seen[SAID_MAX]; /* by the handler */
+    size_t seen_len;
+    char want[WANT_MAX]; /* replies to what was seen */
+    size_t want_len;
+    struct tlsmsg_token tokens[TOKENS_MAX];
+    size_t token_count;
+    size_t answered;
+    unsigned connected;
+    unsigned closed;
+    enum tlsmsg_how how;
+    /* In TLS, where a message is a piece of a record: */
+    bool broken;       /* the server must find something that is no UTF-8 */
+    size_t good_len;   /* of said: what must be seen before */
+    size_t unfinished; /* of good_len: bytes of a character that wait for their rest */
+    size_t messages;   /* must be seen altogether */
+    size_t seen_messages;
+} run;
+
+static struct tlsmsg_server *server;
+
+static void want(const void *data, size_t len)
+{
+    FUZZ_CHECK(len <= sizeof(run.want) - run.want_len);
+    memcpy(run.want + run.want_len, data, len);
+    run.want_len += len;
+}
+
+static void on_connected(const struct tlsmsg_peer *peer, unsigned worker, void *user)
+{
+    (void)user;
+    FUZZ_CHECK(worker == 0 && peer->connection == 1 && run.closed == 0);
+    FUZZ_CHECK((peer->tls_version != NULL) == build_has_tls);
+    run.connected++;
+}
+
+static void on_message(struct tlsmsg_message *message, void *user)
+{
+    const struct server *s = stepped_inside(server);
+    const char own[] = "<";
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)own, .iov_len = 1};
+    size_t len;
+    const char *data = tlsmsg_message_data(message, &len);
+    bool ignored;
+
+    (void)user;
+    FUZZ_CHECK(run.connected == 1 && run.closed == 0 && !run.failed);
+    FUZZ_CHECK(len > 0 && fuzz_utf8_whole(data, len, &ignored) == len);
+    FUZZ_CHECK(len <= sizeof(run.seen) - run.seen_len);
+    memcpy(run.seen + run.seen_len, data, len);
+    run.seen_len += len;
+    run.seen_messages++;
+    if (run.habit == HABIT_DEFER && run.seen_messages % 3 != 0 && run.token_count < TOKENS_MAX) {
+        FUZZ_CHECK(tlsmsg_message_defer(message, &run.tokens[run.token_count]) == TLSMSG_OK);
+        run.token_count++;
+        want(DEFERRED, strlen(DEFERRED));
+    } else if (run.habit == HABIT_OWN && run.seen_messages % 3 != 0) {
+        int count = run.seen_messages % 3 == 1 ? 1 : 0;
+
+        FUZZ_CHECK(tlsmsg_message_reply(message, &part, count) == TLSMSG_OK);
+        want(own, (size_t)count);
+    } else {
+        want(s->reply_prefix, s->reply_prefix_len);
+        want(data, len);
+        want(s->reply_suffix, s->reply_suffix_len);
+    }
+}
+
+static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void *user)
+{
+    (void)worker;
+    (void)user;
+    FUZZ_CHECK(closed->messages == run.seen_messages && closed->duration_ms >= 0);
+    run.closed++;
+    run.how = closed->how;
+}
+
+static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
+{
+    (void)worker;
+    (void)user;
+    FUZZ_CHECK(!run.held && !run.failed);
+    run.turns++;
+    if (run.turns == run.fail_at) {
+        run.failed = true;
+        return TLSMSG_TURN_FAIL;
+    }
+    run.held = run.habit == HABIT_HOLD && run.turns % 2 == 0;
+    return run.held ? TLSMSG_TURN_HOLD : TLSMSG_TURN_RELEASE;
+}
+
+static void on_event(const struct tlsmsg_event *event, void *user)
+{
+    (void)user;
+    FUZZ_CHECK(event->text[0] != '\0' && fuzz_is_printable(event->text, strlen(event->text)));
+    FUZZ_CHECK(event->cause < TLSMSG_CAUSE_COUNT && event->cause != TLSMSG_CAUSE_MEMORY);
+}
+
+static const struct tlsmsg_handler handler = {
+    .connected = on_connected,
+    .message = on_message,
+    .closed = on_closed,
+    .turn_end = on_turn_end,
+    .event = on_event,
+};
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    struct tlsmsg_options *o = NULL;
+
+    (void)argc;
+    (void)argv;
+    FUZZ_CHECK(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_set_number(o, TLSMSG_ACCEPT, 0, NULL) == TLSMSG_OK);
+    fuzz_identity_make(o);
+    raw_peer_setup();
+    server = stepped_server_new(o, &handler);
+    FUZZ_CHECK(server != NULL);
+    fuzz_identity_remove();
+    return 0;
+}
+
+/* Notes what the server must make of one record. */
+static void expect(const char *data, size_t len)
+{
+    for (size_t at = 0; at < len && !run.broken; at += run.recv_size) {
+        size_t piece = len - at < run.recv_size ? len - at : run.recv_size;
+        size_t begin = run.good_len;
+        bool incomplete;
+        size_t whole = fuzz_utf8_whole(run.said + begin, run.unfinished + piece, &incomplete);
+
+        (void)data;
+        if (whole < run.unfinished + piece && !incomplete) {
+            run.broken = true;
+            return;
+        }
+        run.unfinished += piece - whole;
+        run.good_len += whole;
+        run.messages += whole > 0;
+    }
+}
+
+static void say(const char *data, size_t len)
+{
+    size_t most = run.recv_size >= 100 ? SAID_MAX : SHORT_SAID_MAX;
+
+    if (len == 0 || len > most - run.said_len || !raw_peer_say(&run.peer, data, len)) {
+        return;
+    }
+    memcpy(run.said + run.said_len, data, len);
+    run.said_len += len;
+    if (build_has_tls) {
+        expect(data, len);
+    }
+}
+
+static uint8_t next_byte(void)
+{
+    if (run.left == 0) {
+        return 0;
+    }
+    run.left--;
+    return *run.data++;
+}
+
+static const char *take(size_t *len)
+{
+    const char *bytes = (const char *)run.data;
+
+    *len = *len < run.left ? *len : run.left;
+    run.data += *len;
+    run.left -= *len;
+    return bytes;
+}
+
+/* A long message out of few bytes of input. */
+static void say_repeated(size_t pattern_len)
+{
+    static char bytes[RAW_PEER_RECORD_MAX];
+    size_t len = next_byte();
+    const char *pattern;
+
+    len = (len << 8 | next_byte()) % (RAW_PEER_RECORD_MAX + 1);
+    pattern = take(&pattern_len);
+    for (size_t i = 0; i < len && pattern_len > 0; i++) {
+        bytes[i] = pattern[i % pattern_len];
+    }
+    say(bytes, pattern_len > 0 ? len : 0);
+}
+
+static void end(unsigned how)
+{
+    switch (how) {
+    case 0:
+        raw_peer_half_close(&run.peer);
+        break;
+    case 1:
+        raw_peer_drop(&run.peer, false);
+        break;
+    case 2:
+        run.peer.deaf = false;
+        run.stopped = true;
+        tlsmsg_server_stop(server);
+        break;
+    case 3:
+        run.fail_at = run.turns + 1;
+        break;
+    default:
+        raw_peer_goodbye(&run.peer);
+        break;
+    }
+}
+
+/* One operation; false where the server is to have its turn before the next. */
+static bool operate(void)
+{
+    uint8_t op = next_byte();
+    size_t len;
+    const char *bytes;
+
+    switch (op & 7) {
+    case 3:
+        say_repeated((op >> 3) + 1U);
+        return true;
+    case 4:
+        (void)raw_peer_rekey(&run.peer);
+        return true;
+    case 5:
+        return false;
+    case 6:
+        run.peer.deaf = !run.peer.deaf;
+        return true;
+    case 7:
+        end(op >> 3 & 7);
+        return false;
+    default:
+        len = next_byte();
+        bytes = take(&len);
+        say(bytes, len);
+        return true;
+    }
+}
+
+/* Back-pressure: over the mark nothing is read, so at most one more record's reply is queued. */
+static void check_bounds(void)
+{
+    const struct worker *w = &stepped_inside(server)->workers[0];
+    const struct conversation *c = w->slot_cap > 0 ? worker_find(w, 63, 1) : NULL;
+
+    for (uint32_t i = 0; i < w->slot_cap && c == NULL; i++) {
+        c = worker_find(w, i, 1);
+    }
+    FUZZ_CHECK(c == NULL || c->out.len < CONVERSATION_QUEUE_MARK + CONVERSATION_PENDING_MAX * 128 +
+                                             RAW_PEER_RECORD_MAX + 512);
+    FUZZ_CHECK(c == NULL || c->pending.count <= CONVERSATION_PENDING_MAX);
+}
+
+/* What the program owes the server: the ends of holds, and deferred replies, the last one first. */
+static bool pay_debts(void)
+{
+    if (run.held) {
+        run.held = false;
+        tlsmsg_server_release(server, 0, false);
+        return true;
+    }
+    if (run.answered < run.token_count) {
+        size_t i = run.token_count;
+
+        for (; i > run.answered; i--) {
+            FUZZ_CHECK(tlsmsg_server_reply(server, &run.tokens[i - 1], DEFERRED,
+                                           strlen(DEFERRED)) == TLSMSG_OK);
+        }
+        run.answered = run.token_count;
+        return true;
+    }
+    return false;
+}
+
+/* The worker waits. */
+static bool act(void *user)
+{
+    (void)user;
+    check_bounds();
+    if (raw_peer_step(&run.peer)) {
+        return true;
+    }
+    if (!run.finished && (run.peer.open || run.peer.fd < 0)) {
+        while (run.left > 0 && operate()) {
+        }
+        run.finished = run.left == 0;
+        (void)raw_peer_step(&run.peer);
+        return true;
+    }
+    if (run.finished && run.peer.deaf) {
+        run.peer.deaf = false;
+        return true;
+    }
+    if (pay_debts()) {
+        return true;
+    }
+    if (run.peer.fd >= 0 && !run.peer.shuts) {
+        raw_peer_goodbye(&run.peer);
+        return true;
+    }
+    if (run.peer.fd >= 0 && (run.peer.eof || run.peer.lost)) {
+        raw_peer_drop(&run.peer, false);
+        return true;
+    }
+    return false;
+}
+
+/* The peer stayed to the end, so it must have heard a reply to all that was seen. */
+static void check_complete(void)
+{
+    bool incomplete;
+    size_t whole = fuzz_utf8_whole(run.said, run.said_len, &incomplete);
+
+    FUZZ_CHECK(run.peer.heard == run.want_len);
+    if (run.stopped) {
+        return;
+    }
+    if (build_has_tls) {
+        FUZZ_CHECK(run.seen_len == run.good_len && run.seen_messages == run.messages);
+        FUZZ_CHECK((run.how == TLSMSG_HOW_INVALID_UTF8) ==
+                   (run.broken || (run.unfinished > 0 && run.how != TLSMSG_HOW_TRUNCATED)));
+    } else if (run.how == TLSMSG_HOW_CLEAN) {
+        FUZZ_CHECK(run.seen_len == run.said_len && whole == run.said_len);
+    } else {
+        FUZZ_CHECK(run.how == TLSMSG_HOW_INVALID_UTF8);
+    }
+}
+
+static void check_run(void)
+{
+    const struct server *s = stepped_inside(server);
+    bool stayed = run.how == TLSMSG_HOW_CLEAN || run.how == TLSMSG_HOW_INVALID_UTF8 ||
+                  run.how == TLSMSG_HOW_DRAINED;
+    struct tlsmsg_stats stats;
+
+    tlsmsg_server_stats(server, &stats);
+    FUZZ_CHECK(stats.open == 0 && stats.handshaking == 0 && stats.queued_bytes == 0);
+    FUZZ_CHECK(atomic_load(&s->admission.connections) == 0);
+    FUZZ_CHECK(atomic_load(&s->admission.handshakes) == 0);
+    FUZZ_CHECK(run.failed ? run.closed <= 1 : run.closed == 1);
+    FUZZ_CHECK(run.seen_len <= run.said_len && memcmp(run.seen, run.said, run.seen_len) == 0);
+    FUZZ_CHECK(run.peer.heard <= run.want_len);
+    FUZZ_CHECK(memcmp(run.peer.in, run.want, run.peer.heard) == 0);
+    if (run.closed == 1 && stayed && !run.failed && run.peer.ended) {
+        check_complete();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static const size_t recv_sizes[] = {16384, 1024, 100, 3};
+    int fd;
+
+    if (len < 2) {
+        return 0;
+    }
+    memset(&run, 0, offsetof(__typeof__(run), peer));
+    memset(&run.habit, 0, offsetof(__typeof__(run), said) - offsetof(__typeof__(run), habit));
+    run.said_len = run.seen_len = run.want_len = 0;
+    memset(&run.tokens, 0, sizeof(run) - offsetof(__typeof__(run), tokens));
+    run.data = data + 2;
+    run.left = len - 2;
+    run.recv_size = recv_sizes[data[0] & 3];
+    run.habit = (enum habit)(data[0] >> 2 & 3);
+    stepped_inside(server)->recv_size_bytes = run.recv_size;
+    FUZZ_CHECK(stepped_begin(server));
+    fd = stepped_connect(server);
+    FUZZ_CHECK(fd >= 0);
+    raw_peer_init(&run.peer, fd, (data[0] & 0x10) != 0);
+    run.peer.deaf = (data[1] & 1) != 0 && !build_has_tls;
+    FUZZ_CHECK(stepped_run(server, act, NULL, 0, TURNS_MAX) == STEPPED_ENDED);
+    (void)raw_peer_step(&run.peer);
+    check_run();
+    raw_peer_fini(&run.peer);
+    return 0;
+}
