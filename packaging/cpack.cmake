@@ -4,9 +4,9 @@
 #   cmake -S . -B build/package -DCMAKE_INSTALL_PREFIX=/usr -DTLSMSG_TESTS=OFF
 #   cmake --build build/package && (cd build/package && cpack)
 #
-# Two packages: tlsmsg, the programs with all that a service needs, and libtlsmsg-dev (tlsmsg-devel),
-# for those who write programs with the library. The library in them is static: before 1.0 its
-# binary interface changes with each minor version.
+# Two packages: tlsmsg, the programs with all that a service needs, and libtlsmsg-dev (or
+# tlsmsg-devel), for those who write programs with the library. The library in it is static: before
+# 1.0 its binary interface changes with each minor version.
 
 set(CPACK_PACKAGE_NAME tlsmsg)
 set(CPACK_PACKAGE_VENDOR tlsmsg)

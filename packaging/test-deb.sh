@@ -116,7 +116,8 @@ make_root() {
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
     chmod 755 "$root/usr/sbin/policy-rc.d"
     [ -n "$(find "$root/var/lib/apt/lists" -name '*_Packages*' 2>/dev/null | head -n 1)" ] ||
-        inside apt-get -qq update >"$work/apt.log" 2>&1 || fail "apt-get update: $(cat "$work/apt.log")"
+        inside apt-get -qq update >"$work/apt.log" 2>&1 ||
+        fail "apt-get update: $(cat "$work/apt.log")"
 }
 
 apt() {
@@ -133,7 +134,7 @@ serve() {
     : >"$root/tmp/err"
     # shellcheck disable=SC2016 # for the shell inside
     chroot --userspec=tlsmsg:tlsmsg "$root" sh -c \
-        '. /etc/tlsmsg/server.env && exec /usr/bin/tlsmsg-server --listen 127.0.0.1:0 $TLSMSG_OPTIONS' \
+        '. /etc/tlsmsg/server.env && exec tlsmsg-server --listen 127.0.0.1:0 $TLSMSG_OPTIONS' \
         >"$root/tmp/out" 2>"$root/tmp/err" </dev/null &
     server=$!
     tries=0
@@ -215,7 +216,8 @@ if inside getent passwd tlsmsg >/dev/null; then
 fi
 
 say 'the development package'
-apt install "/packages/$version/libtlsmsg-dev_${version}_$(dpkg --print-architecture).deb" gcc pkg-config
+apt install gcc pkg-config \
+    "/packages/$version/libtlsmsg-dev_${version}_$(dpkg --print-architecture).deb"
 # shellcheck disable=SC2016 # for the shell inside
 inside sh -c 'cc /usr/share/doc/tlsmsg/examples/ask.c -o /tmp/ask \
     $(pkg-config --cflags --libs tlsmsg)' || fail 'an example does not compile'

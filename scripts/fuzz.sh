@@ -39,7 +39,7 @@ build() {
     shift
     mkdir -p "$folder"
     if ! cmake --preset fuzz -B "$folder" "$@" >"$folder/build.log" 2>&1 ||
-        ! cmake --build "$folder" --parallel "$(nproc)" >>"$folder/build.log" 2>&1; then
+        ! cmake --build "$folder" --target fuzzers --parallel "$(nproc)" >>"$folder/build.log" 2>&1; then
         tail -n 50 "$folder/build.log"
         echo "fuzz.sh: the build failed ($folder/build.log)" >&2
         exit 1

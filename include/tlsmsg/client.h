@@ -61,7 +61,7 @@ TLSMSG_API enum tlsmsg_client_result tlsmsg_client_send(struct tlsmsg_client *cl
  * cut at the end waits for the next one, so what is returned is valid UTF-8.
  * client: a connected client; data, len: receive the reply, borrowed until the next call;
  * err: receives the cause, or NULL.
- * Returns _OK, _AGAIN, _CLOSED or _ERROR (TLSMSG_ERR_TIMEOUT when nothing came for TLSMSG_TIMEOUT,
+ * Returns _OK, _AGAIN, _CLOSED or _ERROR (TLSMSG_ERR_TIMEOUT when nothing came in time,
  * TLSMSG_ERR_UTF8, _TRUNCATED, _RESET, _REFUSED). Thread rule: one thread at a time. */
 TLSMSG_API enum tlsmsg_client_result tlsmsg_client_receive(struct tlsmsg_client *client,
                                                            const char **data, size_t *len,

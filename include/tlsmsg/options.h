@@ -52,11 +52,12 @@ enum tlsmsg_option {
     TLSMSG_MAX_PER_ADDRESS,    /* S  0 = no limit */
     TLSMSG_MAX_HANDSHAKES,     /* S  at once, 0 = no limit */
     TLSMSG_HANDSHAKE_RATE,     /* S  per address and second, 0 = no limit */
-    TLSMSG_HANDSHAKE_TIMEOUT,  /* ST seconds, decimal allowed; 0 = none; so the next five */
+    TLSMSG_HANDSHAKE_TIMEOUT,  /* ST seconds, decimal allowed; 0 = none; so the next six */
     TLSMSG_IDLE_TIMEOUT,       /* S  */
     TLSMSG_WRITE_TIMEOUT,      /* S  */
     TLSMSG_DRAIN_TIMEOUT,      /* S  */
-    TLSMSG_TIMEOUT,            /* C  to connect with the handshake, and again for each reply */
+    TLSMSG_TIMEOUT,            /* C  to connect with the handshake, and under TLS for each reply */
+    TLSMSG_REPLY_TIMEOUT, /* C  for each reply, where it is to differ; in plaintext unset: none */
     TLSMSG_OPTION_COUNT
 };
 

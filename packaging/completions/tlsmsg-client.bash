@@ -20,6 +20,9 @@ _tlsmsg_client()
         --lang)
             mapfile -t COMPREPLY < <(compgen -W 'zh en' -- "$word")
             return ;;
+        --format)
+            mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$word")
+            return ;;
         --tls-min)
             mapfile -t COMPREPLY < <(compgen -W '1.2 1.3' -- "$word")
             return ;;
@@ -29,8 +32,8 @@ _tlsmsg_client()
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
             -m --message -q --quiet --lang --timeout --ca --crl --pin --trust-on-first-use
-            --accept-new --known-servers --server-name --cert --key --key-password-file
-            --tls-min --keylog-file --pad --help --version' -- "$word")
+            --accept-new --known-servers --server-name --probe --format --cert --key
+            --key-password-file --tls-min --keylog-file --pad --help --version' -- "$word")
     elif declare -F _known_hosts_real >/dev/null; then
         _known_hosts_real -- "$word"
     fi

@@ -11,6 +11,8 @@ complete -c tlsmsg-client -l trust-on-first-use -d 'remember keys; ask about an 
 complete -c tlsmsg-client -l accept-new -d '... and remember it without asking'
 complete -c tlsmsg-client -l known-servers -r -F -d 'where keys are remembered'
 complete -c tlsmsg-client -l server-name -x -d 'name to ask for and to verify (HOST)'
+complete -c tlsmsg-client -l probe -d 'show the server and whether it is trusted, then leave'
+complete -c tlsmsg-client -l format -x -a 'text json' -d 'form of what --probe shows (text)'
 complete -c tlsmsg-client -l cert -r -F -d 'our certificate with its chain'
 complete -c tlsmsg-client -l key -r -F -d 'its key, where FILE of --cert has none'
 complete -c tlsmsg-client -l key-password-file -r -F -d 'its first line decrypts the key'

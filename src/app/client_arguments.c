@@ -132,7 +132,8 @@ enum tlsmsg_code client_settings_check(const struct client_settings *settings,
                                        struct tlsmsg_error *err)
 {
     if (settings->has_format && !settings->probes) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--format is the form of --probe (add --probe)");
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--format is the form of --probe (add --probe)");
     }
     if (settings->probes && settings->message_count > 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,

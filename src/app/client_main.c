@@ -74,8 +74,8 @@ static enum exit_code run(const struct client_settings *settings)
     if (tlsmsg_client_new(settings->options, &client, &err) != TLSMSG_OK) {
         return fail(&err, EXIT_WHILE_STARTING);
     }
-    code = settings->probes ? probe_run(name, client, &settings->probe)
-                            : converse(settings, client);
+    code =
+        settings->probes ? probe_run(name, client, &settings->probe) : converse(settings, client);
     tlsmsg_client_free(client);
     return code;
 }

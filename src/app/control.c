@@ -146,8 +146,8 @@ static bool turn(struct state *state)
         {.fd = -1, .events = POLLOUT},
     };
     int64_t now_ns = clock_now_ns();
-    int64_t due_ns = earlier(log_tell_left_out(control->log, now_ns),
-                             upkeep_turn(&state->upkeep, now_ns));
+    int64_t due_ns =
+        earlier(log_tell_left_out(control->log, now_ns), upkeep_turn(&state->upkeep, now_ns));
     bool waits = false;
 
     if (state->journal != NULL) {

@@ -146,8 +146,8 @@ static enum tlsmsg_code take_sockets(const struct program *program, struct tlsms
     unsigned i;
 
     for (i = 0; i < program->service.passed_sockets && code == TLSMSG_OK; i++) {
-        code = tlsmsg_options_add_listener(program->settings.options, SERVICE_FIRST_FD + (int)i,
-                                           err);
+        code =
+            tlsmsg_options_add_listener(program->settings.options, SERVICE_FIRST_FD + (int)i, err);
     }
     return code;
 }

@@ -11,8 +11,8 @@
 #include "app/expiry.h"
 #include "app/metrics.h"
 
-void upkeep_init(struct upkeep *upkeep, struct service *service,
-                 const struct tlsmsg_server *server, struct log *log, const char *metrics_file)
+void upkeep_init(struct upkeep *upkeep, struct service *service, const struct tlsmsg_server *server,
+                 struct log *log, const char *metrics_file)
 {
     int64_t now_unix_s = (int64_t)time(NULL);
 

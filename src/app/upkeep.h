@@ -20,8 +20,8 @@ struct upkeep {
 };
 
 /* Begins now. */
-void upkeep_init(struct upkeep *upkeep, struct service *service,
-                 const struct tlsmsg_server *server, struct log *log, const char *metrics_file);
+void upkeep_init(struct upkeep *upkeep, struct service *service, const struct tlsmsg_server *server,
+                 struct log *log, const char *metrics_file);
 
 /* Does what is due. Returns when to call again (monotonic clock), 0 for no reason to; the
  * certificates are looked at whenever it is called, and wake nobody. */

@@ -30,7 +30,11 @@ enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *options, struct 
     c->recv_max = build_recv_size_bytes;
     ahead_init(&c->ahead, build_has_tls, CLIENT_AHEAD_MAX);
     c->timeout_ms = options_number(options, TLSMSG_TIMEOUT);
-    c->reply_ms = options_is_set(options, TLSMSG_TIMEOUT) ? c->timeout_ms : build_reply_timeout_ms;
+    /* In plaintext a reply is waited for as the document's client does, unless told otherwise. */
+    c->reply_ms = build_has_tls ? c->timeout_ms : 0;
+    if (options_is_set(options, TLSMSG_REPLY_TIMEOUT)) {
+        c->reply_ms = options_number(options, TLSMSG_REPLY_TIMEOUT);
+    }
 
     enum tlsmsg_code code = TLSMSG_OK;
     const char *address = options_text(options, TLSMSG_ADDRESS, 0);

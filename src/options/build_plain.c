@@ -5,4 +5,3 @@ const bool build_has_tls = false;
 const size_t build_recv_size_bytes = 1024;
 const int build_accept = 1;
 const int build_workers = 1;
-const int build_reply_timeout_ms = 0;

@@ -61,6 +61,7 @@ static const struct option_row rows[TLSMSG_OPTION_COUNT] = {
     [TLSMSG_WRITE_TIMEOUT] = {MILLIS("write-timeout", FOR_SERVER, 30000)},
     [TLSMSG_DRAIN_TIMEOUT] = {MILLIS("drain-timeout", FOR_SERVER, 5000)},
     [TLSMSG_TIMEOUT] = {MILLIS("timeout", FOR_CLIENT, 10000)},
+    [TLSMSG_REPLY_TIMEOUT] = {MILLIS("reply-timeout", FOR_CLIENT, 0)},
 };
 
 const struct option_row *table_row(enum tlsmsg_option option)

@@ -86,6 +86,7 @@ class Conversation(ClientTest):
             self.assert_quiet(client)
 
     def test_addresses(self):
+        self.need_ipv6()
         server = self.server(listen=("127.0.0.1:0", "[::1]:0"))
         (_, four), (_, six) = server.addresses
         addresses = [f"{four}", f"127.0.0.1:{four}", f"[::1]:{six}"]

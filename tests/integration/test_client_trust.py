@@ -64,6 +64,8 @@ class Trust(ClientTest):
         )
         for name, leaf, words, host, address in rows:
             with self.subTest(name):
+                if ":" in host:
+                    self.need_ipv6()
                 client, got = self.attempt(leaf, ("--ca", ca, *words), 0, host, address)
                 self.assertEqual(got, [b"secret"])
                 self.assertEqual(client.stdout.bytes(), texts.reply(b"secret") + b"\n")

@@ -234,6 +234,7 @@ class Options(ConversationTest):
             self.assertEqual(end.close(), b"")
 
     def test_several_addresses(self):
+        self.need_ipv6()
         server = self.server(listen=("127.0.0.1:0", "[::1]:0", "0"))
         hosts = [address[0] for address in server.addresses]
         self.assertEqual(hosts, ["127.0.0.1", "[::1]", "127.0.0.1"])

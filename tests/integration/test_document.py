@@ -149,6 +149,7 @@ class Server(DocumentTest):
         self.assert_quiet(server)
 
     def test_ipv6_peer_is_shown_with_flow_and_scope(self):
+        self.need_ipv6()
         server = self.server(listen=("[::1]:0",))
         self.assertEqual(server.addresses[0][0], "[::1]")
         with network.connect(server.port, "::1") as sock:

@@ -58,7 +58,8 @@ class Pairing(ProgramTest):
     def words(self, role, whose):
         if whose == "document":
             # Unbuffered, so that it can be told when it prompts; the rest only starts it faster.
-            return [sys.executable, "-u", "-I", "-S", "-B", os.path.join(os.path.abspath(DOCUMENT), f"{role}.py")]
+            return [sys.executable, "-u", "-I", "-S", "-B",
+                    os.path.join(os.path.abspath(DOCUMENT), f"{role}.py")]
         return program(f"tlsmsg-{role}")
 
     def converse(self, cases, server, client):

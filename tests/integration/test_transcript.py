@@ -109,6 +109,7 @@ class Text(TranscriptTest):
         self.transcript_of("--format", "text", "--lang", "zh")
 
     def test_ipv6_peer(self):
+        self.need_ipv6()
         server = self.server(listen=("[::1]:0",))
         with tls.connect(server.port, self.context(), host="::1") as end:
             port = end.sock.getsockname()[1]
@@ -219,6 +220,7 @@ class Json(TranscriptTest):
         self.assertNotIn("identity", self.events(server)[1]["tls"])
 
     def test_ipv6(self):
+        self.need_ipv6()
         server = self.server("--format", "json", listen=("[::1]:0",))
         with tls.connect(server.port, self.context(), host="::1") as end:
             port = end.sock.getsockname()[1]
@@ -229,6 +231,7 @@ class Json(TranscriptTest):
         self.assertEqual(connected["peer"], f"[::1]:{port}")
 
     def test_each_address(self):
+        self.need_ipv6()
         server = self.server("--format", "json", listen=("127.0.0.1:0", "[::1]:0"))
         server.stop(0)
         self.assertEqual([(found["event"], found["address"]) for found in self.events(server)],

@@ -47,7 +47,8 @@ def table_rows(text):
     for line in text.splitlines():
         match = re.match(r"\| (.*?[^\\]) \|", line)
         if match and "`-" in match.group(1):
-            rows.append([one.replace("\\|", "|") for one in re.findall("`([^`]*)`", match.group(1))])
+            spans = re.findall("`([^`]*)`", match.group(1))
+            rows.append([one.replace("\\|", "|") for one in spans])
     return rows
 
 

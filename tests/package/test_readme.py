@@ -1,5 +1,5 @@
-"""The README as a reader takes it: its commands are run, in order, and what it shows as their output
-is what they print. The Chinese README has the same headings, commands and tables of options.
+"""The README as a reader takes it: its commands are run, in order, and what it shows as their
+output is what they print. The Chinese README has the same headings, commands and tables.
 
 Runs in a network namespace of its own, because the README uses the default port. Commands that
 build or install are not run again: the build under test stands in their places, and their options

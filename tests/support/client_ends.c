@@ -55,6 +55,8 @@ struct tlsmsg_options *ends_options(const struct peer *peer, int64_t timeout_ms)
     assert_int_equal(tlsmsg_options_set(options, TLSMSG_ADDRESS, peer->address, &err), TLSMSG_OK);
     ends_identity_trusted_by(options);
     if (timeout_ms != 0) {
+        assert_int_equal(tlsmsg_options_set_number(options, TLSMSG_REPLY_TIMEOUT, timeout_ms, &err),
+                         TLSMSG_OK);
         assert_int_equal(tlsmsg_options_set_number(options, TLSMSG_TIMEOUT, timeout_ms, &err),
                          TLSMSG_OK);
     }

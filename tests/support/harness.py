@@ -19,7 +19,7 @@ import unittest
 
 import settings
 from certificates import default_certificates
-from network import Peer, Recorder, unused_port
+from network import Peer, Recorder, has_ipv6, unused_port
 from processes import Collector, Program
 from settings import is_plaintext, program, scaled
 
@@ -199,6 +199,10 @@ class ProgramTest(unittest.TestCase):
         if path is None:
             self.skipTest(f"{name} is not installed (scripts/setup.sh --peers installs it)")
         return path
+
+    def need_ipv6(self):
+        if not has_ipv6():
+            self.skipTest("there is no ::1 here")
 
     def assert_one_line(self, said, start, *names):
         """One whole line with the given beginning that names each thing, in any letter case; a

@@ -3,6 +3,7 @@
 What must be waited for on the other side of a socket is in kernel.py.
 """
 
+import functools
 import socket
 import struct
 import threading
@@ -25,6 +26,16 @@ def connect(port, host="127.0.0.1", small_buffers=False):
         sock.close()
         raise
     return sock
+
+
+@functools.cache
+def has_ipv6():
+    """Whether ::1 is there; some containers lack it."""
+    try:
+        listen("::1").close()
+    except OSError:
+        return False
+    return True
 
 
 def listen(host="127.0.0.1"):

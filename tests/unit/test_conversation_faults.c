@@ -453,33 +453,40 @@ static bool late_one_drops(struct scene *s)
 
 static bool late_one_is_replaced(struct scene *s)
 {
+    s->defer = 3;
     return s->closed == 1 && scene_enter(s, -1);
 }
 
-/* The token names the conversation that is gone, though another has its slot. */
+static bool newcomer_asks(struct scene *s)
+{
+    return s->peers[2].open && scene_say(&s->peers[2], "me");
+}
+
+/* The first token names the conversation that is gone, though another has its slot and waits for
+ * a reply to its own first message. */
 static bool reply_comes_too_late(struct scene *s)
 {
-    static const char text[] = "for nobody";
+    const struct worker *w = &stepped_inside(s->server)->workers[0];
 
-    return s->peers[2].open && scene_say(&s->peers[2], "me") &&
-           tlsmsg_server_reply(s->server, &s->tokens[0], text, strlen(text)) == TLSMSG_OK;
+    assert_int_equal(s->token_count, 2);
+    assert_non_null(worker_find(w, s->tokens[0].slot, 3));
+    assert_int_equal(s->tokens[0].message, s->tokens[1].message);
+    assert_int_equal(tlsmsg_server_reply(s->server, &s->tokens[0], "not", 3), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_reply(s->server, &s->tokens[1], "yours", 5), TLSMSG_OK);
+    return true;
 }
 
 static bool newcomer_hears_its_own(struct scene *s)
 {
-    static const char *const heard[] = {"me"};
-    const struct worker *w = &stepped_inside(s->server)->workers[0];
-
-    assert_non_null(worker_find(w, s->tokens[0].slot, 3));
-    return scene_heard(&s->peers[2], heard, 1);
+    return s->peers[2].heard == 5 && memcmp(s->peers[2].in, "yours", 5) == 0;
 }
 
 static void test_deferred_reply_after_the_end(void **state)
 {
     static scene_step *const steps[] = {
-        healthy_opens,        late_one_asks,        late_one_drops,
-        late_one_is_replaced, reply_comes_too_late, healthy_goes_on,
-        healthy_leaves,       healthy_has_left,     newcomer_hears_its_own,
+        healthy_opens,    late_one_asks,          late_one_drops,  late_one_is_replaced,
+        newcomer_asks,    reply_comes_too_late,   healthy_goes_on, healthy_leaves,
+        healthy_has_left, newcomer_hears_its_own,
     };
 
     (void)state;

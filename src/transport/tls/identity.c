@@ -25,8 +25,10 @@ static char *typed(const char *type, const ASN1_STRING *value)
     memcpy(wide, type, type_len);
     len = type_len + escape_text(wide + type_len, cap - type_len - 1, bytes, len);
     wide[len] = '\0';
-    fitted = realloc(wide, len + 1);
-    return fitted != NULL ? fitted : wide;
+    /* Kept as long as the conversation, so no larger than it has to be. */
+    fitted = strdup(wide);
+    free(wide);
+    return fitted;
 }
 
 static const ASN1_STRING *first_of(const GENERAL_NAMES *names, int wanted)
