@@ -11,7 +11,8 @@ Installs what is missing: compiler, CMake, make, pkg-config, OpenSSL, Python, cm
 
   --plaintext    for the plaintext build alone, which needs no OpenSSL
   --check-tools  also what scripts/check-style.sh and all of scripts/test.sh use:
-                 clang, clang-format, clang-tidy, cppcheck, shellcheck, valgrind
+                 clang, clang-format, clang-tidy, cppcheck, g++, mandoc, shellcheck, systemd-analyze,
+                 valgrind
   --peers        also the programs that the tests talk to where they are installed:
                  gnutls-cli, ncat, socat, node, curl
   -h, --help     this text
@@ -94,9 +95,13 @@ int main(void) { return 0; }'
 #endif'
     fi
     if $check_tools; then
-        for tool in clang clang-format clang-tidy cppcheck shellcheck valgrind; do
+        for tool in clang clang-format clang-tidy cppcheck shellcheck valgrind mandoc; do
             need "$tool" has "$tool"
         done
+        need g++ has g++
+        need systemd has systemd-analyze
+        need iproute2 has ip
+        need util-linux has unshare
         need libclang-rt-dev compiles clang -fsanitize=address,undefined
     fi
     if $peers; then

@@ -110,7 +110,7 @@ static void to_directory(char *path)
     char *slash = strrchr(path, '/');
 
     if (slash == NULL) {
-        (void)strcpy(path, ".");
+        memcpy(path, ".", sizeof("."));
     } else if (slash == path) {
         path[1] = '\0';
     } else {

@@ -51,7 +51,7 @@ static enum tlsmsg_code grow(struct queue *q, size_t need)
     if (data == NULL) {
         return TLSMSG_ERR_NOMEM;
     }
-    if (q->len > 0) {
+    if (q->data != NULL && q->len > 0) {
         memcpy(data, q->data + q->head, q->len);
     }
     free(q->data);

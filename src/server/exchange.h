@@ -20,7 +20,7 @@ void exchange_drop(struct conversation *c);
 
 /* Queues the reply to a message, or keeps it while an earlier one is due. */
 enum tlsmsg_code exchange_reply(struct conversation *c, uint64_t message, const struct iovec *parts,
-                                int count);
+                                int n);
 
 /* Hands one message to the handler. data: valid UTF-8, len >= 1. */
 void message_dispatch(struct conversation *c, const char *data, size_t len);

@@ -22,11 +22,15 @@
 
 enum habit { HABIT_DEFAULT, HABIT_DEFER, HABIT_HOLD, HABIT_OWN };
 
-/* All of one run. */
-static struct {
+static struct raw_peer peer;
+static char said[SAID_MAX];
+static char seen[SAID_MAX]; /* by the handler */
+static char want[WANT_MAX]; /* replies to what was seen */
+
+/* All else of one run. */
+struct run {
     const uint8_t *data;
     size_t left;
-    struct raw_peer peer;
     enum habit habit;
     size_t recv_size;
     bool finished; /* the operations are used up */
@@ -35,11 +39,8 @@ static struct {
     unsigned turns;
     unsigned fail_at; /* the turn that fails; 0: none */
     bool held;
-    char said[SAID_MAX];
     size_t said_len;
-    char seen[SAID_MAX]; /* by the handler */
     size_t seen_len;
-    char want[WANT_MAX]; /* replies to what was seen */
     size_t want_len;
     struct tlsmsg_token tokens[TOKENS_MAX];
     size_t token_count;
@@ -47,28 +48,29 @@ static struct {
     unsigned connected;
     unsigned closed;
     enum tlsmsg_how how;
+    size_t seen_messages;
     /* In TLS, where a message is a piece of a record: */
     bool broken;       /* the server must find something that is no UTF-8 */
-    size_t good_len;   /* of said: what must be seen before */
-    size_t unfinished; /* of good_len: bytes of a character that wait for their rest */
+    size_t good_len;   /* of said: what must be seen */
+    size_t unfinished; /* bytes after it of a character that wait for their rest */
     size_t messages;   /* must be seen altogether */
-    size_t seen_messages;
-} run;
+};
 
+static struct run run;
 static struct tlsmsg_server *server;
 
-static void want(const void *data, size_t len)
+static void owe(const void *data, size_t len)
 {
-    FUZZ_CHECK(len <= sizeof(run.want) - run.want_len);
-    memcpy(run.want + run.want_len, data, len);
+    FUZZ_CHECK(len <= sizeof(want) - run.want_len);
+    memcpy(want + run.want_len, data, len);
     run.want_len += len;
 }
 
-static void on_connected(const struct tlsmsg_peer *peer, unsigned worker, void *user)
+static void on_connected(const struct tlsmsg_peer *who, unsigned worker, void *user)
 {
     (void)user;
-    FUZZ_CHECK(worker == 0 && peer->connection == 1 && run.closed == 0);
-    FUZZ_CHECK((peer->tls_version != NULL) == build_has_tls);
+    FUZZ_CHECK(worker == 0 && who->connection == 1 && run.closed == 0);
+    FUZZ_CHECK((who->tls_version != NULL) == build_has_tls);
     run.connected++;
 }
 
@@ -84,23 +86,23 @@ static void on_message(struct tlsmsg_message *message, void *user)
     (void)user;
     FUZZ_CHECK(run.connected == 1 && run.closed == 0 && !run.failed);
     FUZZ_CHECK(len > 0 && fuzz_utf8_whole(data, len, &ignored) == len);
-    FUZZ_CHECK(len <= sizeof(run.seen) - run.seen_len);
-    memcpy(run.seen + run.seen_len, data, len);
+    FUZZ_CHECK(len <= sizeof(seen) - run.seen_len);
+    memcpy(seen + run.seen_len, data, len);
     run.seen_len += len;
     run.seen_messages++;
     if (run.habit == HABIT_DEFER && run.seen_messages % 3 != 0 && run.token_count < TOKENS_MAX) {
         FUZZ_CHECK(tlsmsg_message_defer(message, &run.tokens[run.token_count]) == TLSMSG_OK);
         run.token_count++;
-        want(DEFERRED, strlen(DEFERRED));
+        owe(DEFERRED, strlen(DEFERRED));
     } else if (run.habit == HABIT_OWN && run.seen_messages % 3 != 0) {
         int count = run.seen_messages % 3 == 1 ? 1 : 0;
 
         FUZZ_CHECK(tlsmsg_message_reply(message, &part, count) == TLSMSG_OK);
-        want(own, (size_t)count);
+        owe(own, (size_t)count);
     } else {
-        want(s->reply_prefix, s->reply_prefix_len);
-        want(data, len);
-        want(s->reply_suffix, s->reply_suffix_len);
+        owe(s->reply_prefix, s->reply_prefix_len);
+        owe(data, len);
+        owe(s->reply_suffix, s->reply_suffix_len);
     }
 }
 
@@ -159,15 +161,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 }
 
 /* Notes what the server must make of one record. */
-static void expect(const char *data, size_t len)
+static void expect(size_t len)
 {
     for (size_t at = 0; at < len && !run.broken; at += run.recv_size) {
         size_t piece = len - at < run.recv_size ? len - at : run.recv_size;
         size_t begin = run.good_len;
         bool incomplete;
-        size_t whole = fuzz_utf8_whole(run.said + begin, run.unfinished + piece, &incomplete);
+        size_t whole = fuzz_utf8_whole(said + begin, run.unfinished + piece, &incomplete);
 
-        (void)data;
         if (whole < run.unfinished + piece && !incomplete) {
             run.broken = true;
             return;
@@ -182,13 +183,13 @@ static void say(const char *data, size_t len)
 {
     size_t most = run.recv_size >= 100 ? SAID_MAX : SHORT_SAID_MAX;
 
-    if (len == 0 || len > most - run.said_len || !raw_peer_say(&run.peer, data, len)) {
+    if (len == 0 || len > most - run.said_len || !raw_peer_say(&peer, data, len)) {
         return;
     }
-    memcpy(run.said + run.said_len, data, len);
+    memcpy(said + run.said_len, data, len);
     run.said_len += len;
     if (build_has_tls) {
-        expect(data, len);
+        expect(len);
     }
 }
 
@@ -230,13 +231,13 @@ static void end(unsigned how)
 {
     switch (how) {
     case 0:
-        raw_peer_half_close(&run.peer);
+        raw_peer_half_close(&peer);
         break;
     case 1:
-        raw_peer_drop(&run.peer, false);
+        raw_peer_drop(&peer, false);
         break;
     case 2:
-        run.peer.deaf = false;
+        peer.deaf = false;
         run.stopped = true;
         tlsmsg_server_stop(server);
         break;
@@ -244,7 +245,7 @@ static void end(unsigned how)
         run.fail_at = run.turns + 1;
         break;
     default:
-        raw_peer_goodbye(&run.peer);
+        raw_peer_goodbye(&peer);
         break;
     }
 }
@@ -261,12 +262,12 @@ static bool operate(void)
         say_repeated((op >> 3) + 1U);
         return true;
     case 4:
-        (void)raw_peer_rekey(&run.peer);
+        (void)raw_peer_rekey(&peer);
         return true;
     case 5:
         return false;
     case 6:
-        run.peer.deaf = !run.peer.deaf;
+        peer.deaf = !peer.deaf;
         return true;
     case 7:
         end(op >> 3 & 7);
@@ -279,18 +280,22 @@ static bool operate(void)
     }
 }
 
-/* Back-pressure: over the mark nothing is read, so at most one more record's reply is queued. */
+/* Back-pressure: over the mark nothing is read, so at most one more record's reply is queued, and
+ * the deferred ones that come all at once. */
 static void check_bounds(void)
 {
     const struct worker *w = &stepped_inside(server)->workers[0];
-    const struct conversation *c = w->slot_cap > 0 ? worker_find(w, 63, 1) : NULL;
 
-    for (uint32_t i = 0; i < w->slot_cap && c == NULL; i++) {
-        c = worker_find(w, i, 1);
+    for (uint32_t i = 0; i < w->slot_cap; i++) {
+        const struct conversation *c = worker_find(w, i, 1);
+
+        if (c != NULL) {
+            FUZZ_CHECK(c->pending.count <= CONVERSATION_PENDING_MAX);
+            FUZZ_CHECK(run.habit == HABIT_DEFER ||
+                       c->out.len < CONVERSATION_QUEUE_MARK + RAW_PEER_RECORD_MAX + 64);
+            return;
+        }
     }
-    FUZZ_CHECK(c == NULL || c->out.len < CONVERSATION_QUEUE_MARK + CONVERSATION_PENDING_MAX * 128 +
-                                             RAW_PEER_RECORD_MAX + 512);
-    FUZZ_CHECK(c == NULL || c->pending.count <= CONVERSATION_PENDING_MAX);
 }
 
 /* What the program owes the server: the ends of holds, and deferred replies, the last one first. */
@@ -319,29 +324,29 @@ static bool act(void *user)
 {
     (void)user;
     check_bounds();
-    if (raw_peer_step(&run.peer)) {
+    if (raw_peer_step(&peer)) {
         return true;
     }
-    if (!run.finished && (run.peer.open || run.peer.fd < 0)) {
+    if (!run.finished && (peer.open || peer.fd < 0)) {
         while (run.left > 0 && operate()) {
         }
         run.finished = run.left == 0;
-        (void)raw_peer_step(&run.peer);
+        (void)raw_peer_step(&peer);
         return true;
     }
-    if (run.finished && run.peer.deaf) {
-        run.peer.deaf = false;
+    if (run.finished && peer.deaf) {
+        peer.deaf = false;
         return true;
     }
     if (pay_debts()) {
         return true;
     }
-    if (run.peer.fd >= 0 && !run.peer.shuts) {
-        raw_peer_goodbye(&run.peer);
+    if (peer.fd >= 0 && !peer.shuts) {
+        raw_peer_goodbye(&peer);
         return true;
     }
-    if (run.peer.fd >= 0 && (run.peer.eof || run.peer.lost)) {
-        raw_peer_drop(&run.peer, false);
+    if (peer.fd >= 0 && (peer.eof || peer.lost)) {
+        raw_peer_drop(&peer, false);
         return true;
     }
     return false;
@@ -351,9 +356,9 @@ static bool act(void *user)
 static void check_complete(void)
 {
     bool incomplete;
-    size_t whole = fuzz_utf8_whole(run.said, run.said_len, &incomplete);
+    size_t whole = fuzz_utf8_whole(said, run.said_len, &incomplete);
 
-    FUZZ_CHECK(run.peer.heard == run.want_len);
+    FUZZ_CHECK(peer.heard == run.want_len);
     if (run.stopped) {
         return;
     }
@@ -380,10 +385,10 @@ static void check_run(void)
     FUZZ_CHECK(atomic_load(&s->admission.connections) == 0);
     FUZZ_CHECK(atomic_load(&s->admission.handshakes) == 0);
     FUZZ_CHECK(run.failed ? run.closed <= 1 : run.closed == 1);
-    FUZZ_CHECK(run.seen_len <= run.said_len && memcmp(run.seen, run.said, run.seen_len) == 0);
-    FUZZ_CHECK(run.peer.heard <= run.want_len);
-    FUZZ_CHECK(memcmp(run.peer.in, run.want, run.peer.heard) == 0);
-    if (run.closed == 1 && stayed && !run.failed && run.peer.ended) {
+    FUZZ_CHECK(run.seen_len <= run.said_len && memcmp(seen, said, run.seen_len) == 0);
+    FUZZ_CHECK(peer.heard <= run.want_len);
+    FUZZ_CHECK(memcmp(peer.in, want, peer.heard) == 0);
+    if (run.closed == 1 && stayed && !run.failed && peer.ended) {
         check_complete();
     }
 }
@@ -396,10 +401,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len < 2) {
         return 0;
     }
-    memset(&run, 0, offsetof(__typeof__(run), peer));
-    memset(&run.habit, 0, offsetof(__typeof__(run), said) - offsetof(__typeof__(run), habit));
-    run.said_len = run.seen_len = run.want_len = 0;
-    memset(&run.tokens, 0, sizeof(run) - offsetof(__typeof__(run), tokens));
+    run = (struct run){0};
     run.data = data + 2;
     run.left = len - 2;
     run.recv_size = recv_sizes[data[0] & 3];
@@ -408,11 +410,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     FUZZ_CHECK(stepped_begin(server));
     fd = stepped_connect(server);
     FUZZ_CHECK(fd >= 0);
-    raw_peer_init(&run.peer, fd, (data[0] & 0x10) != 0);
-    run.peer.deaf = (data[1] & 1) != 0 && !build_has_tls;
+    raw_peer_init(&peer, fd, (data[0] & 0x10) != 0);
+    peer.deaf = (data[1] & 1) != 0 && !build_has_tls;
     FUZZ_CHECK(stepped_run(server, act, NULL, 0, TURNS_MAX) == STEPPED_ENDED);
-    (void)raw_peer_step(&run.peer);
+    (void)raw_peer_step(&peer);
     check_run();
-    raw_peer_fini(&run.peer);
+    raw_peer_fini(&peer);
     return 0;
 }

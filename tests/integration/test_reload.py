@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -67,6 +68,22 @@ class RunningTest(ProgramTest):
         return client.alert()
 
 
+class Manager:
+    """A service manager's end of NOTIFY_SOCKET: tells when a reload is done, without the log, of
+    which a burst of the same lines is left out."""
+
+    def __init__(self, path):
+        self.path = path
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(path)
+        self.sock.settimeout(scaled(10))
+
+    def wait_for(self, text):
+        while text not in (said := self.sock.recv(4096)):
+            pass
+        return said
+
+
 class Reload(RunningTest):
     LOADERS, RELOADS, RELOADS_LIMIT = 4, 200, 40
 
@@ -86,15 +103,20 @@ class Reload(RunningTest):
             failed.append(error)
 
     def test_under_load(self):
-        """Two certificates in turn; not one conversation fails, and each certificate is seen."""
+        """Two certificates in turn, and not one conversation fails."""
         leaves = [certificates.leaf("reload", name) for name in ("first", "second")]
         both = self.path("both.pem")
         pairs = itertools.cycle([(leaf.certificate, leaf.key) for leaf in leaves])
         replace(both, *next(pairs))
         os.chmod(both, 0o600)
-        server = self.server("--cert", both, "--quiet", "--log-level", "info", certificate=False)
+        manager = Manager(self.path("notify"))
+        self.addCleanup(manager.sock.close)
+        server = self.server("--cert", both, "--quiet", certificate=False,
+                             env={"NOTIFY_SOCKET": manager.path})
+        manager.wait_for(b"READY=1")
         context = tls.client_context(certificates.authority("reload").ca)
         running = tls.connect(server.port, context)
+        self.addCleanup(running.sock.close)
         stopped, done, failed = threading.Event(), [], []
         threads = [threading.Thread(target=self.talk, daemon=True,
                                     args=(server.port, context, stopped, done, failed))
@@ -106,7 +128,9 @@ class Reload(RunningTest):
             while reloads < self.RELOADS and time.monotonic() - begun < self.RELOADS_LIMIT:
                 replace(both, *next(pairs))
                 os.chmod(both, 0o600)
-                self.reload(server)
+                server.signal(signal.SIGHUP)
+                manager.wait_for(b"RELOADING=1")
+                self.assertNotIn(b"failed", manager.wait_for(b"READY=1"))
                 reloads += 1
         finally:
             stopped.set()
@@ -115,7 +139,7 @@ class Reload(RunningTest):
         self.assertEqual(failed, [])
         self.assertGreaterEqual(reloads, 20)
         self.assertGreaterEqual(len(done), self.LOADERS)
-        self.assertNotIn(KEPT, server.stderr.bytes())
+        self.assertEqual(server.log(), b"")
         # The conversation from before the first of them has not noticed.
         running.send(b"still here")
         self.assertEqual(running.receive_exactly(len(texts.reply(b"still here"))),

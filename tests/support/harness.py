@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import unittest
 
 import settings
 from certificates import default_certificates
 from network import Peer, Recorder, has_ipv6, unused_port
-from processes import Collector, Program
+from processes import Collector, Program, kill_all
 from settings import is_plaintext, program, scaled
 
 TEST_LIMIT = 60
@@ -34,6 +35,13 @@ class WatchdogExpired(Exception):
 def _expired(_signal, _frame):
     faulthandler.dump_traceback(all_threads=True)
     raise WatchdogExpired(f"the test took longer than {scaled(TEST_LIMIT):g} s")
+
+
+def _give_up():
+    """The last resort, should even the exception find no way out."""
+    faulthandler.dump_traceback(all_threads=True)
+    kill_all()
+    os._exit(70)
 
 
 class Server(Program):
@@ -117,9 +125,10 @@ class ProgramTest(unittest.TestCase):
     def setUp(self):
         signal.signal(signal.SIGALRM, _expired)
         signal.setitimer(signal.ITIMER_REAL, scaled(self.limit))
-        # The last resort, should even the exception find no way out.
-        faulthandler.dump_traceback_later(scaled(self.limit) + 30, exit=True)
-        self.addCleanup(faulthandler.cancel_dump_traceback_later)
+        last_resort = threading.Timer(scaled(self.limit) + 30, _give_up)
+        last_resort.daemon = True
+        last_resort.start()
+        self.addCleanup(last_resort.cancel)
         self.addCleanup(signal.setitimer, signal.ITIMER_REAL, 0)
         self.folder = tempfile.mkdtemp(prefix="tlsmsg-test-")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)

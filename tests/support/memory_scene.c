@@ -2,7 +2,6 @@
  * short, the third is connected all the time but says nothing until that is over. */
 #include "support/memory_scene.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "support/ends_identity.h"
@@ -40,14 +39,6 @@ void memory_scene_teardown(void)
     stepped_server_free(server);
     raw_peer_teardown();
     ends_identity_teardown();
-}
-
-unsigned long memory_scene_stride(void)
-{
-    const char *text = getenv("TLSMSG_TEST_STRIDE");
-    unsigned long stride = text != NULL ? strtoul(text, NULL, 10) : 0;
-
-    return stride > 0 ? stride : 1;
 }
 
 /* The peers' own memory is never short. */

@@ -22,7 +22,4 @@ void memory_scene_teardown(void);
  * fewer than n. */
 bool memory_scene_play(const struct memory_fault *fault, unsigned long n);
 
-/* Every how manieth allocation is to be tried: TLSMSG_TEST_STRIDE, or 1. */
-unsigned long memory_scene_stride(void);
-
 #endif

@@ -18,6 +18,15 @@ SANITIZER = re.compile(rb"(?:Address|Leak|Thread|Memory|UndefinedBehavior)Saniti
                        rb"|: runtime error: |^==\d+== ", re.MULTILINE)
 
 
+# All programs that were started and not waited for, so that no way out leaves one behind.
+RUNNING = set()
+
+
+def kill_all():
+    for process in list(RUNNING):
+        process.kill()
+
+
 class Collector:
     """Everything one stream has said so far; reading never stalls the program."""
 
@@ -88,6 +97,7 @@ class Program:
         self.process = subprocess.Popen(
             self.words, stdin=stdin, stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.PIPE, env=environment, cwd=cwd)
+        RUNNING.add(self.process)
         self.stdout = None
         if stdout is None:
             self.stdout = Collector(self._take(self.process.stdout), f"stdout of {self.name}")
@@ -157,6 +167,7 @@ class Program:
         self._collect_rest()
 
     def _collect_rest(self):
+        RUNNING.discard(self.process)
         self.close_stdin()
         self.finished = True
         for collector in (self.stdout, self.stderr):

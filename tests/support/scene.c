@@ -1,6 +1,7 @@
 /* See scene.h. One scene is on at a time. */
 #include "support/scene.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -184,4 +185,12 @@ size_t scene_queued(const struct scene *scene, unsigned peer)
         }
     }
     return 0;
+}
+
+unsigned long scene_stride(void)
+{
+    const char *text = getenv("TLSMSG_TEST_STRIDE");
+    unsigned long stride = text != NULL ? strtoul(text, NULL, 10) : 0;
+
+    return stride > 0 ? stride : 1;
 }

@@ -77,4 +77,7 @@ bool scene_release(struct scene *scene);
 /* Bytes of replies that wait in the conversation of a peer (from 0), 0 where it is gone. */
 size_t scene_queued(const struct scene *scene, unsigned peer);
 
+/* Of very many like cases every how manieth is to be tried: TLSMSG_TEST_STRIDE, or 1. */
+unsigned long scene_stride(void);
+
 #endif

@@ -41,3 +41,5 @@ app_unit_test(metrics server)
 app_unit_test(sandbox server)
 app_unit_test(expiry server)
 app_unit_test(probe client)
+app_unit_test(upkeep server WRAP time log_event tlsmsg_server_certificate_expiry
+              tlsmsg_server_stats)

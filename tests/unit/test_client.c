@@ -33,11 +33,16 @@ static void holds_a_conversation(void **state)
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_connect(peer, answer_two, 0);
     struct tlsmsg_session session;
+    struct tlsmsg_certificate shown;
     tlsmsg_client_session(client, &session);
     assert_string_equal(session.address, peer->address);
     assert_int_equal(session.tls_version != NULL, build_has_tls);
     assert_int_equal(session.tls_cipher != NULL, build_has_tls);
     assert_false(session.tls_resumed);
+    assert_int_equal(tlsmsg_client_certificate(client, 0, &shown), build_has_tls);
+    assert_int_equal(shown.pin[0] != '\0', build_has_tls);
+    assert_false(tlsmsg_client_certificate(client, 100, &shown));
+    assert_int_equal(shown.pin[0], '\0');
     ends_send(client, "hello");
     ends_expect(client, REPLY "hello");
     ends_send(client, "世界");
@@ -408,6 +413,7 @@ static void refuses_calls_out_of_turn(void **state)
     struct tlsmsg_client *client = ends_client(peer, 0);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_session session;
+    struct tlsmsg_certificate shown;
     const char *data;
     size_t len;
     assert_int_equal(tlsmsg_client_send(client, "x", 1, &err), TLSMSG_CLIENT_ERROR);
@@ -421,6 +427,7 @@ static void refuses_calls_out_of_turn(void **state)
     tlsmsg_error_clear(&err);
     tlsmsg_client_session(client, &session);
     assert_null(session.address);
+    assert_false(tlsmsg_client_certificate(client, 0, &shown));
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
     assert_int_equal(err.code, TLSMSG_ERR_STATE);

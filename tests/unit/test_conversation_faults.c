@@ -288,7 +288,7 @@ static void test_stream_cut_at_every_byte(void **state)
     make_server(TLSMSG_ACCEPT, NULL);
     total = play_cut((size_t)-1, false);
     assert_true(total >= strlen("你好b"));
-    for (size_t at = 0; at < total; at++) {
+    for (size_t at = 0; at < total; at += scene_stride()) {
         assert_int_equal(play_cut(at, false), total);
         assert_in_range(play_cut(at, true), 0, at);
     }

@@ -69,7 +69,7 @@ static void test_every_allocation(void **state)
 
     (void)state;
     while (memory_scene_play(&openssl_memory, n)) {
-        n += memory_scene_stride();
+        n += scene_stride();
     }
     assert_true(n > 100);
 }

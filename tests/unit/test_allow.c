@@ -1,0 +1,206 @@
+/* The allow list: which identities a name stands for, and what is no name. */
+#include <stdio.h>
+#include <string.h>
+
+#include "support/tls_ends.h"
+#include "support/unit.h"
+#include "transport/tls/allow.h"
+
+static struct tls_files files;
+
+/* A server's options with a client CA and one value of --allow or --allow-file. */
+static struct tlsmsg_options *options_with(enum tlsmsg_option option, const char *value)
+{
+    return tls_options(&files, TLSMSG_SERVER, TLSMSG_CLIENT_CA, "ca.crt", option, value,
+                       TLSMSG_OPTION_COUNT);
+}
+
+static enum tlsmsg_code load(struct tlsmsg_options *options, struct allow_list **list,
+                             struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = allow_load(options, list, err);
+
+    tlsmsg_options_free(options);
+    return code;
+}
+
+struct match {
+    const char *name;
+    const char *allowed;
+    const char *identity;
+    bool holds;
+};
+
+static const struct match matches[] = {
+    {"a common name", "CN=alice", "CN=alice", true},
+    {"a common name in other case", "CN=alice", "CN=Alice", false},
+    {"a longer common name", "CN=alice", "CN=alice2", false},
+    {"a shorter common name", "CN=alice", "CN=alic", false},
+    {"a wildcard in a common name", "CN=*", "CN=alice", false},
+    {"another type", "CN=a.example", "DNS:a.example", false},
+    {"a URI", "URI:spiffe://x/a", "URI:spiffe://x/a", true},
+    {"a URI in other case", "URI:spiffe://x/a", "URI:spiffe://X/a", false},
+    {"a wildcard in a URI", "URI:*.x", "URI:a.x", false},
+    {"an e-mail address", "email:a@example.org", "email:a@example.org", true},
+    {"an e-mail address in other case", "email:a@example.org", "email:A@example.org", false},
+    {"a wildcard in an e-mail address", "email:*.org", "email:a@example.org", false},
+    {"a DNS name", "DNS:a.example", "DNS:a.example", true},
+    {"a DNS name in other case", "DNS:a.Example", "DNS:A.eXample", true},
+    {"a name below a DNS name", "DNS:example", "DNS:a.example", false},
+    {"a DNS wildcard", "DNS:*.example.org", "DNS:a.example.org", true},
+    {"a DNS wildcard in other case", "DNS:*.example.ORG", "DNS:A.EXAMPLE.org", true},
+    {"a DNS wildcard for the domain itself", "DNS:*.example.org", "DNS:example.org", false},
+    {"a DNS wildcard for two labels", "DNS:*.example.org", "DNS:a.b.example.org", false},
+    {"a DNS wildcard for an empty label", "DNS:*.example.org", "DNS:.example.org", false},
+    {"a DNS wildcard for a longer domain", "DNS:*.example.org", "DNS:a.example.org.evil", false},
+    {"a DNS wildcard for no label", "DNS:*.org", "DNS:org", false},
+    {"a partial DNS wildcard", "DNS:a*.example.org", "DNS:ab.example.org", false},
+    {"a DNS wildcard further in", "DNS:a.*.org", "DNS:a.example.org", false},
+    {"the wildcard as identity", "DNS:a.example.org", "DNS:*.example.org", false},
+    {"no identity", "CN=alice", NULL, false},
+    {"an empty identity", "CN=alice", "", false},
+    {"Chinese", "CN=\xe4\xbd\xa0\xe5\xa5\xbd", "CN=\xe4\xbd\xa0\xe5\xa5\xbd", true},
+    /* Identities are in escaped form, so no certificate's line end can forge one. */
+    {"a line's end", "CN=a\nb", "CN=a\\nb", true},
+};
+
+static void test_match(void **state)
+{
+    const struct match *row = *state;
+    struct allow_list *list;
+
+    assert_int_equal(load(options_with(TLSMSG_ALLOW, row->allowed), &list, NULL), TLSMSG_OK);
+    assert_int_equal(allow_holds(list, row->identity), row->holds);
+    allow_free(list);
+}
+
+struct refusal {
+    const char *name;
+    const char *text;
+    const char *says; /* of the file of the same text; NULL: it is taken */
+};
+
+static const struct refusal refusals[] = {
+    {"no type", "alice", "line 1: 'alice'"},
+    {"a type alone", "CN=", "line 1"},
+    {"a type in other case", "cn=alice", "line 1"},
+    {"an unknown type", "IP:127.0.0.1", "line 1"},
+    {"a blank before", " CN=alice", "line 1"},
+    {"invalid UTF-8", "CN=\xff", "line 1"},
+    {"the second line", "CN=alice\nbob\n", "line 2: 'bob'"},
+    {"after a comment", "# people\n\nbob\n", "line 3"},
+    {"nothing", "", NULL},
+    {"comments only", "# nobody\n\n", NULL},
+    {"lines that end in CR LF", "CN=alice\r\nCN=bob\r\n", NULL},
+    {"no end of the last line", "CN=bob\nCN=alice", NULL},
+};
+
+static const char *write_file(const void *data, size_t len)
+{
+    static char path[TEST_PATH_MAX];
+    FILE *out = fopen(test_folder_file(&files.folder, "allowed", path), "wb");
+
+    assert_non_null(out);
+    assert_int_equal(fwrite(data, 1, len, out), len);
+    assert_int_equal(fclose(out), 0);
+    return path;
+}
+
+static void test_file(void **state)
+{
+    const struct refusal *row = *state;
+    const char *path = write_file(row->text, strlen(row->text));
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct allow_list *list;
+
+    if (row->says == NULL) {
+        assert_int_equal(load(options_with(TLSMSG_ALLOW_FILE, path), &list, &err), TLSMSG_OK);
+        /* An empty list is a list: nobody may talk. */
+        assert_non_null(list);
+        assert_int_equal(allow_holds(list, "CN=alice"), strstr(row->text, "CN=alice") != NULL);
+        assert_false(allow_holds(list, "CN=mallory"));
+        allow_free(list);
+        return;
+    }
+    assert_int_equal(load(options_with(TLSMSG_ALLOW_FILE, path), &list, &err), TLSMSG_ERR_CONFIG);
+    assert_null(list);
+    assert_non_null(strstr(err.text, row->says));
+    assert_non_null(strstr(err.text, "allowed"));
+}
+
+static void test_a_zero_byte_in_a_file(void **state)
+{
+    static const char data[] = "CN=alice\0.evil\n";
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct allow_list *list;
+
+    (void)state;
+    assert_int_equal(load(options_with(TLSMSG_ALLOW_FILE, write_file(data, sizeof(data) - 1)),
+                          &list, &err),
+                     TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "zero byte"));
+}
+
+static void test_no_list_lets_everybody_in(void **state)
+{
+    struct allow_list *list;
+
+    (void)state;
+    assert_int_equal(load(tls_options(&files, TLSMSG_SERVER, TLSMSG_CLIENT_CA, "ca.crt",
+                                      TLSMSG_OPTION_COUNT),
+                          &list, NULL),
+                     TLSMSG_OK);
+    assert_null(list);
+    assert_true(allow_holds(list, "CN=anybody"));
+    assert_true(allow_holds(list, NULL));
+    allow_free(list);
+}
+
+static void test_a_list_needs_a_ca(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct allow_list *list;
+
+    (void)state;
+    assert_int_equal(load(tls_options(&files, TLSMSG_SERVER, TLSMSG_ALLOW, "CN=alice",
+                                      TLSMSG_OPTION_COUNT),
+                          &list, &err),
+                     TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "--client-ca"));
+}
+
+static void test_both_options_add_up(void **state)
+{
+    const char *path = write_file("CN=bob\n", 7);
+    struct allow_list *list;
+
+    (void)state;
+    assert_int_equal(load(tls_options(&files, TLSMSG_SERVER, TLSMSG_CLIENT_CA, "ca.crt",
+                                      TLSMSG_ALLOW, "CN=alice", TLSMSG_ALLOW, "CN=carol",
+                                      TLSMSG_ALLOW_FILE, path, TLSMSG_OPTION_COUNT),
+                          &list, NULL),
+                     TLSMSG_OK);
+    assert_true(allow_holds(list, "CN=alice"));
+    assert_true(allow_holds(list, "CN=carol"));
+    assert_true(allow_holds(list, "CN=bob"));
+    assert_false(allow_holds(list, "CN=dave"));
+    allow_free(list);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_zero_byte_in_a_file),
+        cmocka_unit_test(test_no_list_lets_everybody_in),
+        cmocka_unit_test(test_a_list_needs_a_ca),
+        cmocka_unit_test(test_both_options_add_up),
+    };
+    int failed = 0;
+
+    tls_files_make(&files);
+    RUN_ROWS(failed, test_match, matches);
+    RUN_ROWS(failed, test_file, refusals);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    tls_files_remove(&files);
+    return failed;
+}

@@ -1,0 +1,161 @@
+/* Notes: what a working configuration is still warned about, and when its certificates end. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "support/tls_ends.h"
+#include "support/unit.h"
+
+static struct tls_files files;
+
+static void set_mode(const char *name, mode_t mode)
+{
+    char path[TEST_PATH_MAX];
+
+    assert_int_equal(chmod(test_folder_file(&files.folder, name, path), mode), 0);
+}
+
+static struct transport_config *server_with(const char *cert, const char *key)
+{
+    return tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, cert, TLSMSG_KEY, key,
+                      TLSMSG_OPTION_COUNT);
+}
+
+struct row {
+    const char *name;
+    long days;
+    mode_t key_mode;
+    const char *says; /* NULL: nothing */
+};
+
+static const struct row rows[] = {
+    {"a year, a private key", 365, 0600, NULL},
+    {"31 days", 31, 0600, NULL},
+    {"just under 30 days", 30, 0600, "ends in 29 days"},
+    {"one day", 1, 0600, "ends in 0 days"},
+    {"the owner reads only", 365, 0400, NULL},
+    {"the group may read the key", 365, 0640, "(chmod 600 '"},
+    {"others may read the key", 365, 0604, "(chmod 600 '"},
+    {"the group may write the key", 365, 0620, "(chmod 600 '"},
+};
+
+static void test_certificate_and_key(void **state)
+{
+    const struct row *row = *state;
+    struct transport_config *config;
+    int64_t left_s;
+
+    /* Ten seconds short of whole days, so that no second's edge decides. */
+    tls_files_leaf(&files, "noted",
+                   &(struct test_cert_spec){.common_name = "noted",
+                                            .from_s = -3600,
+                                            .until_s = row->days * TEST_DAY_S - 10});
+    set_mode("noted.key", row->key_mode);
+    config = server_with("noted.crt", "noted.key");
+    left_s = transport_config_expiry(config) - (int64_t)time(NULL);
+    assert_in_range(left_s, row->days * TEST_DAY_S - 60, row->days * TEST_DAY_S);
+    assert_int_equal(transport_config_warning_count(config), row->says != NULL ? 1 : 0);
+    if (row->says != NULL) {
+        const char *text = transport_config_warning(config, 0);
+
+        if (strstr(text, row->says) == NULL) {
+            fail_msg("\"%s\" lacks \"%s\"", text, row->says);
+        }
+        assert_non_null(strstr(text, row->key_mode == 0600 ? "CN=noted" : "noted.key"));
+    }
+    assert_null(transport_config_warning(config, 1));
+    transport_config_unref(config);
+}
+
+/* The earliest end counts, whichever of the certificates given has it. */
+static void test_the_first_to_end(void **state)
+{
+    struct transport_config *config;
+    int64_t left_s;
+
+    (void)state;
+    tls_files_leaf(&files, "long", &(struct test_cert_spec){.common_name = "long",
+                                                            .from_s = -3600,
+                                                            .until_s = 300 * TEST_DAY_S});
+    tls_files_leaf(&files, "short", &(struct test_cert_spec){.common_name = "short",
+                                                             .is_rsa = true,
+                                                             .from_s = -3600,
+                                                             .until_s = 90 * TEST_DAY_S});
+    set_mode("long.key", 0600);
+    set_mode("short.key", 0600);
+    config = tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "long.crt", TLSMSG_KEY, "long.key",
+                        TLSMSG_CERT, "short.crt", TLSMSG_KEY, "short.key", TLSMSG_OPTION_COUNT);
+    left_s = transport_config_expiry(config) - (int64_t)time(NULL);
+    assert_in_range(left_s, 90 * TEST_DAY_S - 60, 90 * TEST_DAY_S);
+    assert_int_equal(transport_config_warning_count(config), 0);
+    transport_config_unref(config);
+}
+
+/* Certificates that only some names get are given to somebody, so they are looked at, too. */
+static void test_a_certificate_for_another_name(void **state)
+{
+    struct transport_config *config;
+
+    (void)state;
+    tls_files_leaf(&files, "here", &(struct test_cert_spec){.alternative_names = "DNS:here.example",
+                                                            .from_s = -3600,
+                                                            .until_s = 300 * TEST_DAY_S});
+    tls_files_leaf(&files, "there",
+                   &(struct test_cert_spec){.common_name = "there",
+                                            .alternative_names = "DNS:there.example",
+                                            .from_s = -3600,
+                                            .until_s = 5 * TEST_DAY_S});
+    set_mode("here.key", 0600);
+    set_mode("there.key", 0600);
+    config = tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "here.crt", TLSMSG_KEY, "here.key",
+                        TLSMSG_CERT, "there.crt", TLSMSG_KEY, "there.key", TLSMSG_OPTION_COUNT);
+    assert_int_equal(transport_config_warning_count(config), 1);
+    assert_non_null(strstr(transport_config_warning(config, 0), "CN=there"));
+    assert_in_range(transport_config_expiry(config) - (int64_t)time(NULL), 4 * TEST_DAY_S,
+                    5 * TEST_DAY_S);
+    transport_config_unref(config);
+}
+
+static void test_logged_secrets(void **state)
+{
+    struct transport_config *config;
+
+    (void)state;
+    set_mode("server.key", 0600);
+    config = tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
+                        TLSMSG_KEYLOG_FILE, "keylog", TLSMSG_OPTION_COUNT);
+    assert_int_equal(transport_config_warning_count(config), 2);
+    /* server.crt lasts for 30 days from an hour ago. */
+    assert_non_null(strstr(transport_config_warning(config, 0), "ends in 29 days"));
+    assert_non_null(strstr(transport_config_warning(config, 1), "SECRETS ARE LOGGED"));
+    transport_config_unref(config);
+}
+
+static void test_a_client_without_certificates(void **state)
+{
+    struct transport_config *config = tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt",
+                                                 TLSMSG_OPTION_COUNT);
+
+    (void)state;
+    assert_int_equal(transport_config_warning_count(config), 0);
+    assert_int_equal(transport_config_expiry(config), 0);
+    transport_config_unref(config);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_first_to_end),
+        cmocka_unit_test(test_a_certificate_for_another_name),
+        cmocka_unit_test(test_logged_secrets),
+        cmocka_unit_test(test_a_client_without_certificates),
+    };
+    int failed = 0;
+
+    tls_files_make(&files);
+    RUN_ROWS(failed, test_certificate_and_key, rows);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    tls_files_remove(&files);
+    return failed;
+}
