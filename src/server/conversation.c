@@ -46,6 +46,14 @@ void conversation_free(struct conversation *c)
     free(c);
 }
 
+static uint32_t sending_interest(const struct conversation *c)
+{
+    if (c->released == 0) {
+        return 0;
+    }
+    return c->write_wants_in ? LOOP_READ : LOOP_WRITE;
+}
+
 uint32_t conversation_interest(const struct conversation *c)
 {
     uint32_t want = 0;
@@ -57,12 +65,9 @@ uint32_t conversation_interest(const struct conversation *c)
         if (exchange_may_read(c)) {
             want |= c->read_wants_out ? LOOP_READ | LOOP_WRITE : LOOP_READ;
         }
-        if (c->released > 0) {
-            want |= c->write_wants_in ? LOOP_READ : LOOP_WRITE;
-        }
-        return want;
+        return want | sending_interest(c);
     case CONVERSATION_FLUSH:
-        return c->released > 0 ? LOOP_WRITE : 0;
+        return sending_interest(c);
     case CONVERSATION_SHUTDOWN:
         return LOOP_WRITE;
     case CONVERSATION_LINGER:

@@ -92,7 +92,9 @@ static enum tlsmsg_code add_file(struct allow_list *list, const char *path,
     rest = file.bytes;
     while (code == TLSMSG_OK && (line = strsep(&rest, "\n")) != NULL) {
         number++;
-        line[strcspn(line, "\r")] = '\0';
+        if (line[0] != '\0' && line[strlen(line) - 1] == '\r') {
+            line[strlen(line) - 1] = '\0';
+        }
         if (line[0] != '\0' && line[0] != '#') {
             code = add(list, line, file.name, number, err);
         }
