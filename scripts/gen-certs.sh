@@ -699,8 +699,8 @@ run() {
 }
 
 parse "$@"
-each='--name --algorithm --days'
-# shellcheck disable=SC2086  # lists of words
+each='--name --algorithm --days' # options for each certificate
+# shellcheck disable=SC2086  # a list of words
 case ${command:=make} in
     make) check_use no --client --self-signed --permit --uri --email --force $each ;;
     client) check_use some --uri --email --force $each ;;
@@ -725,6 +725,10 @@ fi
 [ -z "$permitted" ] || permitted=$(union "$(limit localhost)" "$(limit 127.0.0.1)" "$(limit ::1)" \
     "$permitted")
 
+case $openssl in
+    /*) ;;
+    */*) openssl=$PWD/$openssl ;;
+esac
 case $("$openssl" version 2>/dev/null) in
     'OpenSSL '[3-9].* | 'OpenSSL '[1-9][0-9].*) ;;
     *) die "OpenSSL 3.0 or later is needed, and '$openssl' is not that (set OPENSSL to one)" ;;

@@ -176,11 +176,12 @@ void transport_describe(struct transport *t, struct transport_facts *out)
     *out = (struct transport_facts){.encrypted = false};
 }
 
-bool transport_certificate(const struct transport *t, size_t i, struct tlsmsg_certificate *out)
+bool transport_peer_certificate(const struct transport *t, size_t i,
+                                struct transport_certificate *out)
 {
     (void)t;
     (void)i;
-    (void)out; /* the caller's, emptied by it */
+    (void)out;
     return false;
 }
 

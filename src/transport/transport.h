@@ -27,7 +27,6 @@ enum transport_result {
 
 struct transport_config;
 struct transport;
-struct tlsmsg_certificate; /* <tlsmsg/client.h> */
 
 /* Loads what the options name (certificates, keys, CAs) for the options' role and checks it.
  * previous: the configuration it replaces on reload, or NULL; ticket keys live on through it.
@@ -89,9 +88,20 @@ struct transport_facts {
 
 void transport_describe(struct transport *t, struct transport_facts *out);
 
+/* A certificate in words: one line each, escaped, cut with "..." where too long. */
+struct transport_certificate {
+    char subject[256]; /* "CN=localhost" */
+    char issuer[256];
+    char names[512]; /* DNS names and addresses, "localhost, 127.0.0.1"; "no name" for none */
+    char pin[64];    /* "sha256//BASE64" of its key */
+    int64_t not_before_unix_s;
+    int64_t not_after_unix_s;
+};
+
 /* The i-th certificate that a client's server has shown, its own first, verified or not. False
  * past the last, and in plaintext; then out is left alone. */
-bool transport_certificate(const struct transport *t, size_t i, struct tlsmsg_certificate *out);
+bool transport_peer_certificate(const struct transport *t, size_t i,
+                                struct transport_certificate *out);
 
 /* True once any byte was received: a peer that sent none was only a probe. */
 bool transport_heard(const struct transport *t);

@@ -325,6 +325,11 @@ class Makes(Case):
         self.out = self.folder / "project" / "certs"
         self.assertIn("server.key", self.files())
 
+    def test_openssl_by_a_relative_path(self):
+        self.tool("openssl", f"exec {shutil.which('openssl')} \"$@\"\n")
+        self.run_script(env={"OPENSSL": "bin/openssl"})
+        self.verify("server")
+
     def test_odd_folder_names(self):
         for name in ("a b", "-x", "$HOME #1 'q' \"p\"", "ключи", "deep/er/still", "-"):
             with self.subTest(name):

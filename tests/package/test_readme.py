@@ -117,6 +117,11 @@ class Commands(unittest.TestCase):
         os.makedirs(place, exist_ok=True)
         for name in ("tlsmsg-server", "tlsmsg-client"):
             os.symlink(os.path.join(BUILD, name), os.path.join(place, name))
+        # First-use records of these commands are no business of the user's own file.
+        before = os.environ.get("XDG_STATE_HOME")
+        os.environ["XDG_STATE_HOME"] = os.path.join(self.folder, "state")
+        self.addCleanup(lambda: os.environ.update(XDG_STATE_HOME=before) if before is not None
+                        else os.environ.pop("XDG_STATE_HOME", None))
         self.server = None
         self.shown = []
 

@@ -132,6 +132,7 @@ static void test_lines(void **state)
                      TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, row->says));
     assert_non_null(strstr(err.text, path));
+    tlsmsg_error_clear(&err);
     assert_int_equal(known_servers_add(path, "z:1", &pin_a, &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, row->says));
     assert_string_equal(contents(), before);

@@ -111,12 +111,14 @@ static void test_files(void **state)
     test_folder_file(&folder, "keys", path);
     assert_int_equal(ticket_file_read(path, &file, &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "No such file"));
+    tlsmsg_error_clear(&err);
     assert_int_equal(ticket_file_read(folder.path, &file, &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "directory"));
     out = fopen(path, "wb");
     assert_non_null(out);
     assert_int_equal(fwrite(zero, 1, sizeof(zero) - 1, out), sizeof(zero) - 1);
     assert_int_equal(fclose(out), 0);
+    tlsmsg_error_clear(&err);
     assert_int_equal(ticket_file_read(path, &file, &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "zero byte"));
     test_folder_remove(&folder);
@@ -232,7 +234,7 @@ static void test_keys_of_a_file_do_not_rotate(void **state)
     assert_int_equal(ticket_keys_new(NULL, NULL, &own, NULL), TLSMSG_OK);
     assert_false(ticket_keys_are_from_file(own));
     assert_false(visit(own, &own_session));
-    skipped_ns = 2 * TICKETS_LIFETIME_S * CLOCK_NS_PER_S;
+    skipped_ns = 2 * (int64_t)TICKETS_LIFETIME_S * CLOCK_NS_PER_S;
     assert_false(visit(shared, &session));
     assert_true(visit(same, &session));
     assert_false(visit(own, &own_session));

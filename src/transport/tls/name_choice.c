@@ -132,3 +132,12 @@ enum tlsmsg_code name_choice_add(SSL_CTX *ctx, const struct certificate *certifi
     SSL_CTX_set_cert_cb(ctx, choose, choice);
     return TLSMSG_OK;
 }
+
+const X509 *name_choice_leaf(const SSL_CTX *ctx, size_t i)
+{
+    const struct choice *choice;
+
+    (void)pthread_once(&once, make_index);
+    choice = choice_index < 0 ? NULL : SSL_CTX_get_ex_data(ctx, choice_index);
+    return choice != NULL && i < choice->count ? choice->list[i].leaf : NULL;
+}

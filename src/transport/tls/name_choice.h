@@ -19,4 +19,7 @@ void certificate_fini(struct certificate *certificate);
 enum tlsmsg_code name_choice_add(SSL_CTX *ctx, const struct certificate *certificate,
                                  struct tlsmsg_error *err);
 
+/* The i-th certificate that was added, borrowed; NULL past the end. */
+const X509 *name_choice_leaf(const SSL_CTX *ctx, size_t i);
+
 #endif

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/escape.h"
+#include "transport/tls/name_choice.h"
 #include "transport/tls/x509_text.h"
 
 #define NOTE_MAX 512
@@ -63,11 +64,15 @@ static void note_certificate(struct notes *notes, const X509 *cert)
     }
 }
 
-void notes_collect(struct notes *notes, SSL_CTX *ctx, const struct tlsmsg_options *options)
+/* Of several certificates the context itself holds only the first of each kind of key. */
+static void note_certificates(struct notes *notes, SSL_CTX *ctx)
 {
-    size_t n = options_count(options, TLSMSG_CERT);
-    long more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST);
+    const X509 *one = name_choice_leaf(ctx, 0);
+    long more = one != NULL ? 0 : SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST);
 
+    for (size_t i = 0; one != NULL; one = name_choice_leaf(ctx, ++i)) {
+        note_certificate(notes, one);
+    }
     while (more == 1) {
         const X509 *cert = SSL_CTX_get0_certificate(ctx);
 
@@ -76,6 +81,13 @@ void notes_collect(struct notes *notes, SSL_CTX *ctx, const struct tlsmsg_option
         }
         more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_NEXT);
     }
+}
+
+void notes_collect(struct notes *notes, SSL_CTX *ctx, const struct tlsmsg_options *options)
+{
+    size_t n = options_count(options, TLSMSG_CERT);
+
+    note_certificates(notes, ctx);
     for (size_t i = 0; i < n; i++) {
         const char *key = options_text(options, TLSMSG_KEY, i);
 
