@@ -142,8 +142,18 @@ void tlsmsg_client_session(const struct tlsmsg_client *client, struct tlsmsg_ses
 bool tlsmsg_client_certificate(const struct tlsmsg_client *client, size_t i,
                                struct tlsmsg_certificate *out)
 {
+    struct transport_certificate shown;
     memset(out, 0, sizeof(*out));
-    return client->transport != NULL && transport_certificate(client->transport, i, out);
+    if (client->transport == NULL || !transport_peer_certificate(client->transport, i, &shown)) {
+        return false;
+    }
+    snprintf(out->subject, sizeof(out->subject), "%s", shown.subject);
+    snprintf(out->issuer, sizeof(out->issuer), "%s", shown.issuer);
+    snprintf(out->names, sizeof(out->names), "%s", shown.names);
+    snprintf(out->pin, sizeof(out->pin), "%s", shown.pin);
+    out->not_before_unix_s = shown.not_before_unix_s;
+    out->not_after_unix_s = shown.not_after_unix_s;
+    return true;
 }
 
 bool client_wait(const struct tlsmsg_client *client)

@@ -135,9 +135,9 @@ static void test_a_zero_byte_in_a_file(void **state)
     struct allow_list *list;
 
     (void)state;
-    assert_int_equal(load(options_with(TLSMSG_ALLOW_FILE, write_file(data, sizeof(data) - 1)),
-                          &list, &err),
-                     TLSMSG_ERR_CONFIG);
+    assert_int_equal(
+        load(options_with(TLSMSG_ALLOW_FILE, write_file(data, sizeof(data) - 1)), &list, &err),
+        TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "zero byte"));
 }
 
@@ -146,10 +146,10 @@ static void test_no_list_lets_everybody_in(void **state)
     struct allow_list *list;
 
     (void)state;
-    assert_int_equal(load(tls_options(&files, TLSMSG_SERVER, TLSMSG_CLIENT_CA, "ca.crt",
-                                      TLSMSG_OPTION_COUNT),
-                          &list, NULL),
-                     TLSMSG_OK);
+    assert_int_equal(
+        load(tls_options(&files, TLSMSG_SERVER, TLSMSG_CLIENT_CA, "ca.crt", TLSMSG_OPTION_COUNT),
+             &list, NULL),
+        TLSMSG_OK);
     assert_null(list);
     assert_true(allow_holds(list, "CN=anybody"));
     assert_true(allow_holds(list, NULL));
@@ -162,10 +162,10 @@ static void test_a_list_needs_a_ca(void **state)
     struct allow_list *list;
 
     (void)state;
-    assert_int_equal(load(tls_options(&files, TLSMSG_SERVER, TLSMSG_ALLOW, "CN=alice",
-                                      TLSMSG_OPTION_COUNT),
-                          &list, &err),
-                     TLSMSG_ERR_CONFIG);
+    assert_int_equal(
+        load(tls_options(&files, TLSMSG_SERVER, TLSMSG_ALLOW, "CN=alice", TLSMSG_OPTION_COUNT),
+             &list, &err),
+        TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "--client-ca"));
 }
 

@@ -302,6 +302,45 @@ static void tells_a_refusal_that_it_finds_when_it_closes(void **state)
     ends_finish(client, peer);
 }
 
+/* Speaks no TLS, and goes on after the client has said its last word. */
+static void talk_past_the_end(struct peer *peer)
+{
+    char buf[1024];
+    size_t got = 0;
+    enum byte_result result = BYTE_AGAIN;
+    peer_accept(peer);
+    peer_send_raw(peer, "220 ready\r\n", 11);
+    while (result != BYTE_EOF && peer->failure[0] == '\0') {
+        peer_await_bytes(peer);
+        socket_source_turn(&peer->source);
+        result = peer->source.base.read(&peer->source.base, buf, sizeof(buf), &got);
+        if (result == BYTE_ERROR) {
+            peer_fail(peer, "read", "the client's last word was overtaken by a reset");
+        }
+    }
+    struct pollfd entry = {.fd = peer->fd};
+    peer_send_raw(peer, "221 bye\r\n", 9);
+    if (poll(&entry, 1, 200) != 0) {
+        peer_fail(peer, "send", "the client does not listen any more");
+    }
+}
+
+/* An alert that ends the handshake must reach the server, whatever that still sends. */
+static void reads_on_after_a_failed_handshake(void **state)
+{
+    (void)state;
+    if (!build_has_tls) {
+        skip(); /* there is no handshake */
+    }
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_client(peer, 5000);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    peer_start(peer, talk_past_the_end);
+    assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
+    assert_int_equal(err.code, TLSMSG_ERR_NOT_TLS);
+    ends_finish(client, peer);
+}
+
 /* Told once, by whichever call came first. */
 static void tells_a_refusal_once(void **state)
 {
@@ -353,6 +392,7 @@ int main(void)
         cmocka_unit_test(waits_a_second_for_the_server_to_close),
         cmocka_unit_test(does_not_mind_what_comes_after_its_last_word),
         cmocka_unit_test(tells_a_refusal_that_it_finds_when_it_closes),
+        cmocka_unit_test(reads_on_after_a_failed_handshake),
         cmocka_unit_test(tells_a_refusal_once),
         cmocka_unit_test(closes_in_a_foreign_loop),
     };

@@ -100,9 +100,8 @@ static const struct line lines[] = {
     {"no pin", "a:1" DATE "\n", "line 1"},
     {"no server", " " PIN_A DATE "\n", "line 1"},
     {"a bad pin", "a:1 sha256//AAAA=" DATE "\n", "line 1"},
-    {"a pin with bits to spare", "a:1 sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=" DATE
-                                 "\n",
-     "line 1"},
+    {"a pin with bits to spare",
+     "a:1 sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=" DATE "\n", "line 1"},
     {"a bad date", "a:1 " PIN_A " 31.01.2026\n", "line 1"},
     {"a short date", "a:1 " PIN_A " 2026-01-3\n", "line 1"},
     {"more after the date", "a:1 " PIN_A DATE " x\n", "line 1"},

@@ -75,13 +75,13 @@ static void test_the_first_to_end(void **state)
     int64_t left_s;
 
     (void)state;
-    tls_files_leaf(&files, "long", &(struct test_cert_spec){.common_name = "long",
-                                                            .from_s = -3600,
-                                                            .until_s = 300 * TEST_DAY_S});
-    tls_files_leaf(&files, "short", &(struct test_cert_spec){.common_name = "short",
-                                                             .is_rsa = true,
-                                                             .from_s = -3600,
-                                                             .until_s = 90 * TEST_DAY_S});
+    tls_files_leaf(&files, "long",
+                   &(struct test_cert_spec){
+                       .common_name = "long", .from_s = -3600, .until_s = 300 * TEST_DAY_S});
+    tls_files_leaf(
+        &files, "short",
+        &(struct test_cert_spec){
+            .common_name = "short", .is_rsa = true, .from_s = -3600, .until_s = 90 * TEST_DAY_S});
     set_mode("long.key", 0600);
     set_mode("short.key", 0600);
     config = tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "long.crt", TLSMSG_KEY, "long.key",
@@ -98,9 +98,10 @@ static void test_a_certificate_for_another_name(void **state)
     struct transport_config *config;
 
     (void)state;
-    tls_files_leaf(&files, "here", &(struct test_cert_spec){.alternative_names = "DNS:here.example",
-                                                            .from_s = -3600,
-                                                            .until_s = 300 * TEST_DAY_S});
+    tls_files_leaf(&files, "here",
+                   &(struct test_cert_spec){.alternative_names = "DNS:here.example",
+                                            .from_s = -3600,
+                                            .until_s = 300 * TEST_DAY_S});
     tls_files_leaf(&files, "there",
                    &(struct test_cert_spec){.common_name = "there",
                                             .alternative_names = "DNS:there.example",
@@ -122,9 +123,9 @@ static void test_logged_secrets(void **state)
     struct transport_config *config;
 
     (void)state;
-    tls_files_leaf(&files, "debugged", &(struct test_cert_spec){.common_name = "debugged",
-                                                                .from_s = -3600,
-                                                                .until_s = 300 * TEST_DAY_S});
+    tls_files_leaf(&files, "debugged",
+                   &(struct test_cert_spec){
+                       .common_name = "debugged", .from_s = -3600, .until_s = 300 * TEST_DAY_S});
     set_mode("debugged.key", 0600);
     config = tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "debugged.crt", TLSMSG_KEY,
                         "debugged.key", TLSMSG_KEYLOG_FILE, "keylog", TLSMSG_OPTION_COUNT);
@@ -135,8 +136,8 @@ static void test_logged_secrets(void **state)
 
 static void test_a_client_without_certificates(void **state)
 {
-    struct transport_config *config = tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt",
-                                                 TLSMSG_OPTION_COUNT);
+    struct transport_config *config =
+        tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPTION_COUNT);
 
     (void)state;
     assert_int_equal(transport_config_warning_count(config), 0);

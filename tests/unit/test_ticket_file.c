@@ -84,7 +84,8 @@ static void test_parse(void **state)
 
 static void test_bytes(void **state)
 {
-    char text[] = "current 00ff" HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 "0123456789AB";
+    char text[] =
+        "current 00ff" HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 HEX_8 "0123456789AB";
     struct ticket_file file;
 
     (void)state;
@@ -203,7 +204,8 @@ static const struct pair pairs[] = {
     {"previous opens", "current " HEX "\n", "previous " HEX "\ncurrent " OTHER "\n", true},
     {"next opens", "current " HEX "\n", "current " OTHER "\nnext " HEX "\n", true},
     {"next does not seal", "current " HEX "\nnext " OTHER "\n", "current " OTHER "\n", false},
-    {"previous does not seal", "previous " OTHER "\ncurrent " HEX "\n", "current " OTHER "\n", false},
+    {"previous does not seal", "previous " OTHER "\ncurrent " HEX "\n", "current " OTHER "\n",
+     false},
     {"a key that is gone", "current " HEX "\n", "previous " OTHER "\ncurrent " THIRD "\n", false},
 };
 
