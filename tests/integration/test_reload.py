@@ -431,9 +431,8 @@ class Keys(RunningTest):
         self.assertEqual(stat.S_IMODE(os.stat(log).st_mode), 0o600)
         # The client's agrees, and is appended.
         server = self.server()
-        client = self.run_client("--ca", default_certificates().ca, "--keylog-file", log, "-q",
-                                 "-m", "x", str(server.port))
-        self.assertIn(b"SESSION SECRETS ARE LOGGED", client.stderr.bytes())
+        self.run_client("--ca", default_certificates().ca, "--keylog-file", log, "-q", "-m", "x",
+                        str(server.port))
         with open(log, encoding="ascii") as source:
             self.assertTrue(source.read().startswith(written + "SERVER_HANDSHAKE"))
 
