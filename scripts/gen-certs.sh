@@ -28,36 +28,38 @@ help() {
 Usage: gen-certs.sh [make] [OPTIONS]          a CA and a server certificate
        gen-certs.sh client NAME... [OPTIONS]  client certificates
        gen-certs.sh server NAME... [OPTIONS]  further server certificates
-       gen-certs.sh renew [NAME...] [OPTIONS] new dates; same key and names: pins hold
-       gen-certs.sh rekey [NAME...] [OPTIONS] new key and certificate, same names
-       gen-certs.sh revoke NAME... [OPTIONS]  all of NAME's certificates go into ca.crl
+       gen-certs.sh renew [NAME...] [OPTIONS] new dates; same key, so pins hold
+       gen-certs.sh rekey [NAME...] [OPTIONS] a new key and certificate
+       gen-certs.sh revoke NAME... [OPTIONS]  all that NAME has goes into ca.crl
        gen-certs.sh crl [OPTIONS]             a fresh ca.crl
        gen-certs.sh show [OPTIONS]            who, until when, and the pins
 
-What is there and valid is kept, what is missing is made, and what ends soon or lacks
-a name asked for is renewed with its key. NAME is 'server' when left out; 'renew ca'
-renews the CA. Standard output has a line for each certificate: when it expires and,
-for a server, the pin that 'tlsmsg-client --pin' takes.
+What is there and valid is kept, what is missing is made, and what ends soon or
+lacks a name asked for is renewed with its key. NAME is 'server' when left out;
+'renew ca' renews the CA. Standard output has a line for each certificate: when
+it expires and, for a server, the pin that 'tlsmsg-client --pin' takes.
 
   -o, --out DIR         the folder (default: certs)
       --client NAME     make: a client certificate too (repeatable)
       --self-signed     make: one self-signed server certificate and no CA
       --permit NAME     make: a CA for localhost and these domains and addresses
                         only (repeatable)
-      --name NAME       a DNS name or IP address (repeatable); a server has localhost,
-                        127.0.0.1, ::1 and this host's name anyway
+      --name NAME       a DNS name or IP address (repeatable); a server has
+                        localhost, 127.0.0.1, ::1 and this host's name anyway
       --uri URI         a client's identity instead of CN=NAME (repeatable)
       --email ADDRESS   the same as an e-mail address (repeatable)
       --algorithm NAME  ecdsa (P-256, the default), rsa (3072 bits) or ed25519
-      --days N          valid for N days from now (397; a CA 3650), never past its CA
+      --days N          valid for N days from now (397; a CA 3650), at most as
+                        long as its CA
       --key-password-file FILE
-                        its first line encrypts new keys and opens encrypted ones
-      --force           replace what is there; with make the CA too, which ends all
-                        certificates under it
+                        its first line encrypts new keys and opens old ones
+      --force           replace what is there; with make the CA too, which ends
+                        all certificates under it
   -q, --quiet           nothing on standard error but warnings and errors
   -h, --help            this text
 
-The variable OPENSSL names the openssl program. Exit codes: 0 done, 1 failed, 2 usage.
+The variable OPENSSL names the openssl program.
+Exit codes: 0 done, 1 failed, 2 usage.
 END
 }
 

@@ -810,7 +810,7 @@ class BadInput(Case):
         done = self.run_script("--help")
         lines = done.stdout.splitlines()
         self.assertLessEqual(len(lines), 60)
-        self.assertLessEqual(max(map(len, lines)), 90)
+        self.assertLessEqual(max(map(len, lines)), 80)
         self.assertEqual(done.stderr, "")
         source = SCRIPT.read_text()
         for option in set(re.findall(r"(?<=[\s|])--[a-z-]+(?=\))|--[a-z-]+(?= \|)", source)):

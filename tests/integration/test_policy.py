@@ -10,6 +10,7 @@ import os
 import re
 import select
 import ssl
+import subprocess
 import sys
 import threading
 
@@ -21,6 +22,7 @@ import kernel
 import tls
 from certificates import default_certificates
 from harness import ProgramTest
+from processes import Program
 from s_client import SClient
 from settings import scaled, version_line
 
@@ -90,16 +92,6 @@ class Accepted(PolicyTest):
                 client.leave()
                 self.assertEqual(self.wait_event(server, "connected", count)["tls"]["group"], group)
 
-    def test_hybrid_group_comes_first(self):
-        library = re.search(r"OpenSSL (\d+)\.(\d+)", version_line("tlsmsg-server"))
-        if tuple(map(int, library.groups())) < (3, 5):
-            self.skipTest("X25519MLKEM768 needs OpenSSL 3.5")
-        server, ca = self.dual_server()
-        client = self.s_client(server, "-groups", "X25519MLKEM768:X25519:P-256", ca=ca)
-        client.say(b"hello\n")
-        client.leave()
-        self.assertEqual(self.wait_event(server, "connected", 1)["tls"]["group"], "X25519MLKEM768")
-
     def test_without_server_name(self):
         server = self.server()
         client = self.s_client(server, server_name=None)
@@ -129,6 +121,69 @@ class Accepted(PolicyTest):
         self.wait_event(server, "closed", 1)
         self.assertEqual([found["bytes"] for found in self.events(server, "message")],
                          [512, 512, 276])
+
+
+class PostQuantum(PolicyTest):
+    """X25519MLKEM768, where the library has it, in each pairing; X25519 where it does not."""
+
+    HYBRID = "X25519MLKEM768"
+
+    def setUp(self):
+        super().setUp()
+        library = re.search(r"OpenSSL (\d+)\.(\d+)", version_line("tlsmsg-server"))
+        self.has_hybrid = tuple(map(int, library.groups())) >= (3, 5)
+
+    def need_hybrid(self):
+        if not self.has_hybrid:
+            self.skipTest(f"{self.HYBRID} needs OpenSSL 3.5")
+        offered = subprocess.run(["openssl", "list", "-tls-groups"], stdin=subprocess.DEVNULL,
+                                 capture_output=True, timeout=scaled(20), check=False).stdout
+        if self.HYBRID.encode() not in offered:
+            self.skipTest(f"the openssl program has no {self.HYBRID}")
+
+    def probe(self, port):
+        """The group that our client and a server agree on, in the client's words."""
+        client = self.run_client("--ca", default_certificates().ca, "--probe", "--format", "json",
+                                 str(port))
+        return json.loads(client.stdout.bytes())["tls"]["group"]
+
+    def test_both_ours(self):
+        server = self.server("--format", "json")
+        expected = self.HYBRID if self.has_hybrid else "X25519"
+        self.assertEqual(self.probe(server.port), expected)
+        self.assertEqual(self.wait_event(server, "connected", 1)["tls"]["group"], expected)
+
+    def test_with_s_client(self):
+        self.need_hybrid()
+        server, ca = self.dual_server()
+        rows = ((), ("-groups", self.HYBRID), ("-groups", f"X25519:{self.HYBRID}"))
+        for count, words in enumerate(rows, 1):
+            with self.subTest(words):
+                client = self.s_client(server, *words, ca=ca)
+                client.say(b"hello\n")
+                client.leave()
+                # The server's preference counts, whatever the client's key share is for.
+                self.assertEqual(self.wait_event(server, "connected", count)["tls"]["group"],
+                                 self.HYBRID)
+
+    def s_server(self, group):
+        made = default_certificates()
+        server = self.keep(Program(
+            ["openssl", "s_server", "-accept", "127.0.0.1:0", "-naccept", "1", "-groups", group,
+             "-cert", made.server, "-key", made.server_key], stdin=subprocess.PIPE,
+            name="openssl s_server"))
+        told = server.stdout.wait_until(
+            lambda said: re.search(rb"^ACCEPT .*:(\d+)$", said, re.MULTILINE), "its port")
+        return server, int(told[1])
+
+    def test_with_s_server(self):
+        for group in ("X25519", self.HYBRID):
+            with self.subTest(group):
+                if group == self.HYBRID:
+                    self.need_hybrid()
+                server, port = self.s_server(group)
+                self.assertEqual(self.probe(port), group)
+                server.finish(0)
 
 
 class Refused(PolicyTest):

@@ -63,7 +63,8 @@ class RunningTest(ProgramTest):
     def refused(self, server, *options, ca=None):
         """The alert that a client got in place of a conversation."""
         client = self.s_client(server, *options, ca=ca)
-        client.close_stdin()
+        # In TLS 1.3 the alert comes after the client's own handshake: end of file on stdin could
+        # have s_client leave before it.
         self.assertNotEqual(client.wait(), 0)
         return client.alert()
 
@@ -179,6 +180,8 @@ class Reload(RunningTest):
 class Resumed(RunningTest):
     """What a reload takes away is taken from sessions that were begun before it, too."""
 
+    VERSIONS = ("-tls1_3", "-tls1_2")
+
     def server_and_session(self, version, *options):
         """A server that asks for certificates, alice's words and her session's file."""
         alice = certificates.leaf("members", "alice")
@@ -189,14 +192,9 @@ class Resumed(RunningTest):
         words = (*words, "-sess_in", session)
         return server, words
 
-    def each(self):
-        for version in ("-tls1_3", "-tls1_2"):
-            with self.subTest(version):
-                yield version
-
     def test_ca_removed(self):
         authorities = [certificates.authority(name).ca for name in ("members", "others")]
-        for version in self.each():
+        for version in self.VERSIONS:
             cas = self.path("cas.pem")
             replace(cas, *authorities)
             server, words = self.server_and_session(version, "--client-ca", cas)
@@ -209,7 +207,7 @@ class Resumed(RunningTest):
             self.assertIn(b"unknown CA", server.log())
 
     def test_revoked(self):
-        for version in self.each():
+        for version in self.VERSIONS:
             made = certificates.Certificates(self.path("made" + version))
             gen = [os.path.join(ROOT, "scripts", "gen-certs.sh"), "--quiet", "--out", made.out]
             certificates.run([*gen, "--client", "alice"])
@@ -228,7 +226,7 @@ class Resumed(RunningTest):
             self.assertIn(b"revoked", server.log())
 
     def test_no_longer_allowed(self):
-        for version in self.each():
+        for version in self.VERSIONS:
             names = self.write_file("allowed", b"CN=bob\nDNS:localhost\n")
             server, words = self.server_and_session(
                 version, "--client-ca", certificates.authority("members").ca, "--allow-file",
