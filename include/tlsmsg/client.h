@@ -123,6 +123,11 @@ struct tlsmsg_certificate {
 TLSMSG_API bool tlsmsg_client_certificate(const struct tlsmsg_client *client, size_t i,
                                           struct tlsmsg_certificate *out);
 
+/* What is worth knowing of options that work, such as a key that others can read.
+ * client: the client; i: 0 or more.
+ * Returns one line, borrowed from client; NULL past the last. Thread rule: any thread; never blocks. */
+TLSMSG_API const char *tlsmsg_client_warning(const struct tlsmsg_client *client, size_t i);
+
 /* Frees a client; an open connection is dropped.
  * client: the client, or NULL. Thread rule: the thread that owns it. */
 TLSMSG_API void tlsmsg_client_free(struct tlsmsg_client *client);

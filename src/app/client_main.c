@@ -74,6 +74,9 @@ static enum exit_code run(const struct client_settings *settings)
     if (tlsmsg_client_new(settings->options, &client, &err) != TLSMSG_OK) {
         return fail(&err, EXIT_WHILE_STARTING);
     }
+    for (size_t i = 0; tlsmsg_client_warning(client, i) != NULL; i++) {
+        complain(name, "warning: %s", tlsmsg_client_warning(client, i));
+    }
     code =
         settings->probes ? probe_run(name, client, &settings->probe) : converse(settings, client);
     tlsmsg_client_free(client);

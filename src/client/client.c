@@ -57,6 +57,11 @@ enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *options, struct 
     return TLSMSG_OK;
 }
 
+const char *tlsmsg_client_warning(const struct tlsmsg_client *client, size_t i)
+{
+    return transport_config_warning(client->config, i);
+}
+
 void tlsmsg_client_free(struct tlsmsg_client *client)
 {
     if (client == NULL) {

@@ -22,6 +22,7 @@
 bool accept_listen(struct worker *w)
 {
     if (w->listening || w->listener_count == 0) {
+        w->resume_ns = 0;
         return true;
     }
     w->listening = true;
@@ -155,7 +156,7 @@ void accept_ready(struct worker *w, struct loop_watch *watch)
         }
         welcome(w, fd, &peer);
     }
-    if (has_more_than_its_share(w)) {
+    if (w->listening && has_more_than_its_share(w)) {
         pause_accepting(w);
     }
 }

@@ -63,7 +63,9 @@ uint32_t conversation_interest(const struct conversation *c)
         return c->read_wants_out ? LOOP_WRITE : LOOP_READ;
     case CONVERSATION_OPEN:
         if (exchange_may_read(c)) {
-            want |= c->read_wants_out ? LOOP_READ | LOOP_WRITE : LOOP_READ;
+            /* Unread bytes would wake the poll again and again for a read that first has to
+             * write. */
+            want |= c->read_wants_out ? LOOP_WRITE : LOOP_READ;
         }
         return want | sending_interest(c);
     case CONVERSATION_FLUSH:
@@ -86,6 +88,12 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Replies wait for the peer to take them, or OpenSSL's own answer to a key update does. */
+static bool is_writing(const struct conversation *c)
+{
+    return c->released > 0 || c->read_wants_out;
+}
+
 int64_t conversation_deadline(const struct conversation *c)
 {
     const struct limits *limits = &c->worker->server->limits;
@@ -95,7 +103,10 @@ int64_t conversation_deadline(const struct conversation *c)
     case CONVERSATION_HANDSHAKE:
         return clock_deadline_ns(c->accepted_ns, limits->handshake_timeout_ms);
     case CONVERSATION_OPEN:
-        deadline = clock_deadline_ns(c->activity_ns, limits->idle_timeout_ms);
+        /* Idle is the peer's silence, not our not listening. */
+        if (exchange_may_read(c) && c->out.len == 0 && c->pending.count == 0) {
+            deadline = clock_deadline_ns(c->activity_ns, limits->idle_timeout_ms);
+        }
         break;
     case CONVERSATION_FLUSH:
         deadline = c->draining ? c->worker->drain_deadline_ns : 0;
@@ -106,7 +117,7 @@ int64_t conversation_deadline(const struct conversation *c)
     default:
         return 0;
     }
-    if (c->released > 0) {
+    if (is_writing(c)) {
         deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, limits->write_timeout_ms));
     }
     return deadline;
@@ -188,6 +199,7 @@ void conversation_finish(struct conversation *c, enum tlsmsg_how how)
 static void linger(struct conversation *c)
 {
     report(c);
+    worker_handshake_over(c->worker, c);
     conversation_move(c, c->eof ? CONVERSATION_DEAD : CONVERSATION_LINGER);
 }
 
@@ -362,7 +374,7 @@ static void expire_exchange(struct conversation *c)
                      "a reply could not be delivered before the drain timeout");
         c->how_known = false;
         conversation_abort(c, TLSMSG_HOW_TIMEOUT);
-    } else if (c->released > 0 && stall != 0 && stall <= w->now_ns) {
+    } else if (is_writing(c) && stall != 0 && stall <= w->now_ns) {
         worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                      "took no byte of its replies for %.3g s",
                      (double)limits->write_timeout_ms / 1000);

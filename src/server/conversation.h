@@ -43,6 +43,8 @@ enum conversation_state {
 #define CONVERSATION_TURN_RECORDS 64
 /* Messages deferred at once before the conversation isn't read. */
 #define CONVERSATION_PENDING_MAX 64
+/* Bytes of replies that wait behind a deferred one before the conversation isn't read. */
+#define CONVERSATION_PENDING_BYTES (1024u * 1024)
 /* After close_notify or an alert: how long and how much is read and discarded. */
 #define CONVERSATION_LINGER_MS 1000
 #define CONVERSATION_LINGER_BYTES (64u * 1024)
@@ -72,8 +74,9 @@ struct conversation {
     enum conversation_state state;
     enum tlsmsg_how how;
     bool how_known;
-    bool reported; /* closed() was called */
-    bool counted;  /* took a place of the accept budget */
+    bool reported;       /* closed() was called */
+    bool counted;        /* took a place of the accept budget */
+    bool handshake_over; /* gave back its place among the handshakes */
     bool in_turn;
     bool in_again;
     bool in_paused;

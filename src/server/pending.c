@@ -28,6 +28,7 @@ bool pending_fill(struct pending *pending, uint64_t message, char *data, size_t 
             reply->data = data;
             reply->len = len;
             reply->ready = true;
+            pending->bytes += len;
             return true;
         }
     }
@@ -52,6 +53,7 @@ void pending_drop(struct pending *pending)
         pending->tail = NULL;
     }
     pending->count--;
+    pending->bytes -= reply->len;
     free(reply->data);
     free(reply);
 }

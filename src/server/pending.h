@@ -21,6 +21,7 @@ struct pending {
     struct pending_reply *head;
     struct pending_reply *tail;
     size_t count;
+    size_t bytes; /* of replies that are there */
 };
 
 /* Appends a place for a message's reply. False when out of memory. */

@@ -8,7 +8,8 @@
 bool exchange_may_read(const struct conversation *c)
 {
     return !c->worker->held && c->out.len < CONVERSATION_QUEUE_MARK &&
-           c->pending.count < CONVERSATION_PENDING_MAX;
+           c->pending.count < CONVERSATION_PENDING_MAX &&
+           c->pending.bytes < CONVERSATION_PENDING_BYTES;
 }
 
 static void invalid_utf8(struct conversation *c, const char *what)
@@ -97,6 +98,9 @@ void exchange_read(struct conversation *c)
         err.code = TLSMSG_OK;
         result = transport_recv(c->transport, w->buffer + UTF8_TAIL_MAX, w->server->recv_size_bytes,
                                 &got, &err);
+        if (result == TRANSPORT_WANT_WRITE && !c->read_wants_out && c->released == 0) {
+            c->progress_ns = w->now_ns;
+        }
         c->read_wants_out = result == TRANSPORT_WANT_WRITE;
         switch (result) {
         case TRANSPORT_OK:

@@ -75,14 +75,13 @@ enum tlsmsg_code exchange_reply(struct conversation *c, uint64_t message, const 
     return ok ? TLSMSG_OK : TLSMSG_ERR_NOMEM;
 }
 
-void conversation_answer(struct conversation *c, uint64_t message, char *data, size_t len)
+/* Moves replies that are there and next in order into the queue, while it is below its mark: what
+ * stays follows when the peer has taken some (exchange_send). */
+static void queue_pending(struct conversation *c)
 {
     struct pending_reply *reply;
 
-    if (!pending_fill(&c->pending, message, data, len)) {
-        return;
-    }
-    while ((reply = pending_front(&c->pending)) != NULL) {
+    while (c->out.len < CONVERSATION_QUEUE_MARK && (reply = pending_front(&c->pending)) != NULL) {
         struct iovec part = {.iov_base = reply->data, .iov_len = reply->len};
 
         if (append(c, &part, 1) != TLSMSG_OK) {
@@ -92,9 +91,16 @@ void conversation_answer(struct conversation *c, uint64_t message, char *data, s
             return;
         }
         pending_drop(&c->pending);
+        /* Also when the reply was empty: what waited for it goes on at the turn's end. */
+        worker_turn(c->worker, c);
     }
-    /* Also when the reply was empty: what waited for it goes on at the turn's end. */
-    worker_turn(c->worker, c);
+}
+
+void conversation_answer(struct conversation *c, uint64_t message, char *data, size_t len)
+{
+    if (pending_fill(&c->pending, message, data, len)) {
+        queue_pending(c);
+    }
 }
 
 void exchange_drop(struct conversation *c)
@@ -151,5 +157,9 @@ void exchange_send(struct conversation *c)
     if (c->out.len == 0 && c->unsent > 0) {
         count(&w->stats.replies, c->unsent);
         c->unsent = 0;
+        c->activity_ns = w->now_ns;
+    }
+    if (pending_front(&c->pending) != NULL) {
+        queue_pending(c);
     }
 }

@@ -90,7 +90,7 @@ static enum tlsmsg_code listen_on(struct server *s, const char *text, struct tls
     enum tlsmsg_code code = address_parse_listen(text, "--listen", &name, err);
 
     if (code == TLSMSG_OK && s->listener_count == WORKER_LISTENERS_MAX) {
-        code = error_set(err, TLSMSG_ERR_LIMIT, 0, "more than %d listening sockets",
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "more than %d listening sockets",
                          WORKER_LISTENERS_MAX);
     }
     if (code == TLSMSG_OK) {
@@ -171,6 +171,10 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struc
 
     if (options_role(options) != TLSMSG_SERVER) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
+    }
+    if (listen_count(options) > WORKER_LISTENERS_MAX) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "more than %d listening sockets",
+                         WORKER_LISTENERS_MAX);
     }
     for (size_t i = 0; i < listen_count(options) && code == TLSMSG_OK; i++) {
         struct address_name name;
@@ -371,20 +375,23 @@ enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
                                       struct tlsmsg_error *err)
 {
     struct server *s = &server->s;
+    unsigned generation;
+    struct transport_config *previous = server_config(s, &generation);
     struct transport_config *fresh = NULL;
     struct transport_config *old;
-    enum tlsmsg_code code = transport_config_new(options, s->config, &fresh, err);
+    enum tlsmsg_code code = transport_config_new(options, previous, &fresh, err);
 
+    transport_config_unref(previous);
     if (code != TLSMSG_OK) {
         return code;
     }
+    tell_warnings(s, fresh);
     (void)pthread_mutex_lock(&s->config_lock);
     old = s->config;
     s->config = fresh;
     atomic_fetch_add_explicit(&s->config_generation, 1, memory_order_release);
     (void)pthread_mutex_unlock(&s->config_lock);
     transport_config_unref(old);
-    tell_warnings(s, fresh);
     return TLSMSG_OK;
 }
 

@@ -105,9 +105,7 @@ bool worker_begin(struct worker *w, struct conversation *c)
         }
     }
     c->counted = true;
-    w->handshaking--;
-    uncount(&w->stats.handshaking, 1);
-    admission_handshake_done(&server->admission);
+    worker_handshake_over(w, c);
     count(&w->stats.conversations, 1);
     transport_describe(c->transport, &facts);
     if (facts.resumed) {
@@ -190,6 +188,7 @@ static void resume_paused(struct worker *w)
         struct conversation *next = c->next_paused;
 
         c->in_paused = false;
+        c->activity_ns = w->now_ns;
         if (c->state != CONVERSATION_DEAD) {
             worker_again(w, c);
             worker_settle(w, c);
@@ -321,7 +320,7 @@ static int wait_ms(const struct worker *w)
 {
     int64_t next = timers_next_ns(&w->timers);
 
-    if (w->again != NULL) {
+    if (w->again != NULL || (w->turn != NULL && !w->held)) {
         return 0;
     }
     if (w->resume_ns != 0 && (next == 0 || w->resume_ns < next)) {

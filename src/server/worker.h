@@ -88,6 +88,9 @@ void worker_again(struct worker *w, struct conversation *c);
 /* For conversations: marks c to be freed after dispatch. */
 void worker_bury(struct worker *w, struct conversation *c);
 
+/* Its handshake is over, one way or another; again: no effect. */
+void worker_handshake_over(struct worker *w, struct conversation *c);
+
 /* A conversation begins: false when the accept budget is used up. */
 bool worker_begin(struct worker *w, struct conversation *c);
 

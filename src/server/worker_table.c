@@ -89,15 +89,21 @@ void worker_again(struct worker *w, struct conversation *c)
     }
 }
 
-void worker_bury(struct worker *w, struct conversation *c)
+void worker_handshake_over(struct worker *w, struct conversation *c)
 {
-    loop_remove(&w->loop, &c->watch);
-    timers_remove(&w->timers, &c->timer);
-    if (!c->counted) {
+    if (!c->handshake_over) {
+        c->handshake_over = true;
         w->handshaking--;
         uncount(&w->stats.handshaking, 1);
         admission_handshake_done(&w->server->admission);
     }
+}
+
+void worker_bury(struct worker *w, struct conversation *c)
+{
+    loop_remove(&w->loop, &c->watch);
+    timers_remove(&w->timers, &c->timer);
+    worker_handshake_over(w, c);
     c->next_dead = w->dead;
     w->dead = c;
 }

@@ -253,7 +253,7 @@ class Tickets(RunningTest):
 
     def test_rotation_script(self):
         path = self.path("keys")
-        os.umask(os.umask(0))
+        self.addCleanup(os.umask, os.umask(0))
         self.rotate(path)
         first = self.keys(path)
         self.assertEqual(sorted(first), ["current", "next"])

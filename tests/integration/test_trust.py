@@ -21,6 +21,7 @@ import certificates
 import harness
 import texts
 import tls
+from certificates import default_certificates
 from processes import Collector
 from s_client import SClient
 from settings import ROOT, program, scaled
@@ -432,6 +433,35 @@ class SeveralCertificates(TrustTest):
                     end.close()
                     with open(leaves[index].certificate, encoding="ascii") as pem:
                         self.assertEqual(shown, ssl.PEM_cert_to_DER_cert(pem.read()))
+
+
+class Combinations(harness.ProgramTest):
+    def test_options_without_what_they_need(self):
+        """An option that would have no effect is refused, not ignored."""
+        made = default_certificates()
+        pair = ("--cert", made.server, "--key", made.server_key)
+        for name, words, said in (
+                ("crl", (*pair, "--crl", made.ca), "--client-ca"),
+                ("allow", (*pair, "--allow", "CN=alice"), "--client-ca")):
+            with self.subTest(name):
+                server = self.run_server_to_end("--listen", "127.0.0.1:0", *words, expect=2)
+                self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: ", said)
+        for name, words, said in (
+                ("key", ("--key", made.client_key), "--cert"),
+                ("accept new", ("--accept-new",), "--trust-on-first-use")):
+            with self.subTest(name):
+                client = self.run_client(*words, "-m", "x", "127.0.0.1:1", expect=2)
+                self.assert_one_line(client.stderr.bytes(), "tlsmsg-client: ", said)
+
+    def test_client_warns_of_a_key_that_others_can_read(self):
+        made = default_certificates()
+        server = self.server()
+        with open(made.client_key, "rb") as key:
+            open_key = self.write_file("open.key", key.read())
+        os.chmod(open_key, 0o644)
+        client = self.run_client("--ca", made.ca, "--cert", made.client, "--key", open_key, "-m",
+                                 "hi", f"localhost:{server.port}")
+        self.assert_one_line(client.stderr.bytes(), "tlsmsg-client: warning: ", "chmod 600")
 
 
 if __name__ == "__main__":

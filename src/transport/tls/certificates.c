@@ -27,13 +27,13 @@ static enum tlsmsg_code check_dates(const struct pem_file *file, STACK_OF(X509) 
         X509 *cert = sk_X509_value(chain, i);
         const char *which = i == 0 ? "" : " (an issuer's, further down in the file)";
 
-        if (X509_cmp_current_time(X509_get0_notAfter(cert)) < 0) {
+        if (X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0) {
             x509_text_date(X509_get0_notAfter(cert), date);
             return error_set(err, TLSMSG_ERR_CONFIG, 0,
                              "certificate '%s' expired on %s%s (scripts/gen-certs.sh renews one)",
                              file->name, date, which);
         }
-        if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0) {
+        if (X509_cmp_current_time(X509_get0_notBefore(cert)) >= 0) {
             x509_text_date(X509_get0_notBefore(cert), date);
             return error_set(err, TLSMSG_ERR_CONFIG, 0,
                              "certificate '%s' is not valid before %s%s (is this clock right?)",
@@ -136,6 +136,11 @@ enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tlsmsg_options *op
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "a TLS server needs --cert FILE and --key FILE "
                          "(scripts/gen-certs.sh makes them)");
+    }
+    if (count == 0 && (options_count(options, TLSMSG_KEY) > 0 ||
+                       options_count(options, TLSMSG_KEY_PASSWORD_FILE) > 0)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--key and --key-password-file need --cert FILE");
     }
     for (i = 0; i < count; i++) {
         struct certificate pair = {0};

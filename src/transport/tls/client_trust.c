@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/escape.h"
 #include "net/address.h"
 #include "transport/tls/known_servers.h"
 #include "transport/tls/x509_text.h"
@@ -170,6 +171,7 @@ static enum tlsmsg_code judge_first_use(const struct client_trust *trust, X509 *
 {
     enum known_answer answer;
     struct known_record known;
+    char path[SHOWN_MAX];
     enum tlsmsg_code code =
         known_servers_find(trust->path, trust->server, shown, &answer, &known, err);
 
@@ -181,14 +183,15 @@ static enum tlsmsg_code judge_first_use(const struct client_trust *trust, X509 *
     }
     return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
                      "server '%s' shows another key than on first use: recorded on %s %s, shown "
-                     "now %s; if its key was really changed, remove its line from the known "
-                     "servers file",
-                     trust->server, known.date, known.pin.text, shown->text);
+                     "now %s; if its key was really changed, remove its line from '%s'",
+                     trust->server, known.date, known.pin.text, shown->text,
+                     escape_name(path, sizeof(path), trust->path));
 }
 
 static enum tlsmsg_code judge_dates(X509 *leaf, const struct pin *shown, struct tlsmsg_error *err)
 {
-    bool expired = X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0;
+    /* What can't be read as a date counts as past. */
+    bool expired = X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0;
     char date[X509_TEXT_DATE_MAX];
 
     if (!expired && X509_cmp_current_time(X509_get0_notBefore(leaf)) < 0) {

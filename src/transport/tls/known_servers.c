@@ -79,7 +79,9 @@ static bool read_bytes(int fd, struct contents *out)
             continue;
         }
         if (n <= 0) {
-            break;
+            /* A shortened file would make a known server look like a new one. */
+            errno = n == 0 ? EIO : errno;
+            return false;
         }
         out->len += (size_t)n;
     }

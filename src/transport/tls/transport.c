@@ -230,6 +230,12 @@ enum transport_result transport_recv(struct transport *t, void *buf, size_t cap,
     if (t->broken || !t->situation.is_open) {
         return misuse(t, err);
     }
+    if (t->sending && t->situation.is_server) {
+        /* A key update would have to be answered in the middle of the record that is half sent,
+         * which the library can't. A client never has more than one record under way and must
+         * read while it is blocked, so it takes that chance. */
+        return TRANSPORT_WANT_WRITE;
+    }
     return attempt(t, call_read, buf, cap, got, err);
 }
 

@@ -143,10 +143,27 @@ static void refuse(const struct transport *t, X509_STORE_CTX *store)
     error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0, "cannot verify client '%s': %s", subject, reason);
 }
 
+/* The library looks up the leaf alone: asked for more, it would demand a list of every CA in the
+ * chain. An issuer that a list at hand names is refused all the same. */
+static bool has_revoked_issuer(const struct transport *t, X509_STORE_CTX *store)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
+
+    for (int i = 1; i < sk_X509_num(chain); i++) {
+        if (revocation_names(t->config->revoked, sk_X509_value(chain, i))) {
+            X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
+            X509_STORE_CTX_set_error_depth(store, i);
+            X509_STORE_CTX_set_current_cert(store, sk_X509_value(chain, i));
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Chain, name, dates and revocation, as far as the context asks for them. */
 static bool verify_chain(struct transport *t, X509_STORE_CTX *store)
 {
-    if (X509_verify_cert(store) == 1) {
+    if (X509_verify_cert(store) == 1 && !has_revoked_issuer(t, store)) {
         return true;
     }
     if (X509_STORE_CTX_get_error(store) == X509_V_OK) {
