@@ -82,8 +82,10 @@ run() {
     results=$out/$name.xml
     rm -f "$results"
     status=0
+    # A test that fails is tried once more, and ctest names it: deadlines on a machine shared with
+    # others can pass for reasons of their own, and what is broken fails twice.
     ctest --test-dir "$out/$name" --output-junit "$results" --output-on-failure --no-tests=error \
-        --parallel "$jobs" "$@" || status=$?
+        --repeat until-pass:2 --parallel "$jobs" "$@" || status=$?
     if [ ! -s "$results" ]; then
         failed=$((failed + 1))
         return 1
@@ -92,7 +94,7 @@ run() {
     empty=$(grep -cE '^OK \(skipped=([0-9]+)\)$' "$log" || :)
     if [ "$empty" -gt 0 ]; then
         empty=$(awk '/^Ran [0-9]+ tests? in /{ ran = $2 }
-            /^OK \(skipped=[0-9]+\)$/{ gsub(/[^0-9]/, ""); if ($0 == ran) n++ } END { print n + 0 }' \
+            /^OK \(skipped=[0-9]+\)$/{ gsub(/[^0-9]/, ""); if ($0 >= ran) n++ } END { print n + 0 }' \
             "$log")
     fi
     sed -n "s/^\(.*\) \.\.\. skipped ['\"]\(.*\)['\"]\$/  skipped: \1: \2/p" "$log" | sort -u

@@ -173,7 +173,8 @@ class Conversations(FaultTest):
                 for _ in range(4000):
                     greedy.queue(b"x" * 16000)
                     sock.sendall(greedy.outgoing.read())
-            self.assertLess(self.memory_kib(server) - before, 8 * 1024)
+            # A sanitizer keeps freed memory for a while, as it makes programs slow.
+            self.assertLess(self.memory_kib(server) - before, scaled(8 * 1024))
             greedy.drop()
 
     def test_write_stall_is_cut(self):
