@@ -204,6 +204,10 @@ enum tlsmsg_code sandbox_enter(const struct sandbox *sandbox, char *held, size_t
     if (!drop_capabilities()) {
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot give up capabilities");
     }
+    /* Keys are in this memory: no core file of it, and nobody of the same user reads it. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot forbid core files");
+    }
     abi = syscall(LANDLOCK_CREATE_RULESET, NULL, 0, LANDLOCK_VERSION_FLAG);
     if (abi < 1) {
         (void)snprintf(held, cap,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -114,6 +115,11 @@ static int replace_output(void)
     return failed != 0 ? failed : (rename(fresh, output) == 0 ? 0 : errno);
 }
 
+static int dumpable(void)
+{
+    return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+}
+
 static int run_program(void)
 {
     char *const argv[] = {(char *)(uintptr_t) "/bin/true", NULL};
@@ -185,6 +191,7 @@ static void test_what_is_left(void **state)
         {"reads its certificate", read_allowed, 0, 0},
         {"reads it through a link", read_through_link, 0, 0},
         {"replaces its output", replace_output, 0, 0},
+        {"leaves no core file", dumpable, 0, 0},
         {"reads no other file", read_other, EACCES, 1},
         {"writes no input", write_input, EACCES, 1},
         {"runs no program", run_program, EACCES, 1},
