@@ -346,71 +346,6 @@ static void test_peer_that_never_reads(void **state)
     stepped_server_free(server);
 }
 
-/* ---- key updates, each asking for one in return, from a peer that doesn't listen ---- */
-
-static size_t rekeyer_said;
-static size_t rekeyer_heard; /* bytes of replies */
-static bool rekeyer_listens;
-
-static bool rekeyer_speaks(struct scene *s)
-{
-    static char piece[PIECE];
-    struct raw_peer *p = &s->peers[1];
-    bool said = false;
-
-    rekeyer_heard += p->heard;
-    p->heard = 0;
-    p->deaf = p->open && !rekeyer_listens;
-    memset(piece, 'x', sizeof(piece));
-    while (!rekeyer_listens && p->open && p->queued < RAW_PEER_RECORD_MAX && rekeyer_said < 400 &&
-           raw_peer_say(p, piece, sizeof(piece))) {
-        assert_true(raw_peer_rekey(p));
-        rekeyer_said++;
-        said = true;
-    }
-    return said;
-}
-
-/* Records of the server's are half sent by now, with key updates waiting to be answered. */
-static bool rekeyer_is_stuck(struct scene *s)
-{
-    if (s->peers[1].queued < RAW_PEER_RECORD_MAX) {
-        return false;
-    }
-    rekeyer_listens = true;
-    s->peers[1].deaf = false;
-    raw_peer_goodbye(&s->peers[1]);
-    return true;
-}
-
-static bool rekeyer_has_all(struct scene *s)
-{
-    return s->peers[1].ended &&
-           rekeyer_heard + s->peers[1].heard == rekeyer_said * (strlen(SCENE_REPLY) + PIECE);
-}
-
-static void test_key_updates_while_a_record_is_half_sent(void **state)
-{
-    static scene_step *const steps[] = {healthy_opens,   rekeyer_is_stuck, healthy_goes_on,
-                                        rekeyer_has_all, healthy_leaves,   healthy_has_left};
-
-    (void)state;
-    if (!build_has_tls) {
-        print_message("skipped: plaintext has no keys to update\n");
-        return;
-    }
-    make_server(TLSMSG_WRITE_TIMEOUT, "5");
-    begin();
-    assert_true(scene_enter(&scene, -1));
-    assert_true(scene_enter(&scene, -1));
-    scene.always = rekeyer_speaks;
-    assert_int_equal(PLAY(steps), STEPPED_ENDED);
-    assert_true(rekeyer_said > 10);
-    assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], 2);
-    finish();
-    stepped_server_free(server);
-}
-
 /* ---- a held turn, and fairness: messages of four bytes, one a recv in both builds ---- */
 
 #define FOUR "abcd"
@@ -605,7 +540,6 @@ int main(void)
         cmocka_unit_test(test_reset_at_each_point),
         cmocka_unit_test(test_stream_cut_at_every_byte),
         cmocka_unit_test(test_peer_that_never_reads),
-        cmocka_unit_test(test_key_updates_while_a_record_is_half_sent),
         cmocka_unit_test(test_held_turn_reads_no_more),
         cmocka_unit_test(test_burst_leaves_others_their_turn),
         cmocka_unit_test(test_deferred_reply_after_the_end),
