@@ -24,14 +24,15 @@ struct byte_source {
     /* Shuts the writing side; the peer reads end of file. Idempotent. */
     void (*shut_write)(struct byte_source *s);
     int sys_errno; /* of the last BYTE_ERROR */
+    bool dry; /* a read would find nothing before the next poll; false where that isn't known */
 };
 
 /* A connected, non-blocking socket. The descriptor is borrowed: its owner closes it. */
 struct socket_source {
     struct byte_source base;
     int fd;
-    bool drained;        /* a short read said that the kernel has no more for now */
     size_t budget_bytes; /* left to read in this turn; at 0 reads say BYTE_AGAIN */
+    bool write_is_shut;
 };
 
 /* Most bytes one turn takes from one socket, so that no peer holds a worker. */
@@ -39,8 +40,8 @@ struct socket_source {
 
 void socket_source_init(struct socket_source *s, int fd);
 
-/* Starts a turn: the poll said readable, or the budget begins anew. A short read before it
- * makes further reads in the same turn answer BYTE_AGAIN without asking the kernel; with a
+/* Starts a turn: the poll said readable, or the budget begins anew. A short read makes the source
+ * dry for the rest of the turn, and reads answer BYTE_AGAIN without asking the kernel; with a
  * level-triggered poll nothing is missed by that. */
 void socket_source_turn(struct socket_source *s);
 

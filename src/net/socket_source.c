@@ -22,7 +22,7 @@ static enum byte_result read_socket(struct byte_source *base, void *buf, size_t 
     ssize_t n;
 
     *got = 0;
-    if (s->drained || s->budget_bytes == 0 || cap == 0) {
+    if (base->dry || s->budget_bytes == 0 || cap == 0) {
         return BYTE_AGAIN;
     }
     if (cap > s->budget_bytes) {
@@ -36,7 +36,7 @@ static enum byte_result read_socket(struct byte_source *base, void *buf, size_t 
     }
     if (n < 0) {
         if (errno == EAGAIN) {
-            s->drained = true;
+            base->dry = true;
             return BYTE_AGAIN;
         }
         base->sys_errno = errno;
@@ -44,7 +44,7 @@ static enum byte_result read_socket(struct byte_source *base, void *buf, size_t 
     }
     *got = (size_t)n;
     s->budget_bytes -= *got;
-    s->drained = *got < cap;
+    base->dry = *got < cap;
     return BYTE_OK;
 }
 
@@ -72,8 +72,13 @@ static enum byte_result write_socket(struct byte_source *base, const void *buf, 
 
 static void shut_socket(struct byte_source *base)
 {
-    /* Fails only where the connection is gone, and then the peer needs no end of file. */
-    (void)shutdown(source_of(base)->fd, SHUT_WR);
+    struct socket_source *s = source_of(base);
+
+    if (!s->write_is_shut) {
+        s->write_is_shut = true;
+        /* Fails only where the connection is gone, and then the peer needs no end of file. */
+        (void)shutdown(s->fd, SHUT_WR);
+    }
 }
 
 void socket_source_init(struct socket_source *s, int fd)
@@ -88,6 +93,6 @@ void socket_source_init(struct socket_source *s, int fd)
 
 void socket_source_turn(struct socket_source *s)
 {
-    s->drained = false;
+    s->base.dry = false;
     s->budget_bytes = SOCKET_SOURCE_TURN_BYTES;
 }

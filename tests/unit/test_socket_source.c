@@ -1,4 +1,4 @@
-/* Socket source: budget, drained state, and what the kernel is asked with which flags. */
+/* Socket source: budget, the dry state, and what the kernel is asked with which flags. */
 #include "support/unit.h"
 
 #include <errno.h>
@@ -112,7 +112,7 @@ static void test_short_read_drains_until_the_next_turn(void **state)
     assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_OK);
     assert_int_equal(got, 5);
     assert_memory_equal(buf, "hello", 5);
-    assert_true(f->source.drained);
+    assert_true(f->source.base.dry);
     feed(f, "more", 4);
     assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_AGAIN);
     assert_int_equal(got, 0);
@@ -122,7 +122,7 @@ static void test_short_read_drains_until_the_next_turn(void **state)
     assert_int_equal(got, 4);
 }
 
-static void test_full_read_is_not_drained(void **state)
+static void test_full_read_is_not_dry(void **state)
 {
     struct fixture *f = *state;
     char buf[4];
@@ -131,12 +131,12 @@ static void test_full_read_is_not_drained(void **state)
     feed(f, "fullmore", 8);
     assert_int_equal(read_some(f, buf, 4, &got), BYTE_OK);
     assert_int_equal(got, 4);
-    assert_false(f->source.drained);
+    assert_false(f->source.base.dry);
     assert_int_equal(read_some(f, buf, 4, &got), BYTE_OK);
     assert_memory_equal(buf, "more", 4);
     assert_int_equal(read_some(f, buf, 4, &got), BYTE_AGAIN);
     assert_int_equal(got, 0);
-    assert_true(f->source.drained);
+    assert_true(f->source.base.dry);
     assert_int_equal(read_some(f, buf, 4, &got), BYTE_AGAIN);
     assert_int_equal(recv_calls, 3);
 }
@@ -168,7 +168,7 @@ static void test_budget_ends_a_turn(void **state)
     assert_int_equal(read_some(f, buf, 8, &got), BYTE_OK);
     assert_int_equal(got, 2);
     assert_int_equal(last_recv_cap, 2);
-    assert_false(f->source.drained); /* cut by the budget, not by the kernel */
+    assert_false(f->source.base.dry); /* cut by the budget, not by the kernel */
     assert_int_equal(read_some(f, buf, 8, &got), BYTE_AGAIN);
     assert_int_equal(got, 0);
     assert_int_equal(recv_calls, 2);
@@ -220,7 +220,7 @@ static void test_failed_read_keeps_its_cause(void **state)
     assert_int_equal(read_some(f, buf, 8, &got), BYTE_ERROR);
     assert_int_equal(f->source.base.sys_errno, ECONNRESET);
     assert_int_equal(got, 0);
-    assert_false(f->source.drained);
+    assert_false(f->source.base.dry);
 }
 
 static void test_write_flags(void **state)
@@ -291,7 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_PAIR(test_short_read_drains_until_the_next_turn),
-        WITH_PAIR(test_full_read_is_not_drained),
+        WITH_PAIR(test_full_read_is_not_dry),
         WITH_PAIR(test_no_room_reads_nothing),
         WITH_PAIR(test_budget_ends_a_turn),
         WITH_PAIR(test_end_of_file),

@@ -5,7 +5,7 @@ set(tls_support support/test_certs.c support/test_folder.c support/tls_ends.c
 set(ticket_file_wraps WRAP clock_now_ns)
 
 foreach(module alerts names identity certificates verify resumption tickets policy pin
-        known_servers allow ticket_file notes)
+        known_servers allow ticket_file notes read_ahead)
     tlsmsg_unit_test(${module} SOURCES ${tls_support} ${${module}_wraps})
     target_link_libraries(test_${module} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
 endforeach()

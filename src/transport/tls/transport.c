@@ -236,6 +236,10 @@ enum transport_result transport_recv(struct transport *t, void *buf, size_t cap,
          * read while it is blocked, so it takes that chance. */
         return TRANSPORT_WANT_WRITE;
     }
+    if (t->link.source->dry && SSL_has_pending(t->ssl) == 0) {
+        /* OpenSSL would take a buffer of 16 KiB, ask the source in vain and give it back. */
+        return TRANSPORT_WANT_READ;
+    }
     return attempt(t, call_read, buf, cap, got, err);
 }
 

@@ -1,0 +1,117 @@
+/* Read-ahead: records that came in one read are all handed on, each by itself, and a source that
+ * knows itself dry isn't asked for more. */
+#include <string.h>
+
+#include "support/tls_ends.h"
+#include "support/unit.h"
+
+#define RECORDS 3
+
+static struct tls_files files;
+
+static void say(SSL *ssl, const char *message)
+{
+    size_t put;
+
+    assert_int_equal(SSL_write_ex(ssl, message, strlen(message), &put), 1);
+    assert_int_equal(put, strlen(message));
+}
+
+static void setup_conversation(struct bare_client *c, struct transport_config *server, int version)
+{
+    bare_client_init(c, &files, version);
+    bare_client_join(c, server, NULL);
+    assert_true(bare_client_handshake(c));
+    assert_true(bare_client_talk(c, "hello"));
+}
+
+static void receive(struct transport *t, enum transport_result expected, const char *message)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char buf[64];
+    size_t got = 0;
+
+    assert_int_equal(transport_recv(t, buf, sizeof(buf), &got, &err), expected);
+    assert_int_equal(got, strlen(message));
+    assert_memory_equal(buf, message, got);
+}
+
+static void test_dry_source_is_not_asked(void **state)
+{
+    static const char *const messages[RECORDS] = {"one", "two", "three"};
+    const int *version = *state;
+    struct transport_config *server = tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt",
+                                                 TLSMSG_KEY, "server.key", TLSMSG_OPTION_COUNT);
+    struct bare_client c;
+    unsigned calls;
+    size_t i;
+
+    setup_conversation(&c, server, *version);
+    for (i = 0; i < RECORDS; i++) {
+        say(c.ssl, messages[i]);
+    }
+    receive(c.server.transport, TRANSPORT_OK, messages[0]);
+    c.server_source.base.dry = true;
+    calls = c.server_source.calls;
+    for (i = 1; i < RECORDS; i++) {
+        receive(c.server.transport, TRANSPORT_OK, messages[i]);
+    }
+    receive(c.server.transport, TRANSPORT_WANT_READ, "");
+    assert_int_equal(c.server_source.calls, calls);
+
+    /* The next poll says that there is more. */
+    say(c.ssl, "four");
+    c.server_source.base.dry = false;
+    receive(c.server.transport, TRANSPORT_OK, "four");
+    bare_client_fini(&c);
+    transport_config_unref(server);
+}
+
+/* Half a record is pending without being a message: OpenSSL says so, not the short cut. */
+static void test_half_a_record_waits(void **state)
+{
+    const int *version = *state;
+    struct transport_config *server = tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt",
+                                                 TLSMSG_KEY, "server.key", TLSMSG_OPTION_COUNT);
+    struct bare_client c;
+
+    setup_conversation(&c, server, *version);
+    c.to_server.stop_at = c.to_server.total + 10;
+    say(c.ssl, "halved");
+    receive(c.server.transport, TRANSPORT_WANT_READ, "");
+    c.server_source.base.dry = true;
+    receive(c.server.transport, TRANSPORT_WANT_READ, "");
+    c.to_server.stop_at = MEMORY_NEVER;
+    c.server_source.base.dry = false;
+    receive(c.server.transport, TRANSPORT_OK, "halved");
+    bare_client_fini(&c);
+    transport_config_unref(server);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    tls_files_make(&files);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tls_files_remove(&files);
+    return 0;
+}
+
+int main(void)
+{
+    static int v12 = TLS1_2_VERSION;
+    static int v13 = TLS1_3_VERSION;
+    const struct CMUnitTest tests[] = {
+        {"dry source is not asked, TLS 1.2", test_dry_source_is_not_asked, NULL, NULL, &v12},
+        {"dry source is not asked, TLS 1.3", test_dry_source_is_not_asked, NULL, NULL, &v13},
+        {"half a record waits, TLS 1.2", test_half_a_record_waits, NULL, NULL, &v12},
+        {"half a record waits, TLS 1.3", test_half_a_record_waits, NULL, NULL, &v13},
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
