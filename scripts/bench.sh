@@ -17,8 +17,8 @@ Usage: scripts/bench.sh [OPTION]...
   --pin              servers on processor 0, the client on processor 1
   --workers N        workers or threads of each server that has the choice (1)
   --idle N           connections of the idle column (2000; quick 500)
-  --only A,B,..      these contenders: ours ours-log ours-plain floor memory go nginx node python
-                     haproxy hitch stunnel
+  --only A,B,..      these contenders: ours ours-log ours-plain floor memory reference go nginx
+                     node python haproxy hitch stunnel
   --columns A,B,..   these columns: 1x1x64 64x1x64 64x16x64 16x1x1000 full resumed idle
   --transcript       also ours with its transcript going to a file
   --build DIR        a build with TLSMSG_BENCH=ON, used as it is (else build/bench is built)
@@ -39,7 +39,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 peers_dir=$root/tests/bench/peers
 build_dir='' plain_dir='' svg='' raw='' rounds='' seconds='' idle=''
 install=0 quick=0 pin=0 goals=0 transcript=0 workers=1
-only=ours,ours-plain,floor,memory,go,nginx,node,python,haproxy,hitch,stunnel
+only=ours,ours-plain,floor,memory,reference,go,nginx,node,python,haproxy,hitch,stunnel
 columns=1x1x64,64x1x64,64x16x64,16x1x1000,full,resumed,idle
 
 while [ $# -gt 0 ]; do

@@ -134,7 +134,9 @@ stage_style() {
 }
 
 stage_release_tls() {
-    build release-tls release -DCMAKE_C_FLAGS=-g && run release-tls
+    build release-tls release -DCMAKE_C_FLAGS=-g -DTLSMSG_BENCH=ON \
+        -DCMAKE_CROSSCOMPILING_EMULATOR= &&
+        run release-tls
 }
 
 stage_release_plaintext() {
@@ -167,15 +169,16 @@ stage_clang() {
         run clang-plaintext --label-regex 'unit|contract'
 }
 
-# The same files as the release builds', run by valgrind.
+# The release build's own files, run by valgrind: nothing is compiled again where they are there.
 stage_valgrind() {
     if missing valgrind; then
         skip 'valgrind is not installed (scripts/setup.sh --check-tools)'
         return
     fi
     emulator='valgrind;--quiet;--error-exitcode=99;--leak-check=full;--errors-for-leak-kinds=definite'
-    build valgrind release -DCMAKE_C_FLAGS=-g "-DCMAKE_CROSSCOMPILING_EMULATOR=$emulator" &&
-        run valgrind --label-regex unit
+    build release-tls release -DCMAKE_C_FLAGS=-g -DTLSMSG_BENCH=ON \
+        "-DCMAKE_CROSSCOMPILING_EMULATOR=$emulator" &&
+        run release-tls --label-regex unit
 }
 
 stage_fuzz() {

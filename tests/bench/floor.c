@@ -1,6 +1,7 @@
 /* The floor's conversation: see floor.h. */
 #include "floor.h"
 
+#include "bytes.h"
 #include "message.h"
 
 #include <errno.h>
@@ -11,8 +12,26 @@
 
 #define RECV_BYTES 65536u
 
+struct floor_connection {
+    int fd;
+    struct bytes tail;   /* the beginning of a line whose end has not come yet */
+    struct bytes unsent; /* while there is any, nothing more is read */
+};
+
+const char floor_name[] = "bench-floor";
+const char floor_usage[] =
+    "Usage: bench-floor --listen IPV4:PORT [--lines]\n"
+    "Replies to each recv(), or with --lines to each line; port 0 = any free one.\n";
+
 static char input[RECV_BYTES];
 static struct bytes replies;
+static bool lines; /* each line is a message, else each recv() is one (the document's way) */
+
+bool floor_configure(int argc, char **argv)
+{
+    lines = argc == 1 && strcmp(argv[0], "--lines") == 0;
+    return argc == 0 || lines;
+}
 
 struct floor_connection *floor_connection_new(int fd)
 {
@@ -32,6 +51,11 @@ void floor_connection_free(struct floor_connection *c)
         bytes_fini(&c->unsent);
         free(c);
     }
+}
+
+int floor_fd(const struct floor_connection *c)
+{
+    return c->fd;
 }
 
 bool floor_wants_write(const struct floor_connection *c)
@@ -81,7 +105,7 @@ static void reply_to_lines(struct floor_connection *c, const char *data, size_t 
     }
 }
 
-bool floor_step(struct floor_connection *c, bool lines)
+bool floor_step(struct floor_connection *c)
 {
     ssize_t got;
 

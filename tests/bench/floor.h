@@ -1,23 +1,26 @@
-/*
- * bench-floor's connections: what the kernel alone costs for this conversation. One recv() and one
- * send() a wake-up, shared buffers, nothing allocated while the peer keeps up.
- */
+/* What bench-floor and bench-reference differ in: how one connection is served. Their loop is the
+ * same (floor_main.c). The floor is what the kernel alone costs: one recv() and one send() a wake-up,
+ * shared buffers, nothing allocated while the peer keeps up. The reference adds OpenSSL, used with
+ * care, and nothing else: no limits, no deadlines, no log. */
 #ifndef BENCH_FLOOR_H
 #define BENCH_FLOOR_H
 
-#include "bytes.h"
+#include <stdbool.h>
 
-struct floor_connection {
-    int fd;
-    struct bytes tail;   /* the beginning of a line whose end has not come yet */
-    struct bytes unsent; /* while there is any, nothing more is read */
-};
+struct floor_connection;
 
-/* One step after epoll reported the socket: send what waits, else receive and reply. With `lines`
- * each line is a message, else each recv() is one (the document's way). False = close it. */
-bool floor_step(struct floor_connection *c, bool lines);
+extern const char floor_name[];
+extern const char floor_usage[];
+
+/* Takes the arguments behind `--listen IPV4:PORT`; false: wrong ones. */
+bool floor_configure(int argc, char **argv);
+
+/* One step after epoll reported the socket: send what waits, else receive and reply. False = close
+ * it. */
+bool floor_step(struct floor_connection *c);
 
 bool floor_wants_write(const struct floor_connection *c);
+int floor_fd(const struct floor_connection *c);
 
 struct floor_connection *floor_connection_new(int fd);
 void floor_connection_free(struct floor_connection *c);

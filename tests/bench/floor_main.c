@@ -1,5 +1,5 @@
-/* bench-floor: the document's reply over plain TCP, one thread, epoll, and nothing else. What it
- * costs is what the kernel costs: TLS servers are held against it, TLS proxies stand before it. */
+/* bench-floor and bench-reference: the document's reply, one thread, epoll, and nothing else. Servers
+ * are held against both; TLS proxies stand before the floor. */
 #include "floor.h"
 
 #include <arpa/inet.h>
@@ -26,7 +26,7 @@ static void on_signal(int number)
 
 static int fail(const char *what)
 {
-    fprintf(stderr, "bench-floor: %s: %s\n", what, strerror(errno));
+    fprintf(stderr, "%s: %s: %s\n", floor_name, what, strerror(errno));
     return -1;
 }
 
@@ -65,7 +65,7 @@ static int listen_on(struct sockaddr_in *address)
         close(fd);
         return fail("listen");
     }
-    fprintf(stderr, "bench-floor: listening on %s:%u\n", inet_ntoa(address->sin_addr),
+    fprintf(stderr, "%s: listening on %s:%u\n", floor_name, inet_ntoa(address->sin_addr),
             (unsigned)ntohs(address->sin_port));
     return fd;
 }
@@ -99,20 +99,20 @@ static bool accept_all(int epoll, int listener)
     return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
 }
 
-static void step(int epoll, struct floor_connection *c, bool lines)
+static void step(int epoll, struct floor_connection *c)
 {
     bool writing = floor_wants_write(c);
 
-    if (!floor_step(c, lines)) {
+    if (!floor_step(c)) {
         floor_connection_free(c);
         return;
     }
     if (floor_wants_write(c) != writing) {
-        (void)watch(epoll, EPOLL_CTL_MOD, c->fd, writing ? EPOLLIN : EPOLLOUT, c);
+        (void)watch(epoll, EPOLL_CTL_MOD, floor_fd(c), writing ? EPOLLIN : EPOLLOUT, c);
     }
 }
 
-static int serve(int epoll, int listener, bool lines)
+static int serve(int epoll, int listener)
 {
     struct epoll_event events[EVENTS_PER_TURN];
     sigset_t normal;
@@ -123,7 +123,7 @@ static int serve(int epoll, int listener, bool lines)
         count = epoll_pwait(epoll, events, EVENTS_PER_TURN, -1, &normal);
         for (i = 0; i < count; i++) {
             if (events[i].data.ptr != NULL) {
-                step(epoll, events[i].data.ptr, lines);
+                step(epoll, events[i].data.ptr);
             } else if (!accept_all(epoll, listener)) {
                 return fail("accept");
             }
@@ -159,14 +159,11 @@ static void raise_file_limit(void)
 int main(int argc, char **argv)
 {
     struct sockaddr_in address;
-    bool lines = argc == 4 && strcmp(argv[3], "--lines") == 0;
     int listener, epoll;
 
-    if ((argc != 3 && !lines) || strcmp(argv[1], "--listen") != 0 ||
-        !parse_listen(argv[2], &address)) {
-        fputs("Usage: bench-floor --listen IPV4:PORT [--lines]\n"
-              "Replies to each recv(), or with --lines to each line; port 0 = any free one.\n",
-              stderr);
+    if (argc < 3 || strcmp(argv[1], "--listen") != 0 || !parse_listen(argv[2], &address) ||
+        !floor_configure(argc - 3, argv + 3)) {
+        fputs(floor_usage, stderr);
         return 2;
     }
     raise_file_limit();
@@ -176,5 +173,5 @@ int main(int argc, char **argv)
     if (listener < 0 || epoll < 0 || watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN, NULL) != 0) {
         return 1;
     }
-    return serve(epoll, listener, lines) == 0 ? 0 : 1;
+    return serve(epoll, listener) == 0 ? 0 : 1;
 }

@@ -7,6 +7,7 @@ is in the environment as TLSMSG_BENCH_DIR.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -83,6 +84,8 @@ class Case(unittest.TestCase):
             check=True, capture_output=True)
         cls.lines = cls.start(BIN / "bench-floor", "--listen", "127.0.0.1:0", "--lines")
         cls.stream = cls.start(BIN / "bench-floor", "--listen", "127.0.0.1:0")
+        cls.reference = cls.start(BIN / "bench-reference", "--listen", "127.0.0.1:0", "--cert",
+                                  cls.cert, "--key", cls.key)
         cls.tls = cls.start(sys.executable, "-B", HERE / "peers/server.py", cls.cert, cls.key)
 
     @classmethod
@@ -93,7 +96,7 @@ class Case(unittest.TestCase):
 
     def good(self, mode, server, *words):
         """A run that must succeed; returns its figures."""
-        if server is not self.tls:
+        if server not in (self.tls, self.reference):
             words += ("--plain",)
         code, figures = bench(mode, server.target, "-p", server.pid, *words)
         self.assertEqual(0, code, figures)
@@ -142,12 +145,13 @@ class Plain(Case):
 
 class Tls(Case):
     def test_message(self):
-        for version in ("1.3", "1.2"):
-            for words in (("-c", 1), ("-c", 8, "-d", 16), ("-c", 2, "-d", 4, "-s", 16348)):
-                with self.subTest(version=version, words=words):
-                    figures = self.good("message", self.tls, "--tls", version, *words, *BRIEFLY)
-                    self.assertIn(f"TLSv{version} ", figures["transport"])
-                    self.assertEqual(1, figures["replies_per_message"])
+        works = (("-c", 1), ("-c", 8, "-d", 16), ("-c", 2, "-d", 4, "-s", 16348))
+        for version, server, words in itertools.product(("1.3", "1.2"), (self.tls, self.reference),
+                                                        works):
+            with self.subTest(version=version, server=server.target, words=words):
+                figures = self.good("message", server, "--tls", version, *words, *BRIEFLY)
+                self.assertIn(f"TLSv{version} ", figures["transport"])
+                self.assertEqual(1, figures["replies_per_message"])
 
     def test_handshake(self):
         for version in ("1.3", "1.2"):

@@ -16,6 +16,7 @@ NAMES = {
     "floor": "plain TCP, epoll, C (the kernel)",
     "memory": "TLS alone, in memory (OpenSSL)",
     "sum": "kernel + OpenSSL (sum)",
+    "reference": "reference: tight C, epoll, OpenSSL, nothing else",
     "ours": "**tlsmsg-server**",
     "ours-log": "tlsmsg-server, transcript to a file",
     "ours-plain": "tlsmsg-server, plaintext build",
@@ -163,6 +164,8 @@ def goal_lines(results):
     """(what, measured, limit) of performance.md's goals that this run can judge."""
     for column in ("64x1x64", "16x1x1000", "64x16x64"):
         yield (f"{column}: against the floor", results.ratio("ours", column, "sum"), 1.10)
+    for column in ("64x1x64", "16x1x1000", "64x16x64", "full", "resumed"):
+        yield (f"{column}: against the reference", results.ratio("ours", column, "reference"), 1.10)
     for column in ("64x1x64", "16x1x1000", "full", "resumed"):
         yield (f"{column}: against Go", results.ratio("ours", column, "go"), 1.0)
     best = [results.ratio("ours", "64x16x64", p) for p in PEERS]

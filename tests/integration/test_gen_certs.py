@@ -5,6 +5,7 @@ Each test works in a fresh folder. GEN_CERTS_SHELL names the shell that runs the
 sh). Peers that are not installed are skipped, and said so.
 """
 
+import atexit
 import base64
 import datetime
 import hashlib
@@ -69,6 +70,8 @@ def now():
 
 
 class Case(unittest.TestCase):
+    kept = {}
+
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gen-certs-test-"))
         self.addCleanup(shutil.rmtree, self.folder)
@@ -83,6 +86,18 @@ class Case(unittest.TestCase):
                               stdin=subprocess.DEVNULL, check=False, **options)
         self.assertEqual(done.returncode, code, f"{args}: {done.stdout}{done.stderr}")
         return done
+
+    def start(self, *args):
+        """What the script makes from nothing, for a test that is about what comes after: the first
+        run of each kind is kept, and copied with its times and modes."""
+        kept = self.kept.get(args)
+        if kept is None:
+            kept = Case.kept[args] = tempfile.mkdtemp(prefix="gen-certs-kept-")
+            atexit.register(shutil.rmtree, kept)
+            self.run_script(*args)
+            shutil.copytree(self.out, kept, dirs_exist_ok=True)
+        else:
+            shutil.copytree(kept, self.out)
 
     def fails(self, *args, code=1, saying="", **options):
         """The script ends with the code and one line that says so, and changes nothing."""
@@ -213,7 +228,7 @@ class Makes(Case):
                 self.assertNotEqual(self.verify("alice", check=False).returncode, 0)
 
     def test_server_file_is_the_chain(self):
-        self.run_script()
+        self.start()
         chain = (self.out / "server.crt").read_text()
         self.assertEqual(chain.count("BEGIN CERTIFICATE"), 2)
         self.assertTrue(chain.endswith((self.out / "ca.crt").read_text()))
@@ -221,7 +236,7 @@ class Makes(Case):
                                                                 self.out / "server.key")
 
     def test_dates_and_serials(self):
-        self.run_script("--client", "alice")
+        self.start("--client", "alice")
         seen = set()
         for name, days in (("ca", 3650), ("server", 397), ("alice", 397)):
             crt = self.out / f"{name}.crt"
@@ -305,7 +320,7 @@ class Makes(Case):
 
     def test_further_server(self):
         """ECDSA and RSA side by side, under one CA."""
-        self.run_script()
+        self.start()
         self.run_script("server", "server-rsa", "--algorithm", "rsa", "--name", "chat.example.org")
         self.verify("server")
         self.verify("server-rsa", "-verify_hostname", "chat.example.org")
@@ -374,7 +389,7 @@ class SecondRun(Case):
                 self.assertNotIn("made ", second.stderr)
 
     def test_makes_what_is_missing(self):
-        self.run_script()
+        self.start()
         pin, ca, server = self.pin(), self.pin("ca"), serial(self.out / "server.crt")
         self.run_script("--client", "alice")
         self.assertEqual(serial(self.out / "server.crt"), server)
@@ -390,7 +405,7 @@ class SecondRun(Case):
         self.verify("alice", purpose="sslclient")
 
     def test_ca_key_kept_elsewhere(self):
-        self.run_script()
+        self.start()
         (self.out / "ca.key").rename(self.folder / "ca.key")
         self.run_script()
         self.fails("--client", "alice", saying="signing needs ca.key")
@@ -400,7 +415,7 @@ class SecondRun(Case):
         self.fails("renew", "ca", saying="without ca.key")
 
     def test_missing_or_wrong_key(self):
-        self.run_script("--client", "alice")
+        self.start("--client", "alice")
         shutil.copy(self.out / "server.key", self.folder)
         (self.out / "server.key").unlink()
         self.fails(saying="without server.key")
@@ -417,7 +432,7 @@ class SecondRun(Case):
         self.fails(saying="ca.key does not belong to ca.crt")
 
     def test_other_ca(self):
-        self.run_script()
+        self.start()
         pin = self.pin()
         (self.out / "ca.crt").unlink()
         (self.out / "ca.key").unlink()
@@ -432,7 +447,7 @@ class SecondRun(Case):
         self.assertEqual(self.pin(), pin)
 
     def test_unreadable_certificates(self):
-        self.run_script()
+        self.start()
         for name in ("server.crt", "ca.crt"):
             good = (self.out / name).read_bytes()
             (self.out / name).write_text("no certificate\n")
@@ -451,7 +466,7 @@ class SecondRun(Case):
             self.verify("server", "-verify_hostname", name)
 
     def test_other_algorithm(self):
-        self.run_script()
+        self.start()
         self.fails("--algorithm", "rsa", saying="server.key is ecdsa")
         self.run_script("rekey", "--algorithm", "rsa")
         self.run_script("--algorithm", "rsa")
@@ -468,7 +483,7 @@ class SecondRun(Case):
         self.verify("server")
 
     def test_expired(self):
-        self.run_script("--client", "alice")
+        self.start("--client", "alice")
         pin = self.pin("alice")
         self.sign_by_hand("alice", [line.replace("server", "client") for line in LEAF],
                           now() - 30 * DAY, now() - DAY)
@@ -479,7 +494,7 @@ class SecondRun(Case):
 
     def test_ca_that_ends(self):
         """Ending soon it is renewed; ended, it signs nothing before that; leaves stay good."""
-        self.run_script()
+        self.start()
         pin, shown = self.pin("ca"), self.run_script("show").stdout
         self.sign_by_hand("ca", AUTHORITY, now() - 300 * DAY, now() - DAY, ca=False)
         self.fails("renew", saying="renew ca")
@@ -494,14 +509,14 @@ class SecondRun(Case):
         self.assertIn(name, self.run_script("show").stdout)
 
     def test_open_key_is_a_warning(self):
-        self.run_script()
+        self.start()
         (self.out / "server.key").chmod(0o644)
         done = self.run_script("--quiet")
         self.assertIn("others may read server.key", done.stderr)
         self.assertIn("chmod 600", done.stderr)
 
     def test_force(self):
-        self.run_script("--client", "alice")
+        self.start("--client", "alice")
         self.run_script("revoke", "alice")
         before = {name: self.pin(name) for name in ("ca", "server", "alice")}
         self.run_script("client", "alice", "--force")
@@ -571,7 +586,7 @@ class Life(Case):
         self.assertEqual(self.pin(), before["server"][0])
 
     def test_renew_ca(self):
-        self.run_script("--client", "alice")
+        self.start("--client", "alice")
         old = self.folder / "old-ca.crt"
         shutil.copy(self.out / "ca.crt", old)
         self.run_script("renew", "ca", "--days", "5000")
@@ -653,7 +668,7 @@ class Life(Case):
         self.fails("revoke", "b.b", saying="'b.b'")
 
     def test_crl(self):
-        self.run_script("--client", "alice")
+        self.start("--client", "alice")
         for number in range(1, 4):
             done = self.run_script("crl", "--days", "30")
             self.assertRegex(done.stdout, r"\Aca\.crl  expires \S+Z  revoked 0\n\Z")
@@ -674,7 +689,7 @@ class Life(Case):
 
     def test_record_that_is_gone(self):
         """Without ca.db a new list would forget who is revoked."""
-        self.run_script("--client", "alice")
+        self.start("--client", "alice")
         self.run_script("revoke", "alice")
         (self.out / "ca.db").unlink()
         self.fails("crl", saying="ca.db is gone")
@@ -728,7 +743,7 @@ class Permit(Case):
             handshake(self.out, "bank.example.com")
 
     def test_limits_of_a_ca_that_is_there(self):
-        self.run_script()
+        self.start()
         self.fails("--permit", "example.org", saying="was made without --permit")
         self.run_script("--permit", "example.org", "--force")
         self.fails("--permit", "example.net", saying="DNS:example.net")
@@ -834,7 +849,7 @@ class BadInput(Case):
         self.fails(saying="cannot make the folder", **options)
 
     def test_a_folder_in_the_place_of_a_file(self):
-        self.run_script()
+        self.start()
         (self.out / "server.crt").unlink()
         (self.out / "server.crt").mkdir()
         self.fails()
@@ -891,7 +906,7 @@ class Interrupted(Case):
                     self.assertEqual(self.files(), [])
 
     def test_signal_during_a_renewal(self):
-        self.run_script()
+        self.start()
         before = {path: path.read_bytes() for path in self.out.iterdir()}
         child = self.blocked("ca", "rekey")
         os.killpg(child.pid, signal.SIGTERM)
@@ -1009,7 +1024,7 @@ class TwoAtOnce(Case):
         self.assertNotIn(LOCK, self.files())
 
     def test_show_needs_no_lock(self):
-        self.run_script()
+        self.start()
         self.owner(os.getpid())
         self.run_script("show")
 

@@ -88,6 +88,11 @@ start_floor() {
     launch_telling floor "$bench_dir/bench-floor" --listen 127.0.0.1:0 --lines
 }
 
+start_reference() {
+    launch_telling reference "$bench_dir/bench-reference" --listen 127.0.0.1:0 --cert "$cert" \
+        --key "$key"
+}
+
 start_go() {
     GOMAXPROCS=$workers launch_telling go "$bench_dir/bench-go" "$cert" "$key"
 }
@@ -137,6 +142,7 @@ contender_present() {
     ours-plain) need=$plain_dir/tlsmsg-server ;;
     floor) need=$bench_dir/bench-floor ;;
     memory) need=$bench_dir/bench-memory ;;
+    reference) need=$bench_dir/bench-reference ;;
     go) need=$bench_dir/bench-go ;;
     python) need=$python ;;
     stunnel) need=$stunnel_program ;;
