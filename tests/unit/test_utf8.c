@@ -231,6 +231,22 @@ static void test_decoding_reads_within_its_bounds(void **state)
     free(s);
 }
 
+/* A byte that is no character, at every place of an ASCII text that is longer than what is looked at
+ * in one piece. */
+static void test_a_stray_byte_in_ascii(void **state)
+{
+    unsigned char s[100];
+    size_t at;
+
+    (void)state;
+    for (at = 0; at < sizeof(s); at++) {
+        memset(s, 'a', sizeof(s));
+        compare(s, at);
+        s[at] = 0x80;
+        compare(s, sizeof(s));
+    }
+}
+
 /* Mixed text in memory of exactly its size, at every offset, cut at every byte. */
 static void test_every_cut_of_a_text(void **state)
 {
@@ -330,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_every_edge_in_three_and_four_bytes),
         cmocka_unit_test(test_every_code_point_decodes),
         cmocka_unit_test(test_decoding_reads_within_its_bounds),
+        cmocka_unit_test(test_a_stray_byte_in_ascii),
         cmocka_unit_test(test_every_cut_of_a_text),
         cmocka_unit_test(test_one_wrong_byte_anywhere),
     };
