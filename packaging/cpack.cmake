@@ -10,9 +10,14 @@
 
 set(CPACK_PACKAGE_NAME tlsmsg)
 set(CPACK_PACKAGE_VENDOR tlsmsg)
-set(CPACK_PACKAGE_CONTACT "tlsmsg maintainers <maintainers@tlsmsg.invalid>" CACHE STRING
-    "Maintainer named in packages")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+# Whoever makes the packages answers for them, so the default is an address that can't be anybody's
+# (RFC 2606, .invalid).
+set(TLSMSG_PACKAGER "tlsmsg maintainers <maintainers@tlsmsg.invalid>" CACHE STRING
+    "Who makes the packages, as their maintainer: Name <address>")
+if(NOT TLSMSG_PACKAGER MATCHES "^[^<>\n]+ <[^<>@ \n]+@[^<>@ \n]+>$")
+    message(FATAL_ERROR "TLSMSG_PACKAGER is '${TLSMSG_PACKAGER}', not of the form: Name <address>")
+endif()
+set(CPACK_PACKAGE_CONTACT "${TLSMSG_PACKAGER}")
 set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_PACKAGING_INSTALL_PREFIX "${CMAKE_INSTALL_PREFIX}")
@@ -23,10 +28,12 @@ set(CPACK_COMPONENTS_ALL Unspecified development)
 set(CPACK_VERBATIM_VARIABLES ON)
 
 if(TLSMSG_PLAINTEXT)
+    set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "message server and its client, in plaintext")
     set(tlsmsg_package_words
         "A message server and its client in plaintext: receive, reply, close.\n\
  This build has no TLS: it is for learning and for trusted machines.")
 else()
+    set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "message server and its client, over TLS")
     set(tlsmsg_package_words
         "A message server and its client over TLS 1.3 and 1.2. A reply means that\n\
  the message was taken: it is in the server's transcript by then.")
@@ -81,9 +88,15 @@ set(CPACK_PRE_BUILD_SCRIPTS ${tlsmsg_debian_dir}/finish.cmake)
 set(CPACK_RPM_COMPONENT_INSTALL ON)
 set(CPACK_RPM_FILE_NAME RPM-DEFAULT)
 set(CPACK_RPM_MAIN_COMPONENT Unspecified)
+# Staged by DESTDIR, because of /etc; a package is at its one place.
+set(CPACK_PACKAGE_RELOCATABLE OFF)
 set(CPACK_RPM_PACKAGE_NAME tlsmsg)
 set(CPACK_RPM_PACKAGE_LICENSE MIT)
+set(CPACK_RPM_SPEC_MORE_DEFINE "%define packager ${TLSMSG_PACKAGER}")
 set(CPACK_RPM_PACKAGE_GROUP "System Environment/Daemons")
+# Debian's form indents what follows a first line.
+string(REPLACE "\n " "\n" CPACK_RPM_PACKAGE_DESCRIPTION "${tlsmsg_package_words}")
+string(REPLACE "\n " "\n" CPACK_RPM_DEVELOPMENT_PACKAGE_DESCRIPTION "${tlsmsg_development_words}")
 set(CPACK_RPM_DEVELOPMENT_PACKAGE_NAME tlsmsg-devel)
 set(CPACK_RPM_DEVELOPMENT_PACKAGE_GROUP "Development/Libraries")
 set(CPACK_RPM_DEVELOPMENT_PACKAGE_SUMMARY "Headers and static library of libtlsmsg")

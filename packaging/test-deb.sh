@@ -46,6 +46,7 @@ skip() {
 [ "$(id -u)" -eq 0 ] || skip 'needs root, for chroot'
 command -v dpkg-deb >/dev/null || skip 'this is no Debian (no dpkg-deb)'
 command -v dpkg-shlibdeps >/dev/null || skip 'dpkg-dev is not installed'
+command -v mount >/dev/null || skip 'mount is not installed'
 if [ -z "$template" ]; then
     command -v mmdebstrap >/dev/null || skip 'mmdebstrap is not installed (or give --root DIR)'
 fi
@@ -198,6 +199,14 @@ grep -q 'changed by the administrator' "$root/etc/tlsmsg/server.env" ||
     fail 'the upgrade took the configuration away'
 converse second
 
+say 'a new key, made by root: the service reads it'
+inside /usr/share/tlsmsg/gen-certs.sh rekey --out /etc/tlsmsg/certs >"$work/rekey.log" 2>&1 ||
+    fail "gen-certs.sh: $(cat "$work/rekey.log")"
+want 'server.key' "$(mode /etc/tlsmsg/certs/server.key)" '600 tlsmsg'
+[ "$(inside cat /etc/tlsmsg/certs/server.crt)" != "$pin" ] || fail 'the certificate is the old one'
+pin=$(inside cat /etc/tlsmsg/certs/server.crt)
+converse rekeyed
+
 say 'remove'
 apt remove tlsmsg
 [ ! -e "$root/usr/bin/tlsmsg-server" ] || fail 'the program is still there'
@@ -209,10 +218,19 @@ want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$pin"
 converse third
 
 say 'purge'
+# What an administrator adds: further files of the configuration, and "systemctl enable".
+: >"$root/etc/tlsmsg/allow"
+: >"$root/etc/tlsmsg/certs/other.key"
+for link in multi-user.target.wants/tlsmsg.service sockets.target.wants/tlsmsg.socket; do
+    mkdir -p "$root/etc/systemd/system/${link%/*}"
+    ln -s "/usr/lib/systemd/system/${link#*/}" "$root/etc/systemd/system/$link"
+done
 apt purge tlsmsg
-[ ! -e "$root/etc/tlsmsg" ] || fail "a purge left $(ls -R "$root/etc/tlsmsg")"
-if inside getent passwd tlsmsg >/dev/null; then
-    fail 'a purge left the user'
+want 'left by the purge' \
+    "$(inside find /etc /run /usr /var -xdev -name '*tlsmsg*' ! -path '/var/log/*')" ''
+want "left by the purge, the user's" "$(inside find / -xdev -nouser -o -xdev -nogroup)" ''
+if inside getent passwd tlsmsg >/dev/null || inside getent group tlsmsg >/dev/null; then
+    fail 'a purge left the user or the group'
 fi
 
 say 'the development package'

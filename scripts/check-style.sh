@@ -126,7 +126,7 @@ lengths() {
 
 # Work that is left to do belongs in an issue.
 words() {
-    grep -rnIwE 'TO''DO|FIX''ME' include src tests scripts docs ./*.md 2>/dev/null || :
+    grep -rnIwE 'TO''DO|FIX''ME' include src tests scripts docs packaging ./*.md 2>/dev/null || :
 }
 
 # The names alone: clang-format -i mends them.
@@ -158,8 +158,12 @@ analysis() {
         -D_GNU_SOURCE -I src -I include -j "$(nproc)" src || :
 }
 
+# Package managers run theirs without a first line (RPM), or by one (Debian): sh in either case.
+# The Containerfile's rules are a test's, tests/package/test_container.py.
 scripts() {
-    shellcheck scripts/*.sh .ci/run || :
+    shellcheck scripts/*.sh packaging/*.sh .ci/run || :
+    shellcheck --shell=sh packaging/debian/p* packaging/rpm/* || :
+    shellcheck --shell=bash packaging/completions/*.bash || :
 }
 
 echo "check-style.sh: floors, conditionals, lengths, words"

@@ -585,12 +585,36 @@ lock() {
     log=$tmp/log
 }
 
+access_of() { # FILE: mode, owner and group, as in "-rw-r----- 0 103"; a link's are its target's
+    # shellcheck disable=SC2046  # words, and names have none of a pattern's characters
+    set -- $(ls -ldnL "$1")
+    [ $# -gt 4 ] && echo "$1 $3 $4"
+}
+# Who reads a file is often not who runs this: a service's user has to find the new file as readable
+# as the one that it replaces. Only a key that everybody could read is no longer that.
+take_after() { # FILE
+    if ! { old=$(access_of "$1") && own=$(access_of "$new/$1"); }; then
+        die "cannot tell who owns '$1' in '$folder'"
+    fi
+    owner=${old#* }
+    # The owner first, while nobody else may read it.
+    [ "$owner" = "${own#* }" ] ||
+        chown -h "${owner% *}:${owner#* }" "$new/$1" 2>/dev/null ||
+        die "cannot keep the owner and group of '$1' in '$folder' (run this as root or its owner)"
+    mode=$(echo "${old%% *}" |
+        sed 's/^.\(...\)\(...\)\(...\).*/u=\1,g=\2,o=\3/; s/[st]/x/g; s/[-ST]//g')
+    case $1 in *.key) mode=${mode%o=*}o= ;; esac
+    chmod "$mode" "$new/$1" || die "cannot set the mode of '$1' in '$folder'"
+}
 # Renames within one file system: a reader has the old file or the new one. Signals wait, so that a
 # key and its certificate change together.
 commit() {
     for file in "$new"/*; do
-        [ ! -d "${file##*/}" ] || die "'${file##*/}' in '$folder' is a folder (remove it)"
-        case $file in *.crt | *.crl) chmod 644 "$file" ;; esac
+        name=${file##*/}
+        [ ! -d "$name" ] || die "'$name' in '$folder' is a folder (remove it)"
+        if [ -e "$name" ]; then take_after "$name"; else
+            case $name in *.crt | *.crl) chmod 644 "$file" ;; esac
+        fi
     done
     hold_signals
     [ ! -e "$new/ca.key" ] || rm -f ca.crl

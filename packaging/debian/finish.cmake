@@ -1,5 +1,9 @@
 # What Debian wants of every package, done to the staged files: compressed manuals, the changelog
 # and the licence in a folder of the package's own name.
+if(CPACK_PACKAGE_CONTACT MATCHES "\\.invalid>$")
+    message(NOTICE "Maintainer of the packages: ${CPACK_PACKAGE_CONTACT}\n"
+                   "To give them to others: cmake -D 'TLSMSG_PACKAGER=Name <address>'")
+endif()
 if(NOT CPACK_GENERATOR STREQUAL "DEB")
     return()
 endif()

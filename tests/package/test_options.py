@@ -127,7 +127,7 @@ class Options:
         names = {f"--{name}" for name in self.options}
         letters = {f"-{letter}" for letter, _ in self.options.values() if letter}
         self.assertEqual(sorted(self.complete("-")), sorted(names | letters))
-        self.assertEqual(sorted(self.complete("--ver")), ["--version"])
+        self.assertEqual(sorted(self.complete("--vers")), ["--version"])
         for name, (letter, value) in self.options.items():
             with self.subTest(option=name):
                 for word in [f"--{name}"] + ([f"-{letter}"] if letter else []):
