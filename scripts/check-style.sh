@@ -76,7 +76,7 @@ found() {
 
 # Each folder includes its own headers and those of lower floors; the programs are users of the
 # public library, so of the rest they see src/base alone. The umbrella header belongs to floor 3;
-# version.c is where its own two functions are.
+# version.c is where its own two functions are. What Linux alone has is behind one file each.
 floors() {
     # shellcheck disable=SC2016 # awk's own $0
     find src -name '*.[ch]' -exec awk '
@@ -85,6 +85,12 @@ floors() {
             floor["server"] = 3; floor["client"] = 3; floor["app"] = 4
             public["error.h"] = 0; public["options.h"] = 1; public["server.h"] = 3
             public["client.h"] = 3; public["tlsmsg.h"] = 3
+            only["sys/epoll.h"] = "src/net/loop.c"
+            only["sys/eventfd.h"] = "src/base/wake.c"
+            only["sys/signalfd.h"] = "src/app/signal_fd.c"
+            only["sys/prctl.h"] = only["sys/syscall.h"] = "src/app/sandbox.c"
+            only["sys/random.h"] = "src/server/admission.c"
+            only["malloc.h"] = "src/base/memory_trim.c"
         }
         FNR == 1 {
             split(FILENAME, part, "/")
@@ -109,10 +115,15 @@ floors() {
                 else if (here == "app" && to[1] != "base") wrong("not a public header")
             } else if (to[1] == "openssl" && !tls) {
                 wrong("OpenSSL outside src/transport/tls")
-            } else if (name == "sys/epoll.h" && here != "net") {
-                wrong("epoll outside src/net")
+            } else if (name in only && FILENAME != only[name]) {
+                wrong("outside " only[name])
+            } else if (to[1] == "linux" || to[1] == "asm") {
+                wrong("a header of the kernel")
             }
-        }' {} +
+        }
+        /accept4\([^0-9]/ && FILENAME != "src/net/socket.c" { wrong("outside src/net/socket.c") }
+        /"\/proc\// && FILENAME != "src/app/output.c" { wrong("outside src/app/output.c") }
+        ' {} +
 }
 
 conditionals() {
@@ -138,8 +149,9 @@ format() {
 # tidy TLS|plaintext: each file that the build compiles; the second time only what is new.
 tidy() {
     if [ "$1" = plaintext ]; then option=ON; else option=OFF; fi
+    if pkg-config --exists libedit; then editing=ON; else editing=OFF; fi
     if ! cmake -S . -B "$work/build" -DTLSMSG_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug \
-        -DTLSMSG_PLAINTEXT=$option >"$work/log" 2>&1; then
+        -DTLSMSG_EDITLINE=$editing -DTLSMSG_PLAINTEXT=$option >"$work/log" 2>&1; then
         cat "$work/log"
         return
     fi

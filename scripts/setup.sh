@@ -11,8 +11,8 @@ Installs what is missing: compiler, CMake, make, pkg-config, OpenSSL, Python, cm
 
   --plaintext    for the plaintext build alone, which needs no OpenSSL
   --check-tools  also what scripts/check-style.sh and all of scripts/test.sh use:
-                 clang, clang-format, clang-tidy, cppcheck, g++, mandoc, shellcheck, systemd-analyze,
-                 valgrind
+                 clang, clang-format, clang-tidy, cppcheck, g++, libedit, mandoc, shellcheck,
+                 systemd-analyze, valgrind
   --peers        also the programs that the tests talk to where they are installed:
                  gnutls-cli, ncat, socat, node, curl
   -h, --help     this text
@@ -99,6 +99,7 @@ int main(void) { return 0; }'
             need "$tool" has "$tool"
         done
         need g++ has g++
+        need libedit-dev pkg-config --exists libedit
         need systemd has systemd-analyze
         need iproute2 has ip
         need util-linux has unshare

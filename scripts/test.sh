@@ -21,7 +21,7 @@ the document's programs (server.py, client.py), for the test that pairs them wit
 END
 }
 
-all='style release-tls release-plaintext asan-tls asan-plaintext tsan clang valgrind'
+all='style release-tls release-plaintext asan-tls asan-plaintext tsan clang editline valgrind'
 stages=
 for word; do
     case $word in
@@ -133,10 +133,14 @@ stage_style() {
     fi
 }
 
+# build_release_tls EDITLINE EMULATOR: three stages share this build, and little is compiled again.
+build_release_tls() {
+    build release-tls release -DCMAKE_C_FLAGS=-g -DTLSMSG_BENCH=ON "-DTLSMSG_EDITLINE=$1" \
+        "-DCMAKE_CROSSCOMPILING_EMULATOR=$2"
+}
+
 stage_release_tls() {
-    build release-tls release -DCMAKE_C_FLAGS=-g -DTLSMSG_BENCH=ON \
-        -DCMAKE_CROSSCOMPILING_EMULATOR= &&
-        run release-tls
+    build_release_tls OFF '' && run release-tls
 }
 
 stage_release_plaintext() {
@@ -169,16 +173,23 @@ stage_clang() {
         run clang-plaintext --label-regex 'unit|contract'
 }
 
-# The release build's own files, run by valgrind: nothing is compiled again where they are there.
+# What differs where the client edits lines.
+stage_editline() {
+    if ! pkg-config --exists libedit; then
+        skip 'libedit is not installed (scripts/setup.sh --check-tools)'
+        return
+    fi
+    build_release_tls ON '' &&
+        run release-tls --tests-regex '^(integration_(comfort|client)|unit_facts|package_options)$'
+}
+
 stage_valgrind() {
     if missing valgrind; then
         skip 'valgrind is not installed (scripts/setup.sh --check-tools)'
         return
     fi
     emulator='valgrind;--quiet;--error-exitcode=99;--leak-check=full;--errors-for-leak-kinds=definite'
-    build release-tls release -DCMAKE_C_FLAGS=-g -DTLSMSG_BENCH=ON \
-        "-DCMAKE_CROSSCOMPILING_EMULATOR=$emulator" &&
-        run release-tls --label-regex unit
+    build_release_tls OFF "$emulator" && run release-tls --label-regex unit
 }
 
 stage_fuzz() {

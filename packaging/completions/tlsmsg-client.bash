@@ -31,9 +31,9 @@ _tlsmsg_client()
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
-            -m --message -q --quiet --lang --timeout --ca --crl --pin --trust-on-first-use
-            --accept-new --known-servers --server-name --probe --format --cert --key
-            --key-password-file --tls-min --keylog-file --pad --help --version' -- "$word")
+            -m --message -q --quiet -v --verbose --lang --timeout --ca --crl --pin
+            --trust-on-first-use --accept-new --known-servers --server-name --probe --format
+            --cert --key --key-password-file --tls-min --keylog-file --pad --help --version' -- "$word")
     elif declare -F _known_hosts_real >/dev/null; then
         _known_hosts_real -- "$word"
     fi

@@ -2,6 +2,7 @@
 complete -c tlsmsg-client -f
 complete -c tlsmsg-client -s m -l message -x -d 'send TEXT instead of asking; repeatable'
 complete -c tlsmsg-client -s q -l quiet -d 'print replies alone, one a line'
+complete -c tlsmsg-client -s v -l verbose -d 'tell on stderr what was agreed on'
 complete -c tlsmsg-client -l lang -x -a 'zh en' -d 'language of the prompt (zh)'
 complete -c tlsmsg-client -l timeout -x -d 'to connect, and for each reply (10; 0 = none)'
 complete -c tlsmsg-client -l ca -r -F -d 'trust these CAs instead of the system\'s'

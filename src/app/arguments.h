@@ -40,6 +40,7 @@ struct arguments {
     size_t count;
     size_t operands_max;
     const char *closing; /* last lines of --help, each with its line end */
+    const char *remark;  /* one more, about this build; NULL or empty: none */
 };
 
 /* Takes one option or operand. value is "1" for an option without one. Returns TLSMSG_OK, or a

@@ -7,10 +7,18 @@
 #include <string.h>
 
 #include "app/build.h"
+#include "app/editor.h"
 #include "base/error.h"
 #include "base/utf8.h"
 
-enum client_own { OWN_MESSAGE = ARGUMENT_OWN, OWN_QUIET, OWN_LANG, OWN_PROBE, OWN_FORMAT };
+enum client_own {
+    OWN_MESSAGE = ARGUMENT_OWN,
+    OWN_QUIET,
+    OWN_VERBOSE,
+    OWN_LANG,
+    OWN_PROBE,
+    OWN_FORMAT
+};
 
 enum client_group { GROUP_TALKING, GROUP_TRUST, GROUP_IDENTITY, GROUP_TLS, GROUP_OTHER };
 
@@ -25,6 +33,7 @@ static const char *const groups[] = {
 static const struct argument rows[] = {
     {"message", 'm', "TEXT", "send TEXT instead of asking; repeatable", GROUP_TALKING, OWN_MESSAGE},
     {"quiet", 'q', NULL, "print replies alone, one a line", GROUP_TALKING, OWN_QUIET},
+    {"verbose", 'v', NULL, "tell on stderr what was agreed on", GROUP_TALKING, OWN_VERBOSE},
     {"lang", 0, "zh|en", "language of the prompt (zh)", GROUP_TALKING, OWN_LANG},
     {"timeout", 0, "SECS", "to connect, and for each reply (10; 0 = none)", GROUP_TALKING,
      TLSMSG_TIMEOUT},
@@ -63,7 +72,8 @@ const struct arguments client_arguments = {
     .closing = "The line 'exit' or the end of stdin leaves; as a TEXT of --message, 'exit' is a\n"
                "message like any other. Exit: 0 done, 1 other failure, 2 usage or configuration,\n"
                "3 no connection, 4 server not to be trusted, 5 server refused us, 6 conversation\n"
-               "cut.\n",
+               "cut. SIGUSR1 has the client tell again what --verbose tells.\n",
+    .remark = editor_remark,
 };
 
 enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err)
@@ -138,6 +148,10 @@ enum tlsmsg_code client_settings_check(const struct client_settings *settings,
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--probe sends no message (leave --probe or --message out)");
     }
+    if (settings->probes && settings->verbose) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--probe shows what --verbose tells (leave --verbose out)");
+    }
     return TLSMSG_OK;
 }
 
@@ -170,6 +184,9 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
         return take_probe(settings, id, value, err);
     case OWN_QUIET:
         settings->quiet = true;
+        return TLSMSG_OK;
+    case OWN_VERBOSE:
+        settings->verbose = true;
         return TLSMSG_OK;
     default:
         note_trust(&settings->probe, id);

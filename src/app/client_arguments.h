@@ -14,6 +14,7 @@ struct client_settings {
     const char **messages; /* of --message, from argv; the array is owned */
     size_t message_count;
     bool quiet;
+    bool verbose;
     bool probes; /* --probe: no conversation */
     bool has_format;
     struct probe_style probe;

@@ -11,6 +11,8 @@
 #include "app/complain.h"
 #include "app/descriptors.h"
 #include "app/exit_codes.h"
+#include "app/facts.h"
+#include "app/request.h"
 #include "app/session.h"
 #include "app/terminal.h"
 
@@ -22,10 +24,12 @@ static enum exit_code fail(const struct tlsmsg_error *err, enum exit_phase phase
     return exit_code_for(err->code, phase);
 }
 
-static enum exit_code talk(const struct client_settings *settings, struct tlsmsg_client *client)
+static enum exit_code talk(const struct client_settings *settings, struct tlsmsg_client *client,
+                           int request_fd)
 {
     struct console console;
-    struct session session = {.program = name, .client = client, .console = &console};
+    struct session session = {
+        .program = name, .client = client, .console = &console, .request_fd = request_fd};
     struct input input;
     enum exit_code code;
 
@@ -44,7 +48,8 @@ static enum exit_code talk(const struct client_settings *settings, struct tlsmsg
     return code;
 }
 
-static enum exit_code converse(const struct client_settings *settings, struct tlsmsg_client *client)
+static enum exit_code connect_and_talk(const struct client_settings *settings,
+                                       struct tlsmsg_client *client, int request_fd)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
@@ -52,11 +57,28 @@ static enum exit_code converse(const struct client_settings *settings, struct tl
     if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {
         return fail(&err, EXIT_WHILE_CONNECTING);
     }
-    code = talk(settings, client);
+    if (settings->verbose) {
+        facts_tell(name, client);
+    }
+    /* The session waits by itself, for requests too. */
+    tlsmsg_client_set_blocking(client, false);
+    code = talk(settings, client, request_fd);
+    tlsmsg_client_set_blocking(client, true);
     /* A refusal of our certificate can come as late as this (TLS 1.3). */
     if (tlsmsg_client_close(client, &err) == TLSMSG_CLIENT_ERROR &&
         (code == EXIT_DONE || code == EXIT_OTHER)) {
         code = fail(&err, EXIT_WHILE_TALKING);
+    }
+    return code;
+}
+
+static enum exit_code converse(const struct client_settings *settings, struct tlsmsg_client *client)
+{
+    int request_fd = request_open();
+    enum exit_code code = connect_and_talk(settings, client, request_fd);
+
+    if (request_fd >= 0) {
+        (void)close(request_fd);
     }
     return code;
 }

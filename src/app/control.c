@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "app/complain.h"
+#include "app/signal_fd.h"
 #include "app/signals.h"
 #include "app/status.h"
 #include "app/upkeep.h"
@@ -96,7 +97,7 @@ static void take_signals(struct state *state)
 {
     int number;
 
-    while ((number = signals_next(state->control->signal_fd)) != 0) {
+    while ((number = signal_fd_next(state->control->signal_fd)) != 0) {
         if (number == SIGTERM || number == SIGINT) {
             stop(state);
         } else if (number == SIGHUP && !state->ended) {

@@ -33,7 +33,8 @@ static void print_help(const struct arguments *arguments, FILE *out)
             }
         }
     }
-    (void)fprintf(out, "\n%s", arguments->closing);
+    (void)fprintf(out, "\n%s%s", arguments->closing,
+                  arguments->remark != NULL ? arguments->remark : "");
 }
 
 void arguments_print(const struct arguments *arguments, int id, FILE *out)

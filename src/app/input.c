@@ -60,11 +60,12 @@ static enum input_result next_unended(struct input *input, const char **line, si
 
 enum input_result input_next(struct input *input, const char **line, size_t *len)
 {
-    const char *start = input->data + input->head;
+    const char *start = NULL;
     const char *end = NULL;
     bool too_long;
 
     if (input->scanned < input->len) {
+        start = input->data + input->head;
         end = memchr(start + input->scanned, '\n', input->len - input->scanned);
     }
     if (end == NULL) {

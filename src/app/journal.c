@@ -7,10 +7,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/wake.h"
 
 /* A worker that holds its replies reads no more messages, so a turn or two of each is all that
  * can come together here. */
@@ -19,9 +19,9 @@
 enum tlsmsg_code journal_init(struct journal *journal, int fd, struct tlsmsg_error *err)
 {
     *journal = (struct journal){.wake_fd = -1};
-    journal->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    journal->wake_fd = wake_open();
     if (journal->wake_fd < 0) {
-        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot make an eventfd");
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot make an event descriptor");
     }
     (void)pthread_mutex_init(&journal->lock, NULL);
     queue_init(&journal->waiting, WAITING_MAX_BYTES);
@@ -52,20 +52,11 @@ enum tlsmsg_code journal_set_workers(struct journal *journal, unsigned workers)
     return TLSMSG_OK;
 }
 
-static void wake(const struct journal *journal)
-{
-    uint64_t one = 1;
-
-    if (write(journal->wake_fd, &one, sizeof(one)) < 0) {
-        /* The counter is full, so the main thread is being woken already. */
-    }
-}
-
 static void fail(struct journal *journal, int cause)
 {
     if (journal->cause == 0) {
         journal->cause = cause;
-        wake(journal);
+        wake_raise(journal->wake_fd);
     }
 }
 
@@ -88,7 +79,7 @@ static bool accept_lines(struct journal *journal, const char *data, size_t len)
     }
     if (done < len) {
         if (journal->waiting.len == 0) {
-            wake(journal);
+            wake_raise(journal->wake_fd);
         }
         if (queue_append(&journal->waiting, data + done, len - done) != TLSMSG_OK) {
             fail(journal, ENOMEM);
@@ -171,12 +162,9 @@ static void end_holds(struct journal *journal, journal_release *release, void *u
 
 bool journal_go_on(struct journal *journal, journal_release *release, void *user, int *fd)
 {
-    uint64_t count;
     bool waits;
 
-    if (read(journal->wake_fd, &count, sizeof(count)) < 0) {
-        /* Nobody woke us; we look all the same. */
-    }
+    wake_clear(journal->wake_fd);
     (void)pthread_mutex_lock(&journal->lock);
     write_waiting(journal);
     end_holds(journal, release, user);

@@ -30,7 +30,7 @@ struct journal {
     unsigned workers;
     int cause;       /* errno of the first failure, 0: none */
     bool cause_told; /* the server knows of it */
-    int wake_fd;     /* eventfd: the main thread has something to do */
+    int wake_fd;     /* base/wake.h: the main thread has something to do */
 };
 
 /* Ends holds: one call for each, with fail when the transcript can't be written any more. */

@@ -5,13 +5,13 @@
  * thread. */
 #include "app/probe.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "app/answer.h"
 #include "app/complain.h"
+#include "app/terminal.h"
 
 #define DAY_S 86400
 
@@ -88,14 +88,6 @@ static void collect(const struct tlsmsg_client *client, struct probe_report *rep
     report->now_unix_s = (int64_t)time(NULL);
 }
 
-/* https://no-color.org: any value but an empty one counts. */
-static bool wants_colour(void)
-{
-    const char *no_colour = getenv("NO_COLOR");
-
-    return isatty(STDOUT_FILENO) == 1 && (no_colour == NULL || *no_colour == '\0');
-}
-
 enum exit_code probe_run(const char *program, struct tlsmsg_client *client,
                          const struct probe_style *style)
 {
@@ -106,7 +98,7 @@ enum exit_code probe_run(const char *program, struct tlsmsg_client *client,
     if (style->json) {
         probe_print_json(&report, stdout);
     } else if (report.session.address != NULL) {
-        probe_print_text(&report, wants_colour(), stdout);
+        probe_print_text(&report, terminal_takes_style(STDOUT_FILENO), stdout);
     }
     if (answer_flush(program) != EXIT_DONE) {
         return EXIT_OTHER;

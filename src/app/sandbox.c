@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
-#include <linux/capability.h>
 #include <pwd.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "app/capability_abi.h"
 #include "app/landlock_abi.h"
 #include "base/error.h"
 #include "base/escape.h"
@@ -187,8 +187,8 @@ static enum tlsmsg_code enter_landlock(const struct sandbox *sandbox, long abi,
 /* Gives up all capabilities; a process that has none already is content. */
 static bool drop_capabilities(void)
 {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2] = {0};
+    struct capability_header header = {.version = CAPABILITY_VERSION_3};
+    const struct capability_data data[2] = {0};
 
     return syscall(SYS_capset, &header, data) == 0;
 }

@@ -1,7 +1,8 @@
 /* Session: the document's loop of the client, and the loop over given messages.
  *
  * One message is unanswered at a time. While a line is waited for the server is watched too, so
- * that its leaving is told at once; a line that is here goes first. Main thread. */
+ * that its leaving is told at once; a line that is here goes first. In every wait a request for
+ * the connection's facts is answered. Main thread. */
 #include "app/session.h"
 
 #include <poll.h>
@@ -10,21 +11,33 @@
 #include <unistd.h>
 
 #include "app/complain.h"
+#include "app/facts.h"
+#include "app/request.h"
 #include "base/utf8.h"
 
-/* The prompt is left standing on a screen that shows both; the complaint gets a line of its own. */
-static void leave_prompt(const struct session *session)
+/* What is waited for while a line is. */
+enum { WAIT_INPUT, WAIT_MORE, WAIT_REQUEST, WAIT_SERVER, WAITS };
+
+/* The prompt is left standing on a screen that shows both; the complaint gets a line of its own.
+ * True: so it was. */
+static bool leave_prompt(const struct session *session)
 {
-    if (session->console->has_prompt && session->console->is_terminal && isatty(STDERR_FILENO) &&
-        write(STDERR_FILENO, "\n", 1) < 0) {
+    if (!session->console->has_prompt || !session->console->is_terminal || !isatty(STDERR_FILENO)) {
+        return false;
+    }
+    session->console->has_prompt = false;
+    if (write(STDERR_FILENO, "\n", 1) < 0) {
         /* Only looks are lost. */
     }
+    return true;
 }
 
-static enum exit_code cut(const struct session *session, const struct tlsmsg_error *err)
+/* Ends a wait, or a message: lost says what became of that. */
+static enum exit_code cut(const struct session *session, const struct tlsmsg_error *err,
+                          const char *lost)
 {
-    leave_prompt(session);
-    complain(session->program, "%s", err->text);
+    (void)leave_prompt(session);
+    complain(session->program, "%s%s", err->text, lost);
     return exit_code_for(err->code, EXIT_WHILE_TALKING);
 }
 
@@ -34,14 +47,76 @@ static enum exit_code stdout_gone(const struct session *session)
     return EXIT_OTHER;
 }
 
-static enum exit_code send_one(const struct session *session, const char *message, size_t len)
+/* Answers a request for the facts; asking: a line is waited for, so the prompt comes back. */
+static void take_request(const struct session *session, bool asking)
 {
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    bool left;
 
-    if (tlsmsg_client_send(session->client, message, len, &err) != TLSMSG_CLIENT_OK) {
-        return cut(session, &err);
+    if (!request_take(session->request_fd)) {
+        return;
     }
-    return EXIT_DONE;
+    if (asking && session->editor != NULL) {
+        editor_step_aside(session->editor);
+    }
+    left = leave_prompt(session);
+    facts_tell(session->program, session->client);
+    if (asking && left) {
+        (void)console_prompt(session->console); /* should it fail, the next write says so */
+    }
+}
+
+/* ---- a message and its reply */
+
+/* One wait of the client's non-blocking form. */
+static void wait_for_server(const struct session *session)
+{
+    struct pollfd entries[2] = {
+        {.fd = tlsmsg_client_fd(session->client), .events = tlsmsg_client_events(session->client)},
+        {.fd = session->request_fd, .events = POLLIN}};
+
+    /* Interrupted or not: the call that follows looks again. */
+    if (poll(entries, 2, tlsmsg_client_timeout_ms(session->client)) > 0 &&
+        entries[1].revents != 0) {
+        take_request(session, false);
+    }
+}
+
+static enum tlsmsg_client_result send_message(const struct session *session, const char *message,
+                                              size_t len, struct tlsmsg_error *err)
+{
+    enum tlsmsg_client_result result;
+
+    while ((result = tlsmsg_client_send(session->client, message, len, err)) ==
+           TLSMSG_CLIENT_AGAIN) {
+        wait_for_server(session);
+    }
+    return result;
+}
+
+static enum tlsmsg_client_result receive_reply(const struct session *session, const char **reply,
+                                               size_t *len, struct tlsmsg_error *err)
+{
+    enum tlsmsg_client_result result;
+
+    while ((result = tlsmsg_client_receive(session->client, reply, len, err)) ==
+           TLSMSG_CLIENT_AGAIN) {
+        wait_for_server(session);
+    }
+    return result;
+}
+
+/* A reply means that the message was taken; its sender wants to know when there is none. */
+static const char *fate_of_message(enum tlsmsg_code code)
+{
+    switch (code) {
+    case TLSMSG_ERR_CLOSED:
+    case TLSMSG_ERR_TRUNCATED:
+    case TLSMSG_ERR_RESET:
+    case TLSMSG_ERR_PROTOCOL:
+        return "; the last message has no reply";
+    default:
+        return ""; /* the text says it, or the message was refused whole */
+    }
 }
 
 /* Sends a message and prints its reply. */
@@ -50,13 +125,10 @@ static enum exit_code exchange(const struct session *session, const char *messag
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     const char *reply;
     size_t reply_len;
-    enum exit_code code = send_one(session, message, len);
 
-    if (code != EXIT_DONE) {
-        return code;
-    }
-    if (tlsmsg_client_receive(session->client, &reply, &reply_len, &err) != TLSMSG_CLIENT_OK) {
-        return cut(session, &err);
+    if (send_message(session, message, len, &err) != TLSMSG_CLIENT_OK ||
+        receive_reply(session, &reply, &reply_len, &err) != TLSMSG_CLIENT_OK) {
+        return cut(session, &err, fate_of_message(err.code));
     }
     return console_reply(session->console, reply, reply_len) ? EXIT_DONE : stdout_gone(session);
 }
@@ -72,49 +144,96 @@ enum exit_code session_send(struct session *session, const char *const *messages
     return code;
 }
 
-/* Waits until the input has more, or the server leaves. What is here of the input goes first; then
- * the client is asked, since it can have read the server's end together with the last reply, of
- * which no poll would tell. */
-static enum exit_code wait_for_input(const struct session *session, struct input *input)
+/* 'exit', whose reply is not waited for. */
+static enum exit_code say_exit(const struct session *session, const char *line, size_t len)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct pollfd entries[2] = {{.fd = input->fd, .events = POLLIN}, {.fd = -1}};
 
-    if (poll(entries, 1, 0) != 1) {
-        if (tlsmsg_client_watch(session->client, &err) != TLSMSG_CLIENT_OK) {
-            return cut(session, &err);
+    return send_message(session, line, len, &err) == TLSMSG_CLIENT_OK ? EXIT_DONE
+                                                                      : cut(session, &err, "");
+}
+
+/* ---- lines */
+
+/* Waits until one of the first two entries is readable, which the caller has filled in, or the
+ * server leaves. What is here of the input goes first; then the client is asked, since it can have
+ * read the server's end together with the last reply, of which no poll would tell.
+ * False: the server has left, err says how. */
+static bool wait_for_line(const struct session *session, struct pollfd entries[WAITS],
+                          struct tlsmsg_error *err)
+{
+    if (poll(entries, WAIT_REQUEST, 0) > 0) {
+        return true;
+    }
+    if (tlsmsg_client_watch(session->client, err) != TLSMSG_CLIENT_OK) {
+        return false;
+    }
+    entries[WAIT_REQUEST] = (struct pollfd){.fd = session->request_fd, .events = POLLIN};
+    entries[WAIT_SERVER] = (struct pollfd){.fd = tlsmsg_client_fd(session->client),
+                                           .events = tlsmsg_client_events(session->client)};
+    if (entries[WAIT_SERVER].events == 0) {
+        entries[WAIT_SERVER].fd = -1;
+    }
+    if (poll(entries, WAITS, -1) < 0) {
+        entries[WAIT_INPUT].revents = 0; /* interrupted: the caller looks again */
+    } else if (entries[WAIT_REQUEST].revents != 0) {
+        take_request(session, true);
+    }
+    return true;
+}
+
+/* For the editor. */
+static bool wait_for_key(int signal_fd, void *user)
+{
+    struct session *session = user;
+    struct pollfd entries[WAITS] = {
+        [WAIT_INPUT] = {.fd = STDIN_FILENO, .events = POLLIN},
+        [WAIT_MORE] = {.fd = signal_fd, .events = POLLIN},
+    };
+
+    return wait_for_line(session, entries, &session->left);
+}
+
+static enum exit_code read_line(const struct session *session, struct input *input,
+                                enum input_result *result, const char **line, size_t *len)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    if (!console_prompt(session->console)) {
+        return stdout_gone(session);
+    }
+    while ((*result = input_next(input, line, len)) == INPUT_MORE) {
+        struct pollfd entries[WAITS] = {
+            [WAIT_INPUT] = {.fd = input->fd, .events = POLLIN},
+            [WAIT_MORE] = {.fd = -1},
+        };
+
+        if (!wait_for_line(session, entries, &err)) {
+            return cut(session, &err, "");
         }
-        entries[1].events = tlsmsg_client_events(session->client);
-        entries[1].fd = entries[1].events != 0 ? tlsmsg_client_fd(session->client) : -1;
-        entries[0].revents = 0;
-        (void)poll(entries, 2, -1); /* interrupted or not: the caller looks again */
+        if (entries[WAIT_INPUT].revents != 0) {
+            input_read(input);
+        }
     }
-    if (entries[0].revents != 0) {
-        input_read(input);
-    }
+    /* Whoever types has ended the prompt's line with his own. */
+    session->console->has_prompt &= input->ended || isatty(input->fd) != 1;
     return EXIT_DONE;
 }
 
-static void refuse(struct session *session, const struct input *input, const char *why)
+static enum exit_code edit_line(const struct session *session, enum input_result *result,
+                                const char **line, size_t *len)
 {
-    leave_prompt(session);
-    complain(session->program, "line %llu of stdin was not sent: %s",
-             (unsigned long long)input->number, why);
-    session->refused = true;
+    *result = editor_next(session->editor, line, len);
+    return *result == INPUT_MORE ? cut(session, &session->left, "") : EXIT_DONE;
 }
 
 /* Asks for the next line; *result is INPUT_LINE, INPUT_TOO_LONG or INPUT_END on EXIT_DONE. */
 static enum exit_code ask(const struct session *session, struct input *input,
                           enum input_result *result, const char **line, size_t *len)
 {
-    enum exit_code code = EXIT_DONE;
+    enum exit_code code = session->editor != NULL ? edit_line(session, result, line, len)
+                                                  : read_line(session, input, result, line, len);
 
-    if (!console_prompt(session->console)) {
-        return stdout_gone(session);
-    }
-    while (code == EXIT_DONE && (*result = input_next(input, line, len)) == INPUT_MORE) {
-        code = wait_for_input(session, input);
-    }
     if (code == EXIT_DONE && *result == INPUT_FAILED) {
         complain(session->program, "cannot read stdin: %s", strerror(input->cause));
         code = EXIT_OTHER;
@@ -122,7 +241,15 @@ static enum exit_code ask(const struct session *session, struct input *input,
     return code;
 }
 
-enum exit_code session_talk(struct session *session, struct input *input)
+static void refuse(struct session *session, const struct input *input, const char *why)
+{
+    (void)leave_prompt(session);
+    complain(session->program, "line %llu of stdin was not sent: %s",
+             (unsigned long long)input->number, why);
+    session->refused = true;
+}
+
+static enum exit_code talk(struct session *session, struct input *input)
 {
     enum input_result result = INPUT_END;
     enum exit_code code = EXIT_DONE;
@@ -141,11 +268,24 @@ enum exit_code session_talk(struct session *session, struct input *input)
         } else if (!utf8_is_valid(line, len)) {
             refuse(session, input, "it is not valid UTF-8");
         } else if (len == strlen("exit") && memcmp(line, "exit", len) == 0) {
-            code = send_one(session, line, len);
+            code = say_exit(session, line, len);
             break;
         } else if (len > 0) {
             code = exchange(session, line, len);
         }
     }
     return code == EXIT_DONE && session->refused ? EXIT_OTHER : code;
+}
+
+enum exit_code session_talk(struct session *session, struct input *input)
+{
+    const struct console *console = session->console;
+    enum exit_code code;
+
+    session->editor = editor_new(console->quiet ? "" : console->phrases->prompt.text, input,
+                                 wait_for_key, session);
+    code = talk(session, input);
+    editor_free(session->editor);
+    session->editor = NULL;
+    return code;
 }

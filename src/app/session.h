@@ -5,14 +5,18 @@
 #include <tlsmsg/client.h>
 
 #include "app/console.h"
+#include "app/editor.h"
 #include "app/exit_codes.h"
 #include "app/input.h"
 
 struct session {
     const char *program;
-    struct tlsmsg_client *client; /* connected; borrowed */
+    struct tlsmsg_client *client; /* connected, in its non-blocking form; borrowed */
     struct console *console;      /* borrowed */
+    int request_fd;               /* see request.h; -1: none */
     bool refused;                 /* a line was not sent */
+    struct editor *editor;        /* while lines are asked for at a terminal; NULL: none */
+    struct tlsmsg_error left;     /* why the server left while a line was edited */
 };
 
 /* Sends each message and prints its reply. */

@@ -7,9 +7,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
+#include "app/signal_fd.h"
 #include "base/error.h"
 
 void signals_prepare(void)
@@ -37,19 +36,11 @@ enum tlsmsg_code signals_open(int *fd, struct tlsmsg_error *err)
     (void)sigaddset(&all, SIGHUP);
     (void)sigaddset(&all, SIGUSR1);
     (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
-    *fd = signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
+    *fd = signal_fd_open(&all);
     if (*fd < 0) {
-        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot make a signalfd");
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot make a descriptor for signals");
     }
     return TLSMSG_OK;
-}
-
-int signals_next(int fd)
-{
-    struct signalfd_siginfo info;
-    ssize_t n = read(fd, &info, sizeof(info));
-
-    return n == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
 void signals_restore_stop(void)

@@ -8,11 +8,8 @@
 void signals_prepare(void);
 
 /* Before the workers start: from now on SIGTERM, SIGINT, SIGHUP and SIGUSR1 are read from *fd
- * (signalfd(2), non-blocking, the caller closes it). TLSMSG_OK or TLSMSG_ERR_SYSTEM. */
+ * (app/signal_fd.h; the caller closes it). TLSMSG_OK or TLSMSG_ERR_SYSTEM. */
 enum tlsmsg_code signals_open(int *fd, struct tlsmsg_error *err);
-
-/* The next signal that has come, or 0. */
-int signals_next(int fd);
 
 /* Gives SIGTERM and SIGINT their default action back: the next one ends the program at once. */
 void signals_restore_stop(void);

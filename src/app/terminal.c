@@ -9,11 +9,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "app/signal_fd.h"
 #include "base/clock.h"
 #include "base/escape.h"
 
@@ -26,6 +27,16 @@
 bool terminal_can_ask(void)
 {
     return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+/* https://no-color.org: any value but an empty one counts. */
+bool terminal_takes_style(int fd)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+
+    return isatty(fd) == 1 && (no_colour == NULL || *no_colour == '\0') &&
+           (term == NULL || strcmp(term, "dumb") != 0);
 }
 
 static void say(const char *text)
@@ -115,7 +126,7 @@ bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user)
     (void)sigaddset(&watched, SIGQUIT);
     (void)pthread_sigmask(SIG_BLOCK, &watched, &mask);
     /* Never read from: a signal stays pending and takes its action when it is unblocked. */
-    signal_fd = signalfd(-1, &watched, SFD_CLOEXEC);
+    signal_fd = signal_fd_open(&watched);
     if (signal_fd >= 0 && tcsetattr(STDIN_FILENO, TCSAFLUSH, &mute) == 0) {
         answered = ask_muted(file, signal_fd, buf, cap);
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);

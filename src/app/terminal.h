@@ -1,4 +1,4 @@
-/* Asking the person at the terminal. */
+/* Asking the person at the terminal, and what a terminal can show. */
 #ifndef APP_TERMINAL_H
 #define APP_TERMINAL_H
 
@@ -8,6 +8,10 @@
 /* True when stdin and stderr are terminals, so that a question is seen and answered by a person
  * and takes no line away from what a program sends. */
 bool terminal_can_ask(void);
+
+/* True when fd is a terminal that colour and alignment are for: not with NO_COLOR, nor on one that
+ * calls itself dumb. */
+bool terminal_takes_style(int fd);
 
 /* For tlsmsg_options_set_ask_password and _set_confirm: see tlsmsg_ask_password and
  * tlsmsg_confirm. Both give up after two minutes. user is not used. */

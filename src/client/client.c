@@ -220,6 +220,7 @@ enum tlsmsg_client_result client_tell_end(struct tlsmsg_client *client, struct t
         return client_fail(client, &client->end_error, err);
     }
     client->deadline_ns = 0;
-    error_set(err, TLSMSG_ERR_CLOSED, 0, "%s: the server closed the connection", client->address);
+    error_set(err, TLSMSG_ERR_CLOSED, 0, "%s: the server closed the %s", client->address,
+              build_has_tls ? "conversation (close_notify)" : "connection");
     return TLSMSG_CLIENT_CLOSED;
 }

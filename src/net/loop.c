@@ -1,12 +1,12 @@
-/* epoll(7) behind loop.h. The only file that knows the kernel's names for readiness. */
+/* epoll(7) behind loop.h: the one file that knows it. */
 #include "net/loop.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/wake.h"
 
 #define EVENTS_MAX 128
 
@@ -49,7 +49,7 @@ enum tlsmsg_code loop_init(struct loop *loop, struct tlsmsg_error *err)
     if (loop->epoll_fd < 0) {
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot create an event loop");
     }
-    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop->wake_fd = wake_open();
     loop->wake.fd = loop->wake_fd;
     if (loop->wake_fd < 0 || !loop_add(loop, &loop->wake, LOOP_READ)) {
         int saved = errno;
@@ -115,9 +115,7 @@ size_t loop_wait(struct loop *loop, struct loop_event *events, size_t cap, int t
     n = epoll_wait(loop->epoll_fd, ready, (int)(cap < EVENTS_MAX ? cap : EVENTS_MAX), timeout_ms);
     for (int i = 0; i < n; i++) {
         if (ready[i].data.ptr == &loop->wake) {
-            uint64_t ignored;
-
-            (void)!read(loop->wake_fd, &ignored, sizeof(ignored));
+            wake_clear(loop->wake_fd);
             *woken = true;
             continue;
         }
@@ -130,10 +128,5 @@ size_t loop_wait(struct loop *loop, struct loop_event *events, size_t cap, int t
 
 void loop_wake(struct loop *loop)
 {
-    const uint64_t one = 1;
-    int saved = errno;
-
-    /* A full counter (EAGAIN) is a wake-up that is due already. */
-    (void)!write(loop->wake_fd, &one, sizeof(one));
-    errno = saved;
+    wake_raise(loop->wake_fd);
 }

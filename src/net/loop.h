@@ -34,7 +34,7 @@ struct loop_event {
 
 struct loop {
     int epoll_fd;
-    int wake_fd; /* eventfd(2) */
+    int wake_fd; /* base/wake.h */
     struct loop_watch wake;
 };
 

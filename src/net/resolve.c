@@ -75,7 +75,9 @@ static void look_up(const struct address_name *name, int flags, struct answer *a
             a->len = info->ai_addrlen;
         }
     }
-    freeaddrinfo(list);
+    if (list != NULL) {
+        freeaddrinfo(list); /* musl's takes no NULL */
+    }
     answer->gai = answer->count > 0 ? 0 : EAI_NONAME;
 }
 

@@ -1,11 +1,12 @@
 /* The public server: made from options, started, waited for, stopped, reloaded, freed. */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/wake.h"
 #include "net/socket.h"
 #include "server/server_state.h"
 
@@ -218,9 +219,9 @@ static enum tlsmsg_code prepare(struct server *s, const struct tlsmsg_options *o
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     read_options(s);
-    s->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->done_fd = wake_open();
     if (s->done_fd < 0) {
-        return error_set(err, TLSMSG_ERR_SYSTEM, 0, "cannot create an event descriptor");
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot create an event descriptor");
     }
     code = admission_init(&s->admission, s->options, DESCRIPTORS_RESERVED, err);
     if (code == TLSMSG_OK) {
@@ -306,9 +307,7 @@ enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg
         unsigned missing = s->worker_count - s->started;
 
         if (atomic_fetch_sub(&s->running, missing) == missing) {
-            const uint64_t one = 1;
-
-            (void)!write(s->done_fd, &one, sizeof(one));
+            wake_raise(s->done_fd);
         }
         server_advance(s, SERVER_STOPPING);
         return error_set(err, TLSMSG_ERR_SYSTEM, failed, "cannot start a worker's thread");

@@ -52,7 +52,7 @@ struct server {
     struct worker *workers;
     unsigned worker_count;
     unsigned started; /* threads to join */
-    int done_fd;      /* eventfd(2), readable once the last worker has ended */
+    int done_fd;      /* base/wake.h, readable once the last worker has ended */
 
     pthread_mutex_t config_lock;
     struct transport_config *config;

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/wake.h"
 #include "server/accept.h"
 #include "server/server_state.h"
 
@@ -359,7 +359,6 @@ static void turn(struct worker *w)
 void *worker_run(void *arg)
 {
     struct worker *w = arg;
-    const uint64_t one = 1;
 
     w->now_ns = clock_now_ns();
     while (!w->failed && (w->listener_count > 0 || w->conversations > 0)) {
@@ -367,7 +366,7 @@ void *worker_run(void *arg)
     }
     worker_reap(w);
     if (atomic_fetch_sub(&w->server->running, 1) == 1) {
-        (void)!write(w->server->done_fd, &one, sizeof(one));
+        wake_raise(w->server->done_fd);
     }
     return NULL;
 }

@@ -154,7 +154,7 @@ static void check_code_point(uint32_t c, bool json)
     memcpy(in, "1234", 4);
     memcpy(in + 4 + len, "56789", 5);
     if (is_dangerous(c)) {
-        char escaped[8];
+        char escaped[12];
 
         expect_escape(c, json, escaped, sizeof(escaped));
         (void)snprintf(want, sizeof(want), "1234%s56789", escaped);

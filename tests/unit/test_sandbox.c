@@ -186,7 +186,7 @@ static void test_what_is_left(void **state)
         const char *name;
         int (*try)(void);
         int want;
-        long abi; /* that the rule needs */
+        long abi; /* that the rule needs; 0: not Landlock's */
     } rows[] = {
         {"reads its certificate", read_allowed, 0, 0},
         {"reads it through a link", read_through_link, 0, 0},
@@ -203,7 +203,7 @@ static void test_what_is_left(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (abi < rows[i].abi) {
+        if (rows[i].abi > 0 && abi < rows[i].abi) {
             print_message("skipped, this kernel has no such rule: %s\n", rows[i].name);
             continue;
         }

@@ -20,6 +20,7 @@ static unsigned warnings;
 static enum tlsmsg_cause warned_cause;
 
 time_t __wrap_time(time_t *out);
+time_t __wrap___time64(time_t *out);
 int64_t __wrap_tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server);
 void __wrap_tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out);
 void __wrap_log_event(struct log *log, const struct tlsmsg_event *event);
@@ -28,6 +29,11 @@ time_t __wrap_time(time_t *out)
 {
     assert_null(out);
     return (time_t)now_unix_s;
+}
+
+time_t __wrap___time64(time_t *out)
+{
+    return __wrap_time(out);
 }
 
 int64_t __wrap_tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server)
