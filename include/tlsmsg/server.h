@@ -150,7 +150,10 @@ struct tlsmsg_token {
 };
 
 /* Takes a message to be answered later, from any thread. Later replies of that conversation
- * wait for it, so that replies leave in the order of the messages.
+ * wait for it, so that replies leave in the order of the messages. Answer every one, be it with
+ * nothing. Once the peer has said that it sends no more, each reply that is due has
+ * TLSMSG_WRITE_TIMEOUT after that end or the reply before it; then the conversation is closed in
+ * order without it (TLSMSG_HOW_TIMEOUT). While the peer may still send there is no such limit.
  * message: the handler's argument; token: receives its name.
  * Returns TLSMSG_OK; TLSMSG_ERR_STATE; TLSMSG_ERR_NOMEM. Thread rule: inside message() only. */
 TLSMSG_API enum tlsmsg_code tlsmsg_message_defer(struct tlsmsg_message *message,

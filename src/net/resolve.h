@@ -4,11 +4,13 @@
 
 #include "net/address.h"
 
-#define RESOLVE_MAX 16
+/* More addresses than any name has in earnest, and than a server has listening sockets. */
+#define RESOLVE_MAX 64
 
 /* All addresses of a name, in the order getaddrinfo(3) gives (RFC 6724). A literal is converted
  * without a lookup; any other name is looked up on a thread of its own that is left behind when
- * the deadline (clock_now_ns() based, 0 = none) passes. *count receives 1 to cap.
+ * the deadline (clock_now_ns() based, 0 = none) passes. *count receives 1 to cap, RESOLVE_MAX at
+ * most; what a name has beyond that is left out.
  * TLSMSG_ERR_CONNECT (unknown), TLSMSG_ERR_TIMEOUT, TLSMSG_ERR_SYSTEM (no thread),
  * TLSMSG_ERR_NOMEM. */
 enum tlsmsg_code resolve_name(const struct address_name *name, int64_t deadline_ns,

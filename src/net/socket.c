@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/escape.h"
 #include "net/resolve.h"
 
 #define LISTEN_BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
@@ -110,6 +111,18 @@ static enum tlsmsg_code lookup(const struct address_name *name, struct address *
     return code == TLSMSG_OK ? code : error_set(err, code, 0, "cannot listen: %s", cause.text);
 }
 
+/* Half of a name's addresses would be a server that some of its clients can't reach. */
+static enum tlsmsg_code too_many(const struct address_name *name, size_t cap,
+                                 struct tlsmsg_error *err)
+{
+    char shown[ADDRESS_HOST_MAX];
+
+    return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                     "cannot listen on '%s': it has more addresses than the %zu listening sockets "
+                     "that are left (name the addresses to listen on instead)",
+                     escape_name(shown, sizeof(shown), name->host), cap);
+}
+
 enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct address *bound,
                                size_t cap, size_t *count, struct tlsmsg_error *err)
 {
@@ -121,7 +134,11 @@ enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct
     enum tlsmsg_code code = lookup(name, found, &total, err);
 
     *count = 0;
-    for (i = 0; code == TLSMSG_OK && i < total && *count < cap; i++) {
+    /* A list that is full may have been cut. */
+    if (code == TLSMSG_OK && (total > cap || total == RESOLVE_MAX)) {
+        code = too_many(name, cap, err);
+    }
+    for (i = 0; code == TLSMSG_OK && i < total; i++) {
         int fd = listen_prefer(&found[i], port);
 
         if (fd < 0 && is_absent_here(errno)) {

@@ -94,6 +94,23 @@ static bool is_writing(const struct conversation *c)
     return c->released > 0 || c->read_wants_out;
 }
 
+/* The peer has said its last word, and the next reply to leave is one that the handler took for
+ * later. */
+static bool awaits_handler(const struct conversation *c)
+{
+    return c->state == CONVERSATION_FLUSH && c->pending.count > 0 &&
+           pending_front(&c->pending) == NULL;
+}
+
+/* Until when such a reply may come: nothing is read any more that would tell of the peer's end, so
+ * without a limit a peer that is gone could stay for ever. */
+static int64_t answer_deadline(const struct conversation *c)
+{
+    int64_t since = c->since_ns > c->progress_ns ? c->since_ns : c->progress_ns;
+
+    return clock_deadline_ns(since, c->worker->server->limits.write_timeout_ms);
+}
+
 int64_t conversation_deadline(const struct conversation *c)
 {
     const struct limits *limits = &c->worker->server->limits;
@@ -110,6 +127,9 @@ int64_t conversation_deadline(const struct conversation *c)
         break;
     case CONVERSATION_FLUSH:
         deadline = c->draining ? c->worker->drain_deadline_ns : 0;
+        if (awaits_handler(c)) {
+            deadline = earlier(deadline, answer_deadline(c));
+        }
         break;
     case CONVERSATION_SHUTDOWN:
     case CONVERSATION_LINGER:
@@ -361,7 +381,24 @@ static void expire_handshake(struct conversation *c)
     conversation_abort(c, TLSMSG_HOW_HANDSHAKE);
 }
 
-/* A deadline of OPEN or FLUSH: the write stall and the drain cut, the idle timeout ends in order. */
+/* Ends in order, without the replies that never came: the peer may still listen. */
+static void expire_answers(struct conversation *c)
+{
+    struct worker *w = c->worker;
+
+    worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
+                 "a deferred reply did not come within %.3g s of the client's end",
+                 (double)w->server->limits.write_timeout_ms / 1000);
+    if (c->draining) {
+        atomic_store(&w->server->undelivered, true);
+    }
+    pending_fini(&c->pending);
+    c->how_known = false;
+    settle_how(c, TLSMSG_HOW_TIMEOUT);
+    run(c);
+}
+
+/* A deadline of OPEN or FLUSH: the write stall and the drain cut, the others end in order. */
 static void expire_exchange(struct conversation *c)
 {
     struct worker *w = c->worker;
@@ -382,6 +419,8 @@ static void expire_exchange(struct conversation *c)
             atomic_store(&w->server->undelivered, true);
         }
         conversation_abort(c, TLSMSG_HOW_TIMEOUT);
+    } else if (awaits_handler(c)) {
+        expire_answers(c);
     } else {
         worker_event(w, TLSMSG_INFO, TLSMSG_CAUSE_TIMEOUT, c, "idle for %.3g s",
                      (double)limits->idle_timeout_ms / 1000);

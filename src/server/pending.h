@@ -37,6 +37,7 @@ struct pending_reply *pending_front(const struct pending *pending);
 /* Drops the first place. */
 void pending_drop(struct pending *pending);
 
+/* Drops all places; more may be added again. */
 void pending_fini(struct pending *pending);
 
 #endif

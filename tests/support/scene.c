@@ -1,9 +1,14 @@
 /* See scene.h. One scene is on at a time. */
 #include "support/scene.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+#include "support/ends_identity.h"
+#include "support/unit.h"
 
 #define TURNS_MAX 100000
 
@@ -74,6 +79,43 @@ const struct tlsmsg_handler *scene_handler(void)
     return &handler;
 }
 
+int scene_setup(void **state)
+{
+    (void)state;
+    ends_identity_setup();
+    raw_peer_setup();
+    return 0;
+}
+
+int scene_teardown(void **state)
+{
+    (void)state;
+    raw_peer_teardown();
+    ends_identity_teardown();
+    return 0;
+}
+
+struct tlsmsg_server *scene_server_new(enum tlsmsg_option option, ...)
+{
+    struct tlsmsg_options *o = NULL;
+    struct tlsmsg_server *server;
+    va_list pairs;
+
+    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_ACCEPT, "0", NULL), TLSMSG_OK);
+    va_start(pairs, option);
+    for (int at = (int)option; at != TLSMSG_OPTION_COUNT; at = va_arg(pairs, int)) {
+        const char *value = va_arg(pairs, const char *);
+
+        assert_int_equal(tlsmsg_options_set(o, (enum tlsmsg_option)at, value, NULL), TLSMSG_OK);
+    }
+    va_end(pairs);
+    ends_identity_of_server(o, false);
+    server = stepped_server_new(o, scene_handler());
+    assert_non_null(server);
+    return server;
+}
+
 void scene_init(struct scene *scene, struct tlsmsg_server *server, struct raw_peer *peers)
 {
     memset(scene, 0, sizeof(*scene));
@@ -89,6 +131,26 @@ void scene_fini(struct scene *scene)
     }
     scene->peer_count = 0;
     on = NULL;
+}
+
+void scene_begin(struct scene *scene, struct tlsmsg_server *server, struct raw_peer *peers)
+{
+    assert_true(stepped_begin(server));
+    scene_init(scene, server, peers);
+}
+
+void scene_finish(struct scene *scene)
+{
+    const struct server *s = stepped_inside(scene->server);
+    struct tlsmsg_stats stats;
+
+    tlsmsg_server_stats(scene->server, &stats);
+    assert_int_equal(stats.open, 0);
+    assert_int_equal(stats.handshaking, 0);
+    assert_int_equal(stats.queued_bytes, 0);
+    assert_int_equal(atomic_load(&s->admission.connections), 0);
+    assert_int_equal(atomic_load(&s->admission.handshakes), 0);
+    scene_fini(scene);
 }
 
 /* The worker waits: the peers move, then the play goes on. */
@@ -173,18 +235,41 @@ bool scene_release(struct scene *scene)
     return true;
 }
 
-size_t scene_queued(const struct scene *scene, unsigned peer)
+bool scene_was_played(const struct scene *scene)
+{
+    return scene->at > scene->step_count;
+}
+
+bool scene_time_passes(struct scene *scene)
+{
+    int64_t now_ns = clock_now_ns();
+
+    if (scene->waiting_since_ns == 0) {
+        scene->waiting_since_ns = now_ns;
+    }
+    if (now_ns - scene->waiting_since_ns < scene->wait_ms * CLOCK_NS_PER_MS) {
+        return false;
+    }
+    scene->waiting_since_ns = 0;
+    return true;
+}
+
+struct conversation *scene_conversation(const struct scene *scene, unsigned peer)
 {
     const struct worker *w = &stepped_inside(scene->server)->workers[0];
+    struct conversation *c = NULL;
 
-    for (uint32_t i = 0; i < w->slot_cap; i++) {
-        const struct conversation *c = worker_find(w, i, peer + 1);
-
-        if (c != NULL) {
-            return c->out.len;
-        }
+    for (uint32_t i = 0; i < w->slot_cap && c == NULL; i++) {
+        c = worker_find(w, i, peer + 1);
     }
-    return 0;
+    return c;
+}
+
+size_t scene_queued(const struct scene *scene, unsigned peer)
+{
+    const struct conversation *c = scene_conversation(scene, peer);
+
+    return c != NULL ? c->out.len : 0;
 }
 
 unsigned long scene_stride(void)

@@ -29,6 +29,8 @@ struct scene {
     scene_step *always; /* called where the worker waits, before the peers move; or NULL */
     scene_step *after;  /* ... and after they have moved; or NULL */
     void *user;
+    int64_t wait_ms; /* of scene_time_passes */
+    int64_t waiting_since_ns;
 
     /* What the handler saw. */
     unsigned connected;
@@ -47,9 +49,23 @@ struct scene {
     size_t token_count;
 };
 
+/* What all scenes of a test program share; cmocka's group fixtures. */
+int scene_setup(void **state);
+int scene_teardown(void **state);
+
+/* A server for scenes, from pairs of option and value ended by TLSMSG_OPTION_COUNT. Fails the test
+ * where there can't be one. */
+struct tlsmsg_server *scene_server_new(enum tlsmsg_option option, ...);
+
 /* Begins; peers: an array of SCENE_PEERS. The handler of scene_handler is the server's. */
 void scene_init(struct scene *scene, struct tlsmsg_server *server, struct raw_peer *peers);
 void scene_fini(struct scene *scene);
+
+/* Makes the server's worker as new and begins. */
+void scene_begin(struct scene *scene, struct tlsmsg_server *server, struct raw_peer *peers);
+
+/* All is given back now that the worker has come to its end; then as scene_fini. */
+void scene_finish(struct scene *scene);
 
 /* The handler of servers in scenes; it finds the scene that is on. */
 const struct tlsmsg_handler *scene_handler(void);
@@ -64,6 +80,15 @@ bool scene_enter(struct scene *scene, int fd);
 
 /* Says a text as one message; false where it can not be said. */
 bool scene_say(struct raw_peer *p, const char *text);
+
+/* True when the last step was done: a worker whose conversations are over ends before that. */
+bool scene_was_played(const struct scene *scene);
+
+/* A step: wait_ms pass in which nobody says anything. For deadlines alone. */
+bool scene_time_passes(struct scene *scene);
+
+/* A peer's conversation, NULL where it has none any more. */
+struct conversation *scene_conversation(const struct scene *scene, unsigned peer);
 
 /* The replies to these messages, and nothing else, are what the peer has heard. */
 bool scene_heard(const struct raw_peer *p, const char *const *texts, size_t count);

@@ -22,7 +22,8 @@ static struct {
     stepped_idle *idle;
     void *user;
     int patience_ms;
-    unsigned long turns_left;
+    unsigned long turns;
+    unsigned long turns_max;
     enum stepped_end end;
 } run;
 
@@ -43,8 +44,8 @@ size_t __wrap_loop_wait(struct loop *loop, struct loop_event *events, size_t cap
     if (run.server == NULL) {
         return __real_loop_wait(loop, events, cap, timeout_ms, woken);
     }
-    if (run.turns_left-- == 0) {
-        run.turns_left = 1000; /* enough to fail in */
+    if (run.turns++ == run.turns_max) {
+        run.turns_max += 1000; /* enough to fail in */
         give_up(STEPPED_SPUN);
     }
     idle_since_ns = clock_now_ns();
@@ -194,9 +195,15 @@ enum stepped_end stepped_run(struct tlsmsg_server *server, stepped_idle *idle, v
     run.idle = idle;
     run.user = user;
     run.patience_ms = patience_ms;
-    run.turns_left = turns_max;
+    run.turns = 0;
+    run.turns_max = turns_max;
     run.end = STEPPED_ENDED;
     (void)worker_run(&run.server->workers[0]);
     run.server = NULL;
     return run.end;
+}
+
+unsigned long stepped_turns(void)
+{
+    return run.turns;
 }

@@ -46,4 +46,7 @@ int stepped_connect(struct tlsmsg_server *server);
 enum stepped_end stepped_run(struct tlsmsg_server *server, stepped_idle *idle, void *user,
                              int patience_ms, unsigned long turns_max);
 
+/* Turns of the worker in the run that is on, or in the last one. */
+unsigned long stepped_turns(void);
+
 #endif

@@ -50,14 +50,20 @@ static EVP_PKEY *make_key(const struct test_cert_spec *spec)
     return spec->is_rsa ? EVP_RSA_gen(RSA_BITS) : EVP_EC_gen("P-256");
 }
 
+static void set_time(ASN1_TIME *time, long seconds, const char *text)
+{
+    /* A text alone would leave it without a type. */
+    must(X509_gmtime_adj(time, seconds) != NULL, "time");
+    must(text == NULL || ASN1_STRING_set(time, text, -1) == 1, "text for a time");
+}
+
 static void set_dates(X509 *cert, const struct test_cert_spec *spec)
 {
     bool by_default = spec->from_s == 0 && spec->until_s == 0;
 
-    must(X509_gmtime_adj(X509_getm_notBefore(cert), by_default ? -3600 : spec->from_s) != NULL &&
-             X509_gmtime_adj(X509_getm_notAfter(cert),
-                             by_default ? 30 * TEST_DAY_S : spec->until_s) != NULL,
-         "dates");
+    set_time(X509_getm_notBefore(cert), by_default ? -3600 : spec->from_s, spec->from_text);
+    set_time(X509_getm_notAfter(cert), by_default ? 30 * TEST_DAY_S : spec->until_s,
+             spec->until_text);
 }
 
 void test_cert_make(struct test_cert *out, const struct test_cert_spec *spec)
@@ -164,25 +170,37 @@ static void add_revoked(X509_CRL *crl, const struct test_cert *revoked)
     ASN1_TIME_free(when);
 }
 
-void test_crl_write(const struct test_cert *issuer, const struct test_cert *revoked,
-                    const char *path, long until_s)
+static void put_crl(const struct test_crl_spec *spec, const char *path, const char *mode)
 {
+    long until_s = spec->until_s != 0 ? spec->until_s : 30 * TEST_DAY_S;
     X509_CRL *crl = X509_CRL_new();
     ASN1_TIME *from = X509_gmtime_adj(NULL, until_s < 0 ? until_s - 3600 : -3600);
     ASN1_TIME *until = X509_gmtime_adj(NULL, until_s);
-    FILE *file = open_file(path, "w");
+    FILE *file = open_file(path, mode);
 
-    must(crl != NULL && X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
-             X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->cert)) == 1 &&
+    must(crl != NULL && from != NULL && until != NULL, "revocation list");
+    set_time(until, until_s, spec->until_text);
+    must(X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
+             X509_CRL_set_issuer_name(crl, X509_get_subject_name(spec->issuer->cert)) == 1 &&
              X509_CRL_set1_lastUpdate(crl, from) == 1 && X509_CRL_set1_nextUpdate(crl, until) == 1,
          "revocation list");
-    if (revoked != NULL) {
-        add_revoked(crl, revoked);
+    if (spec->revoked != NULL) {
+        add_revoked(crl, spec->revoked);
     }
-    must(X509_CRL_sort(crl) == 1 && X509_CRL_sign(crl, issuer->key, EVP_sha256()) > 0 &&
+    must(X509_CRL_sort(crl) == 1 && X509_CRL_sign(crl, spec->issuer->key, EVP_sha256()) > 0 &&
              PEM_write_X509_CRL(file, crl) == 1 && fclose(file) == 0,
          path);
     ASN1_TIME_free(from);
     ASN1_TIME_free(until);
     X509_CRL_free(crl);
+}
+
+void test_crl_write(const struct test_crl_spec *spec, const char *path)
+{
+    put_crl(spec, path, "w");
+}
+
+void test_crl_append(const struct test_crl_spec *spec, const char *path)
+{
+    put_crl(spec, path, "a");
 }

@@ -24,6 +24,9 @@ struct test_cert_spec {
     bool is_rsa; /* else ECDSA P-256 */
     long from_s;
     long until_s;
+    const char *from_text; /* not NULL: stands where a time should, as it is; OpenSSL reads back
+                            * what has 13 characters or more */
+    const char *until_text;
 };
 
 /* Aborts the test run on failure: a test without certificates tests nothing. */
@@ -36,8 +39,16 @@ void test_cert_write_key(const struct test_cert *cert, const char *path, const c
 void test_cert_append(const struct test_cert *cert, const char *path);
 void test_cert_append_key(const struct test_cert *cert, const char *path);
 
-/* A revocation list of issuer that holds the serial number of revoked (NULL: an empty list). */
-void test_crl_write(const struct test_cert *issuer, const struct test_cert *revoked,
-                    const char *path, long until_s);
+/* A revocation list. */
+struct test_crl_spec {
+    const struct test_cert *issuer;
+    const struct test_cert *revoked; /* whose serial number it holds; NULL: an empty list */
+    long until_s;                    /* from now; 0: 30 days */
+    const char *until_text;          /* as above */
+};
+
+/* Makes it and writes it in PEM form. */
+void test_crl_write(const struct test_crl_spec *spec, const char *path);
+void test_crl_append(const struct test_crl_spec *spec, const char *path);
 
 #endif

@@ -11,6 +11,10 @@ tlsmsg_unit_test(conversation_faults WRAP loop_wait SOURCES ${scene_support} sup
 tlsmsg_unit_test(conversation_memory FAILMALLOC WRAP loop_wait
     SOURCES ${scene_support} support/memory_scene.c)
 set(fault_tests conversation_faults conversation_memory)
+foreach(module conversation_limits deferred_replies)
+    tlsmsg_unit_test(${module} WRAP loop_wait SOURCES ${scene_support})
+    list(APPEND fault_tests ${module})
+endforeach()
 if(NOT TLSMSG_PLAINTEXT)
     tlsmsg_unit_test(openssl_memory WRAP loop_wait SOURCES ${scene_support} support/memory_scene.c)
     tlsmsg_unit_test(key_updates WRAP loop_wait SOURCES ${scene_support})

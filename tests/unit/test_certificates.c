@@ -45,6 +45,11 @@ static const struct row rows[] = {
     {"an expired certificate", "expired.crt", "expired.key", NULL, "expired.crt' expired on 20"},
     {"a certificate for tomorrow", "future.crt", "future.key", NULL,
      "future.crt' is not valid before 20"},
+    {"an end that is no date", "no-end.crt", "no-end.key", NULL, "no-end.crt' expired on ?"},
+    {"a beginning that is no date", "no-begin.crt", "no-begin.key", NULL,
+     "no-begin.crt' is not valid before ?"},
+    {"an issuer's end that is no date", "no-issuer-end.crt", "server.key", NULL,
+     "expired on ? (an issuer's"},
     {"an expired issuer", "old-issuer.crt", "server.key", NULL, "an issuer's"},
     {"an encrypted key without a password", "server.crt", "locked.key", NULL,
      "locked.key' is encrypted: --key-password-file"},
@@ -112,6 +117,16 @@ static int set_up(void **state)
     test_cert_write(&files.server, test_folder_file(&files.folder, "old-issuer.crt", path));
     test_cert_append(&issuer, path);
     test_cert_free(&issuer);
+    test_cert_make(&issuer, &(struct test_cert_spec){.common_name = "odd CA",
+                                                     .is_ca = true,
+                                                     .until_text = "some other day"});
+    test_cert_write(&files.server, test_folder_file(&files.folder, "no-issuer-end.crt", path));
+    test_cert_append(&issuer, path);
+    test_cert_free(&issuer);
+    tls_files_leaf(&files, "no-end",
+                   &(struct test_cert_spec){.common_name = "odd", .until_text = "some other day"});
+    tls_files_leaf(&files, "no-begin",
+                   &(struct test_cert_spec){.common_name = "odd", .from_text = "some other day"});
     test_cert_write_key(&files.server, test_folder_file(&files.folder, "locked.key", path),
                         "open sesame");
     write_text("password", "open sesame\nsecond line\n");

@@ -484,7 +484,18 @@ static void names_a_reset_that_a_write_met(void **state)
     ends_finish(client, peer);
 }
 
-static void refuse_and_vanish(struct peer *peer)
+/* The next step of a handshake, once there is something to read. */
+static enum transport_result step_of_handshake(struct peer *peer)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct pollfd entry = {.fd = peer->fd, .events = POLLIN};
+    (void)poll(&entry, 1, PEER_LIMIT_MS);
+    socket_source_turn(&peer->source);
+    return transport_handshake(peer->transport, &err);
+}
+
+/* Refuses at once, or where waits_for_cue is true, on the cue: the client is done by then. */
+static void refuse(struct peer *peer, bool waits_for_cue)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     peer_accept(peer);
@@ -492,12 +503,24 @@ static void refuse_and_vanish(struct peer *peer)
         transport_new(peer->config, &peer->source.base, NULL, &peer->transport, &err)) {
         return;
     }
-    while (transport_handshake(peer->transport, &err) == TRANSPORT_WANT_READ) {
-        struct pollfd entry = {.fd = peer->fd, .events = POLLIN};
-        (void)poll(&entry, 1, PEER_LIMIT_MS);
-        socket_source_turn(&peer->source);
+    enum transport_result result = step_of_handshake(peer);
+    if (waits_for_cue) {
+        peer_await_cue(peer);
+    }
+    while (result == TRANSPORT_WANT_READ) {
+        result = step_of_handshake(peer);
     }
     peer_close(peer);
+}
+
+static void refuse_and_vanish(struct peer *peer)
+{
+    refuse(peer, false);
+}
+
+static void refuse_on_cue(struct peer *peer)
+{
+    refuse(peer, true);
 }
 
 /* A server that requires a certificate says so when the client's handshake is done already. */
@@ -523,8 +546,9 @@ static void names_the_refusal_that_a_reply_met(void **state)
         skip(); /* nobody can be refused */
     }
     struct peer *peer = ends_strict_peer();
-    struct tlsmsg_client *client = ends_connect(peer, refuse_and_vanish, 5000);
+    struct tlsmsg_client *client = ends_connect(peer, refuse_on_cue, 5000);
     ends_send(client, "hello");
+    peer_cue(peer);
     ends_expect_failure(client, TLSMSG_ERR_REFUSED);
     ends_finish(client, peer);
 }

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "options/build.h"
-#include "support/ends_identity.h"
 #include "support/loopback.h"
 #include "support/scene.h"
 
@@ -20,61 +19,9 @@ static struct raw_peer peers[SCENE_PEERS];
 static struct tlsmsg_server *server;
 static struct scene scene;
 
-static int set_up(void **state)
-{
-    (void)state;
-    ends_identity_setup();
-    raw_peer_setup();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    raw_peer_teardown();
-    ends_identity_teardown();
-    return 0;
-}
-
-/* A server with one more option than the usual ones, or none. */
-static void make_server(enum tlsmsg_option option, const char *value)
-{
-    struct tlsmsg_options *o = NULL;
-
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_ACCEPT, "0", NULL), TLSMSG_OK);
-    if (value != NULL) {
-        assert_int_equal(tlsmsg_options_set(o, option, value, NULL), TLSMSG_OK);
-    }
-    ends_identity_of_server(o, false);
-    server = stepped_server_new(o, scene_handler());
-    assert_non_null(server);
-}
-
 static void begin(void)
 {
-    assert_true(stepped_begin(server));
-    scene_init(&scene, server, peers);
-}
-
-/* All is given back when the worker has come to its end. */
-static void expect_nothing_left(void)
-{
-    const struct server *s = stepped_inside(server);
-    struct tlsmsg_stats stats;
-
-    tlsmsg_server_stats(server, &stats);
-    assert_int_equal(stats.open, 0);
-    assert_int_equal(stats.handshaking, 0);
-    assert_int_equal(stats.queued_bytes, 0);
-    assert_int_equal(atomic_load(&s->admission.connections), 0);
-    assert_int_equal(atomic_load(&s->admission.handshakes), 0);
-}
-
-static void finish(void)
-{
-    expect_nothing_left();
-    scene_fini(&scene);
+    scene_begin(&scene, server, peers);
 }
 
 #define PLAY(steps) scene_play(&scene, (steps), COUNT_OF(steps), PATIENCE_MS)
@@ -175,7 +122,7 @@ static void test_reset_at_each_point(void **state)
                                 healthy_has_left};
 
     (void)state;
-    make_server(TLSMSG_ACCEPT, NULL);
+    server = scene_server_new(TLSMSG_OPTION_COUNT);
     for (size_t length = 0; length <= COUNT_OF(way); length++) {
         scene_step *steps[COUNT_OF(way) + COUNT_OF(tail) + 1];
         size_t n = 0;
@@ -193,7 +140,7 @@ static void test_reset_at_each_point(void **state)
         assert_int_equal(scene_play(&scene, steps, n, PATIENCE_MS), STEPPED_ENDED);
         assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], length == COUNT_OF(way) ? 2 : 1);
         assert_int_equal(scene.closed, 2);
-        finish();
+        scene_finish(&scene);
     }
     stepped_server_free(server);
 }
@@ -276,7 +223,7 @@ static size_t play_cut(size_t at, bool ends)
         assert_true(p->heard == 0 || scene_heard(p, apart, 1) || scene_heard(p, apart, 2) ||
                     !build_has_tls);
     }
-    finish();
+    scene_finish(&scene);
     return left;
 }
 
@@ -285,7 +232,7 @@ static void test_stream_cut_at_every_byte(void **state)
     size_t total;
 
     (void)state;
-    make_server(TLSMSG_ACCEPT, NULL);
+    server = scene_server_new(TLSMSG_OPTION_COUNT);
     total = play_cut((size_t)-1, false);
     assert_true(total >= strlen("你好b"));
     for (size_t at = 0; at < total; at += scene_stride()) {
@@ -332,7 +279,7 @@ static void test_peer_that_never_reads(void **state)
                                         healthy_leaves, healthy_has_left, deaf_times_out};
 
     (void)state;
-    make_server(TLSMSG_WRITE_TIMEOUT, "0.3");
+    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "0.3", TLSMSG_OPTION_COUNT);
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
@@ -342,7 +289,7 @@ static void test_peer_that_never_reads(void **state)
     /* TLS stops reading as soon as a record is half sent, the plain transport at the mark. */
     assert_true(most_queued > 0);
     assert_true(most_queued < CONVERSATION_QUEUE_MARK + RAW_PEER_RECORD_MAX + 384);
-    finish();
+    scene_finish(&scene);
     stepped_server_free(server);
 }
 
@@ -400,7 +347,7 @@ static void test_held_turn_reads_no_more(void **state)
                                         more_comes_to_the_hold, hold_ends, all_is_answered};
 
     (void)state;
-    make_server(TLSMSG_RECV_SIZE, "4");
+    server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_OPTION_COUNT);
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
@@ -408,7 +355,7 @@ static void test_held_turn_reads_no_more(void **state)
     assert_int_equal(PLAY(steps), STEPPED_ENDED);
     assert_int_equal(scene.messages, burst + 2);
     assert_int_equal(peers[1].heard, (burst + 1) * strlen(SCENE_REPLY FOUR));
-    finish();
+    scene_finish(&scene);
     stepped_server_free(server);
 }
 
@@ -423,7 +370,7 @@ static void test_burst_leaves_others_their_turn(void **state)
     unsigned first = 0;
 
     (void)state;
-    make_server(TLSMSG_RECV_SIZE, "4");
+    server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_OPTION_COUNT);
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
@@ -434,7 +381,7 @@ static void test_burst_leaves_others_their_turn(void **state)
         first++;
     }
     assert_in_range(first, 0, CONVERSATION_TURN_RECORDS);
-    finish();
+    scene_finish(&scene);
     stepped_server_free(server);
 }
 
@@ -491,13 +438,13 @@ static void test_deferred_reply_after_the_end(void **state)
     };
 
     (void)state;
-    make_server(TLSMSG_ACCEPT, NULL);
+    server = scene_server_new(TLSMSG_OPTION_COUNT);
     begin();
     scene.defer = 2;
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
     assert_int_equal(PLAY(steps), STEPPED_ENDED);
-    finish();
+    scene_finish(&scene);
     stepped_server_free(server);
 }
 
@@ -523,14 +470,14 @@ static void test_deferred_reply_after_goodbye(void **state)
     };
 
     (void)state;
-    make_server(TLSMSG_ACCEPT, NULL);
+    server = scene_server_new(TLSMSG_OPTION_COUNT);
     begin();
     scene.defer = 2;
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
     assert_int_equal(PLAY(steps), STEPPED_ENDED);
     assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], 2);
-    finish();
+    scene_finish(&scene);
     stepped_server_free(server);
 }
 
@@ -546,5 +493,5 @@ int main(void)
         cmocka_unit_test(test_deferred_reply_after_goodbye),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
 }

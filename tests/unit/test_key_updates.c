@@ -1,10 +1,11 @@
-/* Key updates that ask for one in return, from a peer that doesn't listen for a while: the answers
- * must not meet a record that is half sent (RFC 8446 section 4.6.3). TLS only. */
+/* Key updates that ask for one in return (RFC 8446 section 4.6.3), from a peer that doesn't listen:
+ * the answers must not meet a record that is half sent, and one that never listens must cost
+ * neither a spinning worker nor a conversation without an end. TLS only. */
 #include "support/unit.h"
 
 #include <string.h>
 
-#include "support/ends_identity.h"
+#include "base/clock.h"
 #include "support/scene.h"
 
 #define PATIENCE_MS 10000
@@ -14,34 +15,7 @@ static struct raw_peer peers[SCENE_PEERS];
 static struct tlsmsg_server *server;
 static struct scene scene;
 
-static int set_up(void **state)
-{
-    (void)state;
-    ends_identity_setup();
-    raw_peer_setup();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    raw_peer_teardown();
-    ends_identity_teardown();
-    return 0;
-}
-
-static void make_server(void)
-{
-    struct tlsmsg_options *o = NULL;
-
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_ACCEPT, "0", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_WRITE_TIMEOUT, "5", NULL), TLSMSG_OK);
-    ends_identity_of_server(o, false);
-    server = stepped_server_new(o, scene_handler());
-    assert_non_null(server);
-    assert_true(stepped_begin(server));
-}
+/* ---- a peer that doesn't listen for a while ---- */
 
 static size_t rekeyer_said;
 static size_t rekeyer_heard; /* bytes of replies */
@@ -89,14 +63,83 @@ static void test_key_updates_while_a_record_is_half_sent(void **state)
     static scene_step *const steps[] = {rekeyer_is_stuck, rekeyer_has_all};
 
     (void)state;
-    make_server();
-    scene_init(&scene, server, peers);
+    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "5", TLSMSG_OPTION_COUNT);
+    scene_begin(&scene, server, peers);
     assert_true(scene_enter(&scene, -1));
     scene.always = rekeyer_speaks;
     assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
     assert_true(rekeyer_said > 10);
     assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], 1);
-    scene_fini(&scene);
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
+/* ---- a peer that asks again and again, says nothing and never reads ---- */
+
+#define WRITE_TIMEOUT_MS 500
+/* Turns of a worker that has nothing to do but wait for one deadline. */
+#define WAITING_TURNS 20
+/* What is still asked when the worker can't answer: unread, it would wake a careless poll. */
+#define UNREAD_BYTES 4096
+
+static bool blocked; /* the worker's answers fill the way back, and it has stopped to read */
+static int64_t blocked_ns;
+static unsigned long blocked_turns;
+static size_t left_when_blocked;
+
+static bool asker_asks(struct scene *s)
+{
+    struct raw_peer *p = &s->peers[0];
+    bool asked = false;
+
+    p->deaf = p->open;
+    while (p->open && p->queued < UNREAD_BYTES &&
+           (!blocked || p->left < left_when_blocked + UNREAD_BYTES) && raw_peer_rekey(p)) {
+        asked = true;
+    }
+    return asked;
+}
+
+/* Looks before anything else of that moment happens. */
+static bool worker_blocks(struct scene *s)
+{
+    const struct conversation *c = scene_conversation(s, 0);
+
+    if (!blocked && c != NULL && c->state == CONVERSATION_OPEN && c->read_wants_out) {
+        blocked = true;
+        blocked_ns = clock_now_ns();
+        blocked_turns = stepped_turns();
+        left_when_blocked = s->peers[0].left;
+    }
+    return asker_asks(s);
+}
+
+static bool asker_has_asked_for_more(struct scene *s)
+{
+    return blocked && s->peers[0].left >= left_when_blocked + UNREAD_BYTES;
+}
+
+static bool asker_is_cut(struct scene *s)
+{
+    return s->ends[TLSMSG_HOW_TIMEOUT] == 1;
+}
+
+static void test_key_updates_from_one_that_never_reads(void **state)
+{
+    static scene_step *const steps[] = {asker_has_asked_for_more, asker_is_cut};
+
+    (void)state;
+    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "0.5", TLSMSG_OPTION_COUNT);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter(&scene, -1));
+    scene.always = worker_blocks;
+    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
+    assert_int_equal(scene.events[TLSMSG_CAUSE_TIMEOUT], 1);
+    assert_int_equal(scene.at, 1);
+    /* It had its time, counted from when the worker could not go on, which slept meanwhile. */
+    assert_true(clock_now_ns() - blocked_ns >= WRITE_TIMEOUT_MS / 2 * CLOCK_NS_PER_MS);
+    assert_true(stepped_turns() - blocked_turns <= WAITING_TURNS);
+    scene_finish(&scene);
     stepped_server_free(server);
 }
 
@@ -104,7 +147,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_key_updates_while_a_record_is_half_sent),
+        cmocka_unit_test(test_key_updates_from_one_that_never_reads),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
 }

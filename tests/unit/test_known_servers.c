@@ -1,7 +1,9 @@
 /* First-use records on disk: what a line is, who may write, and that nothing is ever lost. */
 #include "transport/tls/known_servers.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,43 @@ static const struct pin pin_b = {PIN_B};
 static struct test_folder folder;
 static char path[TEST_PATH_MAX];
 
+/* What read(2) does from now on: pieces at most so long, an interruption before each, and from a
+ * call on (counted from 0) the end of the file or an errno. */
+static struct {
+    size_t piece; /* 0: as asked for */
+    bool interrupts;
+    bool was_interrupted;
+    int calls;
+    int last;       /* -1: never */
+    int last_errno; /* 0: the end */
+} reading = {.last = -1};
+
+ssize_t __real_read(int fd, void *buf, size_t len);
+ssize_t __wrap_read(int fd, void *buf, size_t len);
+ssize_t __wrap___read_chk(int fd, void *buf, size_t len, size_t cap);
+
+ssize_t __wrap_read(int fd, void *buf, size_t len)
+{
+    if (reading.interrupts && !reading.was_interrupted) {
+        reading.was_interrupted = true;
+        errno = EINTR;
+        return -1;
+    }
+    reading.was_interrupted = false;
+    if (reading.last >= 0 && reading.calls++ >= reading.last) {
+        errno = reading.last_errno;
+        return reading.last_errno == 0 ? 0 : -1;
+    }
+    return __real_read(fd, buf, reading.piece > 0 && reading.piece < len ? reading.piece : len);
+}
+
+/* The same call where the C library's headers check buffers. */
+ssize_t __wrap___read_chk(int fd, void *buf, size_t len, size_t cap)
+{
+    assert_true(len <= cap);
+    return __wrap_read(fd, buf, len);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -36,6 +75,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    memset(&reading, 0, sizeof(reading));
+    reading.last = -1;
     (void)chmod(folder.path, 0700);
     test_folder_remove(&folder);
     return 0;
@@ -370,6 +411,51 @@ static void test_processes_at_once(void **state)
     assert_all_there();
 }
 
+static void test_file_in_pieces(void **state)
+{
+    (void)state;
+    write_text("b:1 " PIN_B DATE "\na:1 " PIN_A DATE "\n");
+    for (reading.piece = 1; reading.piece < 100; reading.piece++) {
+        assert_int_equal(find("a:1", &pin_a), KNOWN_SAME);
+        assert_int_equal(find("a:1", &pin_b), KNOWN_OTHER);
+        assert_int_equal(find("c:1", &pin_b), KNOWN_NOT);
+        reading.interrupts = !reading.interrupts;
+    }
+    assert_int_equal(known_servers_add(path, "c:1", &pin_b, NULL), TLSMSG_OK);
+    assert_non_null(strstr(contents(), "b:1 " PIN_B DATE "\na:1 " PIN_A DATE "\nc:1 " PIN_B " "));
+}
+
+/* Whole lines were read and no more: whoever is further down would be a stranger, and the next
+ * record would be written over those that were not read. */
+static void test_file_that_ends_early(void **state)
+{
+    static const char first[] = "b:1 " PIN_B DATE "\n";
+    static const char both[] = "b:1 " PIN_B DATE "\na:1 " PIN_A DATE "\n";
+    static const int errors[] = {0, EIO};
+
+    (void)state;
+    write_text(both);
+    reading.piece = strlen(first);
+    for (reading.last = 0; reading.last < 2; reading.last++) {
+        for (size_t i = 0; i < COUNT_OF(errors); i++) {
+            struct tlsmsg_error err = {.code = TLSMSG_OK};
+            struct known_record record;
+            enum known_answer answer;
+
+            reading.last_errno = errors[i];
+            reading.calls = 0;
+            assert_int_equal(known_servers_find(path, "a:1", &pin_a, &answer, &record, &err),
+                             TLSMSG_ERR_CONFIG);
+            assert_int_equal(err.sys_errno, EIO);
+            assert_non_null(strstr(err.text, "cannot read known servers file '"));
+            reading.calls = 0;
+            tlsmsg_error_clear(&err);
+            assert_int_equal(known_servers_add(path, "c:1", &pin_b, &err), TLSMSG_ERR_CONFIG);
+            assert_string_equal(contents(), both);
+        }
+    }
+}
+
 static void test_default_path(void **state)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
@@ -403,6 +489,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_a_killed_client_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_threads_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_processes_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_file_in_pieces, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_file_that_ends_early, set_up, tear_down),
         cmocka_unit_test(test_default_path),
     };
     int failed = 0;

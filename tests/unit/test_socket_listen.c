@@ -6,15 +6,19 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "net/resolve.h"
 #include "net/socket.h"
 #include "support/fake_lookup.h"
 #include "support/loopback.h"
 #include "support/socket_script.h"
 
 #define FDS_MAX 8
+#define MANY (RESOLVE_MAX + 40)
 
 static bool has_ipv6(void)
 {
@@ -129,9 +133,50 @@ static void test_name_listens_on_all_its_addresses(void **state)
         loopback_close(&client, 1);
     }
     loopback_close(fds, count);
-    assert_int_equal(socket_listen(&n, fds, bound, 2, &count, NULL), TLSMSG_OK);
-    assert_int_equal(count, 2);
+    assert_int_equal(socket_listen(&n, fds, bound, 3, &count, NULL), TLSMSG_OK);
+    assert_int_equal(count, 3);
     loopback_close(fds, count);
+}
+
+/* None is left out silently: not for want of room, and not where the lookup itself had to stop. */
+static void test_too_many_addresses_are_refused(void **state)
+{
+    static char texts[MANY][16];
+    static const char *literals[MANY];
+    static struct address bound[MANY];
+    static const struct {
+        size_t addresses;
+        size_t cap;
+        bool fits;
+    } cases[] = {
+        {3, 2, false},   {31, 32, true},    {32, 32, true},
+        {33, 32, false}, {MANY, 32, false}, {MANY, MANY, false},
+    };
+    struct address_name n = loopback_name("many.test", 0);
+    int fds[MANY];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(texts); i++) {
+        (void)snprintf(texts[i], sizeof(texts[i]), "127.0.1.%zu", i + 1);
+        literals[i] = texts[i];
+    }
+    for (i = 0; i < COUNT_OF(cases); i++) {
+        struct tlsmsg_error err = {0};
+        size_t count = 99;
+
+        fake_lookup_set("many.test", literals, cases[i].addresses, 0);
+        if (cases[i].fits) {
+            assert_int_equal(socket_listen(&n, fds, bound, cases[i].cap, &count, &err), TLSMSG_OK);
+            assert_int_equal(count, cases[i].addresses);
+            loopback_close(fds, count);
+            continue;
+        }
+        assert_int_equal(socket_listen(&n, fds, bound, cases[i].cap, &count, &err),
+                         TLSMSG_ERR_CONFIG);
+        assert_int_equal(count, 0);
+        assert_non_null(strstr(err.text, "cannot listen on 'many.test': it has more addresses"));
+    }
 }
 
 /* The first address picks the port; the second listens there too. */
@@ -327,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_foreign_address_is_told),
         cmocka_unit_test(test_unknown_name_is_told),
         cmocka_unit_test(test_name_listens_on_all_its_addresses),
+        cmocka_unit_test(test_too_many_addresses_are_refused),
         cmocka_unit_test(test_port_0_is_shared_where_it_can_be),
         cmocka_unit_test_teardown(test_port_0_is_own_where_it_must_be, socket_script_forget),
         cmocka_unit_test(test_absent_addresses_of_a_name_are_passed_over),

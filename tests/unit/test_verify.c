@@ -150,15 +150,19 @@ struct dates {
     const char *name;
     long from_s;
     long until_s;
+    const char *from_text;
+    const char *until_text;
     const char *text;
     const char *way;
 };
 
 static const struct dates dates[] = {
-    {"an expired certificate", -5 * TEST_DAY_S, -TEST_DAY_S, "its certificate expired on 20",
-     "needs a new certificate"},
-    {"a certificate for tomorrow", TEST_DAY_S, 5 * TEST_DAY_S, "not yet valid (from 20",
+    {"an expired certificate", -5 * TEST_DAY_S, -TEST_DAY_S, NULL, NULL,
+     "its certificate expired on 20", "needs a new certificate"},
+    {"a certificate for tomorrow", TEST_DAY_S, 5 * TEST_DAY_S, NULL, NULL, "not yet valid (from 20",
      "is this clock wrong?"},
+    {"an end that is no date", 0, 0, NULL, "some other day", "notAfter field", NULL},
+    {"a beginning that is no date", 0, 0, "some other day", NULL, "notBefore field", NULL},
 };
 
 static void test_dates(void **state)
@@ -171,7 +175,9 @@ static void test_dates(void **state)
     test_cert_make(&cert, &(struct test_cert_spec){.alternative_names = "DNS:localhost",
                                                    .issuer = &files.ca,
                                                    .from_s = row->from_s,
-                                                   .until_s = row->until_s});
+                                                   .until_s = row->until_s,
+                                                   .from_text = row->from_text,
+                                                   .until_text = row->until_text});
     bare_server_init(&s, &cert, 0);
     bare_server_join(&s, config, "localhost");
     assert_false(bare_server_handshake(&s));

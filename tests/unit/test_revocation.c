@@ -1,0 +1,178 @@
+/* Revocation lists: whom they refuse, the leaf's issuers included, and lists that are no use. */
+#include <stdio.h>
+#include <string.h>
+
+#include "support/tls_ends.h"
+#include "support/unit.h"
+
+static struct tls_files files;
+static struct test_cert issuer; /* between the CA and the leaves */
+static struct test_cert carol;
+static struct test_cert other_ca;
+
+static void write_leaf(const char *name, const struct test_cert *leaf)
+{
+    char file[64];
+    char path[TEST_PATH_MAX];
+
+    (void)snprintf(file, sizeof(file), "%s.crt", name);
+    test_cert_write(leaf, test_folder_file(&files.folder, file, path));
+    test_cert_append(&issuer, path);
+    (void)snprintf(file, sizeof(file), "%s.key", name);
+    test_cert_write_key(leaf, test_folder_file(&files.folder, file, path), NULL);
+}
+
+/* A file with the CA's list and the issuer's, each with one entry or none. */
+static void write_lists(const char *name, const struct test_cert *by_ca,
+                        const struct test_cert *by_issuer)
+{
+    char path[TEST_PATH_MAX];
+
+    test_crl_write(&(struct test_crl_spec){.issuer = &files.ca, .revoked = by_ca},
+                   test_folder_file(&files.folder, name, path));
+    test_crl_append(&(struct test_crl_spec){.issuer = &issuer, .revoked = by_issuer}, path);
+}
+
+static int set_up(void **state)
+{
+    struct test_cert server;
+    char path[TEST_PATH_MAX];
+
+    (void)state;
+    tls_files_make(&files);
+    test_cert_make(&issuer, &(struct test_cert_spec){
+                                .common_name = "issuer", .issuer = &files.ca, .is_ca = true});
+    test_cert_make(&carol, &(struct test_cert_spec){.common_name = "carol", .issuer = &issuer});
+    test_cert_make(&server, &(struct test_cert_spec){.common_name = "served",
+                                                     .alternative_names = "DNS:localhost",
+                                                     .issuer = &issuer});
+    test_cert_make(&other_ca, &(struct test_cert_spec){.common_name = "other CA", .is_ca = true});
+    write_leaf("carol", &carol);
+    write_leaf("served", &server);
+    test_cert_free(&server);
+    write_lists("nobody.crl", NULL, NULL);
+    write_lists("issuer.crl", &issuer, NULL);
+    write_lists("carol.crl", NULL, &carol);
+    /* Another CA's word about the same number. */
+    write_lists("stranger.crl", NULL, NULL);
+    test_crl_append(&(struct test_crl_spec){.issuer = &other_ca, .revoked = &issuer},
+                    test_folder_file(&files.folder, "stranger.crl", path));
+    test_crl_write(&(struct test_crl_spec){.issuer = &issuer, .until_s = -TEST_DAY_S},
+                   test_folder_file(&files.folder, "past.crl", path));
+    test_crl_write(&(struct test_crl_spec){.issuer = &issuer, .until_text = "some other day"},
+                   test_folder_file(&files.folder, "some-day.crl", path));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    test_cert_free(&other_ca);
+    test_cert_free(&carol);
+    test_cert_free(&issuer);
+    tls_files_remove(&files);
+    return 0;
+}
+
+struct row {
+    const char *name;
+    const char *server_crl; /* NULL: none */
+    const char *client_crl;
+    const char *text; /* of who refuses; NULL: it has to work */
+};
+
+static const struct row rows[] = {
+    {"nobody is revoked", "nobody.crl", "nobody.crl", NULL},
+    {"another CA's list", "stranger.crl", "stranger.crl", NULL},
+    {"a list of others on the client's side", NULL, "carol.crl", NULL},
+    {"a revoked client", "carol.crl", NULL,
+     "cannot verify client 'CN=carol': its certificate is revoked"},
+    {"a client with a revoked issuer", "issuer.crl", NULL,
+     "cannot verify client 'CN=carol': its issuer's certificate is revoked"},
+    {"a server with a revoked issuer", NULL, "issuer.crl",
+     "cannot verify server 'localhost': its issuer's certificate is revoked"},
+};
+
+static struct transport_config *server_with(const char *crl)
+{
+    return tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "served.crt", TLSMSG_KEY, "served.key",
+                      TLSMSG_CLIENT_CA, "ca.crt", crl != NULL ? TLSMSG_CRL : TLSMSG_OPTION_COUNT,
+                      crl, TLSMSG_OPTION_COUNT);
+}
+
+static struct transport_config *client_with(const char *crl)
+{
+    return tls_config(&files, TLSMSG_CLIENT, TLSMSG_CERT, "carol.crt", TLSMSG_KEY, "carol.key",
+                      TLSMSG_CA, "ca.crt", crl != NULL ? TLSMSG_CRL : TLSMSG_OPTION_COUNT, crl,
+                      TLSMSG_OPTION_COUNT);
+}
+
+static void test_chains(void **state)
+{
+    const struct row *row = *state;
+    struct transport_config *server = server_with(row->server_crl);
+    struct transport_config *client = client_with(row->client_crl);
+    struct pair p;
+
+    pair_init(&p, server, client, "localhost");
+    pair_client_says(&p, "hello", 5);
+    assert_true(pair_run(&p, TLS_STEPS));
+    if (row->text == NULL) {
+        assert_string_equal(p.client.error.text, "");
+        assert_int_equal(p.client.code, TLSMSG_OK);
+        assert_int_equal(p.server.in_len, 5);
+    } else {
+        const struct pair_end *judge = row->server_crl != NULL ? &p.server : &p.client;
+        const struct pair_end *judged = row->server_crl != NULL ? &p.client : &p.server;
+
+        assert_int_equal(judge->code, TLSMSG_ERR_UNTRUSTED);
+        assert_non_null(strstr(judge->error.text, row->text));
+        assert_non_null(strstr(judged->error.text, "certificate revoked"));
+        assert_int_equal(p.server.in_len, 0);
+    }
+    pair_fini(&p);
+    transport_config_unref(server);
+    transport_config_unref(client);
+}
+
+static void test_lists_that_are_no_use(void **state)
+{
+    static const struct {
+        const char *file;
+        const char *text;
+    } cases[] = {
+        {"past.crl", "past.crl' ended on 20"},
+        {"some-day.crl", "some-day.crl' ended on ?"},
+        {"ca.crt", "holds no revocation list"},
+        {"nowhere.crl", "No such file"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct tlsmsg_error err = {.code = TLSMSG_OK};
+        struct transport_config *config = NULL;
+        struct tlsmsg_options *options =
+            tls_options(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_CRL, cases[i].file,
+                        TLSMSG_OPTION_COUNT);
+
+        assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+        if (strstr(err.text, cases[i].text) == NULL) {
+            fail_msg("\"%s\" lacks \"%s\"", err.text, cases[i].text);
+        }
+        tlsmsg_options_free(options);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lists_that_are_no_use),
+    };
+    int failed = 0;
+
+    (void)set_up(NULL);
+    RUN_ROWS(failed, test_chains, rows);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    (void)tear_down(NULL);
+    return failed;
+}
