@@ -555,9 +555,16 @@ hold_signals() { trap '' HUP INT TERM; }
 catch_signals() { trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; }
 unlock() { [ -z "$locked" ] || { rm -rf "$work"; locked='' log=/dev/null; }; }
 
+access_of() { # FILE: mode, owner and group, as in "-rw-r----- 0 103"; a link's are its target's
+    # shellcheck disable=SC2046  # words, and names have none of a pattern's characters
+    set -- $(ls -ldnL "$1")
+    [ $# -gt 4 ] && echo "$1 $3 $4"
+}
 # The lock holds a file named after its owner: of several runs that find the owner dead only one can
 # remove that file, and none can remove the next owner's by mistake.
 take_over() {
+    # Somebody else's lock was not left by a run of this user's.
+    owner=$(access_of "$work") && owner=${owner#* } && [ "${owner% *}" = "$(id -u)" ] || return 1
     for file in "$work/owner.$host".*; do
         pid=${file##*.}
         [ -e "$file" ] && { [ "$pid" = $$ ] || ! kill -0 "$pid" 2>/dev/null; } &&
@@ -585,10 +592,10 @@ lock() {
     log=$tmp/log
 }
 
-access_of() { # FILE: mode, owner and group, as in "-rw-r----- 0 103"; a link's are its target's
-    # shellcheck disable=SC2046  # words, and names have none of a pattern's characters
-    set -- $(ls -ldnL "$1")
-    [ $# -gt 4 ] && echo "$1 $3 $4"
+# Root in a folder of somebody else's, who may exchange its files and the lock meanwhile: root's
+# chown and chmod must not fall on what he has put there.
+is_foreign() {
+    [ "$(id -u)" = 0 ] && access=$(access_of .) && access=${access#* } && [ "${access% *}" != 0 ]
 }
 # Who reads a file is often not who runs this: a service's user has to find the new file as readable
 # as the one that it replaces. Only a key that everybody could read is no longer that.
@@ -612,7 +619,7 @@ commit() {
     for file in "$new"/*; do
         name=${file##*/}
         [ ! -d "$name" ] || die "'$name' in '$folder' is a folder (remove it)"
-        if [ -e "$name" ]; then take_after "$name"; else
+        if [ -e "$name" ] && ! is_foreign; then take_after "$name"; else
             case $name in *.crt | *.crl) chmod 644 "$file" ;; esac
         fi
     done

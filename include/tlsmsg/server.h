@@ -153,7 +153,8 @@ struct tlsmsg_token {
  * wait for it, so that replies leave in the order of the messages. Answer every one, be it with
  * nothing. Once the peer has said that it sends no more, each reply that is due has
  * TLSMSG_WRITE_TIMEOUT after that end or the reply before it; then the conversation is closed in
- * order without it (TLSMSG_HOW_TIMEOUT). While the peer may still send there is no such limit.
+ * order without it and those behind it (TLSMSG_HOW_TIMEOUT). While the peer may still send there is
+ * no such limit; when the server stops, TLSMSG_DRAIN_TIMEOUT is the only one for such a peer.
  * message: the handler's argument; token: receives its name.
  * Returns TLSMSG_OK; TLSMSG_ERR_STATE; TLSMSG_ERR_NOMEM. Thread rule: inside message() only. */
 TLSMSG_API enum tlsmsg_code tlsmsg_message_defer(struct tlsmsg_message *message,

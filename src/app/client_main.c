@@ -48,8 +48,8 @@ static enum exit_code talk(const struct client_settings *settings, struct tlsmsg
     return code;
 }
 
-static enum exit_code connect_and_talk(const struct client_settings *settings,
-                                       struct tlsmsg_client *client, int request_fd)
+static enum exit_code converse(const struct client_settings *settings, struct tlsmsg_client *client,
+                               int request_fd)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
@@ -72,18 +72,7 @@ static enum exit_code connect_and_talk(const struct client_settings *settings,
     return code;
 }
 
-static enum exit_code converse(const struct client_settings *settings, struct tlsmsg_client *client)
-{
-    int request_fd = request_open();
-    enum exit_code code = connect_and_talk(settings, client, request_fd);
-
-    if (request_fd >= 0) {
-        (void)close(request_fd);
-    }
-    return code;
-}
-
-static enum exit_code run(const struct client_settings *settings)
+static enum exit_code run(const struct client_settings *settings, int request_fd)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_client *client = NULL;
@@ -99,9 +88,22 @@ static enum exit_code run(const struct client_settings *settings)
     for (size_t i = 0; tlsmsg_client_warning(client, i) != NULL; i++) {
         complain(name, "warning: %s", tlsmsg_client_warning(client, i));
     }
-    code =
-        settings->probes ? probe_run(name, client, &settings->probe) : converse(settings, client);
+    code = settings->probes ? probe_run(name, client, &settings->probe)
+                            : converse(settings, client, request_fd);
     tlsmsg_client_free(client);
+    return code;
+}
+
+/* From before anything is asked at the terminal, whose mode a signal's default action would leave
+ * behind. */
+static enum exit_code run_with_requests(const struct client_settings *settings)
+{
+    int request_fd = request_open();
+    enum exit_code code = run(settings, request_fd);
+
+    if (request_fd >= 0) {
+        (void)close(request_fd);
+    }
     return code;
 }
 
@@ -122,7 +124,7 @@ int main(int argc, char **argv)
     } else if (client_settings_check(&settings, &err) != TLSMSG_OK) {
         code = fail(&err, EXIT_WHILE_STARTING);
     } else {
-        code = run(&settings);
+        code = run_with_requests(&settings);
     }
     client_settings_fini(&settings);
     return (int)code;

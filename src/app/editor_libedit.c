@@ -151,7 +151,8 @@ static void take_signals(struct editor *editor)
 
 static bool watch_signals(struct editor *editor)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP, SIGCONT, SIGWINCH};
+    static const int numbers[] = {SIGINT,  SIGTERM,  SIGQUIT, SIGHUP,    SIGTSTP, SIGCONT,
+                                  SIGPIPE, SIGWINCH, SIGALRM, SIGVTALRM, SIGXCPU, SIGUSR2};
     size_t i;
 
     (void)sigemptyset(&editor->watched);
@@ -190,7 +191,7 @@ static void read_keys(struct editor *editor)
 static bool take_key(struct editor *editor, wchar_t *key)
 {
     const char *at = editor->keys + editor->key_head;
-    uint32_t codepoint = STRAY_BASE + (unsigned char)*at;
+    uint32_t codepoint;
     size_t whole = 0;
     size_t len = 1;
 
@@ -198,6 +199,7 @@ static bool take_key(struct editor *editor, wchar_t *key)
         (utf8_check(at, editor->key_count, &whole) == UTF8_INCOMPLETE && whole == 0)) {
         return false;
     }
+    codepoint = STRAY_BASE + (unsigned char)*at;
     if (whole > 0) {
         len = utf8_decode(at, whole, &codepoint);
     }

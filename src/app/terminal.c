@@ -124,6 +124,7 @@ bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user)
     (void)sigaddset(&watched, SIGTERM);
     (void)sigaddset(&watched, SIGINT);
     (void)sigaddset(&watched, SIGQUIT);
+    (void)sigaddset(&watched, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &watched, &mask);
     /* Never read from: a signal stays pending and takes its action when it is unblocked. */
     signal_fd = signal_fd_open(&watched);

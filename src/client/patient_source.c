@@ -42,6 +42,7 @@ void patient_source_init(struct patient_source *s, int fd)
     s->base.write = patient_write;
     s->base.shut_write = patient_shut_write;
     s->base.sys_errno = 0;
+    s->base.dry = false; /* nobody here knows */
     s->write_errno = 0;
 }
 

@@ -94,11 +94,11 @@ static bool is_writing(const struct conversation *c)
     return c->released > 0 || c->read_wants_out;
 }
 
-/* The peer has said its last word, and the next reply to leave is one that the handler took for
- * later. */
+/* Nothing more is read from the peer, and the next reply to leave is one that the handler took for
+ * later. Not where it was our own end that stopped the reading: that has the drain timeout. */
 static bool awaits_handler(const struct conversation *c)
 {
-    return c->state == CONVERSATION_FLUSH && c->pending.count > 0 &&
+    return c->state == CONVERSATION_FLUSH && c->how != TLSMSG_HOW_DRAINED && c->pending.count > 0 &&
            pending_front(&c->pending) == NULL;
 }
 
@@ -381,14 +381,15 @@ static void expire_handshake(struct conversation *c)
     conversation_abort(c, TLSMSG_HOW_HANDSHAKE);
 }
 
-/* Ends in order, without the replies that never came: the peer may still listen. */
+/* Ends in order, without the reply that never came and those behind it: the peer may still
+ * listen. */
 static void expire_answers(struct conversation *c)
 {
     struct worker *w = c->worker;
 
     worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
-                 "a deferred reply did not come within %.3g s of the client's end",
-                 (double)w->server->limits.write_timeout_ms / 1000);
+                 "a deferred reply did not come within %.3g s; the conversation ends without %zu",
+                 (double)w->server->limits.write_timeout_ms / 1000, (size_t)c->pending.count);
     if (c->draining) {
         atomic_store(&w->server->undelivered, true);
     }

@@ -285,6 +285,26 @@ class Requests(ComfortTest):
         client.finish(0)
         self.assert_facts(client.stderr.bytes(), peer.port)
 
+    def test_while_a_password_is_asked_for(self):
+        """The terminal is without echo then: the signal waits, and takes no action of its own."""
+        if is_plaintext():
+            self.skipTest("there are no keys in plaintext")
+        made = default_certificates()
+        locked = self.path("locked.key")
+        subprocess.run(["openssl", "pkey", "-in", made.server_key, "-aes256", "-passout",
+                        "pass:s3cret", "-out", locked], check=True, timeout=scaled(20))
+        server = self.server()
+        terminal = self.at_terminal(server.port, "--cert", made.server, "--key", locked,
+                                    env={"NO_COLOR": "1"})
+        terminal.wait_for(b"Password of key '")
+        kernel.wait_until(terminal.is_raw, "the terminal shows no password")
+        terminal.program.signal(signal.SIGUSR1)
+        terminal.type(b"s3cret\r")
+        terminal.wait_for(PROMPT)
+        terminal.wait_for(f"\n{PROGRAM}address: ".encode())
+        terminal.type(b"exit\r" if can_edit() else b"exit\n")
+        self.assertNotIn(b"s3cret", terminal.finish(0))
+
     def test_the_prompt_comes_back_at_a_terminal(self):
         server = self.server()
         terminal = self.at_terminal(server.port, env={"NO_COLOR": "1"})
@@ -559,7 +579,8 @@ class Editing(ComfortTest):
 
     def test_the_mode_after_signals(self):
         for keys, number in ((INTERRUPT, signal.SIGINT), (b"\x1c", signal.SIGQUIT),
-                             (b"", signal.SIGTERM), (b"", signal.SIGHUP)):
+                             (b"", signal.SIGTERM), (b"", signal.SIGHUP), (b"", signal.SIGUSR2),
+                             (b"", signal.SIGALRM)):
             with self.subTest(number.name):
                 terminal = self.at_prompt()
                 terminal.type(b"half")

@@ -40,7 +40,7 @@ class Replaced(unittest.TestCase):
         return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
 
     def content(self):
-        return {path.name: path.read_bytes() for path in self.out.iterdir()}
+        return {path.name: path.read_bytes() for path in self.out.iterdir() if path.is_file()}
 
     def give(self, mode, *names):
         for name in names:
@@ -88,6 +88,31 @@ class Replaced(unittest.TestCase):
         self.replaces("client", "alice", "--force", names=("alice.key", "alice.crt", "ca.db"))
         self.give(0o400, "ca.key")
         self.replaces("--force", names=("ca.key", "ca.crt", "ca.db", "server.key", "server.crt"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give files away")
+    def test_folder_of_somebody_else(self):
+        """Its owner can put other files in the place of those that root is about to change."""
+        os.chown(self.out, *SERVICE)
+        self.give(0o640, "server.key", "server.crt")
+        self.run_script("rekey")
+        self.assertEqual(self.access("server.key"), (0, os.getegid(), 0o600))
+        self.assertEqual(self.access("server.crt"), (0, os.getegid(), 0o644))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give files away")
+    def test_lock_of_somebody_else(self):
+        """It is waited for like a living one, and never taken over."""
+        lock = self.out / ".gen-certs.lock"
+        lock.mkdir()
+        (lock / f"owner.{os.uname().nodename}.999999999").touch()
+        os.chown(lock, *SERVICE)
+        content = self.content()
+        with subprocess.Popen([SCRIPT, "renew", "--out", self.out], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+            with self.assertRaises(subprocess.TimeoutExpired):
+                running.wait(3)
+            running.terminate()
+        self.assertTrue(lock.exists())
+        self.assertEqual(self.content(), content)
 
     @unittest.skipUnless(os.geteuid() == 0, "only root can give files away")
     def test_owner_of_what_a_link_names(self):

@@ -314,6 +314,11 @@ static void test_no_write_timeout_is_no_limit(void **state)
     end();
 }
 
+static bool is_deferred(struct scene *s)
+{
+    return s->token_count == 3;
+}
+
 static bool server_stops(struct scene *s)
 {
     tlsmsg_server_stop(s->server);
@@ -334,6 +339,27 @@ static void test_missing_answer_while_the_server_stops(void **state)
     end();
 }
 
+/* The client has not said its last word: it is the server that ends, and the drain timeout alone
+ * says how long it waits. */
+static void test_answer_while_the_server_stops(void **state)
+{
+    static scene_step *const steps[] = {
+        asks_thrice,       is_deferred,        server_stops,      scene_time_passes,
+        first_is_answered, second_is_answered, third_is_answered, has_been_let_go,
+    };
+
+    (void)state;
+    begin("0.1");
+    scene.wait_ms = 300;
+    play(steps, COUNT_OF(steps));
+    assert_int_equal(scene.events[TLSMSG_CAUSE_TIMEOUT], 0);
+    assert_int_equal(scene.ends[TLSMSG_HOW_TIMEOUT], 0);
+    assert_false(atomic_load(&stepped_inside(server)->undelivered));
+    assert_int_equal(peers[0].heard, 3);
+    assert_memory_equal(peers[0].in, "123", 3);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_client_that_may_still_send_waits),
         cmocka_unit_test(test_no_write_timeout_is_no_limit),
         cmocka_unit_test(test_missing_answer_while_the_server_stops),
+        cmocka_unit_test(test_answer_while_the_server_stops),
     };
 
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);

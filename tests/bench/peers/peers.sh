@@ -50,7 +50,7 @@ launch_configured() {
 fill_in() { # TEMPLATE TARGET
     sed -e "s|@PORT@|$port|g" -e "s|@FLOOR@|${floor_port:-}|g" -e "s|@CERT@|$cert|g" \
         -e "s|@KEY@|$key|g" -e "s|@PEM@|$pem|g" -e "s|@WORKERS@|$workers|g" \
-        -e "s|@PEERS@|$peers_dir|g" -e "s|@MODULES@|$nginx_modules|g" \
+        -e "s|@PEERS@|$peers_dir|g" -e "s|@WORK@|$work_dir|g" -e "s|@MODULES@|$nginx_modules|g" \
         -e "s|@MAXCONN@|$proxy_connections|g" -e "s|@USER@|$hitch_user|g" "$peers_dir/$1" >"$2"
 }
 
