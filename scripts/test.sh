@@ -82,10 +82,11 @@ run() {
     results=$out/$name.xml
     rm -f "$results"
     status=0
-    # A test that fails is tried once more, and ctest names it: deadlines on a machine shared with
-    # others can pass for reasons of their own, and what is broken fails twice.
+    # One at a time more than there are processors, since many mostly wait. A test that fails is
+    # tried once more, and ctest names it: deadlines on a machine shared with others can pass for
+    # reasons of their own, and what is broken fails twice.
     ctest --test-dir "$out/$name" --output-junit "$results" --output-on-failure --no-tests=error \
-        --repeat until-pass:2 --parallel "$jobs" "$@" || status=$?
+        --repeat until-pass:2 --parallel $((jobs + 1)) "$@" || status=$?
     if [ ! -s "$results" ]; then
         failed=$((failed + 1))
         return 1

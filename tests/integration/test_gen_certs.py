@@ -1067,7 +1067,7 @@ class Peers(Case):
 
     def make(self, algorithm, *options):
         self.out = self.folder / "-".join((algorithm, *options)).replace(" ", "-")
-        self.run_script("--algorithm", algorithm, "--name", "chat.example.org", *options)
+        self.start("--algorithm", algorithm, "--name", "chat.example.org", *options)
 
     def each(self):
         for algorithm in ALGORITHMS:
