@@ -564,7 +564,8 @@ access_of() { # FILE: mode, owner and group, as in "-rw-r----- 0 103"; a link's 
 # remove that file, and none can remove the next owner's by mistake.
 take_over() {
     # Somebody else's lock was not left by a run of this user's.
-    owner=$(access_of "$work" 2>/dev/null) && owner=${owner#* } && [ "${owner% *}" = "$(id -u)" ] || return 1
+    access=$(access_of "$work" 2>/dev/null) && access=${access#* } || return 1
+    [ "${access% *}" = "$(id -u)" ] || return 1
     for file in "$work/owner.$host".*; do
         pid=${file##*.}
         [ -e "$file" ] && { [ "$pid" = $$ ] || ! kill -0 "$pid" 2>/dev/null; } &&

@@ -72,7 +72,7 @@ const struct arguments client_arguments = {
     .closing = "The line 'exit' or the end of stdin leaves; as a TEXT of --message, 'exit' is a\n"
                "message like any other. Exit: 0 done, 1 other failure, 2 usage or configuration,\n"
                "3 no connection, 4 server not to be trusted, 5 server refused us, 6 conversation\n"
-               "cut. SIGUSR1 has the client tell again what --verbose tells.\n",
+               "cut. SIGUSR1 has the client tell what --verbose tells.\n",
     .remark = editor_remark,
 };
 

@@ -28,7 +28,6 @@
 
 #define HISTORY_LINES 500
 #define KEYS_BYTES 256
-#define UTF8_BYTES_MAX 4
 
 /* A byte that is no UTF-8 goes through the editor as a lone surrogate, which no text can hold. */
 #define STRAY_BASE 0xDC00
@@ -256,26 +255,7 @@ static size_t encode(char *out, uint32_t c)
         out[0] = (char)(c - STRAY_BASE);
         return 1;
     }
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (char)(0xC0 | c >> 6);
-        out[1] = (char)(0x80 | (c & 0x3F));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (char)(0xE0 | c >> 12);
-        out[1] = (char)(0x80 | (c >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (c & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | c >> 18);
-    out[1] = (char)(0x80 | (c >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (c >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (c & 0x3F));
-    return 4;
+    return utf8_encode(c, out);
 }
 
 /* Hands out count characters of text, and remembers them where they can be sent. text goes on with

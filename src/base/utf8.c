@@ -151,3 +151,17 @@ size_t utf8_decode(const char *s, size_t len, uint32_t *codepoint)
     }
     return length;
 }
+
+size_t utf8_encode(uint32_t codepoint, char out[UTF8_BYTES_MAX])
+{
+    static const unsigned char leads[UTF8_BYTES_MAX + 1] = {0, 0, 0xC0, 0xE0, 0xF0};
+    size_t length = codepoint < 0x80 ? 1 : codepoint < 0x800 ? 2 : codepoint < 0x10000 ? 3 : 4;
+    size_t i;
+
+    for (i = length - 1; i > 0; i--) {
+        out[i] = (char)(0x80 | (codepoint & 0x3F));
+        codepoint >>= 6;
+    }
+    out[0] = (char)(leads[length] | codepoint);
+    return length;
+}

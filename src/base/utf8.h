@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UTF8_TAIL_MAX 3
+#define UTF8_BYTES_MAX 4
+#define UTF8_TAIL_MAX (UTF8_BYTES_MAX - 1)
 
 enum utf8_status { UTF8_VALID, UTF8_INCOMPLETE, UTF8_INVALID };
 
@@ -19,5 +20,9 @@ bool utf8_is_valid(const char *s, size_t len);
 
 /* Decodes the character at s (len >= 1 bytes of valid UTF-8) and returns its length in bytes. */
 size_t utf8_decode(const char *s, size_t len, uint32_t *codepoint);
+
+/* Writes the character, a scalar value (no surrogate, at most U+10FFFF), to out and returns its
+ * length in bytes. */
+size_t utf8_encode(uint32_t codepoint, char out[UTF8_BYTES_MAX]);
 
 #endif

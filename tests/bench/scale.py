@@ -16,6 +16,7 @@ import tempfile
 import time
 
 START_SECONDS = 20
+LOAD_SECONDS = 1800  # a run's own windows and deadlines end long before
 WARM_UP = 0.2  # of the endurance run, before memory counts
 GROWTH_LIMIT_KIB = 1024  # over the rest of it, and over the later three quarters of the connects
 
@@ -46,12 +47,11 @@ class Server:
     def load(self, *work):
         """Runs tlsmsg-bench against it; the result as it prints it."""
         done = subprocess.run([self.bench, *map(str, work), "-j", "-p", str(self.process.pid),
-                               self.target], capture_output=True, text=True, check=False)
+                               self.target], capture_output=True, text=True, check=False,
+                              timeout=LOAD_SECONDS)
         if not done.stdout.startswith("{"):
             raise SystemExit("bench-scale.sh: tlsmsg-bench: " + done.stderr.strip())
-        result = json.loads(done.stdout)
-        result["failed"] = done.returncode != 0
-        return result
+        return json.loads(done.stdout)
 
     def resident_kib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
@@ -139,29 +139,35 @@ def workers(options, verdicts):
     """Does a second worker cost more than its own work?"""
     works = {"64×1×64": ("message", "-c", 64, "-d", 1), "64×16×64": ("message", "-c", 64, "-d", 16),
              "full handshake": ("handshake",), "resumed handshake": ("handshake", "--resume")}
-    rows = []
+    rows, errors = [], 0
     for name, work in works.items():
         cpu = {"1": [], "2": []}
         for _ in range(options.rounds):
             for count, figures in cpu.items():
                 with Server(options, "-w", count) as server:
                     result = server.load(*work, "-t", options.seconds)
+                    errors += result["errors"]
                     figures.append(result["server_cpu_us_per_unit"])
         times = ratio(cpu, "2", "1")
         rows.append((name, f"{statistics.median(cpu['1']):.2f}",
                      f"{statistics.median(cpu['2']):.2f}", f"{times:.2f}"))
         verdicts.note(f"{name}: two workers cost {times:.2f} of one (goal 1.10)")
+    verdicts.say(errors == 0, f"one and two workers, {errors} errors")
     table("Server µs per unit", ["", "one worker", "two workers", "ratio"], rows)
 
 
 def endurance(options, verdicts):
     """Full load for a long time."""
     samples, began = [], time.monotonic()
+    until = began + options.minutes * 60 + LOAD_SECONDS
     with Server(options, "-w", str(os.cpu_count())) as server:
         with subprocess.Popen([options.bench, "message", "-c", "64", "-d", "4", "-s", "256", "-t",
                                str(options.minutes * 60), "-j", server.target],
                               stdout=subprocess.PIPE, text=True) as load:
             while load.poll() is None:
+                if time.monotonic() > until:
+                    load.kill()
+                    raise SystemExit("bench-scale.sh: tlsmsg-bench does not end")
                 samples.append((time.monotonic() - began, server.resident_kib()))
                 time.sleep(min(2.0, options.minutes * 2))
             result = json.loads(load.stdout.read())

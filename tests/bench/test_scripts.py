@@ -39,7 +39,7 @@ class Scripts(unittest.TestCase):
                    "--minutes", 0.02, "--rounds", 1, "--seconds", 0.1)
         self.assertIn(done.returncode, (0, 1), done.stderr)  # so few connections judge nothing
         for words in ("met: 60 connections held, 0 errors", "met: 40 connects in sequence, 0 errors",
-                      "messages, every reply right", "resumed handshake: two workers"):
+                      "met: one and two workers, 0 errors", "messages, every reply right", "resumed handshake: two workers"):
             self.assertIn(words, done.stdout)
 
     def test_usage(self):

@@ -198,9 +198,10 @@ static void test_every_edge_in_three_and_four_bytes(void **state)
     }
 }
 
-static void test_every_code_point_decodes(void **state)
+static void test_every_code_point_there_and_back(void **state)
 {
     unsigned char s[4];
+    char made[UTF8_BYTES_MAX];
     uint32_t c;
     uint32_t got;
 
@@ -215,6 +216,8 @@ static void test_every_code_point_decodes(void **state)
         assert_true(utf8_is_valid((const char *)s, len));
         assert_int_equal(utf8_decode((const char *)s, len, &got), len);
         assert_int_equal(got, c);
+        assert_int_equal(utf8_encode(c, made), len);
+        assert_memory_equal(made, s, len);
     }
 }
 
@@ -344,7 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_sequence_of_one_and_two_bytes),
         cmocka_unit_test(test_every_edge_in_three_and_four_bytes),
-        cmocka_unit_test(test_every_code_point_decodes),
+        cmocka_unit_test(test_every_code_point_there_and_back),
         cmocka_unit_test(test_decoding_reads_within_its_bounds),
         cmocka_unit_test(test_a_stray_byte_in_ascii),
         cmocka_unit_test(test_every_cut_of_a_text),
