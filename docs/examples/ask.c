@@ -34,7 +34,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: ask HOST:PORT QUESTION [CA.pem]\n");
         return 2;
     }
-    if (tlsmsg_options_new(TLSMSG_CLIENT, &options, &err) == TLSMSG_OK &&
+    if (tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &options, &err) == TLSMSG_OK &&
         tlsmsg_options_set(options, TLSMSG_ADDRESS, argv[1], &err) == TLSMSG_OK && argc > 3) {
         (void)tlsmsg_options_set(options, TLSMSG_CA, argv[3], &err);
     }

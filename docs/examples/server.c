@@ -31,7 +31,7 @@ int main(int argc, char **argv)
     struct tlsmsg_server *server = NULL;
 
     /* The first cause stays in err, so one look at the end is enough. */
-    if (tlsmsg_options_new(TLSMSG_SERVER, &options, &err) == TLSMSG_OK &&
+    if (tlsmsg_options_new(TLSMSG_ROLE_SERVER, &options, &err) == TLSMSG_OK &&
         tlsmsg_options_set(options, TLSMSG_LISTEN, "127.0.0.1:0", &err) == TLSMSG_OK &&
         tlsmsg_options_set(options, TLSMSG_ACCEPT, "1", &err) == TLSMSG_OK && argc == 3) {
         (void)tlsmsg_options_set(options, TLSMSG_CERT, argv[1], &err);

@@ -25,7 +25,7 @@ enum tlsmsg_client_result {
 };
 
 /* Most bytes of one message under TLS: with the document's reply it still fits one record. */
-#define TLSMSG_CLIENT_MESSAGE_MAX 16000
+#define TLSMSG_RECORD_MESSAGE_MAX 16000
 
 /* Makes a client: checks the options together and loads the files they name.
  * options: copied; out: receives the client, owned by the caller; err: receives the cause, or NULL.
@@ -49,7 +49,7 @@ TLSMSG_API enum tlsmsg_client_result tlsmsg_client_connect(struct tlsmsg_client 
 /* Sends one message; under TLS as one record. In the non-blocking form call again with the same
  * message after _AGAIN. Replies that arrive meanwhile are kept for tlsmsg_client_receive.
  * client: a connected client; data, len: the message, borrowed, 1 byte or more, under TLS at most
- * TLSMSG_CLIENT_MESSAGE_MAX; err: receives the cause, or NULL.
+ * TLSMSG_RECORD_MESSAGE_MAX; err: receives the cause, or NULL.
  * Returns _OK, _AGAIN, _CLOSED or _ERROR (TLSMSG_ERR_LIMIT leaves the client usable).
  * On a failed write what had arrived is read first, so that the cause is the server's own word.
  * Thread rule: one thread at a time. */

@@ -21,7 +21,7 @@ extern "C" {
 
 struct tlsmsg_options;
 
-enum tlsmsg_role { TLSMSG_SERVER, TLSMSG_CLIENT };
+enum tlsmsg_role { TLSMSG_ROLE_SERVER, TLSMSG_ROLE_CLIENT };
 
 /* S: server, C: client, T: TLS build only. "list" may be set more than once. */
 enum tlsmsg_option {
@@ -58,7 +58,7 @@ enum tlsmsg_option {
     TLSMSG_DRAIN_TIMEOUT,      /* S  */
     TLSMSG_TIMEOUT,            /* C  to connect with the handshake, and under TLS for each reply */
     TLSMSG_REPLY_TIMEOUT, /* C  for each reply, where it is to differ; in plaintext unset: none */
-    TLSMSG_OPTION_COUNT
+    TLSMSG_OPT_COUNT
 };
 
 /* Makes an option object with the defaults of a role and of this build.
@@ -103,27 +103,27 @@ TLSMSG_API enum tlsmsg_code tlsmsg_options_add_listener(struct tlsmsg_options *o
 /* Asks the user whether an unknown server's key is to be trusted from now on.
  * question: one screen of text, NUL-terminated; user: as registered.
  * Returns true to record the key and go on, false to refuse. */
-typedef bool tlsmsg_confirm(const char *question, void *user);
+typedef bool tlsmsg_confirm_fn(const char *question, void *user);
 
 /* Asks the user for the password of an encrypted key.
  * file: the key's file; buf: receives at most cap - 1 bytes and a NUL; user: as registered.
  * Returns false where there is no way to ask. The library wipes buf after use. */
-typedef bool tlsmsg_ask_password(const char *file, char *buf, size_t cap, void *user);
+typedef bool tlsmsg_ask_password_fn(const char *file, char *buf, size_t cap, void *user);
 
 /* Registers who is asked about unknown servers (clients with
  * TLSMSG_TRUST_ON_FIRST_USE). Without it, and without TLSMSG_ACCEPT_NEW, an unknown server is refused.
  * options: the object; confirm: called on the thread that drives the
  * handshake, or NULL; user: passed to it, borrowed until the client is freed.
  * Thread rule: one thread at a time per object; never blocks. */
-TLSMSG_API void tlsmsg_options_set_confirm(struct tlsmsg_options *options, tlsmsg_confirm *confirm,
-                                           void *user);
+TLSMSG_API void tlsmsg_options_set_confirm(struct tlsmsg_options *options,
+                                           tlsmsg_confirm_fn *confirm, void *user);
 
 /* Registers who is asked for the password of an encrypted key.
  * options: the object; ask: called by tlsmsg_server_new, tlsmsg_server_reload
  * or tlsmsg_client_new on the caller's thread, or NULL; user: passed to it, borrowed.
  * Thread rule: one thread at a time per object; never blocks. */
 TLSMSG_API void tlsmsg_options_set_ask_password(struct tlsmsg_options *options,
-                                                tlsmsg_ask_password *ask, void *user);
+                                                tlsmsg_ask_password_fn *ask, void *user);
 
 #ifdef __cplusplus
 }

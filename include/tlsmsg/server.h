@@ -39,26 +39,26 @@ struct tlsmsg_peer {
 };
 
 /* How a connection ended. */
-enum tlsmsg_how {
-    TLSMSG_HOW_CLEAN,        /* both sides said so */
-    TLSMSG_HOW_TRUNCATED,    /* end of file without close_notify */
-    TLSMSG_HOW_RESET,        /* reset by the peer */
-    TLSMSG_HOW_HANDSHAKE,    /* it never became a conversation */
-    TLSMSG_HOW_TIMEOUT,      /* a deadline passed */
-    TLSMSG_HOW_INVALID_UTF8, /* it sent what is not UTF-8 */
-    TLSMSG_HOW_DRAINED,      /* closed in order because the server stops */
-    TLSMSG_HOW_FAILED        /* anything else: memory, protocol, internal */
+enum tlsmsg_close_reason {
+    TLSMSG_CLOSE_CLEAN,        /* both sides said so */
+    TLSMSG_CLOSE_TRUNCATED,    /* end of file without close_notify */
+    TLSMSG_CLOSE_RESET,        /* reset by the peer */
+    TLSMSG_CLOSE_HANDSHAKE,    /* it never became a conversation */
+    TLSMSG_CLOSE_TIMEOUT,      /* a deadline passed */
+    TLSMSG_CLOSE_INVALID_UTF8, /* it sent what is not UTF-8 */
+    TLSMSG_CLOSE_DRAINED,      /* closed in order because the server stops */
+    TLSMSG_CLOSE_FAILED        /* anything else: memory, protocol, internal */
 };
 
 struct tlsmsg_closed {
     struct tlsmsg_peer peer;
-    enum tlsmsg_how how;
+    enum tlsmsg_close_reason how;
     uint64_t messages;
     int64_t duration_ms; /* from accept */
     bool heard;          /* false: the peer sent no byte at all */
 };
 
-enum tlsmsg_level { TLSMSG_ERROR, TLSMSG_WARNING, TLSMSG_INFO, TLSMSG_DEBUG };
+enum tlsmsg_log_level { TLSMSG_LOG_ERROR, TLSMSG_LOG_WARNING, TLSMSG_LOG_INFO, TLSMSG_LOG_DEBUG };
 
 /* What an operator should know of. Several events of one cause can be counted together. */
 enum tlsmsg_cause {
@@ -80,7 +80,7 @@ enum tlsmsg_cause {
 };
 
 struct tlsmsg_event {
-    enum tlsmsg_level level;
+    enum tlsmsg_log_level level;
     enum tlsmsg_cause cause;
     uint64_t connection; /* 0: none */
     const char *address; /* the peer's, or NULL */
@@ -153,7 +153,7 @@ struct tlsmsg_token {
  * wait for it, so that replies leave in the order of the messages. Answer every one, be it with
  * nothing. Once the peer has said that it sends no more, each reply that is due has
  * TLSMSG_WRITE_TIMEOUT after that end or the reply before it; then the conversation is closed in
- * order without it and those behind it (TLSMSG_HOW_TIMEOUT). While the peer may still send there is
+ * order without it and those behind it (TLSMSG_CLOSE_TIMEOUT). While the peer may still send there is
  * no such limit; when the server stops, TLSMSG_DRAIN_TIMEOUT is the only one for such a peer.
  * message: the handler's argument; token: receives its name.
  * Returns TLSMSG_OK; TLSMSG_ERR_STATE; TLSMSG_ERR_NOMEM. Thread rule: inside message() only. */
@@ -245,7 +245,7 @@ struct tlsmsg_stats {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t queued_bytes;                    /* of replies, now */
-    uint64_t closed[TLSMSG_HOW_FAILED + 1];   /* by how */
+    uint64_t closed[TLSMSG_CLOSE_FAILED + 1]; /* by how */
     uint64_t events[TLSMSG_CAUSE_COUNT];      /* by cause */
     uint64_t latency[TLSMSG_LATENCY_BUCKETS]; /* messages by time from receipt to reply sent */
     uint64_t latency_sum_us;
@@ -271,7 +271,7 @@ TLSMSG_API unsigned tlsmsg_server_workers(const struct tlsmsg_server *server);
 
 /* Name of a way to end, as in the JSON transcript: "clean", "invalid-utf8".
  * how: any value. Returns a static string. Thread rule: any thread; never blocks. */
-TLSMSG_API const char *tlsmsg_how_name(enum tlsmsg_how how);
+TLSMSG_API const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason how);
 
 /* Name of a cause for logs and metrics: "plaintext-peer".
  * cause: any value. Returns a static string. Thread rule: any thread; never blocks. */

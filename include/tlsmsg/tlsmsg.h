@@ -8,13 +8,13 @@
 #include <tlsmsg/server.h>
 
 /* The version of these headers; the build, the packages and --version all take it from here. */
-#define TLSMSG_VERSION "0.1.0"
+#define TLSMSG_VERSION "0.2.0"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* The version of the library that runs, such as "0.1.0".
+/* The version of the library that runs, such as "0.2.0".
  * Returns a static string. Thread rule: any thread; never blocks. */
 TLSMSG_API const char *tlsmsg_version(void);
 

@@ -79,7 +79,7 @@ const struct arguments client_arguments = {
 enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err)
 {
     *settings = (struct client_settings){.phrases = phrases_get(0)};
-    return tlsmsg_options_new(TLSMSG_CLIENT, &settings->options, err);
+    return tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &settings->options, err);
 }
 
 void client_settings_fini(struct client_settings *settings)

@@ -56,12 +56,12 @@ static void reload(struct state *state)
 {
     const struct control *control = state->control;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct tlsmsg_event event = {.level = TLSMSG_ERROR, .cause = TLSMSG_CAUSE_CERTIFICATE};
+    struct tlsmsg_event event = {.level = TLSMSG_LOG_ERROR, .cause = TLSMSG_CAUSE_CERTIFICATE};
     char text[sizeof(err.text) + 64];
 
     service_notify_reloading(control->service);
     if (tlsmsg_server_reload(control->server, control->options, &err) == TLSMSG_OK) {
-        event.level = TLSMSG_INFO;
+        event.level = TLSMSG_LOG_INFO;
         event.text = "configuration reloaded";
         upkeep_reloaded(&state->upkeep);
     } else {

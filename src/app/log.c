@@ -17,7 +17,7 @@
 
 const char *const log_level_names[LOG_LEVELS] = {"error", "warning", "info", "debug"};
 
-void log_init(struct log *log, enum tlsmsg_level level, enum log_format format)
+void log_init(struct log *log, enum tlsmsg_log_level level, enum log_format format)
 {
     *log = (struct log){.level = level, .format = format};
     (void)pthread_mutex_init(&log->lock, NULL);
@@ -67,7 +67,7 @@ static void tell(struct log *log, enum tlsmsg_cause cause, int64_t now_ns, int w
     struct log_limit *limit = &log->limits[cause];
     char text[96];
     struct tlsmsg_event event = {
-        .level = (enum tlsmsg_level)limit->worst, .cause = cause, .text = text};
+        .level = (enum tlsmsg_log_level)limit->worst, .cause = cause, .text = text};
 
     (void)snprintf(text, sizeof(text), "%" PRIu64 " more of these in %" PRId64 " s were left out",
                    limit->left_out, (now_ns - limit->left_out_ns) / CLOCK_NS_PER_S + 1);

@@ -11,17 +11,17 @@
 enum log_format { LOG_TEXT, LOG_JSON };
 
 struct log {
-    enum tlsmsg_level level; /* least serious one that is written */
+    enum tlsmsg_log_level level; /* least serious one that is written */
     enum log_format format;
     pthread_mutex_t lock;
     struct log_limit limits[TLSMSG_CAUSE_COUNT];
 };
 
-/* The names of the levels, in the order of enum tlsmsg_level, and of the formats. */
+/* The names of the levels, in the order of enum tlsmsg_log_level, and of the formats. */
 #define LOG_LEVELS 4
 extern const char *const log_level_names[LOG_LEVELS];
 
-void log_init(struct log *log, enum tlsmsg_level level, enum log_format format);
+void log_init(struct log *log, enum tlsmsg_log_level level, enum log_format format);
 
 /* Writes what is still to be told and ends. */
 void log_fini(struct log *log);

@@ -58,9 +58,9 @@ static void print_counters(FILE *out, const struct tlsmsg_stats *s)
 static void print_ends(FILE *out, const struct tlsmsg_stats *s)
 {
     head(out, "closed_total", "counter", "Connections ended, by how.");
-    for (int how = 0; how <= TLSMSG_HOW_FAILED; how++) {
+    for (int how = 0; how <= TLSMSG_CLOSE_FAILED; how++) {
         (void)fprintf(out, "tlsmsg_closed_total{how=\"%s\"} %" PRIu64 "\n",
-                      tlsmsg_how_name((enum tlsmsg_how)how), s->closed[how]);
+                      tlsmsg_close_reason_name((enum tlsmsg_close_reason)how), s->closed[how]);
     }
     head(out, "events_total", "counter", "What an operator should know of, by cause.");
     for (int cause = 0; cause < TLSMSG_CAUSE_COUNT; cause++) {

@@ -110,8 +110,8 @@ const struct arguments server_arguments = {
 enum tlsmsg_code server_settings_init(struct server_settings *settings, struct tlsmsg_error *err)
 {
     *settings = (struct server_settings){
-        .phrases = phrases_get(0), .log_level = TLSMSG_WARNING, .drain_ms = DRAIN_DEFAULT_MS};
-    return tlsmsg_options_new(TLSMSG_SERVER, &settings->options, err);
+        .phrases = phrases_get(0), .log_level = TLSMSG_LOG_WARNING, .drain_ms = DRAIN_DEFAULT_MS};
+    return tlsmsg_options_new(TLSMSG_ROLE_SERVER, &settings->options, err);
 }
 
 void server_settings_fini(struct server_settings *settings)
@@ -179,7 +179,7 @@ static enum tlsmsg_code take_own(struct server_settings *settings, enum server_o
         break;
     case OWN_LOG_LEVEL:
         code = arguments_choice("log-level", log_level_names, LOG_LEVELS, value, &i, err);
-        settings->log_level = (enum tlsmsg_level)i;
+        settings->log_level = (enum tlsmsg_log_level)i;
         break;
     case OWN_LOG_FORMAT:
         code = arguments_choice("log-format", forms, 2, value, &i, err);

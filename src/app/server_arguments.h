@@ -16,7 +16,7 @@ struct server_settings {
     struct listening listening;
     const struct phrases *phrases;
     enum transcript_format format;
-    enum tlsmsg_level log_level;
+    enum tlsmsg_log_level log_level;
     enum log_format log_format;
     int64_t drain_ms;         /* as --drain-timeout has it; 0: none */
     const char *metrics_file; /* from argv, NULL: none; so the next */

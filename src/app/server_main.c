@@ -60,7 +60,7 @@ static void tell_left_out(struct program *program, unsigned worker)
     uint64_t left_out = transcript_left_out(&program->transcript, worker);
     char text[128];
     struct tlsmsg_event event = {
-        .level = TLSMSG_WARNING, .cause = TLSMSG_CAUSE_LIMIT, .text = text};
+        .level = TLSMSG_LOG_WARNING, .cause = TLSMSG_CAUSE_LIMIT, .text = text};
 
     if (left_out > 0) {
         (void)snprintf(text, sizeof(text),
@@ -174,11 +174,11 @@ static enum tlsmsg_code confine(struct program *program, struct tlsmsg_error *er
     if (code != TLSMSG_OK) {
         return code;
     }
-    event.level = TLSMSG_INFO;
+    event.level = TLSMSG_LOG_INFO;
     event.text = confinement.held;
     log_event(&program->log, &event);
     if (confinement.warning[0] != '\0') {
-        event.level = TLSMSG_WARNING;
+        event.level = TLSMSG_LOG_WARNING;
         event.text = confinement.warning;
         log_event(&program->log, &event);
     }

@@ -56,10 +56,10 @@ static void add_ends(struct screen *screen, const struct tlsmsg_stats *stats)
     const char *before = "  ended:         ";
     size_t i;
 
-    for (i = 0; i <= TLSMSG_HOW_FAILED; i++) {
+    for (i = 0; i <= TLSMSG_CLOSE_FAILED; i++) {
         if (stats->closed[i] > 0) {
             add(screen, "%s%" PRIu64 " %s", before, stats->closed[i],
-                tlsmsg_how_name((enum tlsmsg_how)i));
+                tlsmsg_close_reason_name((enum tlsmsg_close_reason)i));
             before = ", ";
         }
     }

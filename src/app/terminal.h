@@ -13,8 +13,8 @@ bool terminal_can_ask(void);
  * calls itself dumb. */
 bool terminal_takes_style(int fd);
 
-/* For tlsmsg_options_set_ask_password and _set_confirm: see tlsmsg_ask_password and
- * tlsmsg_confirm. Both give up after two minutes. user is not used. */
+/* For tlsmsg_options_set_ask_password and _set_confirm: see tlsmsg_ask_password_fn and
+ * tlsmsg_confirm_fn. Both give up after two minutes. user is not used. */
 bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user);
 bool terminal_confirm(const char *question, void *user);
 

@@ -142,14 +142,14 @@ static void add_seconds(struct lines *lines, int64_t ms)
 void transcript_json_closed(struct lines *lines, const char *time,
                             const struct tlsmsg_closed *closed)
 {
-    const char *how = tlsmsg_how_name(closed->how);
+    const char *how = tlsmsg_close_reason_name(closed->how);
 
-    if (closed->how == TLSMSG_HOW_HANDSHAKE && !closed->heard) {
+    if (closed->how == TLSMSG_CLOSE_HANDSHAKE && !closed->heard) {
         return;
     }
     begin(lines, time, "closed");
     add_connection(lines, closed->peer.connection);
-    if (closed->how == TLSMSG_HOW_HANDSHAKE) {
+    if (closed->how == TLSMSG_CLOSE_HANDSHAKE) {
         add_peer(lines, &closed->peer); /* no "connected" line has told it */
     }
     LINES_ADD(lines, ",\"how\":\"");

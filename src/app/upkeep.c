@@ -26,7 +26,7 @@ void upkeep_init(struct upkeep *upkeep, struct service *service, const struct tl
 
 static void warn(const struct upkeep *upkeep, enum tlsmsg_cause cause, const char *text)
 {
-    const struct tlsmsg_event event = {.level = TLSMSG_WARNING, .cause = cause, .text = text};
+    const struct tlsmsg_event event = {.level = TLSMSG_LOG_WARNING, .cause = cause, .text = text};
 
     log_event(upkeep->log, &event);
 }

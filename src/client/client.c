@@ -18,7 +18,7 @@ enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *options, struct 
                                    struct tlsmsg_error *err)
 {
     *out = NULL;
-    if (options_role(options) != TLSMSG_CLIENT) {
+    if (options_role(options) != TLSMSG_ROLE_CLIENT) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "the options of a server can't make a client");
     }
     struct tlsmsg_client *c = calloc(1, sizeof(*c));

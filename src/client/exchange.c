@@ -95,9 +95,9 @@ static enum tlsmsg_client_result check_message(struct tlsmsg_client *c, size_t l
         return client_misused(err, len == 0 ? "a message has at least 1 byte"
                                             : "another message is still being sent");
     }
-    if (build_has_tls && len > TLSMSG_CLIENT_MESSAGE_MAX) {
+    if (build_has_tls && len > TLSMSG_RECORD_MESSAGE_MAX) {
         error_set(err, TLSMSG_ERR_LIMIT, 0, "a message of %zu bytes is over the limit of %d bytes",
-                  len, TLSMSG_CLIENT_MESSAGE_MAX);
+                  len, TLSMSG_RECORD_MESSAGE_MAX);
         return TLSMSG_CLIENT_ERROR;
     }
     return TLSMSG_CLIENT_OK;

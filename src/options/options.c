@@ -29,10 +29,10 @@ struct tlsmsg_options {
     enum tlsmsg_role role;
     int listeners[LISTENERS_MAX]; /* borrowed descriptors */
     size_t listener_count;
-    struct value values[TLSMSG_OPTION_COUNT];
-    tlsmsg_confirm *confirm;
+    struct value values[TLSMSG_OPT_COUNT];
+    tlsmsg_confirm_fn *confirm;
     void *confirm_user; /* borrowed */
-    tlsmsg_ask_password *ask_password;
+    tlsmsg_ask_password_fn *ask_password;
     void *ask_password_user; /* borrowed */
 };
 
@@ -117,9 +117,9 @@ static enum tlsmsg_code find_row(const struct tlsmsg_options *options, enum tlsm
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "there is no option with the key %d",
                          (int)option);
     }
-    if ((row->roles & (options->role == TLSMSG_SERVER ? FOR_SERVER : FOR_CLIENT)) == 0) {
+    if ((row->roles & (options->role == TLSMSG_ROLE_SERVER ? FOR_SERVER : FOR_CLIENT)) == 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s belongs to the %s", row->label,
-                         options->role == TLSMSG_SERVER ? "client" : "server");
+                         options->role == TLSMSG_ROLE_SERVER ? "client" : "server");
     }
     if (row->tls_only && !build_has_tls) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s needs TLS, and this is the plaintext build",
@@ -147,7 +147,7 @@ void tlsmsg_options_free(struct tlsmsg_options *options)
     if (options == NULL) {
         return;
     }
-    for (option = 0; option < TLSMSG_OPTION_COUNT; option++) {
+    for (option = 0; option < TLSMSG_OPT_COUNT; option++) {
         for (i = 0; i < options->values[option].count; i++) {
             free(options->values[option].items[i]);
         }
@@ -201,13 +201,14 @@ enum tlsmsg_code tlsmsg_options_set_number(struct tlsmsg_options *options,
     return code;
 }
 
-void tlsmsg_options_set_confirm(struct tlsmsg_options *options, tlsmsg_confirm *confirm, void *user)
+void tlsmsg_options_set_confirm(struct tlsmsg_options *options, tlsmsg_confirm_fn *confirm,
+                                void *user)
 {
     options->confirm = confirm;
     options->confirm_user = user;
 }
 
-void tlsmsg_options_set_ask_password(struct tlsmsg_options *options, tlsmsg_ask_password *ask,
+void tlsmsg_options_set_ask_password(struct tlsmsg_options *options, tlsmsg_ask_password_fn *ask,
                                      void *user)
 {
     options->ask_password = ask;
@@ -228,7 +229,7 @@ enum tlsmsg_code tlsmsg_options_add_listener(struct tlsmsg_options *options, int
 {
     int domain = socket_option(fd, SO_DOMAIN);
 
-    if (options->role != TLSMSG_SERVER) {
+    if (options->role != TLSMSG_ROLE_SERVER) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "a client has no listening sockets");
     }
     if (options->listener_count == LISTENERS_MAX) {
@@ -264,7 +265,7 @@ struct tlsmsg_options *options_copy(const struct tlsmsg_options *o)
     copy->confirm_user = o->confirm_user;
     copy->ask_password = o->ask_password;
     copy->ask_password_user = o->ask_password_user;
-    for (option = 0; option < TLSMSG_OPTION_COUNT; option++) {
+    for (option = 0; option < TLSMSG_OPT_COUNT; option++) {
         const struct value *value = &o->values[option];
 
         copy->values[option].is_set = value->is_set;

@@ -22,7 +22,7 @@
     NAMED(key), .kind = KIND_MILLIS, .roles = (roles_), .max = SECONDS_MAX_MS, .initial = (initial_)
 #define T .tls_only = true
 
-static const struct option_row rows[TLSMSG_OPTION_COUNT] = {
+static const struct option_row rows[TLSMSG_OPT_COUNT] = {
     [TLSMSG_LISTEN] = {LIST("listen", FOR_SERVER), .initial_text = "127.0.0.1:12345"},
     [TLSMSG_ADDRESS] = {.name = "address",
                         .label = "HOST[:PORT]",
@@ -66,7 +66,7 @@ static const struct option_row rows[TLSMSG_OPTION_COUNT] = {
 
 const struct option_row *table_row(enum tlsmsg_option option)
 {
-    return (size_t)option < TLSMSG_OPTION_COUNT ? &rows[option] : NULL;
+    return (size_t)option < TLSMSG_OPT_COUNT ? &rows[option] : NULL;
 }
 
 int64_t table_initial(enum tlsmsg_option option)

@@ -76,8 +76,8 @@ static void refuse(struct worker *w, int fd, const struct address *peer,
 
     (void)close(fd);
     address_print(peer, text, sizeof(text));
-    worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_LIMIT, NULL, "refused %s: over %s %" PRIu64, text,
-                 admission_verdict_option(verdict),
+    worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, NULL, "refused %s: over %s %" PRIu64,
+                 text, admission_verdict_option(verdict),
                  admission_verdict_limit(&w->server->admission, verdict));
 }
 
@@ -102,7 +102,7 @@ static void welcome(struct worker *w, int fd, const struct address *peer)
         }
         admission_handshake_done(&server->admission);
         admission_leave(&server->admission, peer);
-        worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_MEMORY, NULL,
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, NULL,
                      "out of memory: a connection was dropped");
         return;
     }
@@ -120,11 +120,11 @@ static void accept_failed(struct worker *w, int error)
     }
     pause_accepting(w);
     if (error == EMFILE || error == ENFILE) {
-        worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_DESCRIPTORS, NULL,
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_DESCRIPTORS, NULL,
                      "out of file descriptors: not accepting until one is free (raise the limit, "
                      "or lower --max-connections)");
     } else {
-        worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_OTHER, NULL,
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_OTHER, NULL,
                      "cannot accept connections for a moment (errno %d)", error);
     }
 }

@@ -98,8 +98,8 @@ static bool is_writing(const struct conversation *c)
  * later. Not where it was our own end that stopped the reading: that has the drain timeout. */
 static bool awaits_handler(const struct conversation *c)
 {
-    return c->state == CONVERSATION_FLUSH && c->how != TLSMSG_HOW_DRAINED && c->pending.count > 0 &&
-           pending_front(&c->pending) == NULL;
+    return c->state == CONVERSATION_FLUSH && c->how != TLSMSG_CLOSE_DRAINED &&
+           c->pending.count > 0 && pending_front(&c->pending) == NULL;
 }
 
 /* Until when such a reply may come: nothing is read any more that would tell of the peer's end, so
@@ -188,7 +188,7 @@ static void report(struct conversation *c)
     }
 }
 
-static void settle_how(struct conversation *c, enum tlsmsg_how how)
+static void settle_how(struct conversation *c, enum tlsmsg_close_reason how)
 {
     if (!c->how_known) {
         c->how = how;
@@ -196,7 +196,7 @@ static void settle_how(struct conversation *c, enum tlsmsg_how how)
     }
 }
 
-void conversation_abort(struct conversation *c, enum tlsmsg_how how)
+void conversation_abort(struct conversation *c, enum tlsmsg_close_reason how)
 {
     if (c->state == CONVERSATION_DEAD) {
         return;
@@ -206,7 +206,7 @@ void conversation_abort(struct conversation *c, enum tlsmsg_how how)
     conversation_move(c, CONVERSATION_DEAD);
 }
 
-void conversation_finish(struct conversation *c, enum tlsmsg_how how)
+void conversation_finish(struct conversation *c, enum tlsmsg_close_reason how)
 {
     if (c->state == CONVERSATION_OPEN) {
         settle_how(c, how);
@@ -230,8 +230,8 @@ static void handshake_failed(struct conversation *c, const struct tlsmsg_error *
     enum tlsmsg_cause cause = TLSMSG_CAUSE_HANDSHAKE;
 
     if (gone && !c->heard) {
-        worker_event(w, TLSMSG_DEBUG, TLSMSG_CAUSE_PROBE, c, "left without sending a byte");
-        conversation_abort(c, TLSMSG_HOW_HANDSHAKE);
+        worker_event(w, TLSMSG_LOG_DEBUG, TLSMSG_CAUSE_PROBE, c, "left without sending a byte");
+        conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
         return;
     }
     if (err->code == TLSMSG_ERR_NOT_TLS) {
@@ -241,12 +241,12 @@ static void handshake_failed(struct conversation *c, const struct tlsmsg_error *
     } else if (err->code == TLSMSG_ERR_NOMEM) {
         cause = TLSMSG_CAUSE_MEMORY;
     }
-    worker_event(w, TLSMSG_WARNING, cause, c, "%s", err->text);
+    worker_event(w, TLSMSG_LOG_WARNING, cause, c, "%s", err->text);
     if (gone) {
-        conversation_abort(c, TLSMSG_HOW_HANDSHAKE);
+        conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
         return;
     }
-    settle_how(c, TLSMSG_HOW_HANDSHAKE);
+    settle_how(c, TLSMSG_CLOSE_HANDSHAKE);
     (void)transport_shutdown(c->transport, NULL);
     linger(c);
 }
@@ -258,8 +258,8 @@ static void step_handshake(struct conversation *c)
 
     if (c->transport == NULL &&
         transport_new(c->worker->config, &c->source.base, NULL, &c->transport, &err) != TLSMSG_OK) {
-        worker_event(c->worker, TLSMSG_WARNING, TLSMSG_CAUSE_MEMORY, c, "%s", err.text);
-        conversation_abort(c, TLSMSG_HOW_HANDSHAKE);
+        worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, c, "%s", err.text);
+        conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
         return;
     }
     result = transport_handshake(c->transport, &err);
@@ -269,7 +269,7 @@ static void step_handshake(struct conversation *c)
         conversation_move(c, CONVERSATION_OPEN);
         c->activity_ns = c->worker->now_ns;
         if (!worker_begin(c->worker, c)) {
-            conversation_abort(c, TLSMSG_HOW_HANDSHAKE);
+            conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
         }
     } else if (result == TRANSPORT_ERROR || result == TRANSPORT_CLOSED) {
         handshake_failed(c, &err);
@@ -348,7 +348,7 @@ void conversation_step(struct conversation *c, uint32_t ready)
      * stop telling. */
     if ((ready & LOOP_HANGUP) && ((c->state == CONVERSATION_OPEN && !exchange_may_read(c)) ||
                                   c->state == CONVERSATION_FLUSH)) {
-        conversation_abort(c, TLSMSG_HOW_RESET);
+        conversation_abort(c, TLSMSG_CLOSE_RESET);
         return;
     }
     run(c);
@@ -375,10 +375,10 @@ void conversation_release(struct conversation *c)
 
 static void expire_handshake(struct conversation *c)
 {
-    worker_event(c->worker, TLSMSG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
+    worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                  "handshake not finished within %.3g s",
                  (double)c->worker->server->limits.handshake_timeout_ms / 1000);
-    conversation_abort(c, TLSMSG_HOW_HANDSHAKE);
+    conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
 }
 
 /* Ends in order, without the reply that never came and those behind it: the peer may still
@@ -387,7 +387,7 @@ static void expire_answers(struct conversation *c)
 {
     struct worker *w = c->worker;
 
-    worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
+    worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                  "a deferred reply did not come within %.3g s; the conversation ends without %zu",
                  (double)w->server->limits.write_timeout_ms / 1000, (size_t)c->pending.count);
     if (c->draining) {
@@ -395,7 +395,7 @@ static void expire_answers(struct conversation *c)
     }
     pending_fini(&c->pending);
     c->how_known = false;
-    settle_how(c, TLSMSG_HOW_TIMEOUT);
+    settle_how(c, TLSMSG_CLOSE_TIMEOUT);
     run(c);
 }
 
@@ -408,24 +408,24 @@ static void expire_exchange(struct conversation *c)
 
     if (c->draining && w->drain_deadline_ns != 0 && w->drain_deadline_ns <= w->now_ns) {
         atomic_store(&w->server->undelivered, true);
-        worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                      "a reply could not be delivered before the drain timeout");
         c->how_known = false;
-        conversation_abort(c, TLSMSG_HOW_TIMEOUT);
+        conversation_abort(c, TLSMSG_CLOSE_TIMEOUT);
     } else if (is_writing(c) && stall != 0 && stall <= w->now_ns) {
-        worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                      "took no byte of its replies for %.3g s",
                      (double)limits->write_timeout_ms / 1000);
         if (c->draining) {
             atomic_store(&w->server->undelivered, true);
         }
-        conversation_abort(c, TLSMSG_HOW_TIMEOUT);
+        conversation_abort(c, TLSMSG_CLOSE_TIMEOUT);
     } else if (awaits_handler(c)) {
         expire_answers(c);
     } else {
-        worker_event(w, TLSMSG_INFO, TLSMSG_CAUSE_TIMEOUT, c, "idle for %.3g s",
+        worker_event(w, TLSMSG_LOG_INFO, TLSMSG_CAUSE_TIMEOUT, c, "idle for %.3g s",
                      (double)limits->idle_timeout_ms / 1000);
-        conversation_finish(c, TLSMSG_HOW_TIMEOUT);
+        conversation_finish(c, TLSMSG_CLOSE_TIMEOUT);
         run(c);
     }
 }
@@ -447,7 +447,7 @@ void conversation_expire(struct conversation *c)
         expire_exchange(c);
         break;
     default:
-        conversation_abort(c, TLSMSG_HOW_FAILED);
+        conversation_abort(c, TLSMSG_CLOSE_FAILED);
         break;
     }
 }
@@ -456,9 +456,9 @@ void conversation_drain(struct conversation *c)
 {
     c->draining = true;
     if (c->state == CONVERSATION_HANDSHAKE) {
-        conversation_abort(c, TLSMSG_HOW_HANDSHAKE);
+        conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
     } else if (c->state == CONVERSATION_OPEN) {
-        conversation_finish(c, TLSMSG_HOW_DRAINED);
+        conversation_finish(c, TLSMSG_CLOSE_DRAINED);
         run(c);
     }
 }

@@ -72,7 +72,7 @@ struct conversation {
     uint32_t unsent;        /* replies in out */
     uint32_t linger_budget; /* bytes left to discard */
     enum conversation_state state;
-    enum tlsmsg_how how;
+    enum tlsmsg_close_reason how;
     bool how_known;
     bool reported;       /* closed() was called */
     bool counted;        /* took a place of the accept budget */
@@ -117,10 +117,10 @@ void conversation_expire(struct conversation *c);
 void conversation_drain(struct conversation *c);
 
 /* Ends at once, nothing more is sent. how: used where none is known yet. */
-void conversation_abort(struct conversation *c, enum tlsmsg_how how);
+void conversation_abort(struct conversation *c, enum tlsmsg_close_reason how);
 
 /* Ends in order: what is queued leaves, then close_notify. */
-void conversation_finish(struct conversation *c, enum tlsmsg_how how);
+void conversation_finish(struct conversation *c, enum tlsmsg_close_reason how);
 
 /* The reply to a deferred message is there. */
 void conversation_answer(struct conversation *c, uint64_t message, char *data, size_t len);

@@ -54,9 +54,9 @@ static enum tlsmsg_code give(struct tlsmsg_message *message, const struct iovec 
     message->answer = ANSWER_GIVEN;
     code = exchange_reply(c, message->number, parts, n);
     if (code != TLSMSG_OK) {
-        worker_event(c->worker, TLSMSG_WARNING, TLSMSG_CAUSE_MEMORY, c,
+        worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, c,
                      "no room for a reply; the conversation is closed");
-        conversation_abort(c, TLSMSG_HOW_FAILED);
+        conversation_abort(c, TLSMSG_CLOSE_FAILED);
     }
     return code;
 }

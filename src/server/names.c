@@ -1,16 +1,16 @@
 /* Names of enumerated values, as the JSON transcript, logs and metrics have them. */
 #include <tlsmsg/server.h>
 
-const char *tlsmsg_how_name(enum tlsmsg_how how)
+const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason how)
 {
     static const char *const names[] = {
-        [TLSMSG_HOW_CLEAN] = "clean",     [TLSMSG_HOW_TRUNCATED] = "truncated",
-        [TLSMSG_HOW_RESET] = "reset",     [TLSMSG_HOW_HANDSHAKE] = "handshake",
-        [TLSMSG_HOW_TIMEOUT] = "timeout", [TLSMSG_HOW_INVALID_UTF8] = "invalid-utf8",
-        [TLSMSG_HOW_DRAINED] = "drained", [TLSMSG_HOW_FAILED] = "failed",
+        [TLSMSG_CLOSE_CLEAN] = "clean",     [TLSMSG_CLOSE_TRUNCATED] = "truncated",
+        [TLSMSG_CLOSE_RESET] = "reset",     [TLSMSG_CLOSE_HANDSHAKE] = "handshake",
+        [TLSMSG_CLOSE_TIMEOUT] = "timeout", [TLSMSG_CLOSE_INVALID_UTF8] = "invalid-utf8",
+        [TLSMSG_CLOSE_DRAINED] = "drained", [TLSMSG_CLOSE_FAILED] = "failed",
     };
 
-    return (unsigned)how <= TLSMSG_HOW_FAILED ? names[how] : "unknown";
+    return (unsigned)how <= TLSMSG_CLOSE_FAILED ? names[how] : "unknown";
 }
 
 const char *tlsmsg_cause_name(enum tlsmsg_cause cause)

@@ -14,8 +14,8 @@ bool exchange_may_read(const struct conversation *c)
 
 static void invalid_utf8(struct conversation *c, const char *what)
 {
-    worker_event(c->worker, TLSMSG_WARNING, TLSMSG_CAUSE_INVALID_UTF8, c, "%s", what);
-    conversation_finish(c, TLSMSG_HOW_INVALID_UTF8);
+    worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_INVALID_UTF8, c, "%s", what);
+    conversation_finish(c, TLSMSG_CLOSE_INVALID_UTF8);
 }
 
 /* One recv's bytes are in the worker's buffer, behind room for the tail of the one before. */
@@ -47,7 +47,7 @@ static void peer_closed(struct conversation *c)
         invalid_utf8(c, "ended within a UTF-8 character; the conversation is closed");
         return;
     }
-    conversation_finish(c, TLSMSG_HOW_CLEAN);
+    conversation_finish(c, TLSMSG_CLOSE_CLEAN);
 }
 
 static void read_failed(struct conversation *c, const struct tlsmsg_error *err)
@@ -58,24 +58,24 @@ static void read_failed(struct conversation *c, const struct tlsmsg_error *err)
     case TLSMSG_ERR_TRUNCATED:
         /* The peer may have shut only its writing side: its replies still leave. */
         c->eof = true;
-        worker_event(w, TLSMSG_INFO, TLSMSG_CAUSE_TRUNCATED, c, "%s", err->text);
-        conversation_finish(c, TLSMSG_HOW_TRUNCATED);
+        worker_event(w, TLSMSG_LOG_INFO, TLSMSG_CAUSE_TRUNCATED, c, "%s", err->text);
+        conversation_finish(c, TLSMSG_CLOSE_TRUNCATED);
         break;
     case TLSMSG_ERR_RESET:
-        worker_event(w, TLSMSG_INFO, TLSMSG_CAUSE_RESET, c, "%s", err->text);
-        conversation_abort(c, TLSMSG_HOW_RESET);
+        worker_event(w, TLSMSG_LOG_INFO, TLSMSG_CAUSE_RESET, c, "%s", err->text);
+        conversation_abort(c, TLSMSG_CLOSE_RESET);
         break;
     case TLSMSG_ERR_IS_TLS:
-        worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_TLS_PEER, c, "%s", err->text);
-        conversation_finish(c, TLSMSG_HOW_INVALID_UTF8);
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TLS_PEER, c, "%s", err->text);
+        conversation_finish(c, TLSMSG_CLOSE_INVALID_UTF8);
         break;
     default:
         /* The transport is broken: nothing can be sent, but its alert must not be overtaken. */
-        worker_event(w, TLSMSG_WARNING,
+        worker_event(w, TLSMSG_LOG_WARNING,
                      err->code == TLSMSG_ERR_NOMEM ? TLSMSG_CAUSE_MEMORY : TLSMSG_CAUSE_OTHER, c,
                      "%s", err->text);
         exchange_drop(c);
-        conversation_finish(c, TLSMSG_HOW_FAILED);
+        conversation_finish(c, TLSMSG_CLOSE_FAILED);
         break;
     }
 }

@@ -85,9 +85,9 @@ static void queue_pending(struct conversation *c)
         struct iovec part = {.iov_base = reply->data, .iov_len = reply->len};
 
         if (append(c, &part, 1) != TLSMSG_OK) {
-            worker_event(c->worker, TLSMSG_WARNING, TLSMSG_CAUSE_MEMORY, c,
+            worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, c,
                          "no room for a reply; the conversation is closed");
-            conversation_abort(c, TLSMSG_HOW_FAILED);
+            conversation_abort(c, TLSMSG_CLOSE_FAILED);
             return;
         }
         pending_drop(&c->pending);
@@ -125,8 +125,8 @@ static void write_failed(struct conversation *c, const struct tlsmsg_error *err)
         }
         return;
     }
-    worker_event(w, TLSMSG_WARNING, TLSMSG_CAUSE_OTHER, c, "%s", err->text);
-    conversation_abort(c, TLSMSG_HOW_FAILED);
+    worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_OTHER, c, "%s", err->text);
+    conversation_abort(c, TLSMSG_CLOSE_FAILED);
 }
 
 void exchange_send(struct conversation *c)

@@ -170,7 +170,7 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struc
     struct transport_config *config = NULL;
     enum tlsmsg_code code = TLSMSG_OK;
 
-    if (options_role(options) != TLSMSG_SERVER) {
+    if (options_role(options) != TLSMSG_ROLE_SERVER) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
     }
     if (listen_count(options) > WORKER_LISTENERS_MAX) {
@@ -195,7 +195,7 @@ static void tell_warnings(const struct server *s, const struct transport_config 
 {
     for (size_t i = 0; i < transport_config_warning_count(config); i++) {
         const struct tlsmsg_event event = {
-            .level = TLSMSG_WARNING,
+            .level = TLSMSG_LOG_WARNING,
             .cause = TLSMSG_CAUSE_CERTIFICATE,
             .text = transport_config_warning(config, i),
         };
@@ -211,7 +211,7 @@ static enum tlsmsg_code prepare(struct server *s, const struct tlsmsg_options *o
 {
     enum tlsmsg_code code;
 
-    if (options_role(options) != TLSMSG_SERVER) {
+    if (options_role(options) != TLSMSG_ROLE_SERVER) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
     }
     s->options = options_copy(options);

@@ -22,7 +22,7 @@ struct stats {
     counter bytes_in;
     counter bytes_out;
     counter queued_bytes;
-    counter closed[TLSMSG_HOW_FAILED + 1];
+    counter closed[TLSMSG_CLOSE_FAILED + 1];
     counter events[TLSMSG_CAUSE_COUNT];
     counter latency[TLSMSG_LATENCY_BUCKETS];
     counter latency_sum_us;

@@ -63,7 +63,7 @@ void worker_fini(struct worker *w)
     loop_fini(&w->loop);
 }
 
-void worker_event(struct worker *w, enum tlsmsg_level level, enum tlsmsg_cause cause,
+void worker_event(struct worker *w, enum tlsmsg_log_level level, enum tlsmsg_cause cause,
                   const struct conversation *c, const char *format, ...)
 {
     const struct tlsmsg_handler *handler = &w->server->handler;
@@ -206,7 +206,7 @@ static void fail(struct worker *w)
     for (size_t i = 0; i < w->slot_cap; i++) {
         if (w->slots[i] != NULL) {
             w->slots[i]->reported = true;
-            conversation_abort(w->slots[i], TLSMSG_HOW_FAILED);
+            conversation_abort(w->slots[i], TLSMSG_CLOSE_FAILED);
         }
     }
     server_advance(w->server, SERVER_FAILED);
@@ -285,7 +285,7 @@ static void close_door(struct worker *w)
     accept_close(w);
     for (size_t i = 0; i < w->slot_cap; i++) {
         if (w->slots[i] != NULL && w->slots[i]->state == CONVERSATION_HANDSHAKE) {
-            conversation_abort(w->slots[i], TLSMSG_HOW_HANDSHAKE);
+            conversation_abort(w->slots[i], TLSMSG_CLOSE_HANDSHAKE);
         }
     }
 }

@@ -95,7 +95,7 @@ void worker_handshake_over(struct worker *w, struct conversation *c);
 bool worker_begin(struct worker *w, struct conversation *c);
 
 /* Tells the handler's event(); c may be NULL. The text is formatted only when somebody listens. */
-void worker_event(struct worker *w, enum tlsmsg_level level, enum tlsmsg_cause cause,
+void worker_event(struct worker *w, enum tlsmsg_log_level level, enum tlsmsg_cause cause,
                   const struct conversation *c, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 

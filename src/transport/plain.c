@@ -38,7 +38,7 @@ enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     atomic_init(&config->refs, 1);
-    config->is_server = options_role(options) == TLSMSG_SERVER;
+    config->is_server = options_role(options) == TLSMSG_ROLE_SERVER;
     *out = config;
     return TLSMSG_OK;
 }

@@ -58,8 +58,8 @@ int main(void)
     struct tlsmsg_options *client;
     int failed = 0;
 
-    make(TLSMSG_SERVER, &server);
-    make(TLSMSG_CLIENT, &client);
+    make(TLSMSG_ROLE_SERVER, &server);
+    make(TLSMSG_ROLE_CLIENT, &client);
     fixture_set_up(server, client);
     configure(server, &contract_server);
     configure(client, &contract_client);

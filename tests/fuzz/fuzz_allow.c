@@ -50,7 +50,7 @@ static void check_file(const char *identity, const char *text)
     struct allow_list *list = NULL;
     enum tlsmsg_code code;
 
-    FUZZ_CHECK(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
     FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_CLIENT_CA, "ca.crt", NULL) == TLSMSG_OK);
     FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_ALLOW_FILE, path, NULL) == TLSMSG_OK);
     code = allow_load(o, &list, &err);

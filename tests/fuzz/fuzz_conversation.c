@@ -47,7 +47,7 @@ struct run {
     size_t answered;
     unsigned connected;
     unsigned closed;
-    enum tlsmsg_how how;
+    enum tlsmsg_close_reason how;
     size_t seen_messages;
     /* In TLS, where a message is a piece of a record: */
     bool broken;       /* the server must find something that is no UTF-8 */
@@ -150,7 +150,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
     (void)argc;
     (void)argv;
-    FUZZ_CHECK(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
     FUZZ_CHECK(tlsmsg_options_set_number(o, TLSMSG_ACCEPT, 0, NULL) == TLSMSG_OK);
     fuzz_identity_make(o);
     raw_peer_setup();
@@ -364,20 +364,20 @@ static void check_complete(void)
     }
     if (build_has_tls) {
         FUZZ_CHECK(run.seen_len == run.good_len && run.seen_messages == run.messages);
-        FUZZ_CHECK((run.how == TLSMSG_HOW_INVALID_UTF8) ==
-                   (run.broken || (run.unfinished > 0 && run.how != TLSMSG_HOW_TRUNCATED)));
-    } else if (run.how == TLSMSG_HOW_CLEAN) {
+        FUZZ_CHECK((run.how == TLSMSG_CLOSE_INVALID_UTF8) ==
+                   (run.broken || (run.unfinished > 0 && run.how != TLSMSG_CLOSE_TRUNCATED)));
+    } else if (run.how == TLSMSG_CLOSE_CLEAN) {
         FUZZ_CHECK(run.seen_len == run.said_len && whole == run.said_len);
     } else {
-        FUZZ_CHECK(run.how == TLSMSG_HOW_INVALID_UTF8);
+        FUZZ_CHECK(run.how == TLSMSG_CLOSE_INVALID_UTF8);
     }
 }
 
 static void check_run(void)
 {
     const struct server *s = stepped_inside(server);
-    bool stayed = run.how == TLSMSG_HOW_CLEAN || run.how == TLSMSG_HOW_INVALID_UTF8 ||
-                  run.how == TLSMSG_HOW_DRAINED;
+    bool stayed = run.how == TLSMSG_CLOSE_CLEAN || run.how == TLSMSG_CLOSE_INVALID_UTF8 ||
+                  run.how == TLSMSG_CLOSE_DRAINED;
     struct tlsmsg_stats stats;
 
     tlsmsg_server_stats(server, &stats);

@@ -20,7 +20,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
     (void)argc;
     (void)argv;
-    FUZZ_CHECK(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
     fuzz_identity_make(o);
     if (transport_config_new(o, NULL, &config, &err) != TLSMSG_OK) {
         (void)fprintf(stderr, "%s\n", err.text);

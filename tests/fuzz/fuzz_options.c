@@ -82,7 +82,7 @@ static void check_copy(const struct tlsmsg_options *o)
     struct tlsmsg_options *copy = options_copy(o);
 
     FUZZ_CHECK(copy != NULL && options_role(copy) == options_role(o));
-    for (int i = 0; i < TLSMSG_OPTION_COUNT; i++) {
+    for (int i = 0; i < TLSMSG_OPT_COUNT; i++) {
         enum tlsmsg_option option = (enum tlsmsg_option)i;
 
         if (!is_text(option)) {
@@ -109,10 +109,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len == 0) {
         return 0;
     }
-    FUZZ_CHECK(tlsmsg_options_new(data[0] & 1 ? TLSMSG_CLIENT : TLSMSG_SERVER, &o, NULL) ==
-               TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_new(data[0] & 1 ? TLSMSG_ROLE_CLIENT : TLSMSG_ROLE_SERVER, &o,
+                                  NULL) == TLSMSG_OK);
     while (at < len) {
-        enum tlsmsg_option option = (enum tlsmsg_option)(data[at] % (TLSMSG_OPTION_COUNT + 2));
+        enum tlsmsg_option option = (enum tlsmsg_option)(data[at] % (TLSMSG_OPT_COUNT + 2));
         const uint8_t *value = data + at + 1;
         const uint8_t *end = memchr(value, '\n', len - at - 1);
         size_t value_len = end != NULL ? (size_t)(end - value) : len - at - 1;

@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                 text_len <= VALUE_REPLY_MAX_BYTES + strlen(VALUE_PLACEHOLDER);
     enum tlsmsg_code code;
 
-    FUZZ_CHECK(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
     code = tlsmsg_options_set(o, TLSMSG_REPLY, text, &err);
     FUZZ_CHECK(code == (good ? TLSMSG_OK : TLSMSG_ERR_CONFIG));
     fuzz_check_error(&err, code);

@@ -31,7 +31,7 @@ static struct tlsmsg_options *new_options(enum tlsmsg_role role)
 
 static struct peer *new_peer(bool strict)
 {
-    struct tlsmsg_options *options = new_options(TLSMSG_SERVER);
+    struct tlsmsg_options *options = new_options(TLSMSG_ROLE_SERVER);
     ends_identity_of_server(options, strict);
     struct peer *peer = peer_new(options);
     tlsmsg_options_free(options);
@@ -51,7 +51,7 @@ struct peer *ends_strict_peer(void)
 struct tlsmsg_options *ends_options(const struct peer *peer, int64_t timeout_ms)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct tlsmsg_options *options = new_options(TLSMSG_CLIENT);
+    struct tlsmsg_options *options = new_options(TLSMSG_ROLE_CLIENT);
     assert_int_equal(tlsmsg_options_set(options, TLSMSG_ADDRESS, peer->address, &err), TLSMSG_OK);
     ends_identity_trusted_by(options);
     if (timeout_ms != 0) {

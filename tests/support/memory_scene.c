@@ -27,7 +27,7 @@ void memory_scene_setup(void)
 
     ends_identity_setup();
     raw_peer_setup();
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_ACCEPT, "0", NULL), TLSMSG_OK);
     ends_identity_of_server(o, false);
     server = stepped_server_new(o, scene_handler());

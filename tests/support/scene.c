@@ -101,10 +101,10 @@ struct tlsmsg_server *scene_server_new(enum tlsmsg_option option, ...)
     struct tlsmsg_server *server;
     va_list pairs;
 
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_ACCEPT, "0", NULL), TLSMSG_OK);
     va_start(pairs, option);
-    for (int at = (int)option; at != TLSMSG_OPTION_COUNT; at = va_arg(pairs, int)) {
+    for (int at = (int)option; at != TLSMSG_OPT_COUNT; at = va_arg(pairs, int)) {
         const char *value = va_arg(pairs, const char *);
 
         assert_int_equal(tlsmsg_options_set(o, (enum tlsmsg_option)at, value, NULL), TLSMSG_OK);

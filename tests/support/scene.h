@@ -37,8 +37,8 @@ struct scene {
     unsigned closed;
     unsigned messages;
     uint64_t senders[SCENE_MESSAGES]; /* connection of each message */
-    enum tlsmsg_how last_how;
-    unsigned ends[TLSMSG_HOW_FAILED + 1]; /* by how */
+    enum tlsmsg_close_reason last_how;
+    unsigned ends[TLSMSG_CLOSE_FAILED + 1]; /* by how */
     unsigned events[TLSMSG_CAUSE_COUNT];
 
     /* What it does. */
@@ -53,7 +53,7 @@ struct scene {
 int scene_setup(void **state);
 int scene_teardown(void **state);
 
-/* A server for scenes, from pairs of option and value ended by TLSMSG_OPTION_COUNT. Fails the test
+/* A server for scenes, from pairs of option and value ended by TLSMSG_OPT_COUNT. Fails the test
  * where there can't be one. */
 struct tlsmsg_server *scene_server_new(enum tlsmsg_option option, ...);
 

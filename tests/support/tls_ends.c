@@ -85,7 +85,7 @@ static struct tlsmsg_options *make_options(const struct tls_files *files, enum t
     enum tlsmsg_option option;
 
     assert_int_equal(tlsmsg_options_new(role, &options, NULL), TLSMSG_OK);
-    while ((option = (enum tlsmsg_option)va_arg(pairs, int)) != TLSMSG_OPTION_COUNT) {
+    while ((option = (enum tlsmsg_option)va_arg(pairs, int)) != TLSMSG_OPT_COUNT) {
         const char *value = va_arg(pairs, const char *);
         struct tlsmsg_error err = {.code = TLSMSG_OK};
 

@@ -28,7 +28,7 @@ void tls_files_remove(struct tls_files *files);
 /* Makes a leaf of files->ca and writes NAME.crt and NAME.key. */
 void tls_files_leaf(struct tls_files *files, const char *name, const struct test_cert_spec *spec);
 
-/* Options from pairs of option and value, ended by TLSMSG_OPTION_COUNT. Values of options that
+/* Options from pairs of option and value, ended by TLSMSG_OPT_COUNT. Values of options that
  * name files are names in the folder, unless they begin with '/'. */
 struct tlsmsg_options *tls_options(const struct tls_files *files, enum tlsmsg_role role, ...);
 

@@ -24,7 +24,7 @@ static void set_up(struct admission *a, enum tlsmsg_option option, int64_t value
 {
     struct tlsmsg_options *o = NULL;
 
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_set_number(o, option, value, NULL), TLSMSG_OK);
     assert_int_equal(admission_init(a, o, 32, NULL), TLSMSG_OK);
     tlsmsg_options_free(o);

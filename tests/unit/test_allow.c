@@ -11,8 +11,8 @@ static struct tls_files files;
 /* A server's options with a client CA and one value of --allow or --allow-file. */
 static struct tlsmsg_options *options_with(enum tlsmsg_option option, const char *value)
 {
-    return tls_options(&files, TLSMSG_SERVER, TLSMSG_CLIENT_CA, "ca.crt", option, value,
-                       TLSMSG_OPTION_COUNT);
+    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CLIENT_CA, "ca.crt", option, value,
+                       TLSMSG_OPT_COUNT);
 }
 
 static enum tlsmsg_code load(struct tlsmsg_options *options, struct allow_list **list,
@@ -147,7 +147,7 @@ static void test_no_list_lets_everybody_in(void **state)
 
     (void)state;
     assert_int_equal(
-        load(tls_options(&files, TLSMSG_SERVER, TLSMSG_CLIENT_CA, "ca.crt", TLSMSG_OPTION_COUNT),
+        load(tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CLIENT_CA, "ca.crt", TLSMSG_OPT_COUNT),
              &list, NULL),
         TLSMSG_OK);
     assert_null(list);
@@ -163,7 +163,7 @@ static void test_a_list_needs_a_ca(void **state)
 
     (void)state;
     assert_int_equal(
-        load(tls_options(&files, TLSMSG_SERVER, TLSMSG_ALLOW, "CN=alice", TLSMSG_OPTION_COUNT),
+        load(tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_ALLOW, "CN=alice", TLSMSG_OPT_COUNT),
              &list, &err),
         TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "--client-ca"));
@@ -175,9 +175,9 @@ static void test_both_options_add_up(void **state)
     struct allow_list *list;
 
     (void)state;
-    assert_int_equal(load(tls_options(&files, TLSMSG_SERVER, TLSMSG_CLIENT_CA, "ca.crt",
+    assert_int_equal(load(tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CLIENT_CA, "ca.crt",
                                       TLSMSG_ALLOW, "CN=alice", TLSMSG_ALLOW, "CN=carol",
-                                      TLSMSG_ALLOW_FILE, path, TLSMSG_OPTION_COUNT),
+                                      TLSMSG_ALLOW_FILE, path, TLSMSG_OPT_COUNT),
                           &list, NULL),
                      TLSMSG_OK);
     assert_true(allow_holds(list, "CN=alice"));

@@ -252,14 +252,14 @@ static void test_server_settings(void **state)
     (void)state;
     assert_int_equal(server_settings_init(&settings, &err), TLSMSG_OK);
     assert_int_equal(settings.drain_ms, 5000);
-    assert_int_equal(settings.log_level, TLSMSG_WARNING);
+    assert_int_equal(settings.log_level, TLSMSG_LOG_WARNING);
     assert_int_equal(arguments_parse(&server_arguments, COUNT_OF(argv), argv, server_settings_take,
                                      &settings, &stopped, &err),
                      TLSMSG_OK);
     assert_true(settings.listening.has_free);
     assert_ptr_equal(settings.phrases, phrases_get(1));
     assert_int_equal(settings.format, TRANSCRIPT_JSON);
-    assert_int_equal(settings.log_level, TLSMSG_DEBUG);
+    assert_int_equal(settings.log_level, TLSMSG_LOG_DEBUG);
     assert_int_equal(settings.log_format, LOG_JSON);
     assert_true(settings.quiet && settings.check);
     assert_int_equal(settings.drain_ms, 250);

@@ -163,7 +163,7 @@ static void test_loading(void **state)
 {
     const struct row *row = *state;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct tlsmsg_options *options = tls_options(&files, TLSMSG_SERVER, TLSMSG_OPTION_COUNT);
+    struct tlsmsg_options *options = tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_COUNT);
     struct transport_config *config = NULL;
     enum tlsmsg_code code;
 
@@ -223,8 +223,8 @@ static void test_asking_for_a_password(void **state)
         struct tlsmsg_error err = {.code = TLSMSG_OK};
         struct transport_config *config = NULL;
         struct tlsmsg_options *options =
-            tls_options(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "locked.key",
-                        TLSMSG_OPTION_COUNT);
+            tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY,
+                        "locked.key", TLSMSG_OPT_COUNT);
 
         tlsmsg_options_set_ask_password(options, answer, &asked);
         (void)transport_config_new(options, NULL, &config, &err);
@@ -245,7 +245,7 @@ static void test_names_of_files_are_escaped(void **state)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct transport_config *config = NULL;
     struct tlsmsg_options *options =
-        tls_options(&files, TLSMSG_SERVER, TLSMSG_CERT, "no\nwhere\x1b.crt", TLSMSG_OPTION_COUNT);
+        tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "no\nwhere\x1b.crt", TLSMSG_OPT_COUNT);
 
     (void)state;
     assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
@@ -257,8 +257,8 @@ static void test_a_client_needs_none(void **state)
 {
     (void)state;
     transport_config_unref(
-        tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPTION_COUNT));
-    transport_config_unref(tls_config(&files, TLSMSG_CLIENT, TLSMSG_OPTION_COUNT));
+        tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPT_COUNT));
+    transport_config_unref(tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_COUNT));
 }
 
 static void test_bad_ca_files(void **state)
@@ -279,7 +279,7 @@ static void test_bad_ca_files(void **state)
         struct tlsmsg_error err = {.code = TLSMSG_OK};
         struct transport_config *config = NULL;
         struct tlsmsg_options *options =
-            tls_options(&files, TLSMSG_CLIENT, TLSMSG_CA, cases[i].file, TLSMSG_OPTION_COUNT);
+            tls_options(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, cases[i].file, TLSMSG_OPT_COUNT);
 
         assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
         assert_non_null(strstr(err.text, cases[i].text));

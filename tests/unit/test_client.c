@@ -446,7 +446,7 @@ static void refuses_the_options_of_a_server(void **state)
     struct tlsmsg_options *options = NULL;
     struct tlsmsg_client *client = NULL;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &options, &err), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &options, &err), TLSMSG_OK);
     assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_ERR_CONFIG);
     assert_null(client);
     tlsmsg_options_free(options);

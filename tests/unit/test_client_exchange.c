@@ -231,7 +231,7 @@ static void take_the_longest(struct peer *peer)
 {
     char *buf = malloc(CLIENT_RECORD_MAX);
     peer_handshake(peer);
-    if (peer_recv(peer, buf, CLIENT_RECORD_MAX) != TLSMSG_CLIENT_MESSAGE_MAX) {
+    if (peer_recv(peer, buf, CLIENT_RECORD_MAX) != TLSMSG_RECORD_MESSAGE_MAX) {
         peer_fail(peer, "recv", "the message was not in one record");
     }
     peer_say(peer, "yes");
@@ -248,13 +248,13 @@ static void refuses_a_message_over_the_limit(void **state)
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_connect(peer, take_the_longest, 5000);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    char *data = filled(TLSMSG_CLIENT_MESSAGE_MAX + 1);
-    assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX + 1, &err),
+    char *data = filled(TLSMSG_RECORD_MESSAGE_MAX + 1);
+    assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_RECORD_MESSAGE_MAX + 1, &err),
                      TLSMSG_CLIENT_ERROR);
     assert_int_equal(err.code, TLSMSG_ERR_LIMIT);
     assert_string_equal(err.text, "a message of 16001 bytes is over the limit of 16000 bytes");
     tlsmsg_error_clear(&err);
-    assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err),
+    assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_RECORD_MESSAGE_MAX, &err),
                      TLSMSG_CLIENT_OK);
     ends_expect(client, "yes");
     ends_finish(client, peer);
@@ -321,7 +321,7 @@ static void talk_first(struct peer *peer)
     }
     for (unsigned i = 0; i < LATE_MESSAGES; i++) {
         size_t at = 0;
-        while (at < TLSMSG_CLIENT_MESSAGE_MAX) {
+        while (at < TLSMSG_RECORD_MESSAGE_MAX) {
             char buf[CLIENT_RECORD_MAX];
             long got = peer_recv(peer, buf, sizeof(buf));
             if (got <= 0) {
@@ -343,13 +343,13 @@ static void receives_records_ahead(void **state)
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_connect(peer, talk_first, 20000);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    char *data = filled(TLSMSG_CLIENT_MESSAGE_MAX);
+    char *data = filled(TLSMSG_RECORD_MESSAGE_MAX);
     const char *reply;
     size_t len;
     peer_shrink_buffers(tlsmsg_client_fd(client));
     peer_cue(peer);
     for (unsigned i = 0; i < LATE_MESSAGES; i++) {
-        assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err),
+        assert_int_equal(tlsmsg_client_send(client, data, TLSMSG_RECORD_MESSAGE_MAX, &err),
                          TLSMSG_CLIENT_OK);
     }
     for (unsigned i = 0; i < EARLY_RECORDS; i++) {
@@ -376,12 +376,12 @@ static void gives_up_a_blocked_send(void **state)
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_connect(peer, never_read, 5000);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    char *data = filled(TLSMSG_CLIENT_MESSAGE_MAX);
+    char *data = filled(TLSMSG_RECORD_MESSAGE_MAX);
     enum tlsmsg_client_result result = TLSMSG_CLIENT_OK;
     client->reply_ms = 200;
     peer_shrink_buffers(tlsmsg_client_fd(client));
     for (unsigned i = 0; i < 10000 && result == TLSMSG_CLIENT_OK; i++) {
-        result = tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err);
+        result = tlsmsg_client_send(client, data, TLSMSG_RECORD_MESSAGE_MAX, &err);
     }
     assert_int_equal(result, TLSMSG_CLIENT_ERROR);
     assert_int_equal(err.code, TLSMSG_ERR_TIMEOUT);
@@ -399,14 +399,14 @@ static void tells_a_foreign_loop_what_a_send_needs(void **state)
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_connect(peer, never_read, 5000);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    char *data = filled(TLSMSG_CLIENT_MESSAGE_MAX);
+    char *data = filled(TLSMSG_RECORD_MESSAGE_MAX);
     enum tlsmsg_client_result result = TLSMSG_CLIENT_OK;
     const char *reply;
     size_t len;
     peer_shrink_buffers(tlsmsg_client_fd(client));
     tlsmsg_client_set_blocking(client, false);
     for (unsigned i = 0; i < 10000 && result == TLSMSG_CLIENT_OK; i++) {
-        result = tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err);
+        result = tlsmsg_client_send(client, data, TLSMSG_RECORD_MESSAGE_MAX, &err);
     }
     assert_int_equal(result, TLSMSG_CLIENT_AGAIN);
     assert_int_equal(tlsmsg_client_events(client), POLLIN | POLLOUT);
@@ -417,7 +417,7 @@ static void tells_a_foreign_loop_what_a_send_needs(void **state)
     assert_int_equal(tlsmsg_client_receive(client, &reply, &len, &err), TLSMSG_CLIENT_ERROR);
     assert_int_equal(err.code, TLSMSG_ERR_STATE);
     tlsmsg_error_clear(&err);
-    result = tlsmsg_client_send(client, data, TLSMSG_CLIENT_MESSAGE_MAX, &err);
+    result = tlsmsg_client_send(client, data, TLSMSG_RECORD_MESSAGE_MAX, &err);
     assert_true(result == TLSMSG_CLIENT_AGAIN || result == TLSMSG_CLIENT_OK);
     peer_cue(peer);
     peer_finish(peer);

@@ -122,7 +122,7 @@ static void test_reset_at_each_point(void **state)
                                 healthy_has_left};
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_OPT_COUNT);
     for (size_t length = 0; length <= COUNT_OF(way); length++) {
         scene_step *steps[COUNT_OF(way) + COUNT_OF(tail) + 1];
         size_t n = 0;
@@ -138,7 +138,7 @@ static void test_reset_at_each_point(void **state)
             steps[n++] = tail[i];
         }
         assert_int_equal(scene_play(&scene, steps, n, PATIENCE_MS), STEPPED_ENDED);
-        assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], length == COUNT_OF(way) ? 2 : 1);
+        assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN], length == COUNT_OF(way) ? 2 : 1);
         assert_int_equal(scene.closed, 2);
         scene_finish(&scene);
     }
@@ -209,16 +209,17 @@ static size_t play_cut(size_t at, bool ends)
     left = p->left;
     if (!ends) {
         /* In plaintext what comes together is one message, cut where characters end. */
-        assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], 2);
+        assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN], 2);
         assert_true(build_has_tls ? scene_heard(p, apart, 2)
                                   : p->heard > strlen(together[0]) && !p->lost);
         assert_int_equal(scene.closed, 2);
     } else {
         assert_int_equal(scene.closed, 2);
-        assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN] + scene.ends[TLSMSG_HOW_HANDSHAKE] +
-                             scene.ends[TLSMSG_HOW_TRUNCATED] + scene.ends[TLSMSG_HOW_INVALID_UTF8],
+        assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN] + scene.ends[TLSMSG_CLOSE_HANDSHAKE] +
+                             scene.ends[TLSMSG_CLOSE_TRUNCATED] +
+                             scene.ends[TLSMSG_CLOSE_INVALID_UTF8],
                          2);
-        assert_true(scene.ends[TLSMSG_HOW_CLEAN] >= 1);
+        assert_true(scene.ends[TLSMSG_CLOSE_CLEAN] >= 1);
         /* What had come whole was answered. */
         assert_true(p->heard == 0 || scene_heard(p, apart, 1) || scene_heard(p, apart, 2) ||
                     !build_has_tls);
@@ -232,7 +233,7 @@ static void test_stream_cut_at_every_byte(void **state)
     size_t total;
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_OPT_COUNT);
     total = play_cut((size_t)-1, false);
     assert_true(total >= strlen("你好b"));
     for (size_t at = 0; at < total; at += scene_stride()) {
@@ -270,7 +271,7 @@ static bool deaf_is_stuck(struct scene *s)
 
 static bool deaf_times_out(struct scene *s)
 {
-    return s->ends[TLSMSG_HOW_TIMEOUT] == 1;
+    return s->ends[TLSMSG_CLOSE_TIMEOUT] == 1;
 }
 
 static void test_peer_that_never_reads(void **state)
@@ -279,7 +280,7 @@ static void test_peer_that_never_reads(void **state)
                                         healthy_leaves, healthy_has_left, deaf_times_out};
 
     (void)state;
-    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "0.3", TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "0.3", TLSMSG_OPT_COUNT);
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
@@ -347,7 +348,7 @@ static void test_held_turn_reads_no_more(void **state)
                                         more_comes_to_the_hold, hold_ends, all_is_answered};
 
     (void)state;
-    server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_OPT_COUNT);
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
@@ -370,7 +371,7 @@ static void test_burst_leaves_others_their_turn(void **state)
     unsigned first = 0;
 
     (void)state;
-    server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_OPT_COUNT);
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
@@ -438,7 +439,7 @@ static void test_deferred_reply_after_the_end(void **state)
     };
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_OPT_COUNT);
     begin();
     scene.defer = 2;
     assert_true(scene_enter(&scene, -1));
@@ -470,13 +471,13 @@ static void test_deferred_reply_after_goodbye(void **state)
     };
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_OPT_COUNT);
     begin();
     scene.defer = 2;
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
     assert_int_equal(PLAY(steps), STEPPED_ENDED);
-    assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], 2);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN], 2);
     scene_finish(&scene);
     stepped_server_free(server);
 }

@@ -25,7 +25,7 @@ static void play(scene_step *const *steps, size_t count)
 
 static void begin_with_idle_timeout(unsigned peer_count)
 {
-    server = scene_server_new(TLSMSG_IDLE_TIMEOUT, "0.5", TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_IDLE_TIMEOUT, "0.5", TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     scene.wait_ms = IDLE_MS + 200;
     for (unsigned i = 0; i < peer_count; i++) {
@@ -41,7 +41,7 @@ static void end(void)
 
 static bool none_was_idle(struct scene *s)
 {
-    assert_int_equal(s->ends[TLSMSG_HOW_TIMEOUT], 0);
+    assert_int_equal(s->ends[TLSMSG_CLOSE_TIMEOUT], 0);
     assert_int_equal(s->events[TLSMSG_CAUSE_TIMEOUT], 0);
     return true;
 }
@@ -84,7 +84,7 @@ static void test_hold_is_not_idleness(void **state)
 
 static bool both_are_idle(struct scene *s)
 {
-    return s->ends[TLSMSG_HOW_TIMEOUT] == 2;
+    return s->ends[TLSMSG_CLOSE_TIMEOUT] == 2;
 }
 
 /* After the hold the timeout counts again, from then on. */
@@ -229,13 +229,13 @@ static void test_failed_handshake_leaves_its_place(void **state)
     if (!build_has_tls) {
         skip(); /* no handshake, so none that fails */
     }
-    server = scene_server_new(TLSMSG_MAX_HANDSHAKES, "1", TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_MAX_HANDSHAKES, "1", TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     stranger = stepped_connect(server);
     assert_true(stranger >= 0);
     assert_int_equal(write(stranger, hello, strlen(hello)), strlen(hello));
     play(steps, COUNT_OF(steps));
-    assert_int_equal(scene.ends[TLSMSG_HOW_HANDSHAKE], 1);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_HANDSHAKE], 1);
     (void)close(stranger);
     end();
 }

@@ -27,7 +27,7 @@ static void play(scene_step *const *steps, size_t count)
 static void begin(const char *write_timeout)
 {
     server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_WRITE_TIMEOUT, write_timeout,
-                              TLSMSG_OPTION_COUNT);
+                              TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     scene.defer = 1;
     assert_true(scene_enter(&scene, -1));
@@ -127,8 +127,8 @@ static void test_large_replies_leave_in_portions(void **state)
     scene.always = large_ones_come;
     play(steps, COUNT_OF(steps));
     assert_int_equal(scene.events[TLSMSG_CAUSE_MEMORY], 0);
-    assert_int_equal(scene.ends[TLSMSG_HOW_FAILED], 0);
-    assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], 1);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_FAILED], 0);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN], 1);
     end();
 }
 
@@ -182,7 +182,7 @@ static void test_portions_leave_without_a_poll(void **state)
     (void)state;
     begin("30");
     play(steps, COUNT_OF(steps));
-    assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], 1);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN], 1);
     end();
 }
 
@@ -229,7 +229,7 @@ static void test_answer_that_never_comes(void **state)
     waited_ns = clock_now_ns() - goodbye_ns;
     assert_true(waited_ns >= 250 * CLOCK_NS_PER_MS);
     /* In order, so that the client knows that nothing follows, and told as what it was. */
-    assert_int_equal(scene.ends[TLSMSG_HOW_TIMEOUT], 1);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_TIMEOUT], 1);
     assert_int_equal(scene.events[TLSMSG_CAUSE_TIMEOUT], 1);
     assert_int_equal(peers[0].heard, 0);
     assert_true(peers[0].ended);
@@ -256,7 +256,7 @@ static bool third_is_answered(struct scene *s)
 
 static void expect_all_answers(void)
 {
-    assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], 1);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN], 1);
     assert_int_equal(scene.events[TLSMSG_CAUSE_TIMEOUT], 0);
     assert_int_equal(peers[0].heard, 3);
     assert_memory_equal(peers[0].in, "123", 3);
@@ -334,7 +334,7 @@ static void test_missing_answer_while_the_server_stops(void **state)
     (void)state;
     begin("0.2");
     play(steps, COUNT_OF(steps));
-    assert_int_equal(scene.ends[TLSMSG_HOW_TIMEOUT], 1);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_TIMEOUT], 1);
     assert_true(atomic_load(&stepped_inside(server)->undelivered));
     end();
 }
@@ -353,7 +353,7 @@ static void test_answer_while_the_server_stops(void **state)
     scene.wait_ms = 300;
     play(steps, COUNT_OF(steps));
     assert_int_equal(scene.events[TLSMSG_CAUSE_TIMEOUT], 0);
-    assert_int_equal(scene.ends[TLSMSG_HOW_TIMEOUT], 0);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_TIMEOUT], 0);
     assert_false(atomic_load(&stepped_inside(server)->undelivered));
     assert_int_equal(peers[0].heard, 3);
     assert_memory_equal(peers[0].in, "123", 3);

@@ -63,13 +63,13 @@ static void test_key_updates_while_a_record_is_half_sent(void **state)
     static scene_step *const steps[] = {rekeyer_is_stuck, rekeyer_has_all};
 
     (void)state;
-    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "5", TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "5", TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     assert_true(scene_enter(&scene, -1));
     scene.always = rekeyer_speaks;
     assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
     assert_true(rekeyer_said > 10);
-    assert_int_equal(scene.ends[TLSMSG_HOW_CLEAN], 1);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN], 1);
     scene_finish(&scene);
     stepped_server_free(server);
 }
@@ -121,7 +121,7 @@ static bool asker_has_asked_for_more(struct scene *s)
 
 static bool asker_is_cut(struct scene *s)
 {
-    return s->ends[TLSMSG_HOW_TIMEOUT] == 1;
+    return s->ends[TLSMSG_CLOSE_TIMEOUT] == 1;
 }
 
 static void test_key_updates_from_one_that_never_reads(void **state)
@@ -129,7 +129,7 @@ static void test_key_updates_from_one_that_never_reads(void **state)
     static scene_step *const steps[] = {asker_has_asked_for_more, asker_is_cut};
 
     (void)state;
-    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "0.5", TLSMSG_OPTION_COUNT);
+    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "0.5", TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     assert_true(scene_enter(&scene, -1));
     scene.always = worker_blocks;

@@ -55,7 +55,8 @@ static size_t lines_in(const char *text)
     return count;
 }
 
-static void tell(struct log *log, enum tlsmsg_level level, enum tlsmsg_cause cause, size_t times)
+static void tell(struct log *log, enum tlsmsg_log_level level, enum tlsmsg_cause cause,
+                 size_t times)
 {
     struct tlsmsg_event event = {.level = level, .cause = cause, .text = "what happened"};
 
@@ -70,12 +71,12 @@ static void test_levels(void **state)
     const char *text;
 
     (void)state;
-    log_init(&log, TLSMSG_WARNING, LOG_TEXT);
-    tell(&log, TLSMSG_DEBUG, TLSMSG_CAUSE_PROBE, 50);
-    tell(&log, TLSMSG_INFO, TLSMSG_CAUSE_RESET, 50);
+    log_init(&log, TLSMSG_LOG_WARNING, LOG_TEXT);
+    tell(&log, TLSMSG_LOG_DEBUG, TLSMSG_CAUSE_PROBE, 50);
+    tell(&log, TLSMSG_LOG_INFO, TLSMSG_CAUSE_RESET, 50);
     assert_string_equal(written(), "");
-    tell(&log, TLSMSG_WARNING, TLSMSG_CAUSE_LIMIT, 1);
-    tell(&log, TLSMSG_ERROR, TLSMSG_CAUSE_MEMORY, 1);
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, 1);
+    tell(&log, TLSMSG_LOG_ERROR, TLSMSG_CAUSE_MEMORY, 1);
     text = written();
     assert_int_equal(lines_in(text), 2);
     assert_non_null(strstr(text, "Z warning: limit: what happened\n"));
@@ -90,10 +91,10 @@ static void test_flood_of_one_cause(void **state)
     int64_t now_ns;
 
     (void)state;
-    log_init(&log, TLSMSG_DEBUG, LOG_TEXT);
-    tell(&log, TLSMSG_WARNING, TLSMSG_CAUSE_HANDSHAKE, 1000);
+    log_init(&log, TLSMSG_LOG_DEBUG, LOG_TEXT);
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_HANDSHAKE, 1000);
     assert_int_equal(lines_in(written()), LOG_LIMIT_BURST);
-    tell(&log, TLSMSG_WARNING, TLSMSG_CAUSE_PLAINTEXT_PEER, 1); /* another cause has its own */
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_PLAINTEXT_PEER, 1); /* another cause has its own */
     assert_int_equal(lines_in(written()), 1);
     now_ns = clock_now_ns();
     assert_true(log_tell_left_out(&log, now_ns) > now_ns);
@@ -101,7 +102,7 @@ static void test_flood_of_one_cause(void **state)
     assert_int_equal(log_tell_left_out(&log, now_ns + 60 * (int64_t)CLOCK_NS_PER_S), 0);
     assert_non_null(strstr(written(), "Z warning: handshake: 990 more of these in "));
     assert_int_equal(log_tell_left_out(&log, now_ns), 0);
-    tell(&log, TLSMSG_INFO, TLSMSG_CAUSE_HANDSHAKE, 5);
+    tell(&log, TLSMSG_LOG_INFO, TLSMSG_CAUSE_HANDSHAKE, 5);
     log_fini(&log);
     assert_non_null(strstr(written(), "Z info: handshake: 5 more of these in "));
 }
@@ -113,9 +114,9 @@ static void test_stuck_stderr(void **state)
     static char page[PIPE_BYTES];
 
     (void)state;
-    log_init(&log, TLSMSG_DEBUG, LOG_JSON);
+    log_init(&log, TLSMSG_LOG_DEBUG, LOG_JSON);
     assert_int_equal(write(ends[1], page, sizeof(page)), sizeof(page));
-    tell(&log, TLSMSG_WARNING, TLSMSG_CAUSE_HANDSHAKE, 3);
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_HANDSHAKE, 3);
     (void)written();
     log_fini(&log);
     assert_non_null(strstr(written(), "\"cause\":\"handshake\",\"left_out\":3,\"text\":\"3 more"));

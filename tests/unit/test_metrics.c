@@ -36,7 +36,7 @@ static void test_text_holds_the_numbers(void **state)
     char *text;
 
     (void)state;
-    stats.closed[TLSMSG_HOW_TRUNCATED] = 2;
+    stats.closed[TLSMSG_CLOSE_TRUNCATED] = 2;
     stats.events[TLSMSG_CAUSE_LIMIT] = 3;
     stats.latency[0] = 4;
     stats.latency[1] = 2;

@@ -10,8 +10,8 @@
 #include "options/options.h"
 #include "support/failmalloc.h"
 
-#define S TLSMSG_SERVER
-#define C TLSMSG_CLIENT
+#define S TLSMSG_ROLE_SERVER
+#define C TLSMSG_ROLE_CLIENT
 #define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define X384 X50 X50 X50 X50 X50 X50 X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
@@ -75,7 +75,7 @@ static void check_role(const struct option_row *row, enum tlsmsg_role role)
 {
     struct tlsmsg_options *o = new_options(role);
     struct tlsmsg_error err = {0};
-    bool fits = strchr(row->roles, role == TLSMSG_SERVER ? 'S' : 'C') != NULL;
+    bool fits = strchr(row->roles, role == TLSMSG_ROLE_SERVER ? 'S' : 'C') != NULL;
     bool taken = fits && (build_has_tls || !row->tls_only);
     enum tlsmsg_code code;
     const char *want;
@@ -85,8 +85,9 @@ static void check_role(const struct option_row *row, enum tlsmsg_role role)
     assert_int_equal(code, taken ? TLSMSG_OK : TLSMSG_ERR_CONFIG);
     assert_true(options_is_set(o, row->option) == taken);
     if (!taken) {
-        want = !fits ? (role == TLSMSG_SERVER ? "belongs to the client" : "belongs to the server")
-                     : "needs TLS, and this is the plaintext build";
+        want =
+            !fits ? (role == TLSMSG_ROLE_SERVER ? "belongs to the client" : "belongs to the server")
+                  : "needs TLS, and this is the plaintext build";
         assert_non_null(strstr(err.text, want));
         assert_non_null(strstr(err.text, row->option == TLSMSG_ADDRESS ? "HOST" : row->name));
     }
@@ -119,7 +120,7 @@ static void test_every_option_is_in_the_table_above(void **state)
     size_t i;
 
     (void)state;
-    assert_int_equal(COUNT_OF(option_rows), TLSMSG_OPTION_COUNT);
+    assert_int_equal(COUNT_OF(option_rows), TLSMSG_OPT_COUNT);
     for (i = 0; i < COUNT_OF(option_rows); i++) {
         assert_int_equal(option_rows[i].option, i);
     }
@@ -265,7 +266,7 @@ static const struct number_row number_rows[] = {
     {"smallest of all", TLSMSG_RECV_SIZE, INT64_MIN, "not -9223372036854775808"},
     {"text", TLSMSG_LISTEN, 1, "--listen wants a text, not a number"},
     {"other role", TLSMSG_TIMEOUT, 1, "--timeout belongs to the client"},
-    {"no option", TLSMSG_OPTION_COUNT, 1, "there is no option with the key"},
+    {"no option", TLSMSG_OPT_COUNT, 1, "there is no option with the key"},
 };
 
 static void test_number(void **state)

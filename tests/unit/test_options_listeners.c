@@ -23,7 +23,7 @@ static struct tlsmsg_options *new_options(enum tlsmsg_role role)
 
 static void test_listeners_are_kept_and_copied(void **state)
 {
-    struct tlsmsg_options *o = new_options(TLSMSG_SERVER);
+    struct tlsmsg_options *o = new_options(TLSMSG_ROLE_SERVER);
     struct tlsmsg_options *copy;
     struct address bound;
     size_t count = 99;
@@ -45,7 +45,7 @@ static void test_listeners_are_kept_and_copied(void **state)
 
 static void test_listeners_have_a_limit(void **state)
 {
-    struct tlsmsg_options *o = new_options(TLSMSG_SERVER);
+    struct tlsmsg_options *o = new_options(TLSMSG_ROLE_SERVER);
     struct tlsmsg_error err = {0};
     struct address bound;
     int fd = loopback_listen(&bound);
@@ -66,7 +66,7 @@ static void test_listeners_have_a_limit(void **state)
 
 static void test_clients_take_none(void **state)
 {
-    struct tlsmsg_options *o = new_options(TLSMSG_CLIENT);
+    struct tlsmsg_options *o = new_options(TLSMSG_ROLE_CLIENT);
     struct tlsmsg_error err = {0};
     struct address bound;
     int fd = loopback_listen(&bound);
@@ -97,7 +97,7 @@ static const struct wrong_row wrong_rows[] = {
 static void test_other_descriptors_are_refused(void **state)
 {
     const struct wrong_row *row = *state;
-    struct tlsmsg_options *o = new_options(TLSMSG_SERVER);
+    struct tlsmsg_options *o = new_options(TLSMSG_ROLE_SERVER);
     struct tlsmsg_error err = {0};
     sa_family_t unnamed = AF_UNIX; /* autobind: a free abstract name */
     size_t count;

@@ -125,7 +125,7 @@ static void test_renegotiation_is_refused(void **state)
 static void test_the_client_renegotiates_neither(void **state)
 {
     struct transport_config *config =
-        tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPTION_COUNT);
+        tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPT_COUNT);
     struct bare_server s;
 
     (void)state;
@@ -163,7 +163,7 @@ static void test_key_updates_are_followed(void **state)
 static void test_the_client_keeps_the_policy_too(void **state)
 {
     struct transport_config *client =
-        tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPTION_COUNT);
+        tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPT_COUNT);
     struct transport_facts facts;
     struct pair p;
 
@@ -201,10 +201,10 @@ int main(void)
     int failed = 0;
 
     tls_files_make(&files);
-    server = tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
-                        TLSMSG_OPTION_COUNT);
-    strict_server = tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY,
-                               "server.key", TLSMSG_TLS_MIN, "1.3", TLSMSG_OPTION_COUNT);
+    server = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY,
+                        "server.key", TLSMSG_OPT_COUNT);
+    strict_server = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY,
+                               "server.key", TLSMSG_TLS_MIN, "1.3", TLSMSG_OPT_COUNT);
     RUN_ROWS(failed, test_agreements, rows);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     transport_config_unref(server);

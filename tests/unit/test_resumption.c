@@ -16,14 +16,14 @@ static const struct version versions[] = {{"TLS 1.2", TLS1_2_VERSION}, {"TLS 1.3
 
 static struct tlsmsg_options *open_options(void)
 {
-    return tls_options(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
-                       TLSMSG_OPTION_COUNT);
+    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY,
+                       "server.key", TLSMSG_OPT_COUNT);
 }
 
 static struct tlsmsg_options *strict_options(const char *ca)
 {
-    return tls_options(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
-                       TLSMSG_CLIENT_CA, ca, TLSMSG_OPTION_COUNT);
+    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY,
+                       "server.key", TLSMSG_CLIENT_CA, ca, TLSMSG_OPT_COUNT);
 }
 
 static void show_certificate(struct bare_client *c)

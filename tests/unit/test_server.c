@@ -31,7 +31,7 @@ struct record {
     bool defer;
     bool silent; /* answer with nothing */
     struct tlsmsg_token tokens[8];
-    enum tlsmsg_how how;
+    enum tlsmsg_close_reason how;
     struct tlsmsg_server *server;
 };
 
@@ -128,7 +128,7 @@ static struct tlsmsg_options *server_options(int64_t accept)
 {
     struct tlsmsg_options *o = NULL;
 
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     ends_identity_of_server(o, false);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, "127.0.0.1:0", NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_ACCEPT, accept, NULL), TLSMSG_OK);
@@ -167,7 +167,7 @@ static struct tlsmsg_client *connect_to(const struct tlsmsg_server *server)
     struct tlsmsg_client *client = NULL;
     struct tlsmsg_error err = {0};
 
-    assert_int_equal(tlsmsg_options_new(TLSMSG_CLIENT, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &o, NULL), TLSMSG_OK);
     ends_identity_trusted_by(o);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_ADDRESS, tlsmsg_server_address(server, 0), NULL),
                      TLSMSG_OK);
@@ -235,11 +235,11 @@ static void test_budget_ends_the_server(void **state)
     leave(two);
     await(&seen.closed, 2);
     assert_int_equal(seen.connected, 2);
-    assert_int_equal(seen.how, TLSMSG_HOW_CLEAN);
+    assert_int_equal(seen.how, TLSMSG_CLOSE_CLEAN);
     tlsmsg_server_stats(server, &stats);
     assert_int_equal(stats.messages, 2);
     assert_int_equal(stats.conversations, 2);
-    assert_int_equal(stats.closed[TLSMSG_HOW_CLEAN], 2);
+    assert_int_equal(stats.closed[TLSMSG_CLOSE_CLEAN], 2);
     finish(server, TLSMSG_OK);
 }
 
@@ -375,7 +375,7 @@ static void test_stop_drains_idle_conversations(void **state)
     assert_int_equal(tlsmsg_client_receive(client, &data, &len, NULL), TLSMSG_CLIENT_CLOSED);
     tlsmsg_client_free(client);
     finish(server, TLSMSG_OK);
-    assert_int_equal(seen.how, TLSMSG_HOW_DRAINED);
+    assert_int_equal(seen.how, TLSMSG_CLOSE_DRAINED);
 }
 
 static void test_undelivered_reply_is_told_after_the_drain(void **state)
@@ -393,7 +393,7 @@ static void test_undelivered_reply_is_told_after_the_drain(void **state)
     await(&seen.messages, 1);
     tlsmsg_server_stop(server);
     finish(server, TLSMSG_ERR_TIMEOUT);
-    assert_int_equal(seen.how, TLSMSG_HOW_TIMEOUT);
+    assert_int_equal(seen.how, TLSMSG_CLOSE_TIMEOUT);
     tlsmsg_client_free(client);
 }
 
@@ -423,7 +423,7 @@ static void test_what_cannot_start(void **state)
     struct tlsmsg_error err = {0};
 
     (void)state;
-    assert_int_equal(tlsmsg_options_new(TLSMSG_CLIENT, &client, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &client, NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_server_new(client, NULL, &server, &err), TLSMSG_ERR_CONFIG);
     assert_null(server);
     tlsmsg_error_clear(&err);
@@ -447,7 +447,7 @@ static void test_address_in_use(void **state)
     struct tlsmsg_error err = {0};
 
     (void)state;
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     ends_identity_of_server(o, false);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, tlsmsg_server_address(one, 0), NULL),
                      TLSMSG_OK);
@@ -472,7 +472,7 @@ static void test_socket_handed_over(void **state)
     (void)state;
     any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(bind(listener, (struct sockaddr *)&any, sizeof(any)), 0);
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     ends_identity_of_server(o, false);
     assert_int_equal(tlsmsg_options_add_listener(o, listener, NULL), TLSMSG_ERR_CONFIG);
     assert_int_equal(tlsmsg_options_add_listener(o, other, NULL), TLSMSG_ERR_CONFIG);

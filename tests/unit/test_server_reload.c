@@ -41,7 +41,7 @@ static struct tlsmsg_options *options_with(const char *key)
 {
     struct tlsmsg_options *o = NULL;
 
-    assert_int_equal(tlsmsg_options_new(TLSMSG_SERVER, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     set(o, TLSMSG_LISTEN, "127.0.0.1:0");
     set(o, TLSMSG_WORKERS, "2");
     set(o, TLSMSG_REPLY, REPLY);
@@ -141,7 +141,7 @@ static void converse(void)
     const char *data = NULL;
     size_t len = 0;
 
-    assert_int_equal(tlsmsg_options_new(TLSMSG_CLIENT, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &o, NULL), TLSMSG_OK);
     set(o, TLSMSG_CA, ca_file);
     set(o, TLSMSG_ADDRESS, tlsmsg_server_address(server, 0));
     assert_int_equal(tlsmsg_client_new(o, &client, NULL), TLSMSG_OK);

@@ -50,11 +50,11 @@ static void test_ways_lead_only_down(void **state)
 static void test_names_of_ends_and_causes(void **state)
 {
     (void)state;
-    for (int how = 0; how <= TLSMSG_HOW_FAILED; how++) {
-        assert_string_not_equal(tlsmsg_how_name((enum tlsmsg_how)how), "unknown");
+    for (int how = 0; how <= TLSMSG_CLOSE_FAILED; how++) {
+        assert_string_not_equal(tlsmsg_close_reason_name((enum tlsmsg_close_reason)how), "unknown");
     }
-    assert_string_equal(tlsmsg_how_name(TLSMSG_HOW_INVALID_UTF8), "invalid-utf8");
-    assert_string_equal(tlsmsg_how_name((enum tlsmsg_how)99), "unknown");
+    assert_string_equal(tlsmsg_close_reason_name(TLSMSG_CLOSE_INVALID_UTF8), "invalid-utf8");
+    assert_string_equal(tlsmsg_close_reason_name((enum tlsmsg_close_reason)99), "unknown");
     for (int cause = 0; cause < TLSMSG_CAUSE_COUNT; cause++) {
         assert_string_not_equal(tlsmsg_cause_name((enum tlsmsg_cause)cause), "unknown");
     }

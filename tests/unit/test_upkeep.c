@@ -51,7 +51,7 @@ void __wrap_tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsms
 void __wrap_log_event(struct log *log, const struct tlsmsg_event *event)
 {
     (void)log;
-    assert_int_equal(event->level, TLSMSG_WARNING);
+    assert_int_equal(event->level, TLSMSG_LOG_WARNING);
     warned_cause = event->cause;
     warnings++;
 }

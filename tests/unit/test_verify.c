@@ -95,14 +95,14 @@ static struct transport_config *server_with(const char *name)
 
     (void)snprintf(cert, sizeof(cert), "%s.crt", name);
     (void)snprintf(key, sizeof(key), "%s.key", name);
-    return tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, cert, TLSMSG_KEY, key,
-                      TLSMSG_OPTION_COUNT);
+    return tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, cert, TLSMSG_KEY, key,
+                      TLSMSG_OPT_COUNT);
 }
 
 static struct transport_config *client_with(const char *ca)
 {
-    return ca == NULL ? tls_config(&files, TLSMSG_CLIENT, TLSMSG_OPTION_COUNT)
-                      : tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, ca, TLSMSG_OPTION_COUNT);
+    return ca == NULL ? tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_COUNT)
+                      : tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, ca, TLSMSG_OPT_COUNT);
 }
 
 static void assert_says(const struct tlsmsg_error *err, const char *part)
@@ -216,16 +216,16 @@ static struct transport_config *client_showing(const char *name)
     }
     (void)snprintf(cert, sizeof(cert), "%s.crt", name);
     (void)snprintf(key, sizeof(key), "%s.key", name);
-    return tls_config(&files, TLSMSG_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_CERT, cert, TLSMSG_KEY,
-                      key, TLSMSG_OPTION_COUNT);
+    return tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_CERT, cert,
+                      TLSMSG_KEY, key, TLSMSG_OPT_COUNT);
 }
 
 static void test_clients(void **state)
 {
     const struct client_row *row = *state;
     struct transport_config *server =
-        tls_config(&files, TLSMSG_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
-                   TLSMSG_CLIENT_CA, "ca.crt", TLSMSG_OPTION_COUNT);
+        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
+                   TLSMSG_CLIENT_CA, "ca.crt", TLSMSG_OPT_COUNT);
     struct transport_config *client = client_showing(row->cert);
     struct transport_facts facts;
     struct pair p;

@@ -132,7 +132,7 @@ enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tlsmsg_options *op
     enum tlsmsg_code code;
     size_t i;
 
-    if (count == 0 && options_role(options) == TLSMSG_SERVER) {
+    if (count == 0 && options_role(options) == TLSMSG_ROLE_SERVER) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "a TLS server needs --cert FILE and --key FILE "
                          "(scripts/gen-certs.sh makes them)");
@@ -154,7 +154,7 @@ enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tlsmsg_options *op
         if (code == TLSMSG_OK) {
             code = use_pair(ctx, &pair, &file, err);
         }
-        if (code == TLSMSG_OK && count > 1 && options_role(options) == TLSMSG_SERVER) {
+        if (code == TLSMSG_OK && count > 1 && options_role(options) == TLSMSG_ROLE_SERVER) {
             code = name_choice_add(ctx, &pair, err);
         }
         certificate_fini(&pair);

@@ -124,7 +124,7 @@ static enum tlsmsg_code fill(struct transport_config *config, const struct tlsms
 {
     enum tlsmsg_code code;
 
-    config->is_server = options_role(options) == TLSMSG_SERVER;
+    config->is_server = options_role(options) == TLSMSG_ROLE_SERVER;
     config->has_certificate = options_count(options, TLSMSG_CERT) > 0;
     config->bio_method = source_bio_method_new();
     if (config->bio_method == NULL) {

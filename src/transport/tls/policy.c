@@ -135,7 +135,7 @@ static enum tlsmsg_code apply(SSL_CTX *ctx, const struct tlsmsg_options *options
 enum tlsmsg_code policy_context_new(const struct tlsmsg_options *options, SSL_CTX **out,
                                     struct tlsmsg_error *err)
 {
-    bool is_server = options_role(options) == TLSMSG_SERVER;
+    bool is_server = options_role(options) == TLSMSG_ROLE_SERVER;
     enum tlsmsg_code code;
     SSL_CTX *ctx;
 

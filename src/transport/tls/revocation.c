@@ -81,7 +81,8 @@ enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tlsmsg_options *opti
     if (path == NULL) {
         return TLSMSG_OK;
     }
-    if (options_role(options) == TLSMSG_SERVER && options_count(options, TLSMSG_CLIENT_CA) == 0) {
+    if (options_role(options) == TLSMSG_ROLE_SERVER &&
+        options_count(options, TLSMSG_CLIENT_CA) == 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--crl needs --client-ca FILE: without it no client shows a certificate");
     }

@@ -109,7 +109,7 @@ static enum tlsmsg_code load_server_trust(SSL_CTX *ctx, const struct tlsmsg_opti
 static enum tlsmsg_code load(SSL_CTX *ctx, const struct tlsmsg_options *options, EVP_MD_CTX *digest,
                              struct tlsmsg_error *err)
 {
-    bool is_server = options_role(options) == TLSMSG_SERVER;
+    bool is_server = options_role(options) == TLSMSG_ROLE_SERVER;
     unsigned char context[EVP_MAX_MD_SIZE];
     unsigned int context_len = 0;
     enum tlsmsg_code code;
