@@ -83,7 +83,7 @@ floors() {
         BEGIN {
             floor["base"] = 0; floor["net"] = 1; floor["options"] = 1; floor["transport"] = 2
             floor["server"] = 3; floor["client"] = 3; floor["app"] = 4
-            public["error.h"] = 0; public["options.h"] = 1; public["server.h"] = 3
+            public["error.h"] = 0; public["options.h"] = 1; public["tls.h"] = 2; public["server.h"] = 3
             public["client.h"] = 3; public["tlsmsg.h"] = 3
             only["sys/epoll.h"] = "src/net/loop.c"
             only["sys/eventfd.h"] = "src/base/wake.c"

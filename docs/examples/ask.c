@@ -2,7 +2,7 @@
  *
  *   ask HOST:PORT QUESTION [CA.pem]
  *
- * Every call has a deadline: 10 seconds, unless TLSMSG_TIMEOUT is set. */
+ * Every call has a deadline: 10 seconds, unless TLSMSG_OPT_TIMEOUT is set. */
 #include <stdio.h>
 #include <string.h>
 
@@ -35,8 +35,8 @@ int main(int argc, char **argv)
         return 2;
     }
     if (tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &options, &err) == TLSMSG_OK &&
-        tlsmsg_options_set(options, TLSMSG_ADDRESS, argv[1], &err) == TLSMSG_OK && argc > 3) {
-        (void)tlsmsg_options_set(options, TLSMSG_CA, argv[3], &err);
+        tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS, argv[1], &err) == TLSMSG_OK && argc > 3) {
+        (void)tlsmsg_options_set(options, TLSMSG_OPT_CA, argv[3], &err);
     }
     if (err.code == TLSMSG_OK && tlsmsg_client_new(options, &client, &err) == TLSMSG_OK) {
         (void)ask(client, argv[2], &err);

@@ -38,8 +38,8 @@ int main(int argc, char **argv)
     int phase = CONNECTING;
 
     if (argc >= 3 && tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &options, &err) == TLSMSG_OK &&
-        tlsmsg_options_set(options, TLSMSG_ADDRESS, argv[1], &err) == TLSMSG_OK &&
-        (argc == 3 || tlsmsg_options_set(options, TLSMSG_CA, argv[3], &err) == TLSMSG_OK) &&
+        tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS, argv[1], &err) == TLSMSG_OK &&
+        (argc == 3 || tlsmsg_options_set(options, TLSMSG_OPT_CA, argv[3], &err) == TLSMSG_OK) &&
         tlsmsg_client_new(options, &client, &err) == TLSMSG_OK) {
         tlsmsg_client_set_blocking(client, false);
         result = TLSMSG_CLIENT_OK;

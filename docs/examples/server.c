@@ -25,17 +25,17 @@ static void on_message(struct tlsmsg_message *message, void *user)
 
 int main(int argc, char **argv)
 {
-    struct tlsmsg_handler handler = {.message = on_message};
+    struct tlsmsg_handler handler = {.size = sizeof(handler), .message = on_message};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_options *options = NULL;
     struct tlsmsg_server *server = NULL;
 
     /* The first cause stays in err, so one look at the end is enough. */
     if (tlsmsg_options_new(TLSMSG_ROLE_SERVER, &options, &err) == TLSMSG_OK &&
-        tlsmsg_options_set(options, TLSMSG_LISTEN, "127.0.0.1:0", &err) == TLSMSG_OK &&
-        tlsmsg_options_set(options, TLSMSG_ACCEPT, "1", &err) == TLSMSG_OK && argc == 3) {
-        (void)tlsmsg_options_set(options, TLSMSG_CERT, argv[1], &err);
-        (void)tlsmsg_options_set(options, TLSMSG_KEY, argv[2], &err);
+        tlsmsg_options_set(options, TLSMSG_OPT_LISTEN, "127.0.0.1:0", &err) == TLSMSG_OK &&
+        tlsmsg_options_set(options, TLSMSG_OPT_ACCEPT, "1", &err) == TLSMSG_OK && argc == 3) {
+        (void)tlsmsg_options_set(options, TLSMSG_OPT_CERT, argv[1], &err);
+        (void)tlsmsg_options_set(options, TLSMSG_OPT_KEY, argv[2], &err);
     }
     if (err.code == TLSMSG_OK && tlsmsg_server_new(options, &handler, &server, &err) == TLSMSG_OK) {
         (void)printf("%s\n", tlsmsg_server_address(server, 0));

@@ -10,6 +10,7 @@
 
 #include <tlsmsg/error.h>
 #include <tlsmsg/options.h>
+#include <tlsmsg/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -38,7 +39,7 @@ TLSMSG_API enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *optio
 TLSMSG_API void tlsmsg_client_set_blocking(struct tlsmsg_client *client, bool blocking);
 
 /* Connects (each address of the name in turn), does the handshake and verifies the server,
- * within TLSMSG_TIMEOUT altogether. Nothing of a message is sent before that. A name that is no
+ * within TLSMSG_OPT_TIMEOUT altogether. Nothing of a message is sent before that. A name that is no
  * literal is looked up first, which blocks (at most that long) in the non-blocking form too.
  * client: a new client; err: receives the cause, or NULL.
  * Returns _OK, _AGAIN or _ERROR (TLSMSG_ERR_CONNECT, _HANDSHAKE, _NOT_TLS, _UNTRUSTED, _REFUSED,
@@ -91,37 +92,23 @@ TLSMSG_API int tlsmsg_client_fd(const struct tlsmsg_client *client);
 TLSMSG_API short tlsmsg_client_events(const struct tlsmsg_client *client);
 TLSMSG_API int tlsmsg_client_timeout_ms(const struct tlsmsg_client *client);
 
-/* What was agreed on; texts borrowed from the client, NULL where there is nothing. */
-struct tlsmsg_session {
-    const char *address; /* that was reached, "127.0.0.1:12345" */
-    const char *tls_version;
-    const char *tls_cipher;
-    const char *tls_group;
-    bool tls_resumed;
-};
+/* The address that was reached, "127.0.0.1:12345".
+ * client: the client. Returns a text borrowed from client, NULL before there is a connection.
+ * Thread rule: one thread at a time; never blocks. */
+TLSMSG_API const char *tlsmsg_client_address(const struct tlsmsg_client *client);
 
-/* Describes a connected client; after a failed handshake as far as it came, nothing before it.
- * client: the client; out: filled. Thread rule: one thread at a time; never blocks. */
-TLSMSG_API void tlsmsg_client_session(const struct tlsmsg_client *client,
-                                      struct tlsmsg_session *out);
-
-/* A certificate in words, as one line each, safe to print; cut with "..." where too long. */
-struct tlsmsg_certificate {
-    char subject[256]; /* "CN=localhost" */
-    char issuer[256];
-    char names[512]; /* that it is for, "localhost, 127.0.0.1"; "no name" where there is none */
-    char pin[64];    /* "sha256//BASE64" of its key, as TLSMSG_PIN takes it */
-    int64_t not_before_unix_s;
-    int64_t not_after_unix_s;
-};
+/* What TLS agreed on; after a failed handshake as far as it came.
+ * client: the client. Returns it, borrowed from client until the next call; NULL where there is
+ * nothing, and in the plaintext build. Thread rule: one thread at a time; never blocks. */
+TLSMSG_API const struct tlsmsg_tls *tlsmsg_client_tls(struct tlsmsg_client *client);
 
 /* A certificate that the server has shown, also where it was refused.
  * client: the client, after tlsmsg_client_connect; i: 0 for the server's own, then its issuers as
- * sent; out: filled.
- * Returns false past the last, and in the plaintext build. Thread rule: one thread at a time;
- * never blocks. */
-TLSMSG_API bool tlsmsg_client_certificate(const struct tlsmsg_client *client, size_t i,
-                                          struct tlsmsg_certificate *out);
+ * sent.
+ * Returns it, borrowed from client until the next call; NULL past the last, and in the plaintext
+ * build. Thread rule: one thread at a time; never blocks. */
+TLSMSG_API const struct tlsmsg_certificate *tlsmsg_client_certificate(struct tlsmsg_client *client,
+                                                                      size_t i);
 
 /* What is worth knowing of options that work, such as a key that others can read.
  * client: the client; i: 0 or more.

@@ -25,39 +25,39 @@ enum tlsmsg_role { TLSMSG_ROLE_SERVER, TLSMSG_ROLE_CLIENT };
 
 /* S: server, C: client, T: TLS build only. "list" may be set more than once. */
 enum tlsmsg_option {
-    TLSMSG_LISTEN,             /* S  list: [HOST:]PORT */
-    TLSMSG_ADDRESS,            /* C  HOST[:PORT] */
-    TLSMSG_CERT,               /* SCT list: file with the chain, leaf first (PEM) */
-    TLSMSG_KEY,                /* SCT list: file with the key of the certificate set before it */
-    TLSMSG_KEY_PASSWORD_FILE,  /* SCT file whose first line decrypts the keys */
-    TLSMSG_CLIENT_CA,          /* ST file: CAs; then a client certificate is required */
-    TLSMSG_CA,                 /* CT file: CAs to trust instead of the system's */
-    TLSMSG_CRL,                /* SCT file: revocation lists */
-    TLSMSG_ALLOW,              /* ST list: identity of a client that may talk */
-    TLSMSG_ALLOW_FILE,         /* ST file: such identities, one a line */
-    TLSMSG_PIN,                /* CT list: sha256//BASE64 of the server's key (SPKI) */
-    TLSMSG_TRUST_ON_FIRST_USE, /* CT flag */
-    TLSMSG_ACCEPT_NEW,         /* CT flag: record an unknown server without asking */
-    TLSMSG_KNOWN_SERVERS,      /* CT file of first-use records */
-    TLSMSG_SERVER_NAME,        /* CT name to ask for and to verify */
-    TLSMSG_TLS_MIN,            /* SCT 1.2 or 1.3 */
-    TLSMSG_TICKET_KEYS,        /* ST file with the keys that encrypt session tickets */
-    TLSMSG_KEYLOG_FILE,        /* SCT file that session secrets are appended to */
-    TLSMSG_PAD,                /* SCT bytes: TLS 1.3 records are padded to a multiple */
-    TLSMSG_ACCEPT,             /* S  conversations to serve, 0 = no end */
-    TLSMSG_WORKERS,            /* S  threads, 0 = one per processor */
-    TLSMSG_REPLY,              /* S  template with {message} exactly once */
-    TLSMSG_RECV_SIZE,          /* S  bytes, 1 to 16384 */
-    TLSMSG_MAX_CONNECTIONS,    /* S  0 = from the descriptor limit */
-    TLSMSG_MAX_PER_ADDRESS,    /* S  0 = no limit */
-    TLSMSG_MAX_HANDSHAKES,     /* S  at once, 0 = no limit */
-    TLSMSG_HANDSHAKE_RATE,     /* S  per address and second, 0 = no limit */
-    TLSMSG_HANDSHAKE_TIMEOUT,  /* ST seconds, decimal allowed; 0 = none; so the next six */
-    TLSMSG_IDLE_TIMEOUT,       /* S  */
-    TLSMSG_WRITE_TIMEOUT,      /* S  */
-    TLSMSG_DRAIN_TIMEOUT,      /* S  */
-    TLSMSG_TIMEOUT,            /* C  to connect with the handshake, and under TLS for each reply */
-    TLSMSG_REPLY_TIMEOUT, /* C  for each reply, where it is to differ; in plaintext unset: none */
+    TLSMSG_OPT_LISTEN,            /* S  list: [HOST:]PORT */
+    TLSMSG_OPT_ADDRESS,           /* C  HOST[:PORT] */
+    TLSMSG_OPT_CERT,              /* SCT list: file with the chain, leaf first (PEM) */
+    TLSMSG_OPT_KEY,               /* SCT list: file with the key of the certificate set before it */
+    TLSMSG_OPT_KEY_PASSWORD_FILE, /* SCT file whose first line decrypts the keys */
+    TLSMSG_OPT_CLIENT_CA,         /* ST file: CAs; then a client certificate is required */
+    TLSMSG_OPT_CA,                /* CT file: CAs to trust instead of the system's */
+    TLSMSG_OPT_CRL,               /* SCT file: revocation lists */
+    TLSMSG_OPT_ALLOW,             /* ST list: identity of a client that may talk */
+    TLSMSG_OPT_ALLOW_FILE,        /* ST file: such identities, one a line */
+    TLSMSG_OPT_PIN,               /* CT list: sha256//BASE64 of the server's key (SPKI) */
+    TLSMSG_OPT_TRUST_ON_FIRST_USE, /* CT flag */
+    TLSMSG_OPT_ACCEPT_NEW,         /* CT flag: record an unknown server without asking */
+    TLSMSG_OPT_KNOWN_SERVERS,      /* CT file of first-use records */
+    TLSMSG_OPT_SERVER_NAME,        /* CT name to ask for and to verify */
+    TLSMSG_OPT_TLS_MIN,            /* SCT 1.2 or 1.3 */
+    TLSMSG_OPT_TICKET_KEYS,        /* ST file with the keys that encrypt session tickets */
+    TLSMSG_OPT_KEYLOG_FILE,        /* SCT file that session secrets are appended to */
+    TLSMSG_OPT_PAD,                /* SCT bytes: TLS 1.3 records are padded to a multiple */
+    TLSMSG_OPT_ACCEPT,             /* S  conversations to serve, 0 = no end */
+    TLSMSG_OPT_WORKERS,            /* S  threads, 0 = one per processor */
+    TLSMSG_OPT_REPLY,              /* S  template with {message} exactly once */
+    TLSMSG_OPT_RECV_SIZE,          /* S  bytes, 1 to 16384 */
+    TLSMSG_OPT_MAX_CONNECTIONS,    /* S  0 = from the descriptor limit */
+    TLSMSG_OPT_MAX_PER_ADDRESS,    /* S  0 = no limit */
+    TLSMSG_OPT_MAX_HANDSHAKES,     /* S  at once, 0 = no limit */
+    TLSMSG_OPT_HANDSHAKE_RATE,     /* S  per address and second, 0 = no limit */
+    TLSMSG_OPT_HANDSHAKE_TIMEOUT,  /* ST seconds, decimal allowed; 0 = none; so the next six */
+    TLSMSG_OPT_IDLE_TIMEOUT,       /* S  */
+    TLSMSG_OPT_WRITE_TIMEOUT,      /* S  */
+    TLSMSG_OPT_DRAIN_TIMEOUT,      /* S  */
+    TLSMSG_OPT_TIMEOUT,       /* C  to connect with the handshake, and under TLS for each reply */
+    TLSMSG_OPT_REPLY_TIMEOUT, /* C  for each reply, where it is to differ; in plaintext unset: none */
     TLSMSG_OPT_COUNT
 };
 
@@ -92,7 +92,7 @@ TLSMSG_API enum tlsmsg_code tlsmsg_options_set_number(struct tlsmsg_options *opt
                                                       struct tlsmsg_error *err);
 
 /* Hands a socket that listens already, such as one a service manager passed, to a server. Where
- * one is handed over and TLSMSG_LISTEN is unset, the default address isn't listened on.
+ * one is handed over and TLSMSG_OPT_LISTEN is unset, the default address isn't listened on.
  * options: a server's; fd: a listening TCP socket, borrowed until tlsmsg_server_new, which takes a
  * duplicate of its own; err: receives the cause, or NULL.
  * Returns TLSMSG_OK; TLSMSG_ERR_CONFIG when fd is no listening TCP socket or options are a
@@ -111,7 +111,7 @@ typedef bool tlsmsg_confirm_fn(const char *question, void *user);
 typedef bool tlsmsg_ask_password_fn(const char *file, char *buf, size_t cap, void *user);
 
 /* Registers who is asked about unknown servers (clients with
- * TLSMSG_TRUST_ON_FIRST_USE). Without it, and without TLSMSG_ACCEPT_NEW, an unknown server is refused.
+ * TLSMSG_OPT_TRUST_ON_FIRST_USE). Without it, and without TLSMSG_OPT_ACCEPT_NEW, an unknown server is refused.
  * options: the object; confirm: called on the thread that drives the
  * handshake, or NULL; user: passed to it, borrowed until the client is freed.
  * Thread rule: one thread at a time per object; never blocks. */

@@ -13,10 +13,12 @@
 #ifndef TLSMSG_SERVER_H
 #define TLSMSG_SERVER_H
 
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <tlsmsg/error.h>
 #include <tlsmsg/options.h>
+#include <tlsmsg/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,20 +27,16 @@ extern "C" {
 struct tlsmsg_server;
 struct tlsmsg_message;
 
-/* Who is at the other end. All texts are borrowed, one line, safe to print; NULL where there is
- * nothing (all of tls_* in plaintext). */
+/* Who is at the other end. The library fills it and callers only read it, through a pointer:
+ * members may be added at the end; so it is with struct tlsmsg_closed and struct tlsmsg_event. */
 struct tlsmsg_peer {
-    uint64_t connection;      /* number of the connection, from 1, unique in a server */
-    const char *address;      /* "127.0.0.1:32916", "[::1]:50412" */
-    const char *tuple;        /* "('127.0.0.1', 32916)", "('::1', 50412, 0, 0)" */
-    const char *tls_version;  /* "TLSv1.3" */
-    const char *tls_cipher;   /* "TLS_AES_256_GCM_SHA384" */
-    const char *tls_group;    /* "X25519" */
-    const char *tls_identity; /* "CN=alice", of the client's verified certificate */
-    bool tls_resumed;
+    uint64_t connection;                   /* its number, from 1, unique in a server */
+    const char *address;                   /* "127.0.0.1:32916", "[::1]:50412"; safe to print */
+    const struct sockaddr *socket_address; /* the same as the socket has it: AF_INET or AF_INET6 */
+    const struct tlsmsg_tls *tls;          /* NULL in plaintext, and before the handshake is done */
 };
 
-/* How a connection ended. */
+/* Why a connection ended. */
 enum tlsmsg_close_reason {
     TLSMSG_CLOSE_CLEAN,        /* both sides said so */
     TLSMSG_CLOSE_TRUNCATED,    /* end of file without close_notify */
@@ -47,12 +45,13 @@ enum tlsmsg_close_reason {
     TLSMSG_CLOSE_TIMEOUT,      /* a deadline passed */
     TLSMSG_CLOSE_INVALID_UTF8, /* it sent what is not UTF-8 */
     TLSMSG_CLOSE_DRAINED,      /* closed in order because the server stops */
-    TLSMSG_CLOSE_FAILED        /* anything else: memory, protocol, internal */
+    TLSMSG_CLOSE_FAILED,       /* anything else: memory, protocol, internal */
+    TLSMSG_CLOSE_COUNT
 };
 
 struct tlsmsg_closed {
-    struct tlsmsg_peer peer;
-    enum tlsmsg_close_reason how;
+    const struct tlsmsg_peer *peer;
+    enum tlsmsg_close_reason reason;
     uint64_t messages;
     int64_t duration_ms; /* from accept */
     bool heard;          /* false: the peer sent no byte at all */
@@ -98,13 +97,14 @@ enum tlsmsg_turn {
  * freed. Everything passed is borrowed and dies when the function returns. worker counts from
  * 0; calls with the same worker never overlap, calls with different ones may. */
 struct tlsmsg_handler {
+    size_t size; /* sizeof(struct tlsmsg_handler), so that functions can be added at the end */
     void *user;
     /* A listening socket is open; on the thread in tlsmsg_server_start, before any client. */
     void (*listening)(const char *address, void *user);
     /* A conversation began: handshake finished (TLS) or connection accepted (plaintext). */
     void (*connected)(const struct tlsmsg_peer *peer, unsigned worker, void *user);
     /* A message came. Answer with tlsmsg_message_reply, take it for later with
-     * tlsmsg_message_defer, or do neither: then the reply of TLSMSG_REPLY is sent. */
+     * tlsmsg_message_defer, or do neither: then the reply of TLSMSG_OPT_REPLY is sent. */
     void (*message)(struct tlsmsg_message *message, void *user);
     /* A connection ended. */
     void (*closed)(const struct tlsmsg_closed *closed, unsigned worker, void *user);
@@ -128,9 +128,9 @@ TLSMSG_API uint64_t tlsmsg_message_connection(const struct tlsmsg_message *messa
 TLSMSG_API unsigned tlsmsg_message_worker(const struct tlsmsg_message *message);
 
 /* Who sent a message.
- * message: the handler's argument; peer: filled with texts that are borrowed until the handler
- * returns. Thread rule: inside message() only. */
-TLSMSG_API void tlsmsg_message_peer(const struct tlsmsg_message *message, struct tlsmsg_peer *peer);
+ * message: the handler's argument. Returns the peer, borrowed until the handler returns.
+ * Thread rule: inside message() only. */
+TLSMSG_API const struct tlsmsg_peer *tlsmsg_message_peer(const struct tlsmsg_message *message);
 
 /* Answers a message, from parts that are sent one after the other.
  * message: the handler's argument; parts, count: 0 or more pieces of memory, copied before
@@ -152,9 +152,9 @@ struct tlsmsg_token {
 /* Takes a message to be answered later, from any thread. Later replies of that conversation
  * wait for it, so that replies leave in the order of the messages. Answer every one, be it with
  * nothing. Once the peer has said that it sends no more, each reply that is due has
- * TLSMSG_WRITE_TIMEOUT after that end or the reply before it; then the conversation is closed in
+ * TLSMSG_OPT_WRITE_TIMEOUT after that end or the reply before it; then the conversation is closed in
  * order without it and those behind it (TLSMSG_CLOSE_TIMEOUT). While the peer may still send there is
- * no such limit; when the server stops, TLSMSG_DRAIN_TIMEOUT is the only one for such a peer.
+ * no such limit; when the server stops, TLSMSG_OPT_DRAIN_TIMEOUT is the only one for such a peer.
  * message: the handler's argument; token: receives its name.
  * Returns TLSMSG_OK; TLSMSG_ERR_STATE; TLSMSG_ERR_NOMEM. Thread rule: inside message() only. */
 TLSMSG_API enum tlsmsg_code tlsmsg_message_defer(struct tlsmsg_message *message,
@@ -169,7 +169,7 @@ TLSMSG_API enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server,
                                                 size_t len);
 
 /* Makes a server: checks the options together, loads the files they name, opens the sockets.
- * options: copied; handler: copied, or NULL (a server that only replies); out: receives the
+ * options: copied; handler: copied, its size set, or NULL (a server that only replies); out: receives the
  * server, owned by the caller; err: receives the cause, or NULL.
  * Returns TLSMSG_OK; TLSMSG_ERR_CONFIG; TLSMSG_ERR_SYSTEM (a socket); TLSMSG_ERR_NOMEM.
  * Thread rule: any thread; blocks for files and names. */
@@ -208,7 +208,7 @@ TLSMSG_API enum tlsmsg_code tlsmsg_server_wait(struct tlsmsg_server *server,
 TLSMSG_API int tlsmsg_server_done_fd(const struct tlsmsg_server *server);
 
 /* Stops in order: listeners close, idle conversations get close_notify, unsent replies have
- * until TLSMSG_DRAIN_TIMEOUT. Again: no effect.
+ * until TLSMSG_OPT_DRAIN_TIMEOUT. Again: no effect.
  * server: the server. Thread rule: any thread and signal handlers (async-signal-safe). */
 TLSMSG_API void tlsmsg_server_stop(struct tlsmsg_server *server);
 
@@ -232,8 +232,13 @@ TLSMSG_API enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
 /* Buckets of the latency histogram; see tlsmsg_latency_bound_us. */
 #define TLSMSG_LATENCY_BUCKETS 15
 
+/* Room in struct tlsmsg_stats for close reasons and causes that are still to be added. */
+#define TLSMSG_STATS_CLOSED 16
+#define TLSMSG_STATS_EVENTS 32
+
 /* Numbers of a server since it began. */
 struct tlsmsg_stats {
+    size_t size;            /* sizeof(struct tlsmsg_stats), set by the caller */
     uint64_t accepted;      /* connections */
     uint64_t open;          /* connections now */
     uint64_t handshaking;   /* of those, not yet conversations */
@@ -245,14 +250,15 @@ struct tlsmsg_stats {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t queued_bytes;                    /* of replies, now */
-    uint64_t closed[TLSMSG_CLOSE_FAILED + 1]; /* by how */
-    uint64_t events[TLSMSG_CAUSE_COUNT];      /* by cause */
+    uint64_t closed[TLSMSG_STATS_CLOSED];     /* by close reason */
+    uint64_t events[TLSMSG_STATS_EVENTS];     /* by cause */
     uint64_t latency[TLSMSG_LATENCY_BUCKETS]; /* messages by time from receipt to reply sent */
     uint64_t latency_sum_us;
 };
 
 /* Adds up the workers' counters.
- * server: the server; out: filled. Thread rule: any thread; never blocks. */
+ * server: the server; out: filled up to the size that the caller has set in it.
+ * Thread rule: any thread; never blocks. */
 TLSMSG_API void tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out);
 
 /* Upper bound of a bucket of the latency histogram, which begins at the one before.
@@ -269,9 +275,9 @@ TLSMSG_API int64_t tlsmsg_server_certificate_expiry(const struct tlsmsg_server *
  * server: the server. Returns 1 or more. Thread rule: any thread; never blocks. */
 TLSMSG_API unsigned tlsmsg_server_workers(const struct tlsmsg_server *server);
 
-/* Name of a way to end, as in the JSON transcript: "clean", "invalid-utf8".
- * how: any value. Returns a static string. Thread rule: any thread; never blocks. */
-TLSMSG_API const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason how);
+/* Name of a close reason, as in the JSON transcript: "clean", "invalid-utf8".
+ * reason: any value. Returns a static string. Thread rule: any thread; never blocks. */
+TLSMSG_API const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason reason);
 
 /* Name of a cause for logs and metrics: "plaintext-peer".
  * cause: any value. Returns a static string. Thread rule: any thread; never blocks. */

@@ -6,6 +6,7 @@
 #include <tlsmsg/error.h>
 #include <tlsmsg/options.h>
 #include <tlsmsg/server.h>
+#include <tlsmsg/tls.h>
 
 /* The version of these headers; the build, the packages and --version all take it from here. */
 #define TLSMSG_VERSION "0.2.0"

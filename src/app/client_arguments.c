@@ -36,26 +36,29 @@ static const struct argument rows[] = {
     {"verbose", 'v', NULL, "tell on stderr what was agreed on", GROUP_TALKING, OWN_VERBOSE},
     {"lang", 0, "zh|en", "language of the prompt (zh)", GROUP_TALKING, OWN_LANG},
     {"timeout", 0, "SECS", "to connect, and for each reply (10; 0 = none)", GROUP_TALKING,
-     TLSMSG_TIMEOUT},
-    {"ca", 0, "FILE", "trust these CAs instead of the system's", GROUP_TRUST, TLSMSG_CA},
-    {"crl", 0, "FILE", "revoked certificates", GROUP_TRUST, TLSMSG_CRL},
-    {"pin", 0, "sha256//BASE64", "trust this key of a server; repeatable", GROUP_TRUST, TLSMSG_PIN},
+     TLSMSG_OPT_TIMEOUT},
+    {"ca", 0, "FILE", "trust these CAs instead of the system's", GROUP_TRUST, TLSMSG_OPT_CA},
+    {"crl", 0, "FILE", "revoked certificates", GROUP_TRUST, TLSMSG_OPT_CRL},
+    {"pin", 0, "sha256//BASE64", "trust this key of a server; repeatable", GROUP_TRUST,
+     TLSMSG_OPT_PIN},
     {"trust-on-first-use", 0, NULL, "remember keys; ask about an unknown server", GROUP_TRUST,
-     TLSMSG_TRUST_ON_FIRST_USE},
-    {"accept-new", 0, NULL, "... and remember it without asking", GROUP_TRUST, TLSMSG_ACCEPT_NEW},
-    {"known-servers", 0, "FILE", "where keys are remembered", GROUP_TRUST, TLSMSG_KNOWN_SERVERS},
+     TLSMSG_OPT_TRUST_ON_FIRST_USE},
+    {"accept-new", 0, NULL, "... and remember it without asking", GROUP_TRUST,
+     TLSMSG_OPT_ACCEPT_NEW},
+    {"known-servers", 0, "FILE", "where keys are remembered", GROUP_TRUST,
+     TLSMSG_OPT_KNOWN_SERVERS},
     {"server-name", 0, "NAME", "name to ask for and to verify (HOST)", GROUP_TRUST,
-     TLSMSG_SERVER_NAME},
+     TLSMSG_OPT_SERVER_NAME},
     {"probe", 0, NULL, "show the server, its chain and the verdict", GROUP_TRUST, OWN_PROBE},
     {"format", 0, "text|json", "form of what --probe shows (text)", GROUP_TRUST, OWN_FORMAT},
-    {"cert", 0, "FILE", "our certificate with its chain", GROUP_IDENTITY, TLSMSG_CERT},
-    {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_KEY},
+    {"cert", 0, "FILE", "our certificate with its chain", GROUP_IDENTITY, TLSMSG_OPT_CERT},
+    {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_OPT_KEY},
     {"key-password-file", 0, "FILE", "its first line decrypts the key", GROUP_IDENTITY,
-     TLSMSG_KEY_PASSWORD_FILE},
-    {"tls-min", 0, "1.2|1.3", "oldest version (1.2)", GROUP_TLS, TLSMSG_TLS_MIN},
+     TLSMSG_OPT_KEY_PASSWORD_FILE},
+    {"tls-min", 0, "1.2|1.3", "oldest version (1.2)", GROUP_TLS, TLSMSG_OPT_TLS_MIN},
     {"keylog-file", 0, "FILE", "append session secrets, for debugging", GROUP_TLS,
-     TLSMSG_KEYLOG_FILE},
-    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_PAD},
+     TLSMSG_OPT_KEYLOG_FILE},
+    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_OPT_PAD},
     {"help", 0, NULL, "print this", GROUP_OTHER, ARGUMENT_HELP},
     {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER, ARGUMENT_VERSION},
 };
@@ -158,9 +161,9 @@ enum tlsmsg_code client_settings_check(const struct client_settings *settings,
 /* What decides about trust is told by --probe. */
 static void note_trust(struct probe_style *probe, int id)
 {
-    probe->by_ca |= id == TLSMSG_CA;
-    probe->by_pin |= id == TLSMSG_PIN;
-    probe->by_first_use |= id == TLSMSG_TRUST_ON_FIRST_USE;
+    probe->by_ca |= id == TLSMSG_OPT_CA;
+    probe->by_pin |= id == TLSMSG_OPT_PIN;
+    probe->by_first_use |= id == TLSMSG_OPT_TRUST_ON_FIRST_USE;
 }
 
 enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
@@ -172,7 +175,7 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
 
     switch (id) {
     case ARGUMENT_OPERAND:
-        return tlsmsg_options_set(settings->options, TLSMSG_ADDRESS, value, err);
+        return tlsmsg_options_set(settings->options, TLSMSG_OPT_ADDRESS, value, err);
     case OWN_MESSAGE:
         return take_message(settings, value, err);
     case OWN_LANG:

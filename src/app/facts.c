@@ -80,15 +80,15 @@ void facts_print(const struct facts *facts, const char *program, bool styled, FI
 {
     const struct sheet sheet = {.program = program, .styled = styled, .out = out};
 
-    print_address(&sheet, facts->session.address);
-    if (facts->session.tls_version == NULL) {
+    print_address(&sheet, facts->address);
+    if (facts->tls.version == NULL) {
         print_tinted(&sheet, "transport", "plaintext, not encrypted", YELLOW);
         return;
     }
-    print_fact(&sheet, "version", facts->session.tls_version);
-    print_fact(&sheet, "cipher", facts->session.tls_cipher);
-    print_fact(&sheet, "group", facts->session.tls_group);
-    print_fact(&sheet, "resumed", facts->session.tls_resumed ? "yes" : "no");
+    print_fact(&sheet, "version", facts->tls.version);
+    print_fact(&sheet, "cipher", facts->tls.cipher);
+    print_fact(&sheet, "group", facts->tls.group);
+    print_fact(&sheet, "resumed", facts->tls.resumed ? "yes" : "no");
     if (facts->has_certificate) {
         print_fact(&sheet, "certificate", facts->certificate.subject);
         print_fact(&sheet, "names", facts->certificate.names);
@@ -97,9 +97,11 @@ void facts_print(const struct facts *facts, const char *program, bool styled, FI
     }
 }
 
-void facts_tell(const char *program, const struct tlsmsg_client *client)
+void facts_tell(const char *program, struct tlsmsg_client *client)
 {
     struct facts facts = {.now_unix_s = (int64_t)time(NULL)};
+    const struct tlsmsg_certificate *certificate;
+    const struct tlsmsg_tls *tls;
     char *block = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&block, &len);
@@ -108,8 +110,16 @@ void facts_tell(const char *program, const struct tlsmsg_client *client)
         complain(program, "out of memory");
         return;
     }
-    tlsmsg_client_session(client, &facts.session);
-    facts.has_certificate = tlsmsg_client_certificate(client, 0, &facts.certificate);
+    facts.address = tlsmsg_client_address(client);
+    tls = tlsmsg_client_tls(client);
+    if (tls != NULL) {
+        facts.tls = *tls;
+    }
+    certificate = tlsmsg_client_certificate(client, 0);
+    if (certificate != NULL) {
+        facts.certificate = *certificate;
+        facts.has_certificate = true;
+    }
     facts_print(&facts, program, terminal_takes_style(STDERR_FILENO), out);
     if (fclose(out) != 0) {
         complain(program, "out of memory");

@@ -9,7 +9,8 @@
 #include <tlsmsg/client.h>
 
 struct facts {
-    struct tlsmsg_session session;
+    const char *address;
+    struct tlsmsg_tls tls;                 /* version NULL: plaintext */
     struct tlsmsg_certificate certificate; /* the server's own */
     bool has_certificate;
     int64_t now_unix_s;
@@ -20,6 +21,6 @@ struct facts {
 void facts_print(const struct facts *facts, const char *program, bool styled, FILE *out);
 
 /* Tells the facts of a connected client on stderr, in one write(2). */
-void facts_tell(const char *program, const struct tlsmsg_client *client);
+void facts_tell(const char *program, struct tlsmsg_client *client);
 
 #endif

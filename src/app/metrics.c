@@ -58,9 +58,10 @@ static void print_counters(FILE *out, const struct tlsmsg_stats *s)
 static void print_ends(FILE *out, const struct tlsmsg_stats *s)
 {
     head(out, "closed_total", "counter", "Connections ended, by how.");
-    for (int how = 0; how <= TLSMSG_CLOSE_FAILED; how++) {
+    for (int reason = 0; reason < TLSMSG_CLOSE_COUNT; reason++) {
         (void)fprintf(out, "tlsmsg_closed_total{how=\"%s\"} %" PRIu64 "\n",
-                      tlsmsg_close_reason_name((enum tlsmsg_close_reason)how), s->closed[how]);
+                      tlsmsg_close_reason_name((enum tlsmsg_close_reason)reason),
+                      s->closed[reason]);
     }
     head(out, "events_total", "counter", "What an operator should know of, by cause.");
     for (int cause = 0; cause < TLSMSG_CAUSE_COUNT; cause++) {

@@ -38,7 +38,7 @@ const char *probe_result(const struct probe_report *report)
 
 const char *probe_detail(const struct probe_report *report)
 {
-    const char *address = report->session.address;
+    const char *address = report->address;
     const char *text = report->error.text;
     size_t len = address != NULL ? strlen(address) : 0;
 
@@ -78,12 +78,18 @@ static void connect_and_leave(struct tlsmsg_client *client, struct probe_report 
     }
 }
 
-static void collect(const struct tlsmsg_client *client, struct probe_report *report)
+static void collect(struct tlsmsg_client *client, struct probe_report *report)
 {
-    tlsmsg_client_session(client, &report->session);
+    const struct tlsmsg_tls *tls = tlsmsg_client_tls(client);
+    const struct tlsmsg_certificate *certificate;
+
+    report->address = tlsmsg_client_address(client);
+    if (tls != NULL) {
+        report->tls = *tls;
+    }
     while (report->count < PROBE_CHAIN_MAX &&
-           tlsmsg_client_certificate(client, report->count, &report->chain[report->count])) {
-        report->count++;
+           (certificate = tlsmsg_client_certificate(client, report->count)) != NULL) {
+        report->chain[report->count++] = *certificate;
     }
     report->now_unix_s = (int64_t)time(NULL);
 }
@@ -97,7 +103,7 @@ enum exit_code probe_run(const char *program, struct tlsmsg_client *client,
     collect(client, &report);
     if (style->json) {
         probe_print_json(&report, stdout);
-    } else if (report.session.address != NULL) {
+    } else if (report.address != NULL) {
         probe_print_text(&report, terminal_takes_style(STDOUT_FILENO), stdout);
     }
     if (answer_flush(program) != EXIT_DONE) {

@@ -19,7 +19,8 @@ struct probe_style {
 };
 
 struct probe_report {
-    struct tlsmsg_session session;
+    const char *address;   /* NULL: none was reached */
+    struct tlsmsg_tls tls; /* as far as it was agreed on */
     struct tlsmsg_certificate chain[PROBE_CHAIN_MAX];
     size_t count;
     const char *trust;         /* why the server is trusted */

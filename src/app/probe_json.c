@@ -29,16 +29,15 @@ static void print_time(FILE *out, const char *name, int64_t unix_s)
     print_text(out, ",", name, time);
 }
 
-static void print_session(const struct tlsmsg_session *session, FILE *out)
+static void print_tls(const struct tlsmsg_tls *tls, FILE *out)
 {
-    print_text(out, ",", "address", session->address);
-    if (session->tls_version == NULL) {
+    if (tls->version == NULL) {
         return;
     }
     (void)fprintf(out, ",\"tls\":{");
-    print_text(out, "", "version", session->tls_version);
-    print_text(out, ",", "cipher", session->tls_cipher);
-    print_text(out, ",", "group", session->tls_group);
+    print_text(out, "", "version", tls->version);
+    print_text(out, ",", "cipher", tls->cipher);
+    print_text(out, ",", "group", tls->group);
     (void)fprintf(out, "}");
 }
 
@@ -74,7 +73,8 @@ void probe_print_json(const struct probe_report *report, FILE *out)
 
     clock_print_utc(report->now_unix_s, 0, now, sizeof(now));
     print_text(out, "{", "time", now);
-    print_session(&report->session, out);
+    print_text(out, ",", "address", report->address);
+    print_tls(&report->tls, out);
     print_chain(report, out);
     print_text(out, ",", "result", probe_result(report));
     print_text(out, ",", "detail", probe_detail(report));

@@ -65,10 +65,10 @@ void probe_print_text(const struct probe_report *report, bool colour, FILE *out)
 {
     const char *tint = report->exit == EXIT_DONE ? GREEN : RED;
 
-    (void)fprintf(out, "%s\n", report->session.address);
-    print_field(out, "version", report->session.tls_version);
-    print_field(out, "cipher", report->session.tls_cipher);
-    print_field(out, "group", report->session.tls_group);
+    (void)fprintf(out, "%s\n", report->address);
+    print_field(out, "version", report->tls.version);
+    print_field(out, "cipher", report->tls.cipher);
+    print_field(out, "group", report->tls.group);
     print_chain(report, colour, out);
     (void)fprintf(out, "  %-14s%s%s%s: %s\n", "verification", colour ? tint : "",
                   probe_result(report), colour ? PLAIN : "", probe_detail(report));

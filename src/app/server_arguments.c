@@ -42,50 +42,51 @@ static const char *const groups[] = {
 
 static const struct argument rows[] = {
     {"listen", 'l', "[HOST:]PORT", "repeatable; port 0 = any (127.0.0.1:12345)", GROUP_SERVING,
-     TLSMSG_LISTEN},
-    {"accept", 'n', "N", "conversations, 0 = no end (TLS 0, else 1)", GROUP_SERVING, TLSMSG_ACCEPT},
+     TLSMSG_OPT_LISTEN},
+    {"accept", 'n', "N", "conversations, 0 = no end (TLS 0, else 1)", GROUP_SERVING,
+     TLSMSG_OPT_ACCEPT},
     {"workers", 'w', "N", "threads (TLS: one per processor, else 1)", GROUP_SERVING,
-     TLSMSG_WORKERS},
+     TLSMSG_OPT_WORKERS},
     {"reply", 0, "TEMPLATE", "answer, with {message} once (the document's)", GROUP_SERVING,
-     TLSMSG_REPLY},
+     TLSMSG_OPT_REPLY},
     {"recv-size", 0, "BYTES", "one receive, 1..16384 (TLS 16384, else 1024)", GROUP_SERVING,
-     TLSMSG_RECV_SIZE},
+     TLSMSG_OPT_RECV_SIZE},
     {"lang", 0, "zh|en", "language of the transcript (zh)", GROUP_TRANSCRIPT, OWN_LANG},
     {"format", 0, "text|json", "form of the transcript (text)", GROUP_TRANSCRIPT, OWN_FORMAT},
     {"quiet", 'q', NULL, "no transcript", GROUP_TRANSCRIPT, OWN_QUIET},
     {"log-level", 0, "LEVEL", "error, warning, info or debug (warning)", GROUP_TRANSCRIPT,
      OWN_LOG_LEVEL},
     {"log-format", 0, "text|json", "form of the log (text)", GROUP_TRANSCRIPT, OWN_LOG_FORMAT},
-    {"cert", 0, "FILE", "certificate with its chain; repeatable", GROUP_IDENTITY, TLSMSG_CERT},
-    {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_KEY},
+    {"cert", 0, "FILE", "certificate with its chain; repeatable", GROUP_IDENTITY, TLSMSG_OPT_CERT},
+    {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_OPT_KEY},
     {"key-password-file", 0, "FILE", "its first line decrypts the keys", GROUP_IDENTITY,
-     TLSMSG_KEY_PASSWORD_FILE},
+     TLSMSG_OPT_KEY_PASSWORD_FILE},
     {"client-ca", 0, "FILE", "ask for client certificates of these CAs", GROUP_IDENTITY,
-     TLSMSG_CLIENT_CA},
-    {"crl", 0, "FILE", "revoked certificates", GROUP_IDENTITY, TLSMSG_CRL},
-    {"allow", 0, "NAME", "only this client may talk; repeatable", GROUP_IDENTITY, TLSMSG_ALLOW},
-    {"allow-file", 0, "FILE", "such names, one a line", GROUP_IDENTITY, TLSMSG_ALLOW_FILE},
-    {"tls-min", 0, "1.2|1.3", "oldest version (1.2)", GROUP_TLS, TLSMSG_TLS_MIN},
+     TLSMSG_OPT_CLIENT_CA},
+    {"crl", 0, "FILE", "revoked certificates", GROUP_IDENTITY, TLSMSG_OPT_CRL},
+    {"allow", 0, "NAME", "only this client may talk; repeatable", GROUP_IDENTITY, TLSMSG_OPT_ALLOW},
+    {"allow-file", 0, "FILE", "such names, one a line", GROUP_IDENTITY, TLSMSG_OPT_ALLOW_FILE},
+    {"tls-min", 0, "1.2|1.3", "oldest version (1.2)", GROUP_TLS, TLSMSG_OPT_TLS_MIN},
     {"ticket-keys", 0, "FILE", "keys of session tickets, shared by servers", GROUP_TLS,
-     TLSMSG_TICKET_KEYS},
+     TLSMSG_OPT_TICKET_KEYS},
     {"keylog-file", 0, "FILE", "append session secrets, for debugging", GROUP_TLS,
-     TLSMSG_KEYLOG_FILE},
-    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_PAD},
+     TLSMSG_OPT_KEYLOG_FILE},
+    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_OPT_PAD},
     {"handshake-timeout", 0, "SECS", "for a whole handshake (10)", GROUP_TLS,
-     TLSMSG_HANDSHAKE_TIMEOUT},
+     TLSMSG_OPT_HANDSHAKE_TIMEOUT},
     {"max-connections", 0, "N", "at once (0 = what descriptors allow)", GROUP_LIMITS,
-     TLSMSG_MAX_CONNECTIONS},
+     TLSMSG_OPT_MAX_CONNECTIONS},
     {"max-per-address", 0, "N", "at once from one address (0)", GROUP_LIMITS,
-     TLSMSG_MAX_PER_ADDRESS},
+     TLSMSG_OPT_MAX_PER_ADDRESS},
     {"max-handshakes", 0, "N", "begun and not yet conversations (0)", GROUP_LIMITS,
-     TLSMSG_MAX_HANDSHAKES},
+     TLSMSG_OPT_MAX_HANDSHAKES},
     {"handshake-rate", 0, "N", "new ones a second from one address (0)", GROUP_LIMITS,
-     TLSMSG_HANDSHAKE_RATE},
-    {"idle-timeout", 0, "SECS", "without a message (0)", GROUP_LIMITS, TLSMSG_IDLE_TIMEOUT},
+     TLSMSG_OPT_HANDSHAKE_RATE},
+    {"idle-timeout", 0, "SECS", "without a message (0)", GROUP_LIMITS, TLSMSG_OPT_IDLE_TIMEOUT},
     {"write-timeout", 0, "SECS", "a client takes nothing of its reply (30)", GROUP_LIMITS,
-     TLSMSG_WRITE_TIMEOUT},
+     TLSMSG_OPT_WRITE_TIMEOUT},
     {"drain-timeout", 0, "SECS", "for unsent replies when stopping (5)", GROUP_LIMITS,
-     TLSMSG_DRAIN_TIMEOUT},
+     TLSMSG_OPT_DRAIN_TIMEOUT},
     {"metrics-file", 0, "FILE", "numbers in Prometheus' format, every 5 seconds", GROUP_OTHER,
      OWN_METRICS_FILE},
     {"user", 0, "NAME", "the user to become once all is open", GROUP_OTHER, OWN_USER},
@@ -124,15 +125,15 @@ void server_settings_fini(struct server_settings *settings)
 static bool note_file(struct sandbox *sandbox, enum tlsmsg_option option, const char *value)
 {
     switch (option) {
-    case TLSMSG_CERT:
-    case TLSMSG_KEY:
-    case TLSMSG_KEY_PASSWORD_FILE:
-    case TLSMSG_CLIENT_CA:
-    case TLSMSG_CRL:
-    case TLSMSG_ALLOW_FILE:
-    case TLSMSG_TICKET_KEYS:
+    case TLSMSG_OPT_CERT:
+    case TLSMSG_OPT_KEY:
+    case TLSMSG_OPT_KEY_PASSWORD_FILE:
+    case TLSMSG_OPT_CLIENT_CA:
+    case TLSMSG_OPT_CRL:
+    case TLSMSG_OPT_ALLOW_FILE:
+    case TLSMSG_OPT_TICKET_KEYS:
         return sandbox_may_read(sandbox, value);
-    case TLSMSG_KEYLOG_FILE:
+    case TLSMSG_OPT_KEYLOG_FILE:
         return sandbox_may_write(sandbox, value);
     default:
         return true;
@@ -150,9 +151,9 @@ static enum tlsmsg_code take_library(struct server_settings *settings, enum tlsm
 {
     enum tlsmsg_code code = tlsmsg_options_set(settings->options, option, value, err);
 
-    if (code == TLSMSG_OK && option == TLSMSG_LISTEN) {
+    if (code == TLSMSG_OK && option == TLSMSG_OPT_LISTEN) {
         listening_note(&settings->listening, value);
-    } else if (code == TLSMSG_OK && option == TLSMSG_DRAIN_TIMEOUT) {
+    } else if (code == TLSMSG_OK && option == TLSMSG_OPT_DRAIN_TIMEOUT) {
         settings->drain_ms = (int64_t)(strtod(value, NULL) * 1000);
     }
     if (code == TLSMSG_OK && !note_file(&settings->sandbox, option, value)) {

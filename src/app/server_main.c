@@ -114,7 +114,7 @@ static enum exit_code check(const struct server_settings *settings)
 static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *err)
 {
     const struct server_settings *settings = &program->settings;
-    struct tlsmsg_handler handler = {.user = program, .event = on_event};
+    struct tlsmsg_handler handler = {.size = sizeof(handler), .user = program, .event = on_event};
     struct text_style style = {.phrases = settings->phrases,
                                .raw = app_raw_text && !isatty(STDOUT_FILENO),
                                .drops_line_end = app_drops_line_end};

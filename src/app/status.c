@@ -56,7 +56,7 @@ static void add_ends(struct screen *screen, const struct tlsmsg_stats *stats)
     const char *before = "  ended:         ";
     size_t i;
 
-    for (i = 0; i <= TLSMSG_CLOSE_FAILED; i++) {
+    for (i = 0; i < TLSMSG_CLOSE_COUNT; i++) {
         if (stats->closed[i] > 0) {
             add(screen, "%s%" PRIu64 " %s", before, stats->closed[i],
                 tlsmsg_close_reason_name((enum tlsmsg_close_reason)i));
@@ -88,7 +88,7 @@ static void add_events(struct screen *screen, const struct tlsmsg_stats *stats)
 size_t status_print(char *buf, size_t cap, const struct status_facts *facts)
 {
     struct screen screen = {.buf = buf, .cap = cap};
-    struct tlsmsg_stats stats;
+    struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
     tlsmsg_server_stats(facts->server, &stats);
     add_head(&screen, facts);

@@ -156,10 +156,12 @@ void transcript_connected(struct transcript *transcript, const struct tlsmsg_pee
     struct transcript_turn *turn = &transcript->turns[worker];
 
     if (transcript->format == TRANSCRIPT_TEXT) {
-        size_t bound = transcript_text_bound(&transcript->style, strlen(peer->tuple));
+        char tuple[TRANSCRIPT_TUPLE_MAX];
 
-        if (make_room_for_news(transcript, turn, bound)) {
-            transcript_text_connected(&turn->lines, &transcript->style, peer->tuple);
+        transcript_text_tuple(peer->socket_address, tuple, sizeof(tuple));
+        if (make_room_for_news(transcript, turn,
+                               transcript_text_bound(&transcript->style, strlen(tuple)))) {
+            transcript_text_connected(&turn->lines, &transcript->style, tuple);
         }
     } else if (make_room_for_news(transcript, turn, transcript_json_peer_bound(peer))) {
         transcript_json_connected(&turn->lines, turn_time(turn), peer);
@@ -189,7 +191,7 @@ void transcript_closed(struct transcript *transcript, const struct tlsmsg_closed
 
     /* The document's transcript has no line for the end of a conversation. */
     if (transcript->format == TRANSCRIPT_JSON &&
-        make_room_for_news(transcript, turn, transcript_json_peer_bound(&closed->peer))) {
+        make_room_for_news(transcript, turn, transcript_json_peer_bound(closed->peer))) {
         transcript_json_closed(&turn->lines, turn_time(turn), closed);
     }
 }

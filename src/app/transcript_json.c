@@ -22,9 +22,14 @@ static size_t length(const char *text)
 
 size_t transcript_json_peer_bound(const struct tlsmsg_peer *peer)
 {
-    return transcript_json_bound(length(peer->address) + length(peer->tls_version) +
-                                 length(peer->tls_cipher) + length(peer->tls_group) +
-                                 length(peer->tls_identity));
+    const struct tlsmsg_tls *tls = peer->tls;
+    size_t texts = length(peer->address);
+
+    if (tls != NULL) {
+        texts +=
+            length(tls->version) + length(tls->cipher) + length(tls->group) + length(tls->identity);
+    }
+    return transcript_json_bound(texts);
 }
 
 static void add_string(struct lines *lines, const char *text, size_t len)
@@ -70,23 +75,23 @@ static void add_text_field(struct lines *lines, const char *name, const char *te
     add_string(lines, text, strlen(text));
 }
 
-static void add_tls(struct lines *lines, const struct tlsmsg_peer *peer)
+static void add_tls(struct lines *lines, const struct tlsmsg_tls *tls)
 {
     bool first = true;
 
-    if (peer->tls_version == NULL) {
+    if (tls == NULL) {
         return;
     }
     LINES_ADD(lines, ",\"tls\":{");
-    add_text_field(lines, "version", peer->tls_version, &first);
-    add_text_field(lines, "cipher", peer->tls_cipher, &first);
-    add_text_field(lines, "group", peer->tls_group, &first);
-    if (peer->tls_resumed) {
+    add_text_field(lines, "version", tls->version, &first);
+    add_text_field(lines, "cipher", tls->cipher, &first);
+    add_text_field(lines, "group", tls->group, &first);
+    if (tls->resumed) {
         LINES_ADD(lines, ",\"resumed\":true");
     } else {
         LINES_ADD(lines, ",\"resumed\":false");
     }
-    add_text_field(lines, "identity", peer->tls_identity, &first);
+    add_text_field(lines, "identity", tls->identity, &first);
     LINES_ADD(lines, "}");
 }
 
@@ -112,7 +117,7 @@ void transcript_json_connected(struct lines *lines, const char *time,
     begin(lines, time, "connected");
     add_connection(lines, peer->connection);
     add_peer(lines, peer);
-    add_tls(lines, peer);
+    add_tls(lines, peer->tls);
     end(lines);
 }
 
@@ -142,15 +147,15 @@ static void add_seconds(struct lines *lines, int64_t ms)
 void transcript_json_closed(struct lines *lines, const char *time,
                             const struct tlsmsg_closed *closed)
 {
-    const char *how = tlsmsg_close_reason_name(closed->how);
+    const char *how = tlsmsg_close_reason_name(closed->reason);
 
-    if (closed->how == TLSMSG_CLOSE_HANDSHAKE && !closed->heard) {
+    if (closed->reason == TLSMSG_CLOSE_HANDSHAKE && !closed->heard) {
         return;
     }
     begin(lines, time, "closed");
-    add_connection(lines, closed->peer.connection);
-    if (closed->how == TLSMSG_CLOSE_HANDSHAKE) {
-        add_peer(lines, &closed->peer); /* no "connected" line has told it */
+    add_connection(lines, closed->peer->connection);
+    if (closed->reason == TLSMSG_CLOSE_HANDSHAKE) {
+        add_peer(lines, closed->peer); /* no "connected" line has told it */
     }
     LINES_ADD(lines, ",\"how\":\"");
     lines_add(lines, how, strlen(how));

@@ -4,6 +4,10 @@
  * transcript.c's. A worker's thread; no allocation, no I/O. */
 #include "app/transcript_text.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
 #include "base/escape.h"
 
 size_t transcript_text_bound(const struct text_style *style, size_t len)
@@ -27,6 +31,26 @@ void transcript_text_connected(struct lines *lines, const struct text_style *sty
     lines_add(lines, style->phrases->connected.text, style->phrases->connected.len);
     lines_add(lines, tuple, strlen(tuple));
     LINES_ADD(lines, "\n");
+}
+
+void transcript_text_tuple(const struct sockaddr *peer, char *buf, size_t cap)
+{
+    char host[INET6_ADDRSTRLEN];
+
+    if (peer->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)peer;
+
+        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+        (void)snprintf(buf, cap, "('%s', %u)", host, ntohs(v4->sin_port));
+    } else if (peer->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)peer;
+
+        (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+        (void)snprintf(buf, cap, "('%s', %u, %u, %u)", host, ntohs(v6->sin6_port),
+                       ntohl(v6->sin6_flowinfo), v6->sin6_scope_id);
+    } else {
+        (void)snprintf(buf, cap, "''"); /* what Python shows of an unnamed local socket */
+    }
 }
 
 static size_t without_line_end(const char *message, size_t len)

@@ -2,6 +2,8 @@
 #ifndef APP_TRANSCRIPT_TEXT_H
 #define APP_TRANSCRIPT_TEXT_H
 
+#include <sys/socket.h>
+
 #include "app/lines.h"
 #include "app/phrases.h"
 
@@ -18,6 +20,12 @@ size_t transcript_text_bound(const struct text_style *style, size_t len);
 void transcript_text_waiting(struct lines *lines, const struct text_style *style);
 void transcript_text_connected(struct lines *lines, const struct text_style *style,
                                const char *tuple);
+
+/* A peer as Python prints its address: "('127.0.0.1', 50412)", "('::1', 50412, 0, 0)" (flow,
+ * scope). cap >= TRANSCRIPT_TUPLE_MAX. */
+#define TRANSCRIPT_TUPLE_MAX 80
+void transcript_text_tuple(const struct sockaddr *peer, char *buf, size_t cap);
+
 void transcript_text_message(struct lines *lines, const struct text_style *style,
                              const char *message, size_t len);
 

@@ -41,7 +41,7 @@ static void write_metrics(struct upkeep *upkeep)
         .now_unix_s = (int64_t)time(NULL),
     };
     struct tlsmsg_error err = {.code = TLSMSG_ERR_NOMEM, .text = "cannot write metrics: no memory"};
-    struct tlsmsg_stats stats;
+    struct tlsmsg_stats stats = {.size = sizeof(stats)};
     bool written = false;
     char *text;
 

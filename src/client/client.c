@@ -29,15 +29,15 @@ enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *options, struct 
     c->blocking = true;
     c->recv_max = build_recv_size_bytes;
     ahead_init(&c->ahead, build_has_tls, CLIENT_AHEAD_MAX);
-    c->timeout_ms = options_number(options, TLSMSG_TIMEOUT);
+    c->timeout_ms = options_number(options, TLSMSG_OPT_TIMEOUT);
     /* In plaintext a reply is waited for as the document's client does, unless told otherwise. */
     c->reply_ms = build_has_tls ? c->timeout_ms : 0;
-    if (options_is_set(options, TLSMSG_REPLY_TIMEOUT)) {
-        c->reply_ms = options_number(options, TLSMSG_REPLY_TIMEOUT);
+    if (options_is_set(options, TLSMSG_OPT_REPLY_TIMEOUT)) {
+        c->reply_ms = options_number(options, TLSMSG_OPT_REPLY_TIMEOUT);
     }
 
     enum tlsmsg_code code = TLSMSG_OK;
-    const char *address = options_text(options, TLSMSG_ADDRESS, 0);
+    const char *address = options_text(options, TLSMSG_OPT_ADDRESS, 0);
     c->options = options_copy(options);
     if (c->options == NULL) {
         code = error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
@@ -129,36 +129,26 @@ int tlsmsg_client_timeout_ms(const struct tlsmsg_client *client)
     return clock_poll_ms(clock_now_ns(), client->deadline_ns);
 }
 
-void tlsmsg_client_session(const struct tlsmsg_client *client, struct tlsmsg_session *out)
+const char *tlsmsg_client_address(const struct tlsmsg_client *client)
 {
-    memset(out, 0, sizeof(*out));
-    if (client->transport == NULL) {
-        return;
-    }
-    struct transport_facts facts;
-    transport_describe(client->transport, &facts);
-    out->address = client->address;
-    out->tls_version = facts.version;
-    out->tls_cipher = facts.cipher;
-    out->tls_group = facts.group;
-    out->tls_resumed = facts.resumed;
+    return client->transport != NULL ? client->address : NULL;
 }
 
-bool tlsmsg_client_certificate(const struct tlsmsg_client *client, size_t i,
-                               struct tlsmsg_certificate *out)
+const struct tlsmsg_tls *tlsmsg_client_tls(struct tlsmsg_client *client)
 {
-    struct transport_certificate shown;
-    memset(out, 0, sizeof(*out));
-    if (client->transport == NULL || !transport_peer_certificate(client->transport, i, &shown)) {
-        return false;
+    if (client->transport == NULL || !transport_describe(client->transport, &client->tls)) {
+        return NULL;
     }
-    snprintf(out->subject, sizeof(out->subject), "%s", shown.subject);
-    snprintf(out->issuer, sizeof(out->issuer), "%s", shown.issuer);
-    snprintf(out->names, sizeof(out->names), "%s", shown.names);
-    snprintf(out->pin, sizeof(out->pin), "%s", shown.pin);
-    out->not_before_unix_s = shown.not_before_unix_s;
-    out->not_after_unix_s = shown.not_after_unix_s;
-    return true;
+    return &client->tls;
+}
+
+const struct tlsmsg_certificate *tlsmsg_client_certificate(struct tlsmsg_client *client, size_t i)
+{
+    if (client->transport == NULL ||
+        !transport_peer_certificate(client->transport, i, &client->certificate)) {
+        return NULL;
+    }
+    return &client->certificate;
 }
 
 bool client_wait(const struct tlsmsg_client *client)

@@ -75,6 +75,9 @@ struct tlsmsg_client {
     struct tlsmsg_error end_error; /* with CLIENT_END_ERROR */
     bool end_told;
 
+    struct tlsmsg_tls tls; /* what a caller was told last; so is certificate */
+    struct tlsmsg_certificate certificate;
+
     struct ahead ahead;
     size_t recv_max; /* most bytes that one recv asks for */
     char tail[UTF8_TAIL_MAX];

@@ -59,7 +59,7 @@ static int64_t attempt_deadline_ns(const struct tlsmsg_client *c)
 static enum tlsmsg_client_result begin_handshake(struct tlsmsg_client *c, struct tlsmsg_error *err)
 {
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
-    const char *name = options_text(c->options, TLSMSG_SERVER_NAME, 0);
+    const char *name = options_text(c->options, TLSMSG_OPT_SERVER_NAME, 0);
     patient_source_init(&c->source, c->fd);
     enum tlsmsg_code code = transport_new(
         c->config, &c->source.base, name != NULL ? name : c->target.host, &c->transport, &cause);

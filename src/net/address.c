@@ -1,6 +1,6 @@
 /* Addresses: what users type to host and port, what sockets hold to text.
  *
- * Owns the forms HOST:PORT, [v6]:PORT and a port alone, and Python's tuple; looks nothing up
+ * Owns the forms HOST:PORT, [v6]:PORT and a port alone; looks nothing up
  * and opens nothing. Pure functions, any thread. Listening and connecting read the same forms
  * but differ in what may be left out, so they share the parts and not the whole. */
 #include "net/address.h"
@@ -223,26 +223,6 @@ void address_name_print(const struct address_name *n, char *buf, size_t cap)
         return;
     }
     (void)snprintf(buf, cap, "%s:%u", n->host, n->port);
-}
-
-void address_print_tuple(const struct address *a, char *buf, size_t cap)
-{
-    char host[INET6_ADDRSTRLEN];
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->storage;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
-
-    if (a->storage.ss_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
-        (void)snprintf(buf, cap, "('%s', %u)", host, ntohs(v4->sin_port));
-        return;
-    }
-    if (a->storage.ss_family != AF_INET6) {
-        (void)snprintf(buf, cap, "''"); /* what Python shows of an unnamed local socket */
-        return;
-    }
-    (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
-    (void)snprintf(buf, cap, "('%s', %u, %u, %u)", host, ntohs(v6->sin6_port),
-                   ntohl(v6->sin6_flowinfo), v6->sin6_scope_id);
 }
 
 void address_key(const struct address *a, uint8_t key[16])

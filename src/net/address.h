@@ -48,9 +48,6 @@ void address_print(const struct address *a, char *buf, size_t cap);
 /* As address_print for a name as typed; ADDRESS_NAME_TEXT_MAX bytes hold any, fewer cut it. */
 void address_name_print(const struct address_name *n, char *buf, size_t cap);
 
-/* Python's tuple: "('127.0.0.1', 50412)", "('::1', 50412, 0, 0)" (flow, scope). */
-void address_print_tuple(const struct address *a, char *buf, size_t cap);
-
 /* The address without its port as 16 bytes (v4 mapped into v6), for tables keyed by peer. */
 void address_key(const struct address *a, uint8_t key[16]);
 

@@ -71,8 +71,8 @@ static enum tlsmsg_code put_item(struct value *value, size_t i, const char *text
 static enum tlsmsg_code key_slot(const struct tlsmsg_options *options, const char *text,
                                  size_t *slot, struct tlsmsg_error *err)
 {
-    const struct value *keys = &options->values[TLSMSG_KEY];
-    size_t certs = options->values[TLSMSG_CERT].count;
+    const struct value *keys = &options->values[TLSMSG_OPT_KEY];
+    size_t certs = options->values[TLSMSG_OPT_CERT].count;
     size_t i = certs == 0 ? 1 : certs;
     char shown[160];
 
@@ -96,7 +96,7 @@ static enum tlsmsg_code set_text(struct tlsmsg_options *options, enum tlsmsg_opt
     enum tlsmsg_code code = value_check_text(row, text, err);
     size_t slot = row->kind == KIND_LIST ? value->count : 0;
 
-    if (code == TLSMSG_OK && option == TLSMSG_KEY) {
+    if (code == TLSMSG_OK && option == TLSMSG_OPT_KEY) {
         code = key_slot(options, text, &slot, err);
     }
     if (code != TLSMSG_OK) {
@@ -339,7 +339,7 @@ bool options_ask_password(const struct tlsmsg_options *o, const char *file, char
 void options_reply_parts(const struct tlsmsg_options *o, const char **prefix, size_t *prefix_len,
                          const char **suffix, size_t *suffix_len)
 {
-    const char *text = options_text(o, TLSMSG_REPLY, 0);
+    const char *text = options_text(o, TLSMSG_OPT_REPLY, 0);
     const char *placeholder = strstr(text, VALUE_PLACEHOLDER); /* checked when it was set */
 
     *prefix = text;

@@ -9,18 +9,18 @@
 
 #include <tlsmsg/options.h>
 
-/* How many values a list option has; 0 or 1 for a text option. Defaults count. For TLSMSG_KEY it
+/* How many values a list option has; 0 or 1 for a text option. Defaults count. For TLSMSG_OPT_KEY it
  * is the index of the last key and 1 more, so more than there are certificates only where a key
  * was set and no certificate at all. */
 size_t options_count(const struct tlsmsg_options *o, enum tlsmsg_option option);
 
 /* The i-th value of a list or text option, borrowed from o; NULL past the end or when unset.
- * For TLSMSG_KEY, i is the index of its certificate: NULL where the certificate's own file
+ * For TLSMSG_OPT_KEY, i is the index of its certificate: NULL where the certificate's own file
  * holds the key. */
 const char *options_text(const struct tlsmsg_options *o, enum tlsmsg_option option, size_t i);
 
 /* A numeric option's value (times in milliseconds), its default where unset.
- * TLSMSG_TLS_MIN gives 12 or 13; a flag 0 or 1. */
+ * TLSMSG_OPT_TLS_MIN gives 12 or 13; a flag 0 or 1. */
 int64_t options_number(const struct tlsmsg_options *o, enum tlsmsg_option option);
 
 /* An independent copy; NULL when out of memory. */

@@ -23,45 +23,45 @@
 #define T .tls_only = true
 
 static const struct option_row rows[TLSMSG_OPT_COUNT] = {
-    [TLSMSG_LISTEN] = {LIST("listen", FOR_SERVER), .initial_text = "127.0.0.1:12345"},
-    [TLSMSG_ADDRESS] = {.name = "address",
-                        .label = "HOST[:PORT]",
-                        .kind = KIND_TEXT,
-                        .roles = FOR_CLIENT,
-                        .initial_text = "127.0.0.1:12345"},
-    [TLSMSG_CERT] = {LIST("cert", FOR_BOTH), T},
-    [TLSMSG_KEY] = {LIST("key", FOR_BOTH), T},
-    [TLSMSG_KEY_PASSWORD_FILE] = {TEXT("key-password-file", FOR_BOTH), T},
-    [TLSMSG_CLIENT_CA] = {TEXT("client-ca", FOR_SERVER), T},
-    [TLSMSG_CA] = {TEXT("ca", FOR_CLIENT), T},
-    [TLSMSG_CRL] = {TEXT("crl", FOR_BOTH), T},
-    [TLSMSG_ALLOW] = {LIST("allow", FOR_SERVER), T},
-    [TLSMSG_ALLOW_FILE] = {TEXT("allow-file", FOR_SERVER), T},
-    [TLSMSG_PIN] = {LIST("pin", FOR_CLIENT), T},
-    [TLSMSG_TRUST_ON_FIRST_USE] = {FLAG("trust-on-first-use", FOR_CLIENT), T},
-    [TLSMSG_ACCEPT_NEW] = {FLAG("accept-new", FOR_CLIENT), T},
-    [TLSMSG_KNOWN_SERVERS] = {TEXT("known-servers", FOR_CLIENT), T},
-    [TLSMSG_SERVER_NAME] = {TEXT("server-name", FOR_CLIENT), T, .text = TEXT_DOMAIN},
-    [TLSMSG_TLS_MIN] = {NAMED("tls-min"), .kind = KIND_TLS_MIN, .roles = FOR_BOTH, T, .min = 12,
-                        .max = 13, .initial = 12},
-    [TLSMSG_TICKET_KEYS] = {TEXT("ticket-keys", FOR_SERVER), T},
-    [TLSMSG_KEYLOG_FILE] = {TEXT("keylog-file", FOR_BOTH), T},
-    [TLSMSG_PAD] = {NUMBER("pad", FOR_BOTH, 0, RECORD_BYTES), T},
-    [TLSMSG_ACCEPT] = {NUMBER("accept", FOR_SERVER, 0, COUNT_MAX)},
-    [TLSMSG_WORKERS] = {NUMBER("workers", FOR_SERVER, 0, 1024)},
-    [TLSMSG_REPLY] = {TEXT("reply", FOR_SERVER), .text = TEXT_REPLY,
-                      .initial_text = "你好，我已收到你的消息：{message}"},
-    [TLSMSG_RECV_SIZE] = {NUMBER("recv-size", FOR_SERVER, 1, RECORD_BYTES)},
-    [TLSMSG_MAX_CONNECTIONS] = {NUMBER("max-connections", FOR_SERVER, 0, COUNT_MAX)},
-    [TLSMSG_MAX_PER_ADDRESS] = {NUMBER("max-per-address", FOR_SERVER, 0, COUNT_MAX)},
-    [TLSMSG_MAX_HANDSHAKES] = {NUMBER("max-handshakes", FOR_SERVER, 0, COUNT_MAX)},
-    [TLSMSG_HANDSHAKE_RATE] = {NUMBER("handshake-rate", FOR_SERVER, 0, COUNT_MAX)},
-    [TLSMSG_HANDSHAKE_TIMEOUT] = {MILLIS("handshake-timeout", FOR_SERVER, 10000), T},
-    [TLSMSG_IDLE_TIMEOUT] = {MILLIS("idle-timeout", FOR_SERVER, 0)},
-    [TLSMSG_WRITE_TIMEOUT] = {MILLIS("write-timeout", FOR_SERVER, 30000)},
-    [TLSMSG_DRAIN_TIMEOUT] = {MILLIS("drain-timeout", FOR_SERVER, 5000)},
-    [TLSMSG_TIMEOUT] = {MILLIS("timeout", FOR_CLIENT, 10000)},
-    [TLSMSG_REPLY_TIMEOUT] = {MILLIS("reply-timeout", FOR_CLIENT, 0)},
+    [TLSMSG_OPT_LISTEN] = {LIST("listen", FOR_SERVER), .initial_text = "127.0.0.1:12345"},
+    [TLSMSG_OPT_ADDRESS] = {.name = "address",
+                            .label = "HOST[:PORT]",
+                            .kind = KIND_TEXT,
+                            .roles = FOR_CLIENT,
+                            .initial_text = "127.0.0.1:12345"},
+    [TLSMSG_OPT_CERT] = {LIST("cert", FOR_BOTH), T},
+    [TLSMSG_OPT_KEY] = {LIST("key", FOR_BOTH), T},
+    [TLSMSG_OPT_KEY_PASSWORD_FILE] = {TEXT("key-password-file", FOR_BOTH), T},
+    [TLSMSG_OPT_CLIENT_CA] = {TEXT("client-ca", FOR_SERVER), T},
+    [TLSMSG_OPT_CA] = {TEXT("ca", FOR_CLIENT), T},
+    [TLSMSG_OPT_CRL] = {TEXT("crl", FOR_BOTH), T},
+    [TLSMSG_OPT_ALLOW] = {LIST("allow", FOR_SERVER), T},
+    [TLSMSG_OPT_ALLOW_FILE] = {TEXT("allow-file", FOR_SERVER), T},
+    [TLSMSG_OPT_PIN] = {LIST("pin", FOR_CLIENT), T},
+    [TLSMSG_OPT_TRUST_ON_FIRST_USE] = {FLAG("trust-on-first-use", FOR_CLIENT), T},
+    [TLSMSG_OPT_ACCEPT_NEW] = {FLAG("accept-new", FOR_CLIENT), T},
+    [TLSMSG_OPT_KNOWN_SERVERS] = {TEXT("known-servers", FOR_CLIENT), T},
+    [TLSMSG_OPT_SERVER_NAME] = {TEXT("server-name", FOR_CLIENT), T, .text = TEXT_DOMAIN},
+    [TLSMSG_OPT_TLS_MIN] = {NAMED("tls-min"), .kind = KIND_TLS_MIN, .roles = FOR_BOTH, T, .min = 12,
+                            .max = 13, .initial = 12},
+    [TLSMSG_OPT_TICKET_KEYS] = {TEXT("ticket-keys", FOR_SERVER), T},
+    [TLSMSG_OPT_KEYLOG_FILE] = {TEXT("keylog-file", FOR_BOTH), T},
+    [TLSMSG_OPT_PAD] = {NUMBER("pad", FOR_BOTH, 0, RECORD_BYTES), T},
+    [TLSMSG_OPT_ACCEPT] = {NUMBER("accept", FOR_SERVER, 0, COUNT_MAX)},
+    [TLSMSG_OPT_WORKERS] = {NUMBER("workers", FOR_SERVER, 0, 1024)},
+    [TLSMSG_OPT_REPLY] = {TEXT("reply", FOR_SERVER), .text = TEXT_REPLY,
+                          .initial_text = "你好，我已收到你的消息：{message}"},
+    [TLSMSG_OPT_RECV_SIZE] = {NUMBER("recv-size", FOR_SERVER, 1, RECORD_BYTES)},
+    [TLSMSG_OPT_MAX_CONNECTIONS] = {NUMBER("max-connections", FOR_SERVER, 0, COUNT_MAX)},
+    [TLSMSG_OPT_MAX_PER_ADDRESS] = {NUMBER("max-per-address", FOR_SERVER, 0, COUNT_MAX)},
+    [TLSMSG_OPT_MAX_HANDSHAKES] = {NUMBER("max-handshakes", FOR_SERVER, 0, COUNT_MAX)},
+    [TLSMSG_OPT_HANDSHAKE_RATE] = {NUMBER("handshake-rate", FOR_SERVER, 0, COUNT_MAX)},
+    [TLSMSG_OPT_HANDSHAKE_TIMEOUT] = {MILLIS("handshake-timeout", FOR_SERVER, 10000), T},
+    [TLSMSG_OPT_IDLE_TIMEOUT] = {MILLIS("idle-timeout", FOR_SERVER, 0)},
+    [TLSMSG_OPT_WRITE_TIMEOUT] = {MILLIS("write-timeout", FOR_SERVER, 30000)},
+    [TLSMSG_OPT_DRAIN_TIMEOUT] = {MILLIS("drain-timeout", FOR_SERVER, 5000)},
+    [TLSMSG_OPT_TIMEOUT] = {MILLIS("timeout", FOR_CLIENT, 10000)},
+    [TLSMSG_OPT_REPLY_TIMEOUT] = {MILLIS("reply-timeout", FOR_CLIENT, 0)},
 };
 
 const struct option_row *table_row(enum tlsmsg_option option)
@@ -72,11 +72,11 @@ const struct option_row *table_row(enum tlsmsg_option option)
 int64_t table_initial(enum tlsmsg_option option)
 {
     switch (option) {
-    case TLSMSG_ACCEPT:
+    case TLSMSG_OPT_ACCEPT:
         return build_accept;
-    case TLSMSG_WORKERS:
+    case TLSMSG_OPT_WORKERS:
         return build_workers;
-    case TLSMSG_RECV_SIZE:
+    case TLSMSG_OPT_RECV_SIZE:
         return (int64_t)build_recv_size_bytes;
     default:
         return rows[option].initial;

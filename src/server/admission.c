@@ -35,10 +35,10 @@ enum tlsmsg_code admission_init(struct admission *a, const struct tlsmsg_options
     struct rlimit limit;
 
     *a = (struct admission){
-        .max_connections = number(options, TLSMSG_MAX_CONNECTIONS),
-        .max_per_address = number(options, TLSMSG_MAX_PER_ADDRESS),
-        .max_handshakes = number(options, TLSMSG_MAX_HANDSHAKES),
-        .handshake_rate = number(options, TLSMSG_HANDSHAKE_RATE),
+        .max_connections = number(options, TLSMSG_OPT_MAX_CONNECTIONS),
+        .max_per_address = number(options, TLSMSG_OPT_MAX_PER_ADDRESS),
+        .max_handshakes = number(options, TLSMSG_OPT_MAX_HANDSHAKES),
+        .handshake_rate = number(options, TLSMSG_OPT_HANDSHAKE_RATE),
     };
     (void)pthread_mutex_init(&a->lock, NULL);
     if (a->max_connections == 0) {

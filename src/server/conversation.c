@@ -145,22 +145,15 @@ int64_t conversation_deadline(const struct conversation *c)
 
 void conversation_describe(const struct conversation *c, struct peer_view *who)
 {
-    struct transport_facts facts = {0};
+    bool encrypted =
+        c->transport != NULL && c->counted && transport_describe(c->transport, &who->tls);
 
     address_print(&c->peer, who->address, sizeof(who->address));
-    address_print_tuple(&c->peer, who->tuple, sizeof(who->tuple));
-    if (c->transport != NULL && c->counted) {
-        transport_describe(c->transport, &facts);
-    }
     who->peer = (struct tlsmsg_peer){
         .connection = c->id,
         .address = who->address,
-        .tuple = who->tuple,
-        .tls_version = facts.version,
-        .tls_cipher = facts.cipher,
-        .tls_group = facts.group,
-        .tls_identity = facts.identity,
-        .tls_resumed = facts.resumed,
+        .socket_address = (const struct sockaddr *)&c->peer.storage,
+        .tls = encrypted ? &who->tls : NULL,
     };
 }
 
@@ -177,10 +170,10 @@ static void report(struct conversation *c)
     count(&w->stats.closed[c->how], 1);
     if (handler->closed != NULL) {
         struct peer_view who;
-        struct tlsmsg_closed closed = {.how = c->how, .messages = c->messages};
+        struct tlsmsg_closed closed = {.reason = c->how, .messages = c->messages};
 
         conversation_describe(c, &who);
-        closed.peer = who.peer;
+        closed.peer = &who.peer;
         closed.duration_ms = (clock_now_ns() - c->accepted_ns) / CLOCK_NS_PER_MS;
         closed.heard = c->heard;
         handler->closed(&closed, w->index, handler->user);

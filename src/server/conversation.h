@@ -137,7 +137,7 @@ bool conversation_may_move(enum conversation_state from, enum conversation_state
 struct peer_view {
     struct tlsmsg_peer peer;
     char address[ADDRESS_TEXT_MAX];
-    char tuple[ADDRESS_TEXT_MAX];
+    struct tlsmsg_tls tls;
 };
 void conversation_describe(const struct conversation *c, struct peer_view *who);
 

@@ -33,7 +33,7 @@ unsigned tlsmsg_message_worker(const struct tlsmsg_message *message)
     return message->conversation->worker->index;
 }
 
-void tlsmsg_message_peer(const struct tlsmsg_message *message, struct tlsmsg_peer *peer)
+const struct tlsmsg_peer *tlsmsg_message_peer(const struct tlsmsg_message *message)
 {
     /* The texts' buffers are in the message, which only its functions know to be writable. */
     struct tlsmsg_message *m = (struct tlsmsg_message *)(uintptr_t)message;
@@ -42,7 +42,7 @@ void tlsmsg_message_peer(const struct tlsmsg_message *message, struct tlsmsg_pee
         conversation_describe(m->conversation, &m->who);
         m->described = true;
     }
-    *peer = m->who.peer;
+    return &m->who.peer;
 }
 
 /* Without memory for a reply the conversation can't keep its promise: it ends. */

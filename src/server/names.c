@@ -1,7 +1,7 @@
 /* Names of enumerated values, as the JSON transcript, logs and metrics have them. */
 #include <tlsmsg/server.h>
 
-const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason how)
+const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason reason)
 {
     static const char *const names[] = {
         [TLSMSG_CLOSE_CLEAN] = "clean",     [TLSMSG_CLOSE_TRUNCATED] = "truncated",
@@ -10,7 +10,7 @@ const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason how)
         [TLSMSG_CLOSE_DRAINED] = "drained", [TLSMSG_CLOSE_FAILED] = "failed",
     };
 
-    return (unsigned)how <= TLSMSG_CLOSE_FAILED ? names[how] : "unknown";
+    return (unsigned)reason < TLSMSG_CLOSE_COUNT ? names[reason] : "unknown";
 }
 
 const char *tlsmsg_cause_name(enum tlsmsg_cause cause)

@@ -1,6 +1,7 @@
 /* The public server: made from options, started, waited for, stopped, reloaded, freed. */
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,13 +63,13 @@ static void read_options(struct server *s)
     const struct tlsmsg_options *o = s->options;
 
     s->limits = (struct limits){
-        .handshake_timeout_ms = options_number(o, TLSMSG_HANDSHAKE_TIMEOUT),
-        .idle_timeout_ms = options_number(o, TLSMSG_IDLE_TIMEOUT),
-        .write_timeout_ms = options_number(o, TLSMSG_WRITE_TIMEOUT),
-        .drain_timeout_ms = options_number(o, TLSMSG_DRAIN_TIMEOUT),
+        .handshake_timeout_ms = options_number(o, TLSMSG_OPT_HANDSHAKE_TIMEOUT),
+        .idle_timeout_ms = options_number(o, TLSMSG_OPT_IDLE_TIMEOUT),
+        .write_timeout_ms = options_number(o, TLSMSG_OPT_WRITE_TIMEOUT),
+        .drain_timeout_ms = options_number(o, TLSMSG_OPT_DRAIN_TIMEOUT),
     };
-    s->recv_size_bytes = (size_t)options_number(o, TLSMSG_RECV_SIZE);
-    s->accept_budget = (uint64_t)options_number(o, TLSMSG_ACCEPT);
+    s->recv_size_bytes = (size_t)options_number(o, TLSMSG_OPT_RECV_SIZE);
+    s->accept_budget = (uint64_t)options_number(o, TLSMSG_OPT_ACCEPT);
     options_reply_parts(o, &s->reply_prefix, &s->reply_prefix_len, &s->reply_suffix,
                         &s->reply_suffix_len);
 }
@@ -130,7 +131,9 @@ static size_t listen_count(const struct tlsmsg_options *o)
     size_t passed;
 
     (void)options_listeners(o, &passed);
-    return passed > 0 && !options_is_set(o, TLSMSG_LISTEN) ? 0 : options_count(o, TLSMSG_LISTEN);
+    return passed > 0 && !options_is_set(o, TLSMSG_OPT_LISTEN)
+               ? 0
+               : options_count(o, TLSMSG_OPT_LISTEN);
 }
 
 static enum tlsmsg_code open_listeners(struct server *s, struct tlsmsg_error *err)
@@ -138,14 +141,14 @@ static enum tlsmsg_code open_listeners(struct server *s, struct tlsmsg_error *er
     enum tlsmsg_code code = adopt_listeners(s, err);
 
     for (size_t i = 0; i < listen_count(s->options) && code == TLSMSG_OK; i++) {
-        code = listen_on(s, options_text(s->options, TLSMSG_LISTEN, i), err);
+        code = listen_on(s, options_text(s->options, TLSMSG_OPT_LISTEN, i), err);
     }
     return code;
 }
 
 static enum tlsmsg_code make_workers(struct server *s, struct tlsmsg_error *err)
 {
-    int64_t wanted = options_number(s->options, TLSMSG_WORKERS);
+    int64_t wanted = options_number(s->options, TLSMSG_OPT_WORKERS);
     enum tlsmsg_code code = TLSMSG_OK;
 
     if (wanted == 0) {
@@ -180,8 +183,8 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struc
     for (size_t i = 0; i < listen_count(options) && code == TLSMSG_OK; i++) {
         struct address_name name;
 
-        code =
-            address_parse_listen(options_text(options, TLSMSG_LISTEN, i), "--listen", &name, err);
+        code = address_parse_listen(options_text(options, TLSMSG_OPT_LISTEN, i), "--listen", &name,
+                                    err);
     }
     if (code == TLSMSG_OK) {
         code = transport_config_new(options, NULL, &config, err);
@@ -236,6 +239,21 @@ static enum tlsmsg_code prepare(struct server *s, const struct tlsmsg_options *o
     return code;
 }
 
+/* Takes what the program's version of the structure has; the rest stays NULL. */
+static enum tlsmsg_code copy_handler(struct tlsmsg_handler *to, const struct tlsmsg_handler *from,
+                                     struct tlsmsg_error *err)
+{
+    if (from == NULL) {
+        return TLSMSG_OK;
+    }
+    if (from->size < offsetof(struct tlsmsg_handler, listening)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "the handler's size is not set (sizeof(struct tlsmsg_handler))");
+    }
+    memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
+    return TLSMSG_OK;
+}
+
 enum tlsmsg_code tlsmsg_server_new(const struct tlsmsg_options *options,
                                    const struct tlsmsg_handler *handler, struct tlsmsg_server **out,
                                    struct tlsmsg_error *err)
@@ -250,10 +268,10 @@ enum tlsmsg_code tlsmsg_server_new(const struct tlsmsg_options *options,
     server->s.done_fd = -1;
     (void)pthread_mutex_init(&server->s.config_lock, NULL);
     atomic_store(&server->s.next_id, 1);
-    if (handler != NULL) {
-        server->s.handler = *handler;
+    code = copy_handler(&server->s.handler, handler, err);
+    if (code == TLSMSG_OK) {
+        code = prepare(&server->s, options, err);
     }
-    code = prepare(&server->s, options, err);
     if (code != TLSMSG_OK) {
         tlsmsg_server_free(server);
         return code;
@@ -396,10 +414,12 @@ enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
 
 void tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out)
 {
-    *out = (struct tlsmsg_stats){0};
+    struct tlsmsg_stats sum = {.size = out->size < sizeof(sum) ? out->size : sizeof(sum)};
+
     for (unsigned i = 0; i < server->s.worker_count; i++) {
-        stats_add(&server->s.workers[i].stats, out);
+        stats_add(&server->s.workers[i].stats, &sum);
     }
+    memcpy(out, &sum, sum.size);
 }
 
 int64_t tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server)

@@ -92,7 +92,7 @@ bool worker_begin(struct worker *w, struct conversation *c)
 {
     struct server *server = w->server;
     const struct tlsmsg_handler *handler = &server->handler;
-    struct transport_facts facts;
+    struct tlsmsg_tls tls;
 
     if (server->accept_budget > 0) {
         uint64_t place = atomic_fetch_add(&server->taken, 1) + 1;
@@ -107,11 +107,11 @@ bool worker_begin(struct worker *w, struct conversation *c)
     c->counted = true;
     worker_handshake_over(w, c);
     count(&w->stats.conversations, 1);
-    transport_describe(c->transport, &facts);
-    if (facts.resumed) {
+    (void)transport_describe(c->transport, &tls);
+    if (tls.resumed) {
         count(&w->stats.resumed, 1);
     }
-    if (facts.version != NULL && facts.version[6] == '2') {
+    if (tls.version != NULL && tls.version[6] == '2') {
         count(&w->stats.tls12, 1);
     }
     if (handler->connected != NULL) {

@@ -170,14 +170,14 @@ enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_erro
     return TRANSPORT_OK;
 }
 
-void transport_describe(struct transport *t, struct transport_facts *out)
+bool transport_describe(struct transport *t, struct tlsmsg_tls *out)
 {
     (void)t;
-    *out = (struct transport_facts){.encrypted = false};
+    *out = (struct tlsmsg_tls){.version = NULL};
+    return false;
 }
 
-bool transport_peer_certificate(const struct transport *t, size_t i,
-                                struct transport_certificate *out)
+bool transport_peer_certificate(const struct transport *t, size_t i, struct tlsmsg_certificate *out)
 {
     (void)t;
     (void)i;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <tlsmsg/error.h>
+#include <tlsmsg/tls.h>
 
 #include "net/byte_source.h"
 #include "options/options.h"
@@ -75,33 +76,15 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
  * that was held back has left. Safe in every state; receiving goes on. */
 enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err);
 
-/* What was agreed on, by a client's failed handshake as far as it came; texts are borrowed from t,
- * NULL where there is nothing. */
-struct transport_facts {
-    bool encrypted;
-    bool resumed;
-    const char *version;  /* "TLSv1.3" */
-    const char *cipher;   /* "TLS_AES_256_GCM_SHA384" */
-    const char *group;    /* "X25519", as named in the policy */
-    const char *identity; /* the peer's, "CN=alice", escaped; NULL without a certificate */
-};
-
-void transport_describe(struct transport *t, struct transport_facts *out);
-
-/* A certificate in words: one line each, escaped, cut with "..." where too long. */
-struct transport_certificate {
-    char subject[256]; /* "CN=localhost" */
-    char issuer[256];
-    char names[512]; /* DNS names and addresses, "localhost, 127.0.0.1"; "no name" for none */
-    char pin[64];    /* "sha256//BASE64" of its key */
-    int64_t not_before_unix_s;
-    int64_t not_after_unix_s;
-};
+/* What TLS agreed on, by a client's failed handshake as far as it came; texts are borrowed from t.
+ * The group is named as in the policy. False, and out is empty, where there is nothing yet, and in
+ * plaintext. */
+bool transport_describe(struct transport *t, struct tlsmsg_tls *out);
 
 /* The i-th certificate that a client's server has shown, its own first, verified or not. False
  * past the last, and in plaintext; then out is left alone. */
 bool transport_peer_certificate(const struct transport *t, size_t i,
-                                struct transport_certificate *out);
+                                struct tlsmsg_certificate *out);
 
 /* True once any byte was received: a peer that sent none was only a probe. */
 bool transport_heard(const struct transport *t);

@@ -185,7 +185,7 @@ static void test_one_recv_is_one_record(void **state)
 
 static void test_facts_and_hearing(void **state)
 {
-    struct transport_facts facts;
+    struct tlsmsg_tls tls;
     struct pair p;
 
     (void)state;
@@ -193,18 +193,17 @@ static void test_facts_and_hearing(void **state)
     assert_false(transport_heard(p.server.transport));
     pair_client_says(&p, "x", 1);
     assert_true(pair_open(&p, STEPS));
-    transport_describe(p.server.transport, &facts);
-    assert_int_equal(facts.encrypted, fixture_is_tls);
-    assert_false(facts.resumed);
-    assert_null(facts.identity);
+    assert_int_equal(transport_describe(p.server.transport, &tls), fixture_is_tls);
+    assert_false(tls.resumed);
+    assert_null(tls.identity);
     if (fixture_is_tls) {
-        assert_string_equal(facts.version, "TLSv1.3");
-        assert_non_null(facts.cipher);
-        assert_non_null(facts.group);
+        assert_string_equal(tls.version, "TLSv1.3");
+        assert_non_null(tls.cipher);
+        assert_non_null(tls.group);
     } else {
-        assert_null(facts.version);
-        assert_null(facts.cipher);
-        assert_null(facts.group);
+        assert_null(tls.version);
+        assert_null(tls.cipher);
+        assert_null(tls.group);
     }
     contract_assert_clean(&p, "x", 1);
     assert_true(transport_heard(p.server.transport));

@@ -25,11 +25,11 @@ void fixture_set_up(struct tlsmsg_options *server, struct tlsmsg_options *client
                                                    .alternative_names = "DNS:localhost",
                                                    .issuer = &ca});
     test_cert_write(&ca, test_folder_file(&folder, "ca.crt", path));
-    set(client, TLSMSG_CA, path);
+    set(client, TLSMSG_OPT_CA, path);
     test_cert_write(&leaf, test_folder_file(&folder, "server.crt", path));
-    set(server, TLSMSG_CERT, path);
+    set(server, TLSMSG_OPT_CERT, path);
     test_cert_write_key(&leaf, test_folder_file(&folder, "server.key", path), NULL);
-    set(server, TLSMSG_KEY, path);
+    set(server, TLSMSG_OPT_KEY, path);
     test_cert_free(&leaf);
     test_cert_free(&ca);
 }

@@ -47,7 +47,6 @@ static void check_socket(const uint8_t *data, size_t len)
 {
     struct address a = {.len = sizeof(a.storage)};
     char text[ADDRESS_TEXT_MAX];
-    char tuple[ADDRESS_TEXT_MAX];
     struct address_name name;
     uint8_t key[16];
 
@@ -56,10 +55,8 @@ static void check_socket(const uint8_t *data, size_t len)
                                         : a.storage.ss_family % 3 == 1 ? AF_INET6
                                                                        : AF_UNIX);
     address_print(&a, text, sizeof(text));
-    address_print_tuple(&a, tuple, sizeof(tuple));
     address_key(&a, key);
     FUZZ_CHECK(strlen(text) < sizeof(text) - 1 && fuzz_is_printable(text, strlen(text)));
-    FUZZ_CHECK(strlen(tuple) < sizeof(tuple) - 1 && fuzz_is_printable(tuple, strlen(tuple)));
     if (a.storage.ss_family != AF_UNIX) {
         FUZZ_CHECK(address_parse_listen(text, "--listen", &name, NULL) == TLSMSG_OK);
         FUZZ_CHECK(address_is_literal(name.host));

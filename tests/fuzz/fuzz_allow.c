@@ -51,8 +51,8 @@ static void check_file(const char *identity, const char *text)
     enum tlsmsg_code code;
 
     FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
-    FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_CLIENT_CA, "ca.crt", NULL) == TLSMSG_OK);
-    FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_ALLOW_FILE, path, NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_OPT_CLIENT_CA, "ca.crt", NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_OPT_ALLOW_FILE, path, NULL) == TLSMSG_OK);
     code = allow_load(o, &list, &err);
     FUZZ_CHECK(code == TLSMSG_OK || code == TLSMSG_ERR_CONFIG);
     fuzz_check_error(&err, code);

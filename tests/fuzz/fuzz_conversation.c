@@ -70,7 +70,7 @@ static void on_connected(const struct tlsmsg_peer *who, unsigned worker, void *u
 {
     (void)user;
     FUZZ_CHECK(worker == 0 && who->connection == 1 && run.closed == 0);
-    FUZZ_CHECK((who->tls_version != NULL) == build_has_tls);
+    FUZZ_CHECK((who->tls != NULL) == build_has_tls);
     run.connected++;
 }
 
@@ -112,7 +112,7 @@ static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void 
     (void)user;
     FUZZ_CHECK(closed->messages == run.seen_messages && closed->duration_ms >= 0);
     run.closed++;
-    run.how = closed->how;
+    run.how = closed->reason;
 }
 
 static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
@@ -137,6 +137,7 @@ static void on_event(const struct tlsmsg_event *event, void *user)
 }
 
 static const struct tlsmsg_handler handler = {
+    .size = sizeof(handler),
     .connected = on_connected,
     .message = on_message,
     .closed = on_closed,
@@ -151,7 +152,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
-    FUZZ_CHECK(tlsmsg_options_set_number(o, TLSMSG_ACCEPT, 0, NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_set_number(o, TLSMSG_OPT_ACCEPT, 0, NULL) == TLSMSG_OK);
     fuzz_identity_make(o);
     raw_peer_setup();
     server = stepped_server_new(o, &handler);
@@ -378,7 +379,7 @@ static void check_run(void)
     const struct server *s = stepped_inside(server);
     bool stayed = run.how == TLSMSG_CLOSE_CLEAN || run.how == TLSMSG_CLOSE_INVALID_UTF8 ||
                   run.how == TLSMSG_CLOSE_DRAINED;
-    struct tlsmsg_stats stats;
+    struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
     tlsmsg_server_stats(server, &stats);
     FUZZ_CHECK(stats.open == 0 && stats.handshaking == 0 && stats.queued_bytes == 0);

@@ -16,9 +16,9 @@ void fuzz_identity_make(struct tlsmsg_options *options)
     test_folder_make(&folder);
     test_cert_make(&server, &spec);
     test_cert_write(&server, test_folder_file(&folder, "server.crt", path));
-    FUZZ_CHECK(tlsmsg_options_set(options, TLSMSG_CERT, path, NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_set(options, TLSMSG_OPT_CERT, path, NULL) == TLSMSG_OK);
     test_cert_write_key(&server, test_folder_file(&folder, "server.key", path), NULL);
-    FUZZ_CHECK(tlsmsg_options_set(options, TLSMSG_KEY, path, NULL) == TLSMSG_OK);
+    FUZZ_CHECK(tlsmsg_options_set(options, TLSMSG_OPT_KEY, path, NULL) == TLSMSG_OK);
     test_cert_free(&server);
 }
 

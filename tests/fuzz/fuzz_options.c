@@ -25,7 +25,7 @@ static bool is_text(enum tlsmsg_option option)
 static bool holds(const struct tlsmsg_options *o, enum tlsmsg_option option, const char *value)
 {
     size_t count = options_count(o, option);
-    size_t i = option == TLSMSG_KEY ? 0 : count - 1;
+    size_t i = option == TLSMSG_OPT_KEY ? 0 : count - 1;
 
     for (; i < count; i++) {
         const char *text = options_text(o, option, i);

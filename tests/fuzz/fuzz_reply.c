@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     enum tlsmsg_code code;
 
     FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
-    code = tlsmsg_options_set(o, TLSMSG_REPLY, text, &err);
+    code = tlsmsg_options_set(o, TLSMSG_OPT_REPLY, text, &err);
     FUZZ_CHECK(code == (good ? TLSMSG_OK : TLSMSG_ERR_CONFIG));
     fuzz_check_error(&err, code);
     options_reply_parts(o, &prefix, &prefix_len, &suffix, &suffix_len);

@@ -179,7 +179,7 @@ class Installed:
         """Each header by itself; what a strict user's compiler says is an error."""
         include = os.path.join(self.prefix, "include")
         headers = sorted(os.listdir(os.path.join(include, "tlsmsg")))
-        self.assertEqual(headers, ["client.h", "error.h", "options.h", "server.h", "tlsmsg.h"])
+        self.assertEqual(headers, ["client.h", "error.h", "options.h", "server.h", "tls.h", "tlsmsg.h"])
         for header in headers:
             source = os.path.join(Workshop.folder, "one.source")
             with open(source, "w", encoding="utf-8") as file:

@@ -52,12 +52,14 @@ struct tlsmsg_options *ends_options(const struct peer *peer, int64_t timeout_ms)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_options *options = new_options(TLSMSG_ROLE_CLIENT);
-    assert_int_equal(tlsmsg_options_set(options, TLSMSG_ADDRESS, peer->address, &err), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS, peer->address, &err),
+                     TLSMSG_OK);
     ends_identity_trusted_by(options);
     if (timeout_ms != 0) {
-        assert_int_equal(tlsmsg_options_set_number(options, TLSMSG_REPLY_TIMEOUT, timeout_ms, &err),
-                         TLSMSG_OK);
-        assert_int_equal(tlsmsg_options_set_number(options, TLSMSG_TIMEOUT, timeout_ms, &err),
+        assert_int_equal(
+            tlsmsg_options_set_number(options, TLSMSG_OPT_REPLY_TIMEOUT, timeout_ms, &err),
+            TLSMSG_OK);
+        assert_int_equal(tlsmsg_options_set_number(options, TLSMSG_OPT_TIMEOUT, timeout_ms, &err),
                          TLSMSG_OK);
     }
     return options;

@@ -46,14 +46,14 @@ static void set(struct tlsmsg_options *options, enum tlsmsg_option option, const
 
 void ends_identity_of_server(struct tlsmsg_options *options, bool strict)
 {
-    set(options, TLSMSG_CERT, cert_file);
-    set(options, TLSMSG_KEY, key_file);
+    set(options, TLSMSG_OPT_CERT, cert_file);
+    set(options, TLSMSG_OPT_KEY, key_file);
     if (strict) {
-        set(options, TLSMSG_CLIENT_CA, ca_file);
+        set(options, TLSMSG_OPT_CLIENT_CA, ca_file);
     }
 }
 
 void ends_identity_trusted_by(struct tlsmsg_options *options)
 {
-    set(options, TLSMSG_CA, ca_file);
+    set(options, TLSMSG_OPT_CA, ca_file);
 }

@@ -28,7 +28,7 @@ void memory_scene_setup(void)
     ends_identity_setup();
     raw_peer_setup();
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_ACCEPT, "0", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_ACCEPT, "0", NULL), TLSMSG_OK);
     ends_identity_of_server(o, false);
     server = stepped_server_new(o, scene_handler());
     assert_non_null(server);
@@ -194,7 +194,7 @@ bool memory_scene_play(const struct memory_fault *how, unsigned long n)
                         first_ends,      first_has_left,
                     };
     const struct server *s = stepped_inside(server);
-    struct tlsmsg_stats stats;
+    struct tlsmsg_stats stats = {.size = sizeof(stats)};
     enum stepped_end end;
     bool was_hurt;
 

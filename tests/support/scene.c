@@ -42,8 +42,8 @@ static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void 
     (void)worker;
     (void)user;
     on->closed++;
-    on->ends[closed->how]++;
-    on->last_how = closed->how;
+    on->ends[closed->reason]++;
+    on->last_how = closed->reason;
 }
 
 static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
@@ -69,6 +69,7 @@ static void on_event(const struct tlsmsg_event *event, void *user)
 const struct tlsmsg_handler *scene_handler(void)
 {
     static const struct tlsmsg_handler handler = {
+        .size = sizeof(handler),
         .connected = on_connected,
         .message = on_message,
         .closed = on_closed,
@@ -102,7 +103,7 @@ struct tlsmsg_server *scene_server_new(enum tlsmsg_option option, ...)
     va_list pairs;
 
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_ACCEPT, "0", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_ACCEPT, "0", NULL), TLSMSG_OK);
     va_start(pairs, option);
     for (int at = (int)option; at != TLSMSG_OPT_COUNT; at = va_arg(pairs, int)) {
         const char *value = va_arg(pairs, const char *);
@@ -142,7 +143,7 @@ void scene_begin(struct scene *scene, struct tlsmsg_server *server, struct raw_p
 void scene_finish(struct scene *scene)
 {
     const struct server *s = stepped_inside(scene->server);
-    struct tlsmsg_stats stats;
+    struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
     tlsmsg_server_stats(scene->server, &stats);
     assert_int_equal(stats.open, 0);

@@ -88,8 +88,8 @@ struct tlsmsg_server *stepped_server_new(struct tlsmsg_options *options,
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct server *s;
 
-    if (tlsmsg_options_set_number(options, TLSMSG_WORKERS, 1, &err) != TLSMSG_OK ||
-        tlsmsg_options_set(options, TLSMSG_LISTEN, "127.0.0.1:0", &err) != TLSMSG_OK ||
+    if (tlsmsg_options_set_number(options, TLSMSG_OPT_WORKERS, 1, &err) != TLSMSG_OK ||
+        tlsmsg_options_set(options, TLSMSG_OPT_LISTEN, "127.0.0.1:0", &err) != TLSMSG_OK ||
         tlsmsg_server_new(options, handler, &server, &err) != TLSMSG_OK) {
         (void)fprintf(stderr, "no server: %s\n", err.text);
         tlsmsg_options_free(options);

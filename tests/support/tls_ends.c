@@ -63,9 +63,16 @@ void tls_files_remove(struct tls_files *files)
 static bool names_a_file(enum tlsmsg_option option)
 {
     static const enum tlsmsg_option options[] = {
-        TLSMSG_CERT,        TLSMSG_KEY,         TLSMSG_KEY_PASSWORD_FILE, TLSMSG_CLIENT_CA,
-        TLSMSG_CA,          TLSMSG_CRL,         TLSMSG_ALLOW_FILE,        TLSMSG_KNOWN_SERVERS,
-        TLSMSG_TICKET_KEYS, TLSMSG_KEYLOG_FILE,
+        TLSMSG_OPT_CERT,
+        TLSMSG_OPT_KEY,
+        TLSMSG_OPT_KEY_PASSWORD_FILE,
+        TLSMSG_OPT_CLIENT_CA,
+        TLSMSG_OPT_CA,
+        TLSMSG_OPT_CRL,
+        TLSMSG_OPT_ALLOW_FILE,
+        TLSMSG_OPT_KNOWN_SERVERS,
+        TLSMSG_OPT_TICKET_KEYS,
+        TLSMSG_OPT_KEYLOG_FILE,
     };
     size_t i;
 

@@ -36,7 +36,7 @@ static void test_total(void **state)
     struct address peer = v4(1);
 
     (void)state;
-    set_up(&a, TLSMSG_MAX_CONNECTIONS, 2);
+    set_up(&a, TLSMSG_OPT_MAX_CONNECTIONS, 2);
     assert_int_equal(admission_enter(&a, &peer, 1), ADMITTED);
     assert_int_equal(admission_enter(&a, &peer, 1), ADMITTED);
     assert_int_equal(admission_enter(&a, &peer, 1), REFUSED_CONNECTIONS);
@@ -52,7 +52,7 @@ static void test_default_comes_from_the_descriptor_limit(void **state)
     struct admission a;
 
     (void)state;
-    set_up(&a, TLSMSG_MAX_CONNECTIONS, 0);
+    set_up(&a, TLSMSG_OPT_MAX_CONNECTIONS, 0);
     assert_true(a.max_connections > 0);
     admission_fini(&a);
 }
@@ -64,7 +64,7 @@ static void test_per_address(void **state)
     struct address two = v4(2);
 
     (void)state;
-    set_up(&a, TLSMSG_MAX_PER_ADDRESS, 1);
+    set_up(&a, TLSMSG_OPT_MAX_PER_ADDRESS, 1);
     assert_int_equal(admission_enter(&a, &one, 1), ADMITTED);
     assert_int_equal(admission_enter(&a, &one, 1), REFUSED_ADDRESS);
     assert_int_equal(admission_enter(&a, &two, 1), ADMITTED);
@@ -85,7 +85,7 @@ static void test_rate_and_its_recovery(void **state)
     int64_t now = 100 * (int64_t)S;
 
     (void)state;
-    set_up(&a, TLSMSG_HANDSHAKE_RATE, 4);
+    set_up(&a, TLSMSG_OPT_HANDSHAKE_RATE, 4);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(admission_enter(&a, &peer, now), ADMITTED);
         admission_leave(&a, &peer);
@@ -103,7 +103,7 @@ static void test_handshakes_at_once(void **state)
     struct address peer = v4(1);
 
     (void)state;
-    set_up(&a, TLSMSG_MAX_HANDSHAKES, 1);
+    set_up(&a, TLSMSG_OPT_MAX_HANDSHAKES, 1);
     assert_int_equal(admission_enter(&a, &peer, 1), ADMITTED);
     assert_int_equal(admission_enter(&a, &peer, 1), REFUSED_HANDSHAKES);
     admission_handshake_done(&a);
@@ -118,7 +118,7 @@ static void test_table_forgets_passers_by(void **state)
     size_t entries = 0;
 
     (void)state;
-    set_up(&a, TLSMSG_HANDSHAKE_RATE, 1);
+    set_up(&a, TLSMSG_OPT_HANDSHAKE_RATE, 1);
     for (uint32_t i = 0; i < 20000; i++) {
         struct address peer = v4(i);
 

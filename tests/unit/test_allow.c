@@ -11,7 +11,7 @@ static struct tls_files files;
 /* A server's options with a client CA and one value of --allow or --allow-file. */
 static struct tlsmsg_options *options_with(enum tlsmsg_option option, const char *value)
 {
-    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CLIENT_CA, "ca.crt", option, value,
+    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CLIENT_CA, "ca.crt", option, value,
                        TLSMSG_OPT_COUNT);
 }
 
@@ -69,7 +69,7 @@ static void test_match(void **state)
     const struct match *row = *state;
     struct allow_list *list;
 
-    assert_int_equal(load(options_with(TLSMSG_ALLOW, row->allowed), &list, NULL), TLSMSG_OK);
+    assert_int_equal(load(options_with(TLSMSG_OPT_ALLOW, row->allowed), &list, NULL), TLSMSG_OK);
     assert_int_equal(allow_holds(list, row->identity), row->holds);
     allow_free(list);
 }
@@ -114,7 +114,7 @@ static void test_file(void **state)
     struct allow_list *list;
 
     if (row->says == NULL) {
-        assert_int_equal(load(options_with(TLSMSG_ALLOW_FILE, path), &list, &err), TLSMSG_OK);
+        assert_int_equal(load(options_with(TLSMSG_OPT_ALLOW_FILE, path), &list, &err), TLSMSG_OK);
         /* An empty list is a list: nobody may talk. */
         assert_non_null(list);
         assert_int_equal(allow_holds(list, "CN=alice"), strstr(row->text, "CN=alice") != NULL);
@@ -122,7 +122,8 @@ static void test_file(void **state)
         allow_free(list);
         return;
     }
-    assert_int_equal(load(options_with(TLSMSG_ALLOW_FILE, path), &list, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(load(options_with(TLSMSG_OPT_ALLOW_FILE, path), &list, &err),
+                     TLSMSG_ERR_CONFIG);
     assert_null(list);
     assert_non_null(strstr(err.text, row->says));
     assert_non_null(strstr(err.text, "allowed"));
@@ -136,7 +137,7 @@ static void test_a_zero_byte_in_a_file(void **state)
 
     (void)state;
     assert_int_equal(
-        load(options_with(TLSMSG_ALLOW_FILE, write_file(data, sizeof(data) - 1)), &list, &err),
+        load(options_with(TLSMSG_OPT_ALLOW_FILE, write_file(data, sizeof(data) - 1)), &list, &err),
         TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "zero byte"));
 }
@@ -146,10 +147,10 @@ static void test_no_list_lets_everybody_in(void **state)
     struct allow_list *list;
 
     (void)state;
-    assert_int_equal(
-        load(tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CLIENT_CA, "ca.crt", TLSMSG_OPT_COUNT),
-             &list, NULL),
-        TLSMSG_OK);
+    assert_int_equal(load(tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CLIENT_CA, "ca.crt",
+                                      TLSMSG_OPT_COUNT),
+                          &list, NULL),
+                     TLSMSG_OK);
     assert_null(list);
     assert_true(allow_holds(list, "CN=anybody"));
     assert_true(allow_holds(list, NULL));
@@ -162,10 +163,10 @@ static void test_a_list_needs_a_ca(void **state)
     struct allow_list *list;
 
     (void)state;
-    assert_int_equal(
-        load(tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_ALLOW, "CN=alice", TLSMSG_OPT_COUNT),
-             &list, &err),
-        TLSMSG_ERR_CONFIG);
+    assert_int_equal(load(tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_ALLOW, "CN=alice",
+                                      TLSMSG_OPT_COUNT),
+                          &list, &err),
+                     TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "--client-ca"));
 }
 
@@ -175,9 +176,9 @@ static void test_both_options_add_up(void **state)
     struct allow_list *list;
 
     (void)state;
-    assert_int_equal(load(tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CLIENT_CA, "ca.crt",
-                                      TLSMSG_ALLOW, "CN=alice", TLSMSG_ALLOW, "CN=carol",
-                                      TLSMSG_ALLOW_FILE, path, TLSMSG_OPT_COUNT),
+    assert_int_equal(load(tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CLIENT_CA, "ca.crt",
+                                      TLSMSG_OPT_ALLOW, "CN=alice", TLSMSG_OPT_ALLOW, "CN=carol",
+                                      TLSMSG_OPT_ALLOW_FILE, path, TLSMSG_OPT_COUNT),
                           &list, NULL),
                      TLSMSG_OK);
     assert_true(allow_holds(list, "CN=alice"));

@@ -167,9 +167,9 @@ static void test_loading(void **state)
     struct transport_config *config = NULL;
     enum tlsmsg_code code;
 
-    set_file(options, TLSMSG_CERT, row->cert);
-    set_file(options, TLSMSG_KEY, row->key);
-    set_file(options, TLSMSG_KEY_PASSWORD_FILE, row->password_file);
+    set_file(options, TLSMSG_OPT_CERT, row->cert);
+    set_file(options, TLSMSG_OPT_KEY, row->key);
+    set_file(options, TLSMSG_OPT_KEY_PASSWORD_FILE, row->password_file);
     code = transport_config_new(options, NULL, &config, &err);
     if (row->text != NULL) {
         if (strstr(err.text, row->text) == NULL) {
@@ -223,7 +223,7 @@ static void test_asking_for_a_password(void **state)
         struct tlsmsg_error err = {.code = TLSMSG_OK};
         struct transport_config *config = NULL;
         struct tlsmsg_options *options =
-            tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY,
+            tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
                         "locked.key", TLSMSG_OPT_COUNT);
 
         tlsmsg_options_set_ask_password(options, answer, &asked);
@@ -244,8 +244,8 @@ static void test_names_of_files_are_escaped(void **state)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct transport_config *config = NULL;
-    struct tlsmsg_options *options =
-        tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "no\nwhere\x1b.crt", TLSMSG_OPT_COUNT);
+    struct tlsmsg_options *options = tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT,
+                                                 "no\nwhere\x1b.crt", TLSMSG_OPT_COUNT);
 
     (void)state;
     assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
@@ -257,7 +257,7 @@ static void test_a_client_needs_none(void **state)
 {
     (void)state;
     transport_config_unref(
-        tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPT_COUNT));
+        tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, "ca.crt", TLSMSG_OPT_COUNT));
     transport_config_unref(tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_COUNT));
 }
 
@@ -279,7 +279,7 @@ static void test_bad_ca_files(void **state)
         struct tlsmsg_error err = {.code = TLSMSG_OK};
         struct transport_config *config = NULL;
         struct tlsmsg_options *options =
-            tls_options(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, cases[i].file, TLSMSG_OPT_COUNT);
+            tls_options(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, cases[i].file, TLSMSG_OPT_COUNT);
 
         assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
         assert_non_null(strstr(err.text, cases[i].text));

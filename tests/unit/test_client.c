@@ -33,17 +33,16 @@ static void holds_a_conversation(void **state)
     (void)state;
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_connect(peer, answer_two, 0);
-    struct tlsmsg_session session;
-    struct tlsmsg_certificate shown;
-    tlsmsg_client_session(client, &session);
-    assert_string_equal(session.address, peer->address);
-    assert_int_equal(session.tls_version != NULL, build_has_tls);
-    assert_int_equal(session.tls_cipher != NULL, build_has_tls);
-    assert_false(session.tls_resumed);
-    assert_int_equal(tlsmsg_client_certificate(client, 0, &shown), build_has_tls);
-    assert_int_equal(shown.pin[0] != '\0', build_has_tls);
-    assert_false(tlsmsg_client_certificate(client, 100, &shown));
-    assert_int_equal(shown.pin[0], '\0');
+    const struct tlsmsg_tls *tls = tlsmsg_client_tls(client);
+    assert_string_equal(tlsmsg_client_address(client), peer->address);
+    assert_int_equal(tls != NULL, build_has_tls);
+    assert_int_equal(tls != NULL && tls->version != NULL, build_has_tls);
+    assert_int_equal(tls != NULL && tls->cipher != NULL, build_has_tls);
+    assert_false(tls != NULL && tls->resumed);
+    const struct tlsmsg_certificate *shown = tlsmsg_client_certificate(client, 0);
+    assert_int_equal(shown != NULL, build_has_tls);
+    assert_int_equal(shown != NULL && shown->pin[0] != '\0', build_has_tls);
+    assert_null(tlsmsg_client_certificate(client, 100));
     ends_send(client, "hello");
     ends_expect(client, REPLY "hello");
     ends_send(client, "世界");
@@ -150,9 +149,9 @@ static struct tlsmsg_client *client_for(const char *name, const struct peer *pee
     struct tlsmsg_client *client = NULL;
     char address[64];
     snprintf(address, sizeof(address), "%s:%u", name, (unsigned)peer->port);
-    assert_int_equal(tlsmsg_options_set(options, TLSMSG_ADDRESS, address, &err), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS, address, &err), TLSMSG_OK);
     if (build_has_tls) {
-        assert_int_equal(tlsmsg_options_set(options, TLSMSG_SERVER_NAME, "localhost", &err),
+        assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_SERVER_NAME, "localhost", &err),
                          TLSMSG_OK);
     }
     assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_OK);
@@ -399,7 +398,7 @@ static void does_not_trust_another_name(void **state)
     struct tlsmsg_options *options = ends_options(peer, 0);
     struct tlsmsg_client *client = NULL;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    assert_int_equal(tlsmsg_options_set(options, TLSMSG_SERVER_NAME, "other.test", &err),
+    assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_SERVER_NAME, "other.test", &err),
                      TLSMSG_OK);
     assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_OK);
     tlsmsg_options_free(options);
@@ -416,8 +415,6 @@ static void refuses_calls_out_of_turn(void **state)
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_client(peer, 0);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct tlsmsg_session session;
-    struct tlsmsg_certificate shown;
     const char *data;
     size_t len;
     assert_int_equal(tlsmsg_client_send(client, "x", 1, &err), TLSMSG_CLIENT_ERROR);
@@ -429,9 +426,9 @@ static void refuses_calls_out_of_turn(void **state)
     assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_ERROR);
     assert_int_equal(err.code, TLSMSG_ERR_STATE);
     tlsmsg_error_clear(&err);
-    tlsmsg_client_session(client, &session);
-    assert_null(session.address);
-    assert_false(tlsmsg_client_certificate(client, 0, &shown));
+    assert_null(tlsmsg_client_address(client));
+    assert_null(tlsmsg_client_tls(client));
+    assert_null(tlsmsg_client_certificate(client, 0));
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
     assert_int_equal(err.code, TLSMSG_ERR_STATE);

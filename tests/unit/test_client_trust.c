@@ -33,8 +33,9 @@ static int tear_down(void **state)
 /* A client that records any new server. */
 static struct transport_config *trusting_client(void)
 {
-    return tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_ADDRESS, SERVER, TLSMSG_TRUST_ON_FIRST_USE,
-                      "1", TLSMSG_ACCEPT_NEW, "1", TLSMSG_KNOWN_SERVERS, "known", TLSMSG_OPT_COUNT);
+    return tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_ADDRESS, SERVER,
+                      TLSMSG_OPT_TRUST_ON_FIRST_USE, "1", TLSMSG_OPT_ACCEPT_NEW, "1",
+                      TLSMSG_OPT_KNOWN_SERVERS, "known", TLSMSG_OPT_COUNT);
 }
 
 static bool there_is_a_record(char *line, size_t cap)
@@ -179,7 +180,7 @@ static void test_dates(void **state)
                                                    .from_text = row->from_text,
                                                    .until_text = row->until_text});
     assert_true(pin_of(cert.cert, &pin));
-    judge(row, tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_PIN, pin.text, TLSMSG_OPT_COUNT),
+    judge(row, tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_PIN, pin.text, TLSMSG_OPT_COUNT),
           &cert);
     judge(row, trusting_client(), &cert);
     assert_int_equal(there_is_a_record(line, sizeof(line)), row->text == NULL);

@@ -280,7 +280,7 @@ static void test_peer_that_never_reads(void **state)
                                         healthy_leaves, healthy_has_left, deaf_times_out};
 
     (void)state;
-    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "0.3", TLSMSG_OPT_COUNT);
+    server = scene_server_new(TLSMSG_OPT_WRITE_TIMEOUT, "0.3", TLSMSG_OPT_COUNT);
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
@@ -348,7 +348,7 @@ static void test_held_turn_reads_no_more(void **state)
                                         more_comes_to_the_hold, hold_ends, all_is_answered};
 
     (void)state;
-    server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_OPT_COUNT);
+    server = scene_server_new(TLSMSG_OPT_RECV_SIZE, "4", TLSMSG_OPT_COUNT);
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
@@ -371,7 +371,7 @@ static void test_burst_leaves_others_their_turn(void **state)
     unsigned first = 0;
 
     (void)state;
-    server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_OPT_COUNT);
+    server = scene_server_new(TLSMSG_OPT_RECV_SIZE, "4", TLSMSG_OPT_COUNT);
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));

@@ -25,7 +25,7 @@ static void play(scene_step *const *steps, size_t count)
 
 static void begin_with_idle_timeout(unsigned peer_count)
 {
-    server = scene_server_new(TLSMSG_IDLE_TIMEOUT, "0.5", TLSMSG_OPT_COUNT);
+    server = scene_server_new(TLSMSG_OPT_IDLE_TIMEOUT, "0.5", TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     scene.wait_ms = IDLE_MS + 200;
     for (unsigned i = 0; i < peer_count; i++) {
@@ -229,7 +229,7 @@ static void test_failed_handshake_leaves_its_place(void **state)
     if (!build_has_tls) {
         skip(); /* no handshake, so none that fails */
     }
-    server = scene_server_new(TLSMSG_MAX_HANDSHAKES, "1", TLSMSG_OPT_COUNT);
+    server = scene_server_new(TLSMSG_OPT_MAX_HANDSHAKES, "1", TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     stranger = stepped_connect(server);
     assert_true(stranger >= 0);

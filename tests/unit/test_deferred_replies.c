@@ -26,7 +26,7 @@ static void play(scene_step *const *steps, size_t count)
 /* Peer 0's messages are deferred, peer 1's are answered. */
 static void begin(const char *write_timeout)
 {
-    server = scene_server_new(TLSMSG_RECV_SIZE, "4", TLSMSG_WRITE_TIMEOUT, write_timeout,
+    server = scene_server_new(TLSMSG_OPT_RECV_SIZE, "4", TLSMSG_OPT_WRITE_TIMEOUT, write_timeout,
                               TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     scene.defer = 1;

@@ -37,7 +37,8 @@ static int tear_down(void **state)
 static struct facts tls_facts(int64_t days)
 {
     return (struct facts){
-        .session = {.address = "127.0.0.1:1", .tls_version = "TLSv1.3", .tls_cipher = "TLS_X"},
+        .address = "127.0.0.1:1",
+        .tls = {.version = "TLSv1.3", .cipher = "TLS_X"},
         .certificate = {.subject = "CN=a",
                         .names = "a, b",
                         .pin = "sha256//p",
@@ -60,8 +61,8 @@ static void test_lines(void **state)
                                               "p: names: a, b\n"
                                               "p: expires: 2024-10-14, 10 days left\n"
                                               "p: pin: sha256//p\n");
-    facts.session.tls_group = "X25519";
-    facts.session.tls_resumed = true;
+    facts.tls.group = "X25519";
+    facts.tls.resumed = true;
     facts.has_certificate = false;
     assert_string_equal(print(&facts, false), "p: address: 127.0.0.1:1\n"
                                               "p: version: TLSv1.3\n"
@@ -91,7 +92,7 @@ static void test_table(void **state)
 
 static void test_plaintext(void **state)
 {
-    const struct facts facts = {.session = {.address = "a\033[m:1"}};
+    const struct facts facts = {.address = "a\033[m:1"};
 
     (void)state;
     assert_string_equal(print(&facts, false), "p: address: a\\x1b[m:1\n"

@@ -63,7 +63,7 @@ static void test_key_updates_while_a_record_is_half_sent(void **state)
     static scene_step *const steps[] = {rekeyer_is_stuck, rekeyer_has_all};
 
     (void)state;
-    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "5", TLSMSG_OPT_COUNT);
+    server = scene_server_new(TLSMSG_OPT_WRITE_TIMEOUT, "5", TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     assert_true(scene_enter(&scene, -1));
     scene.always = rekeyer_speaks;
@@ -129,7 +129,7 @@ static void test_key_updates_from_one_that_never_reads(void **state)
     static scene_step *const steps[] = {asker_has_asked_for_more, asker_is_cut};
 
     (void)state;
-    server = scene_server_new(TLSMSG_WRITE_TIMEOUT, "0.5", TLSMSG_OPT_COUNT);
+    server = scene_server_new(TLSMSG_OPT_WRITE_TIMEOUT, "0.5", TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     assert_true(scene_enter(&scene, -1));
     scene.always = worker_blocks;

@@ -18,7 +18,7 @@ static void set_mode(const char *name, mode_t mode)
 
 static struct transport_config *server_with(const char *cert, const char *key)
 {
-    return tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, cert, TLSMSG_KEY, key,
+    return tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, cert, TLSMSG_OPT_KEY, key,
                       TLSMSG_OPT_COUNT);
 }
 
@@ -84,8 +84,9 @@ static void test_the_first_to_end(void **state)
             .common_name = "short", .is_rsa = true, .from_s = -3600, .until_s = 90 * TEST_DAY_S});
     set_mode("long.key", 0600);
     set_mode("short.key", 0600);
-    config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "long.crt", TLSMSG_KEY, "long.key",
-                        TLSMSG_CERT, "short.crt", TLSMSG_KEY, "short.key", TLSMSG_OPT_COUNT);
+    config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "long.crt", TLSMSG_OPT_KEY,
+                        "long.key", TLSMSG_OPT_CERT, "short.crt", TLSMSG_OPT_KEY, "short.key",
+                        TLSMSG_OPT_COUNT);
     left_s = transport_config_expiry(config) - (int64_t)time(NULL);
     assert_in_range(left_s, 90 * TEST_DAY_S - 60, 90 * TEST_DAY_S);
     assert_int_equal(transport_config_warning_count(config), 0);
@@ -109,8 +110,9 @@ static void test_a_certificate_for_another_name(void **state)
                                             .until_s = 5 * TEST_DAY_S});
     set_mode("here.key", 0600);
     set_mode("there.key", 0600);
-    config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "here.crt", TLSMSG_KEY, "here.key",
-                        TLSMSG_CERT, "there.crt", TLSMSG_KEY, "there.key", TLSMSG_OPT_COUNT);
+    config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "here.crt", TLSMSG_OPT_KEY,
+                        "here.key", TLSMSG_OPT_CERT, "there.crt", TLSMSG_OPT_KEY, "there.key",
+                        TLSMSG_OPT_COUNT);
     assert_int_equal(transport_config_warning_count(config), 1);
     assert_non_null(strstr(transport_config_warning(config, 0), "CN=there"));
     assert_in_range(transport_config_expiry(config) - (int64_t)time(NULL), 4 * TEST_DAY_S,
@@ -127,8 +129,8 @@ static void test_logged_secrets(void **state)
                    &(struct test_cert_spec){
                        .common_name = "debugged", .from_s = -3600, .until_s = 300 * TEST_DAY_S});
     set_mode("debugged.key", 0600);
-    config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "debugged.crt", TLSMSG_KEY,
-                        "debugged.key", TLSMSG_KEYLOG_FILE, "keylog", TLSMSG_OPT_COUNT);
+    config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "debugged.crt", TLSMSG_OPT_KEY,
+                        "debugged.key", TLSMSG_OPT_KEYLOG_FILE, "keylog", TLSMSG_OPT_COUNT);
     assert_int_equal(transport_config_warning_count(config), 1);
     assert_non_null(strstr(transport_config_warning(config, 0), "SECRETS ARE LOGGED"));
     transport_config_unref(config);
@@ -137,7 +139,7 @@ static void test_logged_secrets(void **state)
 static void test_a_client_without_certificates(void **state)
 {
     struct transport_config *config =
-        tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_OPT_COUNT);
+        tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, "ca.crt", TLSMSG_OPT_COUNT);
 
     (void)state;
     assert_int_equal(transport_config_warning_count(config), 0);

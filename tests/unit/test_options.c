@@ -36,39 +36,39 @@ struct option_row {
 };
 
 static const struct option_row option_rows[] = {
-    {"listen", TLSMSG_LISTEN, "S", false, "0", 0, "127.0.0.1:12345"},
-    {"address", TLSMSG_ADDRESS, "C", false, "h:1", 0, "127.0.0.1:12345"},
-    {"cert", TLSMSG_CERT, "SC", true, "f", 0, NULL},
-    {"key", TLSMSG_KEY, "SC", true, "f", 0, NULL},
-    {"key-password-file", TLSMSG_KEY_PASSWORD_FILE, "SC", true, "f", 0, NULL},
-    {"client-ca", TLSMSG_CLIENT_CA, "S", true, "f", 0, NULL},
-    {"ca", TLSMSG_CA, "C", true, "f", 0, NULL},
-    {"crl", TLSMSG_CRL, "SC", true, "f", 0, NULL},
-    {"allow", TLSMSG_ALLOW, "S", true, "CN=alice", 0, NULL},
-    {"allow-file", TLSMSG_ALLOW_FILE, "S", true, "f", 0, NULL},
-    {"pin", TLSMSG_PIN, "C", true, "sha256//x", 0, NULL},
-    {"trust-on-first-use", TLSMSG_TRUST_ON_FIRST_USE, "C", true, "1", 0, NULL},
-    {"accept-new", TLSMSG_ACCEPT_NEW, "C", true, "1", 0, NULL},
-    {"known-servers", TLSMSG_KNOWN_SERVERS, "C", true, "f", 0, NULL},
-    {"server-name", TLSMSG_SERVER_NAME, "C", true, "example.com", 0, NULL},
-    {"tls-min", TLSMSG_TLS_MIN, "SC", true, "1.3", 12, NULL},
-    {"ticket-keys", TLSMSG_TICKET_KEYS, "S", true, "f", 0, NULL},
-    {"keylog-file", TLSMSG_KEYLOG_FILE, "SC", true, "f", 0, NULL},
-    {"pad", TLSMSG_PAD, "SC", true, "512", 0, NULL},
-    {"accept", TLSMSG_ACCEPT, "S", false, "3", -1, NULL},
-    {"workers", TLSMSG_WORKERS, "S", false, "3", -1, NULL},
-    {"reply", TLSMSG_REPLY, "S", false, "{message}", 0, "你好，我已收到你的消息：{message}"},
-    {"recv-size", TLSMSG_RECV_SIZE, "S", false, "3", -1, NULL},
-    {"max-connections", TLSMSG_MAX_CONNECTIONS, "S", false, "3", 0, NULL},
-    {"max-per-address", TLSMSG_MAX_PER_ADDRESS, "S", false, "3", 0, NULL},
-    {"max-handshakes", TLSMSG_MAX_HANDSHAKES, "S", false, "3", 0, NULL},
-    {"handshake-rate", TLSMSG_HANDSHAKE_RATE, "S", false, "3", 0, NULL},
-    {"handshake-timeout", TLSMSG_HANDSHAKE_TIMEOUT, "S", true, "3", 10000, NULL},
-    {"idle-timeout", TLSMSG_IDLE_TIMEOUT, "S", false, "3", 0, NULL},
-    {"write-timeout", TLSMSG_WRITE_TIMEOUT, "S", false, "3", 30000, NULL},
-    {"drain-timeout", TLSMSG_DRAIN_TIMEOUT, "S", false, "3", 5000, NULL},
-    {"timeout", TLSMSG_TIMEOUT, "C", false, "3", 10000, NULL},
-    {"reply-timeout", TLSMSG_REPLY_TIMEOUT, "C", false, "3", 0, NULL},
+    {"listen", TLSMSG_OPT_LISTEN, "S", false, "0", 0, "127.0.0.1:12345"},
+    {"address", TLSMSG_OPT_ADDRESS, "C", false, "h:1", 0, "127.0.0.1:12345"},
+    {"cert", TLSMSG_OPT_CERT, "SC", true, "f", 0, NULL},
+    {"key", TLSMSG_OPT_KEY, "SC", true, "f", 0, NULL},
+    {"key-password-file", TLSMSG_OPT_KEY_PASSWORD_FILE, "SC", true, "f", 0, NULL},
+    {"client-ca", TLSMSG_OPT_CLIENT_CA, "S", true, "f", 0, NULL},
+    {"ca", TLSMSG_OPT_CA, "C", true, "f", 0, NULL},
+    {"crl", TLSMSG_OPT_CRL, "SC", true, "f", 0, NULL},
+    {"allow", TLSMSG_OPT_ALLOW, "S", true, "CN=alice", 0, NULL},
+    {"allow-file", TLSMSG_OPT_ALLOW_FILE, "S", true, "f", 0, NULL},
+    {"pin", TLSMSG_OPT_PIN, "C", true, "sha256//x", 0, NULL},
+    {"trust-on-first-use", TLSMSG_OPT_TRUST_ON_FIRST_USE, "C", true, "1", 0, NULL},
+    {"accept-new", TLSMSG_OPT_ACCEPT_NEW, "C", true, "1", 0, NULL},
+    {"known-servers", TLSMSG_OPT_KNOWN_SERVERS, "C", true, "f", 0, NULL},
+    {"server-name", TLSMSG_OPT_SERVER_NAME, "C", true, "example.com", 0, NULL},
+    {"tls-min", TLSMSG_OPT_TLS_MIN, "SC", true, "1.3", 12, NULL},
+    {"ticket-keys", TLSMSG_OPT_TICKET_KEYS, "S", true, "f", 0, NULL},
+    {"keylog-file", TLSMSG_OPT_KEYLOG_FILE, "SC", true, "f", 0, NULL},
+    {"pad", TLSMSG_OPT_PAD, "SC", true, "512", 0, NULL},
+    {"accept", TLSMSG_OPT_ACCEPT, "S", false, "3", -1, NULL},
+    {"workers", TLSMSG_OPT_WORKERS, "S", false, "3", -1, NULL},
+    {"reply", TLSMSG_OPT_REPLY, "S", false, "{message}", 0, "你好，我已收到你的消息：{message}"},
+    {"recv-size", TLSMSG_OPT_RECV_SIZE, "S", false, "3", -1, NULL},
+    {"max-connections", TLSMSG_OPT_MAX_CONNECTIONS, "S", false, "3", 0, NULL},
+    {"max-per-address", TLSMSG_OPT_MAX_PER_ADDRESS, "S", false, "3", 0, NULL},
+    {"max-handshakes", TLSMSG_OPT_MAX_HANDSHAKES, "S", false, "3", 0, NULL},
+    {"handshake-rate", TLSMSG_OPT_HANDSHAKE_RATE, "S", false, "3", 0, NULL},
+    {"handshake-timeout", TLSMSG_OPT_HANDSHAKE_TIMEOUT, "S", true, "3", 10000, NULL},
+    {"idle-timeout", TLSMSG_OPT_IDLE_TIMEOUT, "S", false, "3", 0, NULL},
+    {"write-timeout", TLSMSG_OPT_WRITE_TIMEOUT, "S", false, "3", 30000, NULL},
+    {"drain-timeout", TLSMSG_OPT_DRAIN_TIMEOUT, "S", false, "3", 5000, NULL},
+    {"timeout", TLSMSG_OPT_TIMEOUT, "C", false, "3", 10000, NULL},
+    {"reply-timeout", TLSMSG_OPT_REPLY_TIMEOUT, "C", false, "3", 0, NULL},
 };
 
 static void check_role(const struct option_row *row, enum tlsmsg_role role)
@@ -89,7 +89,7 @@ static void check_role(const struct option_row *row, enum tlsmsg_role role)
             !fits ? (role == TLSMSG_ROLE_SERVER ? "belongs to the client" : "belongs to the server")
                   : "needs TLS, and this is the plaintext build";
         assert_non_null(strstr(err.text, want));
-        assert_non_null(strstr(err.text, row->option == TLSMSG_ADDRESS ? "HOST" : row->name));
+        assert_non_null(strstr(err.text, row->option == TLSMSG_OPT_ADDRESS ? "HOST" : row->name));
     }
     tlsmsg_options_free(o);
 }
@@ -131,9 +131,9 @@ static void test_defaults_of_the_build(void **state)
     struct tlsmsg_options *o = new_options(S);
 
     (void)state;
-    assert_int_equal(options_number(o, TLSMSG_RECV_SIZE), build_has_tls ? 16384 : 1024);
-    assert_int_equal(options_number(o, TLSMSG_ACCEPT), build_has_tls ? 0 : 1);
-    assert_int_equal(options_number(o, TLSMSG_WORKERS), build_has_tls ? 0 : 1);
+    assert_int_equal(options_number(o, TLSMSG_OPT_RECV_SIZE), build_has_tls ? 16384 : 1024);
+    assert_int_equal(options_number(o, TLSMSG_OPT_ACCEPT), build_has_tls ? 0 : 1);
+    assert_int_equal(options_number(o, TLSMSG_OPT_WORKERS), build_has_tls ? 0 : 1);
     assert_int_equal(options_role(o), S);
     tlsmsg_options_free(o);
 }
@@ -149,79 +149,81 @@ struct value_row {
 };
 
 static const struct value_row value_rows[] = {
-    {"smallest", S, TLSMSG_RECV_SIZE, "1", 1, NULL},
-    {"largest", S, TLSMSG_RECV_SIZE, "16384", 16384, NULL},
-    {"leading zeros", S, TLSMSG_RECV_SIZE, "00007", 7, NULL},
-    {"zero where 1 is least", S, TLSMSG_RECV_SIZE, "0", 0,
+    {"smallest", S, TLSMSG_OPT_RECV_SIZE, "1", 1, NULL},
+    {"largest", S, TLSMSG_OPT_RECV_SIZE, "16384", 16384, NULL},
+    {"leading zeros", S, TLSMSG_OPT_RECV_SIZE, "00007", 7, NULL},
+    {"zero where 1 is least", S, TLSMSG_OPT_RECV_SIZE, "0", 0,
      "--recv-size wants a number from 1 to 16384, not '0'"},
-    {"one too many", S, TLSMSG_RECV_SIZE, "16385", 0, "not '16385'"},
-    {"letters", S, TLSMSG_RECV_SIZE, "abc", 0,
+    {"one too many", S, TLSMSG_OPT_RECV_SIZE, "16385", 0, "not '16385'"},
+    {"letters", S, TLSMSG_OPT_RECV_SIZE, "abc", 0,
      "--recv-size wants a number from 1 to 16384, not 'abc'"},
-    {"empty number", S, TLSMSG_RECV_SIZE, "", 0, "not ''"},
-    {"negative", S, TLSMSG_ACCEPT, "-1", 0, "--accept wants a number from 0 to 2147483647"},
-    {"plus sign", S, TLSMSG_ACCEPT, "+1", 0, "not '+1'"},
-    {"blank before", S, TLSMSG_ACCEPT, " 1", 0, "not ' 1'"},
-    {"blank after", S, TLSMSG_ACCEPT, "1 ", 0, "not '1 '"},
-    {"hexadecimal", S, TLSMSG_ACCEPT, "0x1", 0, "not '0x1'"},
-    {"decimal where whole", S, TLSMSG_ACCEPT, "1.0", 0, "not '1.0'"},
-    {"past 64 bits", S, TLSMSG_ACCEPT, "18446744073709551617", 0, "2147483647"},
-    {"control characters are shown escaped", S, TLSMSG_ACCEPT, "\x1b[2J", 0, "'\\x1b[2J'"},
-    {"largest count", S, TLSMSG_ACCEPT, "2147483647", 2147483647, NULL},
-    {"most workers", S, TLSMSG_WORKERS, "1024", 1024, NULL},
-    {"too many workers", S, TLSMSG_WORKERS, "1025", 0, "from 0 to 1024"},
-    {"no timeout", S, TLSMSG_IDLE_TIMEOUT, "0", 0, NULL},
-    {"whole seconds", S, TLSMSG_IDLE_TIMEOUT, "90", 90000, NULL},
-    {"decimal seconds", S, TLSMSG_IDLE_TIMEOUT, "2.5", 2500, NULL},
-    {"milliseconds", S, TLSMSG_IDLE_TIMEOUT, "0.001", 1, NULL},
-    {"three decimals", S, TLSMSG_IDLE_TIMEOUT, "1.234", 1234, NULL},
-    {"more decimals round up", S, TLSMSG_IDLE_TIMEOUT, "0.0001", 1, NULL},
-    {"zeros after the third round nothing", S, TLSMSG_IDLE_TIMEOUT, "1.5000000", 1500, NULL},
-    {"no digit before the point", S, TLSMSG_IDLE_TIMEOUT, ".5", 500, NULL},
-    {"largest time", S, TLSMSG_IDLE_TIMEOUT, "10000000", 10000000000, NULL},
-    {"largest time with decimals", S, TLSMSG_IDLE_TIMEOUT, "10000000.000", 10000000000, NULL},
-    {"just over the largest time", S, TLSMSG_IDLE_TIMEOUT, "10000000.0001", 0, "10000000"},
-    {"time past 64 bits", S, TLSMSG_IDLE_TIMEOUT, "99999999999999999999", 0, "from 0 to 10000000,"},
-    {"no digit after the point", S, TLSMSG_IDLE_TIMEOUT, "5.", 0, "not '5.'"},
-    {"a point", S, TLSMSG_IDLE_TIMEOUT, ".", 0, "not '.'"},
-    {"two points", S, TLSMSG_IDLE_TIMEOUT, "1.2.3", 0, "not '1.2.3'"},
-    {"decimal comma", S, TLSMSG_IDLE_TIMEOUT, "1,5", 0, "not '1,5'"},
-    {"exponent", S, TLSMSG_IDLE_TIMEOUT, "1e3", 0,
+    {"empty number", S, TLSMSG_OPT_RECV_SIZE, "", 0, "not ''"},
+    {"negative", S, TLSMSG_OPT_ACCEPT, "-1", 0, "--accept wants a number from 0 to 2147483647"},
+    {"plus sign", S, TLSMSG_OPT_ACCEPT, "+1", 0, "not '+1'"},
+    {"blank before", S, TLSMSG_OPT_ACCEPT, " 1", 0, "not ' 1'"},
+    {"blank after", S, TLSMSG_OPT_ACCEPT, "1 ", 0, "not '1 '"},
+    {"hexadecimal", S, TLSMSG_OPT_ACCEPT, "0x1", 0, "not '0x1'"},
+    {"decimal where whole", S, TLSMSG_OPT_ACCEPT, "1.0", 0, "not '1.0'"},
+    {"past 64 bits", S, TLSMSG_OPT_ACCEPT, "18446744073709551617", 0, "2147483647"},
+    {"control characters are shown escaped", S, TLSMSG_OPT_ACCEPT, "\x1b[2J", 0, "'\\x1b[2J'"},
+    {"largest count", S, TLSMSG_OPT_ACCEPT, "2147483647", 2147483647, NULL},
+    {"most workers", S, TLSMSG_OPT_WORKERS, "1024", 1024, NULL},
+    {"too many workers", S, TLSMSG_OPT_WORKERS, "1025", 0, "from 0 to 1024"},
+    {"no timeout", S, TLSMSG_OPT_IDLE_TIMEOUT, "0", 0, NULL},
+    {"whole seconds", S, TLSMSG_OPT_IDLE_TIMEOUT, "90", 90000, NULL},
+    {"decimal seconds", S, TLSMSG_OPT_IDLE_TIMEOUT, "2.5", 2500, NULL},
+    {"milliseconds", S, TLSMSG_OPT_IDLE_TIMEOUT, "0.001", 1, NULL},
+    {"three decimals", S, TLSMSG_OPT_IDLE_TIMEOUT, "1.234", 1234, NULL},
+    {"more decimals round up", S, TLSMSG_OPT_IDLE_TIMEOUT, "0.0001", 1, NULL},
+    {"zeros after the third round nothing", S, TLSMSG_OPT_IDLE_TIMEOUT, "1.5000000", 1500, NULL},
+    {"no digit before the point", S, TLSMSG_OPT_IDLE_TIMEOUT, ".5", 500, NULL},
+    {"largest time", S, TLSMSG_OPT_IDLE_TIMEOUT, "10000000", 10000000000, NULL},
+    {"largest time with decimals", S, TLSMSG_OPT_IDLE_TIMEOUT, "10000000.000", 10000000000, NULL},
+    {"just over the largest time", S, TLSMSG_OPT_IDLE_TIMEOUT, "10000000.0001", 0, "10000000"},
+    {"time past 64 bits", S, TLSMSG_OPT_IDLE_TIMEOUT, "99999999999999999999", 0,
+     "from 0 to 10000000,"},
+    {"no digit after the point", S, TLSMSG_OPT_IDLE_TIMEOUT, "5.", 0, "not '5.'"},
+    {"a point", S, TLSMSG_OPT_IDLE_TIMEOUT, ".", 0, "not '.'"},
+    {"two points", S, TLSMSG_OPT_IDLE_TIMEOUT, "1.2.3", 0, "not '1.2.3'"},
+    {"decimal comma", S, TLSMSG_OPT_IDLE_TIMEOUT, "1,5", 0, "not '1,5'"},
+    {"exponent", S, TLSMSG_OPT_IDLE_TIMEOUT, "1e3", 0,
      "--idle-timeout wants seconds from 0 to 10000000, such as 2.5, not '1e3'"},
-    {"time with a blank", S, TLSMSG_IDLE_TIMEOUT, " 1", 0, "not ' 1'"},
-    {"time with a sign", S, TLSMSG_IDLE_TIMEOUT, "+1", 0, "not '+1'"},
-    {"negative time", S, TLSMSG_IDLE_TIMEOUT, "-1", 0, "not '-1'"},
-    {"hexadecimal time", S, TLSMSG_IDLE_TIMEOUT, "0x1", 0, "not '0x1'"},
-    {"empty time", S, TLSMSG_IDLE_TIMEOUT, "", 0, "not ''"},
-    {"infinite time", S, TLSMSG_IDLE_TIMEOUT, "inf", 0, "not 'inf'"},
-    {"time with a unit", S, TLSMSG_IDLE_TIMEOUT, "5s", 0, "not '5s'"},
-    {"client's time", C, TLSMSG_TIMEOUT, "0.25", 250, NULL},
-    {"no value", S, TLSMSG_ACCEPT, NULL, 0, "--accept wants a value"},
-    {"no text", S, TLSMSG_LISTEN, NULL, 0, "--listen wants a value"},
-    {"empty text", S, TLSMSG_LISTEN, "", 0, "--listen wants a value that is not empty"},
-    {"empty operand", C, TLSMSG_ADDRESS, "", 0, "HOST[:PORT] wants a value that is not empty"},
+    {"time with a blank", S, TLSMSG_OPT_IDLE_TIMEOUT, " 1", 0, "not ' 1'"},
+    {"time with a sign", S, TLSMSG_OPT_IDLE_TIMEOUT, "+1", 0, "not '+1'"},
+    {"negative time", S, TLSMSG_OPT_IDLE_TIMEOUT, "-1", 0, "not '-1'"},
+    {"hexadecimal time", S, TLSMSG_OPT_IDLE_TIMEOUT, "0x1", 0, "not '0x1'"},
+    {"empty time", S, TLSMSG_OPT_IDLE_TIMEOUT, "", 0, "not ''"},
+    {"infinite time", S, TLSMSG_OPT_IDLE_TIMEOUT, "inf", 0, "not 'inf'"},
+    {"time with a unit", S, TLSMSG_OPT_IDLE_TIMEOUT, "5s", 0, "not '5s'"},
+    {"client's time", C, TLSMSG_OPT_TIMEOUT, "0.25", 250, NULL},
+    {"no value", S, TLSMSG_OPT_ACCEPT, NULL, 0, "--accept wants a value"},
+    {"no text", S, TLSMSG_OPT_LISTEN, NULL, 0, "--listen wants a value"},
+    {"empty text", S, TLSMSG_OPT_LISTEN, "", 0, "--listen wants a value that is not empty"},
+    {"empty operand", C, TLSMSG_OPT_ADDRESS, "", 0, "HOST[:PORT] wants a value that is not empty"},
 };
 
 static const struct value_row tls_value_rows[] = {
-    {"TLS 1.2", S, TLSMSG_TLS_MIN, "1.2", 12, NULL},
-    {"TLS 1.3", C, TLSMSG_TLS_MIN, "1.3", 13, NULL},
-    {"TLS 1.1", S, TLSMSG_TLS_MIN, "1.1", 0, "--tls-min wants 1.2 or 1.3, not '1.1'"},
-    {"TLS 1.4", S, TLSMSG_TLS_MIN, "1.4", 0, "not '1.4'"},
-    {"TLS 1.30", S, TLSMSG_TLS_MIN, "1.30", 0, "not '1.30'"},
-    {"TLS as it is kept", S, TLSMSG_TLS_MIN, "13", 0, "not '13'"},
-    {"flag on", C, TLSMSG_ACCEPT_NEW, "1", 1, NULL},
-    {"flag off", C, TLSMSG_ACCEPT_NEW, "0", 0, NULL},
-    {"flag of words", C, TLSMSG_ACCEPT_NEW, "yes", 0, "--accept-new wants 1 or 0, not 'yes'"},
-    {"flag of 2", C, TLSMSG_ACCEPT_NEW, "2", 0, "not '2'"},
-    {"no padding", S, TLSMSG_PAD, "0", 0, NULL},
-    {"padding to a record", C, TLSMSG_PAD, "16384", 16384, NULL},
-    {"padding past a record", C, TLSMSG_PAD, "16385", 0, "--pad wants a number from 0 to 16384"},
-    {"empty file name", S, TLSMSG_CERT, "", 0, "--cert wants a value that is not empty"},
-    {"empty pin", C, TLSMSG_PIN, "", 0, "--pin wants a value that is not empty"},
-    {"domain of Chinese", C, TLSMSG_SERVER_NAME, "例子.example", 0,
+    {"TLS 1.2", S, TLSMSG_OPT_TLS_MIN, "1.2", 12, NULL},
+    {"TLS 1.3", C, TLSMSG_OPT_TLS_MIN, "1.3", 13, NULL},
+    {"TLS 1.1", S, TLSMSG_OPT_TLS_MIN, "1.1", 0, "--tls-min wants 1.2 or 1.3, not '1.1'"},
+    {"TLS 1.4", S, TLSMSG_OPT_TLS_MIN, "1.4", 0, "not '1.4'"},
+    {"TLS 1.30", S, TLSMSG_OPT_TLS_MIN, "1.30", 0, "not '1.30'"},
+    {"TLS as it is kept", S, TLSMSG_OPT_TLS_MIN, "13", 0, "not '13'"},
+    {"flag on", C, TLSMSG_OPT_ACCEPT_NEW, "1", 1, NULL},
+    {"flag off", C, TLSMSG_OPT_ACCEPT_NEW, "0", 0, NULL},
+    {"flag of words", C, TLSMSG_OPT_ACCEPT_NEW, "yes", 0, "--accept-new wants 1 or 0, not 'yes'"},
+    {"flag of 2", C, TLSMSG_OPT_ACCEPT_NEW, "2", 0, "not '2'"},
+    {"no padding", S, TLSMSG_OPT_PAD, "0", 0, NULL},
+    {"padding to a record", C, TLSMSG_OPT_PAD, "16384", 16384, NULL},
+    {"padding past a record", C, TLSMSG_OPT_PAD, "16385", 0,
+     "--pad wants a number from 0 to 16384"},
+    {"empty file name", S, TLSMSG_OPT_CERT, "", 0, "--cert wants a value that is not empty"},
+    {"empty pin", C, TLSMSG_OPT_PIN, "", 0, "--pin wants a value that is not empty"},
+    {"domain of Chinese", C, TLSMSG_OPT_SERVER_NAME, "例子.example", 0,
      "--server-name: '例子.example' holds other than ASCII"},
-    {"domain of invalid UTF-8", C, TLSMSG_SERVER_NAME, "a\xFF", 0,
+    {"domain of invalid UTF-8", C, TLSMSG_OPT_SERVER_NAME, "a\xFF", 0,
      "--server-name: 'a\\xff' is not valid UTF-8"},
-    {"domain with a blank", C, TLSMSG_SERVER_NAME, "a b", 0, "xn-- form"},
+    {"domain with a blank", C, TLSMSG_OPT_SERVER_NAME, "a b", 0, "xn-- form"},
 };
 
 static void test_value(void **state)
@@ -257,15 +259,15 @@ struct number_row {
 };
 
 static const struct number_row number_rows[] = {
-    {"count", TLSMSG_ACCEPT, 5, NULL},
-    {"milliseconds", TLSMSG_IDLE_TIMEOUT, 1, NULL},
-    {"most milliseconds", TLSMSG_IDLE_TIMEOUT, 10000000000, NULL},
-    {"too many milliseconds", TLSMSG_IDLE_TIMEOUT, 10000000001,
+    {"count", TLSMSG_OPT_ACCEPT, 5, NULL},
+    {"milliseconds", TLSMSG_OPT_IDLE_TIMEOUT, 1, NULL},
+    {"most milliseconds", TLSMSG_OPT_IDLE_TIMEOUT, 10000000000, NULL},
+    {"too many milliseconds", TLSMSG_OPT_IDLE_TIMEOUT, 10000000001,
      "--idle-timeout wants milliseconds from 0 to 10000000000, not 10000000001"},
-    {"negative", TLSMSG_RECV_SIZE, -1, "--recv-size wants a number from 1 to 16384, not -1"},
-    {"smallest of all", TLSMSG_RECV_SIZE, INT64_MIN, "not -9223372036854775808"},
-    {"text", TLSMSG_LISTEN, 1, "--listen wants a text, not a number"},
-    {"other role", TLSMSG_TIMEOUT, 1, "--timeout belongs to the client"},
+    {"negative", TLSMSG_OPT_RECV_SIZE, -1, "--recv-size wants a number from 1 to 16384, not -1"},
+    {"smallest of all", TLSMSG_OPT_RECV_SIZE, INT64_MIN, "not -9223372036854775808"},
+    {"text", TLSMSG_OPT_LISTEN, 1, "--listen wants a text, not a number"},
+    {"other role", TLSMSG_OPT_TIMEOUT, 1, "--timeout belongs to the client"},
     {"no option", TLSMSG_OPT_COUNT, 1, "there is no option with the key"},
 };
 
@@ -314,7 +316,7 @@ static void test_reply(void **state)
     const struct reply_row *row = *state;
     struct tlsmsg_options *o = new_options(S);
     struct tlsmsg_error err = {0};
-    enum tlsmsg_code code = tlsmsg_options_set(o, TLSMSG_REPLY, row->value, &err);
+    enum tlsmsg_code code = tlsmsg_options_set(o, TLSMSG_OPT_REPLY, row->value, &err);
     const char *prefix;
     const char *suffix;
     size_t prefix_len;
@@ -344,17 +346,17 @@ static void test_lists_grow_and_texts_are_replaced(void **state)
     char value[] = "1";
 
     (void)state;
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, value, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, value, NULL), TLSMSG_OK);
     value[0] = '2'; /* the first was copied */
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, value, NULL), TLSMSG_OK);
-    assert_int_equal(options_count(o, TLSMSG_LISTEN), 2);
-    assert_string_equal(options_text(o, TLSMSG_LISTEN, 0), "1");
-    assert_string_equal(options_text(o, TLSMSG_LISTEN, 1), "2");
-    assert_null(options_text(o, TLSMSG_LISTEN, 2));
-    assert_int_equal(tlsmsg_options_set(c, TLSMSG_ADDRESS, "a", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(c, TLSMSG_ADDRESS, "b", NULL), TLSMSG_OK);
-    assert_int_equal(options_count(c, TLSMSG_ADDRESS), 1);
-    assert_string_equal(options_text(c, TLSMSG_ADDRESS, 0), "b");
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, value, NULL), TLSMSG_OK);
+    assert_int_equal(options_count(o, TLSMSG_OPT_LISTEN), 2);
+    assert_string_equal(options_text(o, TLSMSG_OPT_LISTEN, 0), "1");
+    assert_string_equal(options_text(o, TLSMSG_OPT_LISTEN, 1), "2");
+    assert_null(options_text(o, TLSMSG_OPT_LISTEN, 2));
+    assert_int_equal(tlsmsg_options_set(c, TLSMSG_OPT_ADDRESS, "a", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(c, TLSMSG_OPT_ADDRESS, "b", NULL), TLSMSG_OK);
+    assert_int_equal(options_count(c, TLSMSG_OPT_ADDRESS), 1);
+    assert_string_equal(options_text(c, TLSMSG_OPT_ADDRESS, 0), "b");
     tlsmsg_options_free(o);
     tlsmsg_options_free(c);
     tlsmsg_options_free(NULL);
@@ -370,8 +372,8 @@ static void test_file_names_are_any_bytes(void **state)
         skip();
     }
     o = new_options(S);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_CERT, "\xFF\n", NULL), TLSMSG_OK);
-    assert_string_equal(options_text(o, TLSMSG_CERT, 0), "\xFF\n");
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_CERT, "\xFF\n", NULL), TLSMSG_OK);
+    assert_string_equal(options_text(o, TLSMSG_OPT_CERT, 0), "\xFF\n");
     tlsmsg_options_free(o);
 }
 
@@ -408,8 +410,8 @@ static void test_pairing(void **state)
     for (i = 0; row->steps[i] != '\0'; i += 2) {
         char value[2] = {row->steps[i + 1], '\0'};
         bool is_last = row->steps[i + 2] == '\0';
-        enum tlsmsg_code code =
-            tlsmsg_options_set(o, row->steps[i] == 'c' ? TLSMSG_CERT : TLSMSG_KEY, value, &err);
+        enum tlsmsg_code code = tlsmsg_options_set(
+            o, row->steps[i] == 'c' ? TLSMSG_OPT_CERT : TLSMSG_OPT_KEY, value, &err);
 
         assert_int_equal(code, is_last && row->last_refused ? TLSMSG_ERR_CONFIG : TLSMSG_OK);
     }
@@ -418,19 +420,19 @@ static void test_pairing(void **state)
     }
     copy = options_copy(o);
     assert_non_null(copy);
-    assert_int_equal(options_count(copy, TLSMSG_KEY), options_count(o, TLSMSG_KEY));
+    assert_int_equal(options_count(copy, TLSMSG_OPT_KEY), options_count(o, TLSMSG_OPT_KEY));
     for (i = 0; row->want[i] != '\0'; i++) {
         char want[2] = {row->want[i], '\0'};
 
         if (row->want[i] == '-') {
-            assert_null(options_text(o, TLSMSG_KEY, i));
-            assert_null(options_text(copy, TLSMSG_KEY, i));
+            assert_null(options_text(o, TLSMSG_OPT_KEY, i));
+            assert_null(options_text(copy, TLSMSG_OPT_KEY, i));
         } else {
-            assert_string_equal(options_text(o, TLSMSG_KEY, i), want);
-            assert_string_equal(options_text(copy, TLSMSG_KEY, i), want);
+            assert_string_equal(options_text(o, TLSMSG_OPT_KEY, i), want);
+            assert_string_equal(options_text(copy, TLSMSG_OPT_KEY, i), want);
         }
     }
-    assert_null(options_text(o, TLSMSG_KEY, i));
+    assert_null(options_text(o, TLSMSG_OPT_KEY, i));
     tlsmsg_options_free(copy);
     tlsmsg_options_free(o);
 }
@@ -478,18 +480,18 @@ static void test_copy_is_independent(void **state)
     struct tlsmsg_options *copy;
 
     (void)state;
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, "1", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_ACCEPT, "7", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "1", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_ACCEPT, "7", NULL), TLSMSG_OK);
     copy = options_copy(o);
     assert_non_null(copy);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, "2", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_ACCEPT, "8", NULL), TLSMSG_OK);
-    assert_int_equal(options_count(copy, TLSMSG_LISTEN), 1);
-    assert_int_equal(options_number(copy, TLSMSG_ACCEPT), 7);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "2", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_ACCEPT, "8", NULL), TLSMSG_OK);
+    assert_int_equal(options_count(copy, TLSMSG_OPT_LISTEN), 1);
+    assert_int_equal(options_number(copy, TLSMSG_OPT_ACCEPT), 7);
     assert_int_equal(options_role(copy), S);
-    assert_false(options_is_set(copy, TLSMSG_REPLY));
+    assert_false(options_is_set(copy, TLSMSG_OPT_REPLY));
     tlsmsg_options_free(o);
-    assert_string_equal(options_text(copy, TLSMSG_LISTEN, 0), "1");
+    assert_string_equal(options_text(copy, TLSMSG_OPT_LISTEN, 0), "1");
     tlsmsg_options_free(copy);
 }
 
@@ -522,23 +524,23 @@ static void scenario_fill_and_copy(void *state)
         assert_int_equal(err.code, TLSMSG_ERR_NOMEM);
         return;
     }
-    set_or_retry(o, TLSMSG_LISTEN, "1");
-    set_or_retry(o, TLSMSG_LISTEN, "2");
-    set_or_retry(o, TLSMSG_REPLY, "a{message}");
-    set_or_retry(o, TLSMSG_REPLY, "b{message}");
+    set_or_retry(o, TLSMSG_OPT_LISTEN, "1");
+    set_or_retry(o, TLSMSG_OPT_LISTEN, "2");
+    set_or_retry(o, TLSMSG_OPT_REPLY, "a{message}");
+    set_or_retry(o, TLSMSG_OPT_REPLY, "b{message}");
     if (build_has_tls) {
-        set_or_retry(o, TLSMSG_CERT, "c1");
-        set_or_retry(o, TLSMSG_CERT, "c2");
-        set_or_retry(o, TLSMSG_KEY, "k2");
+        set_or_retry(o, TLSMSG_OPT_CERT, "c1");
+        set_or_retry(o, TLSMSG_OPT_CERT, "c2");
+        set_or_retry(o, TLSMSG_OPT_KEY, "k2");
     }
-    assert_int_equal(options_count(o, TLSMSG_LISTEN), 2);
-    assert_string_equal(options_text(o, TLSMSG_REPLY, 0), "b{message}");
+    assert_int_equal(options_count(o, TLSMSG_OPT_LISTEN), 2);
+    assert_string_equal(options_text(o, TLSMSG_OPT_REPLY, 0), "b{message}");
     copy = options_copy(o);
     if (copy == NULL) {
         copy = options_copy(o);
     }
     assert_non_null(copy);
-    assert_string_equal(options_text(copy, TLSMSG_LISTEN, 1), "2");
+    assert_string_equal(options_text(copy, TLSMSG_OPT_LISTEN, 1), "2");
     tlsmsg_options_free(copy);
     tlsmsg_options_free(o);
 }

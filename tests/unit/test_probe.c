@@ -41,10 +41,8 @@ static const char *print(const struct probe_report *report, bool json, bool colo
 static struct probe_report good_report(void)
 {
     return (struct probe_report){
-        .session = {.address = "127.0.0.1:1",
-                    .tls_version = "TLSv1.3",
-                    .tls_cipher = "TLS_X",
-                    .tls_group = "X25519"},
+        .address = "127.0.0.1:1",
+        .tls = {.version = "TLSv1.3", .cipher = "TLS_X", .group = "X25519"},
         .chain = {{.subject = "CN=a",
                    .issuer = "CN=b",
                    .names = "a, b",
@@ -98,7 +96,7 @@ static void test_detail_leaves_the_address_out(void **state)
     assert_string_equal(probe_detail(&report), "no");
     report.error = (struct tlsmsg_error){.text = "127.0.0.1:12: no"};
     assert_string_equal(probe_detail(&report), "127.0.0.1:12: no");
-    report.session.address = NULL;
+    report.address = NULL;
     assert_string_equal(probe_detail(&report), "127.0.0.1:12: no");
 }
 
@@ -151,9 +149,8 @@ static void test_text(void **state)
 
 static void test_text_of_a_failed_handshake(void **state)
 {
-    struct probe_report report = {.session = {.address = "127.0.0.1:1"},
-                                  .exit = EXIT_NO_CONNECTION,
-                                  .error = {.text = "no TLS there"}};
+    struct probe_report report = {
+        .address = "127.0.0.1:1", .exit = EXIT_NO_CONNECTION, .error = {.text = "no TLS there"}};
 
     (void)state;
     assert_string_equal(print(&report, false, false), "127.0.0.1:1\n"

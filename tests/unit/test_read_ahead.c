@@ -41,8 +41,8 @@ static void test_dry_source_is_not_asked(void **state)
     static const char *const messages[RECORDS] = {"one", "two", "three"};
     const int *version = *state;
     struct transport_config *server =
-        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
-                   TLSMSG_OPT_COUNT);
+        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                   "server.key", TLSMSG_OPT_COUNT);
     struct bare_client c;
     unsigned calls;
     size_t i;
@@ -73,8 +73,8 @@ static void test_half_a_record_waits(void **state)
 {
     const int *version = *state;
     struct transport_config *server =
-        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
-                   TLSMSG_OPT_COUNT);
+        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                   "server.key", TLSMSG_OPT_COUNT);
     struct bare_client c;
 
     setup_conversation(&c, server, *version);

@@ -16,14 +16,14 @@ static const struct version versions[] = {{"TLS 1.2", TLS1_2_VERSION}, {"TLS 1.3
 
 static struct tlsmsg_options *open_options(void)
 {
-    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY,
+    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
                        "server.key", TLSMSG_OPT_COUNT);
 }
 
 static struct tlsmsg_options *strict_options(const char *ca)
 {
-    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY,
-                       "server.key", TLSMSG_CLIENT_CA, ca, TLSMSG_OPT_COUNT);
+    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                       "server.key", TLSMSG_OPT_CLIENT_CA, ca, TLSMSG_OPT_COUNT);
 }
 
 static void show_certificate(struct bare_client *c)
@@ -35,15 +35,15 @@ static void show_certificate(struct bare_client *c)
 /* One connection with a message; true where it was resumed. */
 static bool visit(struct bare_client *c, struct transport_config *server)
 {
-    struct transport_facts facts;
+    struct tlsmsg_tls tls;
 
     bare_client_join(c, server, c->session);
     assert_true(bare_client_handshake(c));
     assert_true(bare_client_talk(c, "hello"));
-    transport_describe(c->server.transport, &facts);
-    assert_int_equal(facts.resumed, SSL_session_reused(c->ssl));
+    (void)transport_describe(c->server.transport, &tls);
+    assert_int_equal(tls.resumed, SSL_session_reused(c->ssl));
     assert_non_null(c->session);
-    return facts.resumed;
+    return tls.resumed;
 }
 
 static void test_resumes_again_and_again(void **state)
@@ -89,16 +89,16 @@ static void test_with_client_certificates(void **state)
 {
     const struct version *row = *state;
     struct transport_config *server = tls_config_from(strict_options("ca.crt"), NULL);
-    struct transport_facts facts;
+    struct tlsmsg_tls tls;
     struct bare_client c;
 
     bare_client_init(&c, &files, row->version);
     show_certificate(&c);
     assert_false(visit(&c, server));
     assert_true(visit(&c, server));
-    transport_describe(c.server.transport, &facts);
-    assert_non_null(facts.identity);
-    assert_string_equal(facts.identity, "CN=alice");
+    (void)transport_describe(c.server.transport, &tls);
+    assert_non_null(tls.identity);
+    assert_string_equal(tls.identity, "CN=alice");
     bare_client_fini(&c);
     transport_config_unref(server);
 }

@@ -95,16 +95,16 @@ static const struct row rows[] = {
 
 static struct transport_config *server_with(const char *crl)
 {
-    return tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "served.crt", TLSMSG_KEY,
-                      "served.key", TLSMSG_CLIENT_CA, "ca.crt",
-                      crl != NULL ? TLSMSG_CRL : TLSMSG_OPT_COUNT, crl, TLSMSG_OPT_COUNT);
+    return tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "served.crt", TLSMSG_OPT_KEY,
+                      "served.key", TLSMSG_OPT_CLIENT_CA, "ca.crt",
+                      crl != NULL ? TLSMSG_OPT_CRL : TLSMSG_OPT_COUNT, crl, TLSMSG_OPT_COUNT);
 }
 
 static struct transport_config *client_with(const char *crl)
 {
-    return tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CERT, "carol.crt", TLSMSG_KEY, "carol.key",
-                      TLSMSG_CA, "ca.crt", crl != NULL ? TLSMSG_CRL : TLSMSG_OPT_COUNT, crl,
-                      TLSMSG_OPT_COUNT);
+    return tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CERT, "carol.crt", TLSMSG_OPT_KEY,
+                      "carol.key", TLSMSG_OPT_CA, "ca.crt",
+                      crl != NULL ? TLSMSG_OPT_CRL : TLSMSG_OPT_COUNT, crl, TLSMSG_OPT_COUNT);
 }
 
 static void test_chains(void **state)
@@ -152,8 +152,8 @@ static void test_lists_that_are_no_use(void **state)
         struct tlsmsg_error err = {.code = TLSMSG_OK};
         struct transport_config *config = NULL;
         struct tlsmsg_options *options =
-            tls_options(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_CRL, cases[i].file,
-                        TLSMSG_OPT_COUNT);
+            tls_options(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, "ca.crt", TLSMSG_OPT_CRL,
+                        cases[i].file, TLSMSG_OPT_COUNT);
 
         assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
         if (strstr(err.text, cases[i].text) == NULL) {

@@ -72,13 +72,12 @@ static void on_connected(const struct tlsmsg_peer *peer, unsigned worker, void *
 static void on_message(struct tlsmsg_message *message, void *user)
 {
     struct record *r = user;
-    struct tlsmsg_peer peer;
+    const struct tlsmsg_peer *peer = tlsmsg_message_peer(message);
     size_t len;
 
     assert_non_null(tlsmsg_message_data(message, &len));
     assert_true(len > 0);
-    tlsmsg_message_peer(message, &peer);
-    assert_int_equal(peer.connection, tlsmsg_message_connection(message));
+    assert_int_equal(peer->connection, tlsmsg_message_connection(message));
     assert_true(tlsmsg_message_worker(message) < tlsmsg_server_workers(r->server));
     if (r->defer) {
         assert_int_equal(tlsmsg_message_defer(message, &r->tokens[r->messages]), TLSMSG_OK);
@@ -94,7 +93,7 @@ static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void 
 {
     (void)worker;
     (void)user;
-    seen.how = closed->how;
+    seen.how = closed->reason;
     note(&seen.closed);
 }
 
@@ -117,6 +116,7 @@ static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
 }
 
 static const struct tlsmsg_handler handler = {
+    .size = sizeof(handler),
     .user = &seen,
     .connected = on_connected,
     .message = on_message,
@@ -130,9 +130,9 @@ static struct tlsmsg_options *server_options(int64_t accept)
 
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     ends_identity_of_server(o, false);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, "127.0.0.1:0", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_ACCEPT, accept, NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_WORKERS, 1, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "127.0.0.1:0", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_OPT_ACCEPT, accept, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_OPT_WORKERS, 1, NULL), TLSMSG_OK);
     return o;
 }
 
@@ -169,8 +169,9 @@ static struct tlsmsg_client *connect_to(const struct tlsmsg_server *server)
 
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &o, NULL), TLSMSG_OK);
     ends_identity_trusted_by(o);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_ADDRESS, tlsmsg_server_address(server, 0), NULL),
-                     TLSMSG_OK);
+    assert_int_equal(
+        tlsmsg_options_set(o, TLSMSG_OPT_ADDRESS, tlsmsg_server_address(server, 0), NULL),
+        TLSMSG_OK);
     assert_int_equal(tlsmsg_client_new(o, &client, &err), TLSMSG_OK);
     tlsmsg_options_free(o);
     if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {
@@ -207,6 +208,41 @@ static int fresh(void **state)
     return 0;
 }
 
+static void test_handler_needs_its_size(void **state)
+{
+    const struct tlsmsg_handler sizeless = {.message = on_message};
+    struct tlsmsg_options *o = server_options(1);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_server *server = NULL;
+
+    (void)state;
+    assert_int_equal(tlsmsg_server_new(o, &sizeless, &server, &err), TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text, "the handler's size is not set (sizeof(struct tlsmsg_handler))");
+    assert_null(server);
+    tlsmsg_options_free(o);
+}
+
+/* A program built against headers that end before a member gets none of it, and loses nothing. */
+static void test_older_structures_are_kept_apart(void **state)
+{
+    struct tlsmsg_handler older = handler;
+    struct tlsmsg_stats stats;
+    struct tlsmsg_options *o = server_options(1);
+    struct tlsmsg_server *server = NULL;
+
+    (void)state;
+    older.size = offsetof(struct tlsmsg_handler, event);
+    older.event = NULL;
+    assert_int_equal(tlsmsg_server_new(o, &older, &server, NULL), TLSMSG_OK);
+    memset(&stats, 0x5a, sizeof(stats));
+    stats.size = offsetof(struct tlsmsg_stats, latency_sum_us);
+    tlsmsg_server_stats(server, &stats);
+    assert_int_equal(stats.accepted, 0);
+    assert_int_equal(stats.latency_sum_us, 0x5a5a5a5a5a5a5a5a);
+    tlsmsg_server_free(server);
+    tlsmsg_options_free(o);
+}
+
 static void test_default_reply_without_a_handler(void **state)
 {
     struct tlsmsg_server *server = start(server_options(1), NULL);
@@ -224,7 +260,7 @@ static void test_budget_ends_the_server(void **state)
     struct tlsmsg_server *server = start(server_options(2), &handler);
     struct tlsmsg_client *one = connect_to(server);
     struct tlsmsg_client *two = connect_to(server);
-    struct tlsmsg_stats stats;
+    struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
     (void)state;
     say(two, "2");
@@ -386,7 +422,7 @@ static void test_undelivered_reply_is_told_after_the_drain(void **state)
 
     (void)state;
     seen.defer = true;
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_DRAIN_TIMEOUT, "0.05", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_DRAIN_TIMEOUT, "0.05", NULL), TLSMSG_OK);
     server = start(o, &handler);
     client = connect_to(server);
     say(client, "never answered");
@@ -430,7 +466,7 @@ static void test_what_cannot_start(void **state)
     assert_int_equal(tlsmsg_server_check(client, &err), TLSMSG_ERR_CONFIG);
     tlsmsg_error_clear(&err);
     assert_int_equal(tlsmsg_server_check(o, &err), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, "nonsense:port", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "nonsense:port", NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_server_check(o, &err), TLSMSG_ERR_CONFIG);
     tlsmsg_error_clear(&err);
     assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_CONFIG);
@@ -449,7 +485,7 @@ static void test_address_in_use(void **state)
     (void)state;
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     ends_identity_of_server(o, false);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_LISTEN, tlsmsg_server_address(one, 0), NULL),
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, tlsmsg_server_address(one, 0), NULL),
                      TLSMSG_OK);
     assert_null(tlsmsg_server_address(one, 1));
     assert_int_equal(tlsmsg_server_new(o, NULL, &two, &err), TLSMSG_ERR_SYSTEM);
@@ -479,7 +515,7 @@ static void test_socket_handed_over(void **state)
     assert_int_equal(tlsmsg_options_add_listener(o, -1, NULL), TLSMSG_ERR_CONFIG);
     assert_int_equal(listen(listener, 5), 0);
     assert_int_equal(tlsmsg_options_add_listener(o, listener, NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_ACCEPT, 1, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_OPT_ACCEPT, 1, NULL), TLSMSG_OK);
     server = start(o, NULL);
     assert_null(tlsmsg_server_address(server, 1));
     client = connect_to(server);
@@ -508,6 +544,8 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_handler_needs_its_size, fresh),
+        cmocka_unit_test_setup(test_older_structures_are_kept_apart, fresh),
         cmocka_unit_test_setup(test_default_reply_without_a_handler, fresh),
         cmocka_unit_test_setup(test_budget_ends_the_server, fresh),
         cmocka_unit_test_setup(test_replies_wait_for_a_held_turn, fresh),

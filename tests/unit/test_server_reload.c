@@ -42,11 +42,11 @@ static struct tlsmsg_options *options_with(const char *key)
     struct tlsmsg_options *o = NULL;
 
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
-    set(o, TLSMSG_LISTEN, "127.0.0.1:0");
-    set(o, TLSMSG_WORKERS, "2");
-    set(o, TLSMSG_REPLY, REPLY);
-    set(o, TLSMSG_CERT, cert_file);
-    set(o, TLSMSG_KEY, key);
+    set(o, TLSMSG_OPT_LISTEN, "127.0.0.1:0");
+    set(o, TLSMSG_OPT_WORKERS, "2");
+    set(o, TLSMSG_OPT_REPLY, REPLY);
+    set(o, TLSMSG_OPT_CERT, cert_file);
+    set(o, TLSMSG_OPT_KEY, key);
     return o;
 }
 
@@ -111,7 +111,7 @@ static int group_tear_down(void **state)
 
 static void start(const char *key)
 {
-    static const struct tlsmsg_handler handler = {.event = on_event};
+    static const struct tlsmsg_handler handler = {.size = sizeof(handler), .event = on_event};
 
     nests = false;
     nested = 0;
@@ -142,8 +142,8 @@ static void converse(void)
     size_t len = 0;
 
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &o, NULL), TLSMSG_OK);
-    set(o, TLSMSG_CA, ca_file);
-    set(o, TLSMSG_ADDRESS, tlsmsg_server_address(server, 0));
+    set(o, TLSMSG_OPT_CA, ca_file);
+    set(o, TLSMSG_OPT_ADDRESS, tlsmsg_server_address(server, 0));
     assert_int_equal(tlsmsg_client_new(o, &client, NULL), TLSMSG_OK);
     tlsmsg_options_free(o);
     if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -114,10 +115,18 @@ static size_t drain(struct fixture *f)
     }
 }
 
+static struct sockaddr_in loopback(uint16_t port)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET,
+                                .sin_port = htons(port),
+                                .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+}
+
 static void test_lines_leave_at_the_turns_end(void **state)
 {
-    struct tlsmsg_peer peer = {.connection = 1, .tuple = "('127.0.0.1', 1)"};
-    struct tlsmsg_closed closed = {.peer = peer};
+    struct sockaddr_in address = loopback(1);
+    struct tlsmsg_peer peer = {.connection = 1, .socket_address = (struct sockaddr *)&address};
+    struct tlsmsg_closed closed = {.peer = &peer};
     struct fixture f;
 
     (void)state;
@@ -182,7 +191,8 @@ static void test_turn_that_overflows(void **state)
 static void test_news_while_held(void **state)
 {
     static char message[2 * PIPE_BYTES];
-    struct tlsmsg_peer peer = {.connection = 1, .tuple = "('127.0.0.1', 12345)"};
+    struct sockaddr_in address = loopback(12345);
+    struct tlsmsg_peer peer = {.connection = 1, .socket_address = (struct sockaddr *)&address};
     const size_t line = strlen("Client connected: ('127.0.0.1', 12345)\n");
     struct fixture f;
     size_t i;

@@ -32,19 +32,17 @@ static const struct connected {
     {"everything",
      {.connection = 1,
       .address = "127.0.0.1:32916",
-      .tls_version = "TLSv1.3",
-      .tls_cipher = "TLS_AES_256_GCM_SHA384",
-      .tls_group = "X25519",
-      .tls_identity = "CN=alice"},
+      .tls = &(const struct tlsmsg_tls){.version = "TLSv1.3",
+                                        .cipher = "TLS_AES_256_GCM_SHA384",
+                                        .group = "X25519",
+                                        .identity = "CN=alice"}},
      HEAD "\"connected\",\"connection\":1,\"peer\":\"127.0.0.1:32916\",\"tls\":{\"version\":"
           "\"TLSv1.3\",\"cipher\":\"TLS_AES_256_GCM_SHA384\",\"group\":\"X25519\",\"resumed\":"
           "false,\"identity\":\"CN=alice\"}}\n"},
     {"resumed, neither group nor identity",
      {.connection = 20,
       .address = "[::1]:50412",
-      .tls_version = "TLSv1.2",
-      .tls_cipher = "C",
-      .tls_resumed = true},
+      .tls = &(const struct tlsmsg_tls){.version = "TLSv1.2", .cipher = "C", .resumed = true}},
      HEAD "\"connected\",\"connection\":20,\"peer\":\"[::1]:50412\",\"tls\":{\"version\":"
           "\"TLSv1.2\",\"cipher\":\"C\",\"resumed\":true}}\n"},
     {"plaintext",
@@ -53,8 +51,7 @@ static const struct connected {
     {"an identity to be escaped",
      {.connection = 1,
       .address = "a",
-      .tls_version = "v",
-      .tls_identity = "CN=\"\\x0a\xe7\x88\xb1"},
+      .tls = &(const struct tlsmsg_tls){.version = "v", .identity = "CN=\"\\x0a\xe7\x88\xb1"}},
      HEAD "\"connected\",\"connection\":1,\"peer\":\"a\",\"tls\":{\"version\":\"v\",\"resumed\":"
           "false,\"identity\":\"CN=\\\"\\\\x0a\xe7\x88\xb1\"}}\n"},
 };
@@ -109,28 +106,31 @@ static const struct closed {
     const char *line;
 } closed[] = {
     {"clean",
-     {.peer = {.connection = 1, .address = "a:1"},
-      .how = TLSMSG_CLOSE_CLEAN,
+     {.peer = &(const struct tlsmsg_peer){.connection = 1, .address = "a:1"},
+      .reason = TLSMSG_CLOSE_CLEAN,
       .messages = 2,
       .duration_ms = 1203,
       .heard = true},
      HEAD "\"closed\",\"connection\":1,\"how\":\"clean\",\"messages\":2,\"seconds\":1.203}\n"},
     {"a conversation in which nothing was said",
-     {.peer = {.connection = 1, .address = "a:1"}, .how = TLSMSG_CLOSE_DRAINED, .duration_ms = 7},
+     {.peer = &(const struct tlsmsg_peer){.connection = 1, .address = "a:1"},
+      .reason = TLSMSG_CLOSE_DRAINED,
+      .duration_ms = 7},
      HEAD "\"closed\",\"connection\":1,\"how\":\"drained\",\"messages\":0,\"seconds\":0.007}\n"},
     {"never a conversation",
-     {.peer = {.connection = 4, .address = "a:1"},
-      .how = TLSMSG_CLOSE_HANDSHAKE,
+     {.peer = &(const struct tlsmsg_peer){.connection = 4, .address = "a:1"},
+      .reason = TLSMSG_CLOSE_HANDSHAKE,
       .duration_ms = 60000,
       .heard = true},
      HEAD "\"closed\",\"connection\":4,\"peer\":\"a:1\",\"how\":\"handshake\",\"messages\":0,"
           "\"seconds\":60.000}\n"},
     {"never a conversation nor a byte",
-     {.peer = {.connection = 4, .address = "a:1"}, .how = TLSMSG_CLOSE_HANDSHAKE},
+     {.peer = &(const struct tlsmsg_peer){.connection = 4, .address = "a:1"},
+      .reason = TLSMSG_CLOSE_HANDSHAKE},
      ""},
     {"invalid UTF-8",
-     {.peer = {.connection = 5, .address = "a:1"},
-      .how = TLSMSG_CLOSE_INVALID_UTF8,
+     {.peer = &(const struct tlsmsg_peer){.connection = 5, .address = "a:1"},
+      .reason = TLSMSG_CLOSE_INVALID_UTF8,
       .messages = 1,
       .duration_ms = -3,
       .heard = true},
@@ -143,7 +143,7 @@ static void test_closed(void **state)
     const struct closed *row = *state;
     struct lines lines;
 
-    assert_true(lines_init(&lines, transcript_json_peer_bound(&row->closed.peer)));
+    assert_true(lines_init(&lines, transcript_json_peer_bound(row->closed.peer)));
     transcript_json_closed(&lines, TIME, &row->closed);
     check(&lines, row->line);
     lines_fini(&lines);
@@ -154,14 +154,10 @@ static void test_bound_holds(void **state)
 {
     static char message[1000];
     char text[200];
-    struct tlsmsg_peer peer = {.connection = UINT64_MAX,
-                               .address = text,
-                               .tls_version = text,
-                               .tls_cipher = text,
-                               .tls_group = text,
-                               .tls_identity = text};
-    struct tlsmsg_closed end = {.peer = peer,
-                                .how = TLSMSG_CLOSE_HANDSHAKE,
+    struct tlsmsg_tls tls = {.version = text, .cipher = text, .group = text, .identity = text};
+    struct tlsmsg_peer peer = {.connection = UINT64_MAX, .address = text, .tls = &tls};
+    struct tlsmsg_closed end = {.peer = &peer,
+                                .reason = TLSMSG_CLOSE_HANDSHAKE,
                                 .heard = true,
                                 .messages = UINT64_MAX,
                                 .duration_ms = INT64_MAX};

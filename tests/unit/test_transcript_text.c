@@ -1,6 +1,9 @@
 /* The text transcript: the document's lines, raw and escaped. */
 #include "support/unit.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include "app/transcript_text.h"
 
 static const struct row {
@@ -89,6 +92,48 @@ static void test_other_lines(void **state)
     lines_fini(&lines);
 }
 
+static const struct tuple_row {
+    const char *name;
+    const char *v4;
+    const char *v6;
+    uint16_t port;
+    uint32_t flow;
+    uint32_t scope;
+    const char *tuple;
+} tuple_rows[] = {
+    {"IPv4", "127.0.0.1", NULL, 50412, 0, 0, "('127.0.0.1', 50412)"},
+    {"IPv4, port 0", "0.0.0.0", NULL, 0, 0, 0, "('0.0.0.0', 0)"},
+    {"IPv6", NULL, "::1", 50412, 0, 0, "('::1', 50412, 0, 0)"},
+    {"IPv6 with a scope", NULL, "fe80::1", 12345, 0, 2, "('fe80::1', 12345, 0, 2)"},
+    {"IPv6 with a flow", NULL, "2001:db8::1", 1, 7, 0, "('2001:db8::1', 1, 7, 0)"},
+    {"longest", NULL, "1111:2222:3333:4444:5555:6666:7777:8888", 65535, 4294967295, 4294967295,
+     "('1111:2222:3333:4444:5555:6666:7777:8888', 65535, 4294967295, 4294967295)"},
+    {"another family", NULL, NULL, 0, 0, 0, "''"},
+};
+
+static void test_tuple(void **state)
+{
+    const struct tuple_row *row = *state;
+    struct sockaddr_storage peer = {.ss_family = AF_UNIX};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&peer;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&peer;
+    char buf[TRANSCRIPT_TUPLE_MAX];
+
+    if (row->v4 != NULL) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(row->port);
+        assert_int_equal(inet_pton(AF_INET, row->v4, &v4->sin_addr), 1);
+    } else if (row->v6 != NULL) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(row->port);
+        v6->sin6_flowinfo = htonl(row->flow);
+        v6->sin6_scope_id = row->scope;
+        assert_int_equal(inet_pton(AF_INET6, row->v6, &v6->sin6_addr), 1);
+    }
+    transcript_text_tuple((const struct sockaddr *)&peer, buf, sizeof(buf));
+    assert_string_equal(buf, row->tuple);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bound_holds),
@@ -96,5 +141,6 @@ int main(void)
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_message, rows);
+    RUN_ROWS(failed, test_tuple, tuple_rows);
     return failed;
 }

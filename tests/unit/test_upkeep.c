@@ -45,7 +45,8 @@ int64_t __wrap_tlsmsg_server_certificate_expiry(const struct tlsmsg_server *serv
 void __wrap_tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out)
 {
     (void)server;
-    *out = (struct tlsmsg_stats){.messages = 7};
+    assert_int_equal(out->size, sizeof(*out));
+    *out = (struct tlsmsg_stats){.size = sizeof(*out), .messages = 7};
 }
 
 void __wrap_log_event(struct log *log, const struct tlsmsg_event *event)

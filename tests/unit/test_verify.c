@@ -95,14 +95,14 @@ static struct transport_config *server_with(const char *name)
 
     (void)snprintf(cert, sizeof(cert), "%s.crt", name);
     (void)snprintf(key, sizeof(key), "%s.key", name);
-    return tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, cert, TLSMSG_KEY, key,
+    return tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, cert, TLSMSG_OPT_KEY, key,
                       TLSMSG_OPT_COUNT);
 }
 
 static struct transport_config *client_with(const char *ca)
 {
     return ca == NULL ? tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_COUNT)
-                      : tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, ca, TLSMSG_OPT_COUNT);
+                      : tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, ca, TLSMSG_OPT_COUNT);
 }
 
 static void assert_says(const struct tlsmsg_error *err, const char *part)
@@ -216,18 +216,18 @@ static struct transport_config *client_showing(const char *name)
     }
     (void)snprintf(cert, sizeof(cert), "%s.crt", name);
     (void)snprintf(key, sizeof(key), "%s.key", name);
-    return tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_CA, "ca.crt", TLSMSG_CERT, cert,
-                      TLSMSG_KEY, key, TLSMSG_OPT_COUNT);
+    return tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, "ca.crt", TLSMSG_OPT_CERT, cert,
+                      TLSMSG_OPT_KEY, key, TLSMSG_OPT_COUNT);
 }
 
 static void test_clients(void **state)
 {
     const struct client_row *row = *state;
     struct transport_config *server =
-        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_CERT, "server.crt", TLSMSG_KEY, "server.key",
-                   TLSMSG_CLIENT_CA, "ca.crt", TLSMSG_OPT_COUNT);
+        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                   "server.key", TLSMSG_OPT_CLIENT_CA, "ca.crt", TLSMSG_OPT_COUNT);
     struct transport_config *client = client_showing(row->cert);
-    struct transport_facts facts;
+    struct tlsmsg_tls tls;
     struct pair p;
 
     pair_init(&p, server, client, "localhost");
@@ -236,9 +236,9 @@ static void test_clients(void **state)
     if (row->identity != NULL) {
         assert_int_equal(p.client.code, TLSMSG_OK);
         assert_int_equal(p.server.code, TLSMSG_OK);
-        transport_describe(p.server.transport, &facts);
-        assert_non_null(facts.identity);
-        assert_string_equal(facts.identity, row->identity);
+        (void)transport_describe(p.server.transport, &tls);
+        assert_non_null(tls.identity);
+        assert_string_equal(tls.identity, row->identity);
     } else {
         assert_false(p.server.opened);
         assert_int_equal(p.server.in_len, 0);

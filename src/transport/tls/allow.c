@@ -106,11 +106,11 @@ static enum tlsmsg_code add_file(struct allow_list *list, const char *path,
 static enum tlsmsg_code fill(struct allow_list *list, const struct tlsmsg_options *options,
                              struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_ALLOW_FILE, 0);
+    const char *path = options_text(options, TLSMSG_OPT_ALLOW_FILE, 0);
     enum tlsmsg_code code = TLSMSG_OK;
 
-    for (size_t i = 0; i < options_count(options, TLSMSG_ALLOW) && code == TLSMSG_OK; i++) {
-        code = add(list, options_text(options, TLSMSG_ALLOW, i), "--allow", 0, err);
+    for (size_t i = 0; i < options_count(options, TLSMSG_OPT_ALLOW) && code == TLSMSG_OK; i++) {
+        code = add(list, options_text(options, TLSMSG_OPT_ALLOW, i), "--allow", 0, err);
     }
     if (code == TLSMSG_OK && path != NULL) {
         code = add_file(list, path, err);
@@ -125,11 +125,11 @@ enum tlsmsg_code allow_load(const struct tlsmsg_options *options, struct allow_l
     enum tlsmsg_code code;
 
     *out = NULL;
-    if (options_count(options, TLSMSG_ALLOW) == 0 &&
-        options_count(options, TLSMSG_ALLOW_FILE) == 0) {
+    if (options_count(options, TLSMSG_OPT_ALLOW) == 0 &&
+        options_count(options, TLSMSG_OPT_ALLOW_FILE) == 0) {
         return TLSMSG_OK;
     }
-    if (options_count(options, TLSMSG_CLIENT_CA) == 0) {
+    if (options_count(options, TLSMSG_OPT_CLIENT_CA) == 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--allow and --allow-file need --client-ca FILE, which verifies who a "
                          "client is");

@@ -127,7 +127,7 @@ static enum tlsmsg_code use_pair(SSL_CTX *ctx, const struct certificate *pair,
 enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
                                    struct tlsmsg_error *err)
 {
-    size_t count = options_count(options, TLSMSG_CERT);
+    size_t count = options_count(options, TLSMSG_OPT_CERT);
     struct pem_file file;
     enum tlsmsg_code code;
     size_t i;
@@ -137,20 +137,20 @@ enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tlsmsg_options *op
                          "a TLS server needs --cert FILE and --key FILE "
                          "(scripts/gen-certs.sh makes them)");
     }
-    if (count == 0 && (options_count(options, TLSMSG_KEY) > 0 ||
-                       options_count(options, TLSMSG_KEY_PASSWORD_FILE) > 0)) {
+    if (count == 0 && (options_count(options, TLSMSG_OPT_KEY) > 0 ||
+                       options_count(options, TLSMSG_OPT_KEY_PASSWORD_FILE) > 0)) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--key and --key-password-file need --cert FILE");
     }
     for (i = 0; i < count; i++) {
         struct certificate pair = {0};
 
-        code = pem_file_read(&file, options_text(options, TLSMSG_CERT, i), "certificate", MAKES_ONE,
-                             err);
+        code = pem_file_read(&file, options_text(options, TLSMSG_OPT_CERT, i), "certificate",
+                             MAKES_ONE, err);
         if (code != TLSMSG_OK) {
             return code;
         }
-        code = read_pair(&pair, &file, options_text(options, TLSMSG_KEY, i), options, err);
+        code = read_pair(&pair, &file, options_text(options, TLSMSG_OPT_KEY, i), options, err);
         if (code == TLSMSG_OK) {
             code = use_pair(ctx, &pair, &file, err);
         }

@@ -10,11 +10,10 @@
 #include "transport/tls/session.h"
 #include "transport/tls/x509_text.h"
 
-_Static_assert(sizeof(((struct transport_certificate *)0)->pin) >= X509_TEXT_PIN_MAX,
+_Static_assert(sizeof(((struct tlsmsg_certificate *)0)->pin) >= X509_TEXT_PIN_MAX,
                "room for a pin");
 
-bool transport_peer_certificate(const struct transport *t, size_t i,
-                                struct transport_certificate *out)
+bool transport_peer_certificate(const struct transport *t, size_t i, struct tlsmsg_certificate *out)
 {
     STACK_OF(X509) *chain = SSL_get_peer_cert_chain(t->ssl);
     X509 *cert;

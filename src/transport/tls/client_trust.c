@@ -29,7 +29,7 @@ struct client_trust {
 
 static enum tlsmsg_code read_pins(struct client_trust *trust, struct tlsmsg_error *err)
 {
-    size_t n = options_count(trust->options, TLSMSG_PIN);
+    size_t n = options_count(trust->options, TLSMSG_OPT_PIN);
     enum tlsmsg_code code = TLSMSG_OK;
 
     if (n == 0) {
@@ -40,7 +40,7 @@ static enum tlsmsg_code read_pins(struct client_trust *trust, struct tlsmsg_erro
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     while (trust->pin_count < n && code == TLSMSG_OK) {
-        code = pin_parse(options_text(trust->options, TLSMSG_PIN, trust->pin_count),
+        code = pin_parse(options_text(trust->options, TLSMSG_OPT_PIN, trust->pin_count),
                          &trust->pins[trust->pin_count], err);
         trust->pin_count++;
     }
@@ -49,19 +49,19 @@ static enum tlsmsg_code read_pins(struct client_trust *trust, struct tlsmsg_erro
 
 static enum tlsmsg_code read_first_use(struct client_trust *trust, struct tlsmsg_error *err)
 {
-    const char *path = options_text(trust->options, TLSMSG_KNOWN_SERVERS, 0);
+    const char *path = options_text(trust->options, TLSMSG_OPT_KNOWN_SERVERS, 0);
     struct address_name name;
     enum tlsmsg_code code;
 
-    trust->first_use = options_number(trust->options, TLSMSG_TRUST_ON_FIRST_USE) != 0;
-    trust->accept_new = options_number(trust->options, TLSMSG_ACCEPT_NEW) != 0;
+    trust->first_use = options_number(trust->options, TLSMSG_OPT_TRUST_ON_FIRST_USE) != 0;
+    trust->accept_new = options_number(trust->options, TLSMSG_OPT_ACCEPT_NEW) != 0;
     if (!trust->first_use) {
         return trust->accept_new || path != NULL
                    ? error_set(err, TLSMSG_ERR_CONFIG, 0, "%s needs --trust-on-first-use",
                                trust->accept_new ? "--accept-new" : "--known-servers")
                    : TLSMSG_OK;
     }
-    code = address_parse_connect(options_text(trust->options, TLSMSG_ADDRESS, 0), &name, err);
+    code = address_parse_connect(options_text(trust->options, TLSMSG_OPT_ADDRESS, 0), &name, err);
     if (code != TLSMSG_OK) {
         return code;
     }
@@ -86,7 +86,7 @@ enum tlsmsg_code client_trust_new(const struct tlsmsg_options *options, struct c
         client_trust_free(trust);
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    trust->has_ca = options_count(options, TLSMSG_CA) > 0;
+    trust->has_ca = options_count(options, TLSMSG_OPT_CA) > 0;
     code = read_pins(trust, err);
     if (code == TLSMSG_OK) {
         code = read_first_use(trust, err);

@@ -47,7 +47,7 @@ static enum tlsmsg_code set_tickets(struct transport_config *config,
                                     const struct tlsmsg_options *options,
                                     struct transport_config *previous, struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_TICKET_KEYS, 0);
+    const char *path = options_text(options, TLSMSG_OPT_TICKET_KEYS, 0);
     enum tlsmsg_code code = TLSMSG_OK;
 
     if (path != NULL) {
@@ -88,7 +88,7 @@ static enum tlsmsg_code load_trust(struct transport_config *config,
 {
     enum tlsmsg_code code = trust_load(config->ctx, options, err);
 
-    config->asks_for_certificate = options_count(options, TLSMSG_CLIENT_CA) > 0;
+    config->asks_for_certificate = options_count(options, TLSMSG_OPT_CLIENT_CA) > 0;
     if (code == TLSMSG_OK) {
         code = revocation_load(config->ctx, options, &config->revoked, err);
     }
@@ -103,7 +103,7 @@ static enum tlsmsg_code load_trust(struct transport_config *config,
 static enum tlsmsg_code set_extras(struct transport_config *config,
                                    const struct tlsmsg_options *options, struct tlsmsg_error *err)
 {
-    size_t pad = (size_t)options_number(options, TLSMSG_PAD);
+    size_t pad = (size_t)options_number(options, TLSMSG_OPT_PAD);
     enum tlsmsg_code code = keylog_open(options, &config->keylog_fd, err);
 
     if (code != TLSMSG_OK) {
@@ -125,7 +125,7 @@ static enum tlsmsg_code fill(struct transport_config *config, const struct tlsms
     enum tlsmsg_code code;
 
     config->is_server = options_role(options) == TLSMSG_ROLE_SERVER;
-    config->has_certificate = options_count(options, TLSMSG_CERT) > 0;
+    config->has_certificate = options_count(options, TLSMSG_OPT_CERT) > 0;
     config->bio_method = source_bio_method_new();
     if (config->bio_method == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");

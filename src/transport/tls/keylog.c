@@ -16,7 +16,7 @@
 enum tlsmsg_code keylog_open(const struct tlsmsg_options *options, int *fd,
                              struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_KEYLOG_FILE, 0);
+    const char *path = options_text(options, TLSMSG_OPT_KEYLOG_FILE, 0);
     char shown[160];
     struct stat info;
 

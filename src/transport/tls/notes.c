@@ -85,18 +85,19 @@ static void note_certificates(struct notes *notes, SSL_CTX *ctx)
 
 void notes_collect(struct notes *notes, SSL_CTX *ctx, const struct tlsmsg_options *options)
 {
-    size_t n = options_count(options, TLSMSG_CERT);
+    size_t n = options_count(options, TLSMSG_OPT_CERT);
 
     note_certificates(notes, ctx);
     for (size_t i = 0; i < n; i++) {
-        const char *key = options_text(options, TLSMSG_KEY, i);
+        const char *key = options_text(options, TLSMSG_OPT_KEY, i);
 
-        note_secret_file(notes, "key", key != NULL ? key : options_text(options, TLSMSG_CERT, i));
+        note_secret_file(notes, "key",
+                         key != NULL ? key : options_text(options, TLSMSG_OPT_CERT, i));
     }
     note_secret_file(notes, "key password file",
-                     options_text(options, TLSMSG_KEY_PASSWORD_FILE, 0));
-    note_secret_file(notes, "ticket key file", options_text(options, TLSMSG_TICKET_KEYS, 0));
-    if (options_count(options, TLSMSG_KEYLOG_FILE) > 0) {
+                     options_text(options, TLSMSG_OPT_KEY_PASSWORD_FILE, 0));
+    note_secret_file(notes, "ticket key file", options_text(options, TLSMSG_OPT_TICKET_KEYS, 0));
+    if (options_count(options, TLSMSG_OPT_KEYLOG_FILE) > 0) {
         add(notes, "SESSION SECRETS ARE LOGGED: whoever reads the file of --keylog-file reads "
                    "every message");
     }

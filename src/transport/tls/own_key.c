@@ -44,7 +44,7 @@ static void take_from_file(struct password_request *request, const char *path)
 
 static void take_password(struct password_request *request)
 {
-    const char *path = options_text(request->options, TLSMSG_KEY_PASSWORD_FILE, 0);
+    const char *path = options_text(request->options, TLSMSG_OPT_KEY_PASSWORD_FILE, 0);
 
     request->wanted = true;
     if (path != NULL) {

@@ -113,7 +113,8 @@ static void set_habits(SSL_CTX *ctx)
 static enum tlsmsg_code apply(SSL_CTX *ctx, const struct tlsmsg_options *options,
                               struct tlsmsg_error *err)
 {
-    int lowest = options_number(options, TLSMSG_TLS_MIN) == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+    int lowest =
+        options_number(options, TLSMSG_OPT_TLS_MIN) == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
     enum tlsmsg_code code;
 
     if (SSL_CTX_set_min_proto_version(ctx, lowest) != 1 ||

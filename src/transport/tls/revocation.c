@@ -73,7 +73,7 @@ static enum tlsmsg_code use_lists(SSL_CTX *ctx, const struct pem_file *file,
 enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
                                  STACK_OF(X509_CRL) **out, struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_CRL, 0);
+    const char *path = options_text(options, TLSMSG_OPT_CRL, 0);
     struct pem_file file;
     enum tlsmsg_code code;
 
@@ -82,7 +82,7 @@ enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tlsmsg_options *opti
         return TLSMSG_OK;
     }
     if (options_role(options) == TLSMSG_ROLE_SERVER &&
-        options_count(options, TLSMSG_CLIENT_CA) == 0) {
+        options_count(options, TLSMSG_OPT_CLIENT_CA) == 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--crl needs --client-ca FILE: without it no client shows a certificate");
     }

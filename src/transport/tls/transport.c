@@ -334,17 +334,17 @@ static const char *group_name(SSL *ssl)
     return group == NID_undef ? NULL : policy_group_name(SSL_group_to_name(ssl, group));
 }
 
-void transport_describe(struct transport *t, struct transport_facts *out)
+bool transport_describe(struct transport *t, struct tlsmsg_tls *out)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
     X509 *peer;
 
-    *out = (struct transport_facts){.encrypted = true};
+    *out = (struct tlsmsg_tls){.version = NULL};
     if (cipher == NULL) {
         cipher = SSL_get_pending_cipher(t->ssl); /* agreed on, and not in use yet */
     }
     if (cipher == NULL) {
-        return;
+        return false;
     }
     peer = t->situation.is_open ? SSL_get0_peer_certificate(t->ssl) : NULL;
     if (t->identity == NULL && peer != NULL) {
@@ -356,6 +356,7 @@ void transport_describe(struct transport *t, struct transport_facts *out)
     out->group = group_name(t->ssl);
     out->identity = t->identity;
     tls_error_begin();
+    return true;
 }
 
 bool transport_heard(const struct transport *t)

@@ -79,7 +79,7 @@ static void trust_what_is_given(SSL_CTX *ctx)
 static enum tlsmsg_code load_client_trust(SSL_CTX *ctx, const struct tlsmsg_options *options,
                                           EVP_MD_CTX *digest, struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_CA, 0);
+    const char *path = options_text(options, TLSMSG_OPT_CA, 0);
 
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     if (path != NULL) {
@@ -95,7 +95,7 @@ static enum tlsmsg_code load_client_trust(SSL_CTX *ctx, const struct tlsmsg_opti
 static enum tlsmsg_code load_server_trust(SSL_CTX *ctx, const struct tlsmsg_options *options,
                                           EVP_MD_CTX *digest, struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_CLIENT_CA, 0);
+    const char *path = options_text(options, TLSMSG_OPT_CLIENT_CA, 0);
 
     if (path == NULL) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
