@@ -81,7 +81,7 @@ floors() {
     # shellcheck disable=SC2016 # awk's own $0
     find src -name '*.[ch]' -exec awk '
         BEGIN {
-            floor["base"] = 0; floor["net"] = 1; floor["options"] = 1; floor["transport"] = 2
+            floor["base"] = 0; floor["net"] = 1; floor["options"] = 1; floor["protocol"] = 2; floor["transport"] = 2
             floor["server"] = 3; floor["client"] = 3; floor["app"] = 4
             public["error.h"] = 0; public["options.h"] = 1; public["tls.h"] = 2; public["server.h"] = 3
             public["client.h"] = 3; public["tlsmsg.h"] = 3
