@@ -90,7 +90,7 @@ floors() {
             only["sys/signalfd.h"] = "src/app/signal_fd.c"
             only["sys/prctl.h"] = only["sys/syscall.h"] = "src/app/sandbox.c"
             only["sys/random.h"] = "src/server/admission.c"
-            only["malloc.h"] = "src/base/memory_trim.c"
+            only["malloc.h"] = "src/base/build.h"
         }
         FNR == 1 {
             split(FILENAME, part, "/")

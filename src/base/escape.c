@@ -303,9 +303,3 @@ const char *escape_name(char *out, size_t cap, const char *s)
     out[written] = '\0';
     return out;
 }
-
-bool escape_text_is_plain(const char *s, size_t len)
-{
-    return is_all_plain_ascii(s, len, FORM_TEXT) ||
-           (utf8_is_valid(s, len) && harmless_run(s, len, FORM_TEXT) == len);
-}

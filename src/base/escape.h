@@ -8,7 +8,6 @@
 #ifndef BASE_ESCAPE_H
 #define BASE_ESCAPE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* Most bytes that one input byte can become. */
@@ -23,8 +22,5 @@ size_t escape_json(char *out, size_t cap, const char *s, size_t len);
 /* Escaped text form of a C string as a NUL-terminated string of at most cap - 1 bytes; cut with
  * "..." where it doesn't fit. Returns out. */
 const char *escape_name(char *out, size_t cap, const char *s);
-
-/* True when escape_text would change nothing (the common case, then callers copy). */
-bool escape_text_is_plain(const char *s, size_t len);
 
 #endif

@@ -4,7 +4,7 @@
  * the one place that frees, so that nobody is left holding what is gone. */
 #include <stdlib.h>
 
-#include "base/memory.h"
+#include "base/build.h"
 #include "server/server_state.h"
 #include "server/worker.h"
 
@@ -140,7 +140,7 @@ static void unlist_dead(struct worker *w)
 static void give_back_memory(struct worker *w)
 {
     if (w->most_conversations >= GIVE_BACK_FROM && w->conversations <= w->most_conversations / 4) {
-        memory_give_back();
+        build_give_back_memory();
         w->most_conversations = w->conversations;
     }
 }

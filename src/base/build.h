@@ -1,0 +1,52 @@
+/* What differs between builds, as constants: code asks `if (BUILD_HAS_TLS)`, and what can't be so
+ * is left out by the compiler. CMake defines the two macros; here alone are they looked at. */
+#ifndef BASE_BUILD_H
+#define BASE_BUILD_H
+
+#include <stdbool.h>
+
+#ifndef TLSMSG_BUILD_PLAINTEXT
+#error "TLSMSG_BUILD_PLAINTEXT is not defined: the target must link tlsmsg_flags"
+#endif
+
+#define TLS_RECORD_BYTES 16384 /* most of one TLS record (RFC 8446 section 5.1) */
+
+#if TLSMSG_BUILD_PLAINTEXT
+/* The tutorial's behaviour. */
+enum {
+    BUILD_HAS_TLS = false,
+    BUILD_RECV_SIZE = 1024,                  /* default of TLSMSG_OPT_RECV_SIZE */
+    BUILD_ACCEPT = 1,                        /* of TLSMSG_OPT_ACCEPT */
+    BUILD_WORKERS = 1,                       /* of TLSMSG_OPT_WORKERS */
+    BUILD_LINE_MAX_BYTES = 16 * 1024 * 1024, /* longest line that the client sends */
+    BUILD_TEXT_IS_RAW = true,                /* peers' text goes to files and pipes as it came */
+    BUILD_LINE_END_IS_SHOWN = true           /* of a message, in the text transcript */
+};
+#else
+enum {
+    BUILD_HAS_TLS = true,
+    BUILD_RECV_SIZE = TLS_RECORD_BYTES,
+    BUILD_ACCEPT = 0,
+    BUILD_WORKERS = 0,
+    BUILD_LINE_MAX_BYTES = 16000, /* TLSMSG_RECORD_MESSAGE_MAX */
+    BUILD_TEXT_IS_RAW = false,
+    BUILD_LINE_END_IS_SHOWN = false /* s_client sends lines */
+};
+#endif
+
+/* The allocator's reserve: memory that was freed, but not given back to the system. */
+#if TLSMSG_BUILD_MALLOC_TRIM
+#include <malloc.h>
+
+/* glibc keeps what a crowd of connections freed. Costs a walk over the free memory; any thread. */
+static inline void build_give_back_memory(void)
+{
+    (void)malloc_trim(0);
+}
+#else
+static inline void build_give_back_memory(void)
+{
+}
+#endif
+
+#endif

@@ -1,0 +1,86 @@
+/* See decimal.h. */
+#include "base/decimal.h"
+
+/* value * 10 + digit, at most UINT64_MAX. */
+static uint64_t shift_in(uint64_t value, unsigned digit)
+{
+    return value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : value * 10 + digit;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+size_t decimal_digits(const char *text, size_t len, uint64_t *out)
+{
+    uint64_t value = 0;
+    size_t i;
+
+    for (i = 0; i < len && is_digit(text[i]); i++) {
+        value = shift_in(value, (unsigned)(text[i] - '0'));
+    }
+    *out = value;
+    return i;
+}
+
+bool decimal_parse(const char *text, size_t len, uint64_t min, uint64_t max, uint64_t *out)
+{
+    uint64_t value;
+
+    if (len == 0 || decimal_digits(text, len, &value) != len || value < min || value > max) {
+        return false;
+    }
+    *out = value;
+    return true;
+}
+
+bool decimal_parse_scaled(const char *text, size_t len, unsigned places, uint64_t *out)
+{
+    bool has_rest = false;
+    uint64_t value;
+    size_t at = decimal_digits(text, len, &value);
+    size_t digits = at;
+
+    if (at < len && text[at] == '.') {
+        at++;
+        digits = len - at; /* a point needs a digit behind it */
+    }
+    if (digits == 0) {
+        return false;
+    }
+    for (; at < len && is_digit(text[at]); at++) {
+        if (places > 0) {
+            value = shift_in(value, (unsigned)(text[at] - '0'));
+            places--;
+        } else {
+            has_rest = has_rest || text[at] != '0';
+        }
+    }
+    for (; places > 0; places--) {
+        value = shift_in(value, 0);
+    }
+    if (at != len) {
+        return false;
+    }
+    *out = has_rest && value < UINT64_MAX ? value + 1 : value;
+    return true;
+}
+
+void decimal_put(struct buffer *b, uint64_t number)
+{
+    decimal_put_padded(b, number, 1);
+}
+
+void decimal_put_padded(struct buffer *b, uint64_t number, unsigned width)
+{
+    char digits[DECIMAL_DIGITS_MAX];
+    size_t at = sizeof(digits);
+
+    assert(width <= sizeof(digits));
+    while (number > 0 || at > sizeof(digits) - width) {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    }
+    buffer_put(b, digits + at, sizeof(digits) - at);
+}

@@ -1,0 +1,299 @@
+/* See file.h. Files are opened without waiting (O_NONBLOCK has no meaning for a regular file, but
+ * open(2) of a FIFO would stand still until somebody writes to it). */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/escape.h"
+
+#define UNKNOWN_SIZE_BYTES ((size_t)16 * 1024) /* first step where a size is not known */
+
+/* Waits until a pipe or a terminal has something. 0, or EAGAIN when the time is over. */
+static int wait_readable(int fd, int64_t deadline_ns)
+{
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    int ready;
+
+    do {
+        ready = poll(&entry, 1, clock_poll_ms(clock_now_ns(), deadline_ns));
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0 ? 0 : EAGAIN;
+}
+
+/* Reads once, behind what is there. Returns 0, or an errno value; *got is 0 at the end. */
+static int read_some(int fd, struct file *file, int64_t deadline_ns, size_t *got)
+{
+    ssize_t n;
+    int failed = 0;
+
+    *got = 0;
+    if (!S_ISREG(file->status.st_mode)) {
+        failed = wait_readable(fd, deadline_ns);
+    }
+    if (failed != 0) {
+        return failed;
+    }
+    do {
+        n = read(fd, buffer_end(&file->contents), buffer_room(&file->contents));
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        return errno;
+    }
+    *got = (size_t)n;
+    return 0;
+}
+
+static int read_all(int fd, struct file *file, int wait_ms)
+{
+    struct buffer *contents = &file->contents;
+    bool has_size = S_ISREG(file->status.st_mode) && file->status.st_size > 0;
+    size_t step = has_size ? (size_t)file->status.st_size + 1 : UNKNOWN_SIZE_BYTES;
+    /* The time is over at once with 0, never with a negative one. */
+    int64_t deadline_ns = wait_ms < 0 ? 0 : clock_now_ns() + (int64_t)wait_ms * CLOCK_NS_PER_MS;
+    size_t got;
+    int failed;
+
+    if (has_size && (uint64_t)file->status.st_size >= contents->limit) {
+        return EFBIG;
+    }
+    do {
+        /* The limit is a byte over the most that is taken, which tells a longer file. */
+        if (contents->len == contents->limit) {
+            return EFBIG;
+        }
+        if (step > contents->limit - contents->len) {
+            step = contents->limit - contents->len;
+        }
+        if (buffer_room(contents) == 0 && buffer_reserve(contents, step) != TLSMSG_OK) {
+            return ENOMEM;
+        }
+        failed = read_some(fd, file, deadline_ns, &got);
+        if (failed != 0) {
+            return failed;
+        }
+        contents->len += got;
+        step = UNKNOWN_SIZE_BYTES;
+    } while (got > 0);
+    /* A cut file could make a known server look like a new one. */
+    return has_size && contents->len < (size_t)file->status.st_size ? EIO : 0;
+}
+
+int file_read(struct file *file, const char *path, size_t max_bytes, int wait_ms)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int failed = fd < 0 ? errno : 0;
+
+    *file = (struct file){.path = path};
+    (void)escape_name(file->name, sizeof(file->name), path);
+    buffer_init(&file->contents, max_bytes + 1, BUFFER_WIPE);
+    if (fd < 0) {
+        return failed;
+    }
+    if (fstat(fd, &file->status) != 0) {
+        failed = errno;
+    } else if (S_ISDIR(file->status.st_mode)) {
+        failed = EISDIR;
+    } else {
+        failed = read_all(fd, file, wait_ms);
+    }
+    (void)close(fd);
+    if (failed != 0) {
+        file_fini(file);
+        return failed;
+    }
+    *buffer_end(&file->contents) = '\0'; /* the last read had room, and found nothing */
+    file->bytes = buffer_head(&file->contents);
+    file->len = file->contents.len;
+    return 0;
+}
+
+void file_fini(struct file *file)
+{
+    buffer_fini(&file->contents);
+    file->bytes = NULL;
+    file->len = 0;
+}
+
+enum tlsmsg_code file_error(const char *path, const char *verb, const char *what, int sys_errno,
+                            struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = sys_errno == ENOMEM ? TLSMSG_ERR_NOMEM : TLSMSG_ERR_CONFIG;
+    char name[FILE_NAME_MAX];
+
+    (void)escape_name(name, sizeof(name), path);
+    switch (sys_errno) {
+    case EAGAIN:
+        return error_set(err, code, 0,
+                         "cannot %s %s '%s': it is a pipe, and nothing came out of it", verb, what,
+                         name);
+    case EOPNOTSUPP:
+        return error_set(err, code, 0, "cannot %s %s '%s': it is not a regular file", verb, what,
+                         name);
+    default:
+        return error_set(err, code, sys_errno, "cannot %s %s '%s'", verb, what, name);
+    }
+}
+
+int file_write_all(int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return n < 0 ? errno : EIO;
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Looks at what is replaced. *exists tells whether there is anything. */
+static int look_at_old(const char *path, const struct file_replacement *how, struct stat *old,
+                       bool *exists)
+{
+    *exists = lstat(path, old) == 0;
+    if (!*exists) {
+        return errno == ENOENT ? 0 : errno;
+    }
+    if (S_ISDIR(old->st_mode)) {
+        return EISDIR;
+    }
+    if (!S_ISREG(old->st_mode)) {
+        return EOPNOTSUPP;
+    }
+    if (how->keeps_access && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0) {
+        return errno;
+    }
+    return 0;
+}
+
+/* Gives the new file its mode and owner. The owner comes first, since changing it takes away
+ * special bits of the mode; one that can't be given (another user's) is a failure, for the file
+ * could be out of its readers' reach afterwards. */
+static int set_access(int fd, const struct file_replacement *how, const struct stat *old,
+                      bool exists)
+{
+    bool keeps = how->keeps_access && exists;
+
+    if (keeps && fchown(fd, old->st_uid, old->st_gid) != 0) {
+        return errno;
+    }
+    return fchmod(fd, keeps ? old->st_mode & 07777 : (mode_t)how->mode) == 0 ? 0 : errno;
+}
+
+static int fill(int fd, const struct file_replacement *how, const struct stat *old, bool exists,
+                const char *data, size_t len)
+{
+    int failed = file_write_all(fd, data, len);
+
+    if (failed == 0) {
+        failed = set_access(fd, how, old, exists);
+    }
+    if (failed == 0 && how->syncs && fsync(fd) != 0) {
+        failed = errno;
+    }
+    if (close(fd) != 0 && failed == 0) {
+        failed = errno;
+    }
+    return failed;
+}
+
+static int replace(const char *path, const struct file_replacement *how, const char *data,
+                   size_t len)
+{
+    char beside[PATH_MAX];
+    struct stat old;
+    bool exists;
+    int failed = look_at_old(path, how, &old, &exists);
+    int fd;
+
+    if (failed != 0) {
+        return failed;
+    }
+    if (snprintf(beside, sizeof(beside), "%s.new", path) >= (int)sizeof(beside)) {
+        return ENAMETOOLONG;
+    }
+    /* Left behind by who was killed meanwhile, or laid there by somebody else: a link or a FIFO
+     * is removed, never followed or waited for. */
+    (void)unlink(beside);
+    fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return errno;
+    }
+    failed = fill(fd, how, &old, exists, data, len);
+    if (failed == 0 && rename(beside, path) != 0) {
+        failed = errno;
+    }
+    if (failed != 0) {
+        (void)unlink(beside);
+    }
+    return failed;
+}
+
+int file_replace(const char *path, const struct file_replacement *how, const char *data, size_t len)
+{
+    /* NULL where nothing is there yet, which is then made, or a link leads nowhere, which fails. */
+    char *target = how->follows_link ? realpath(path, NULL) : NULL;
+    int failed = replace(target != NULL ? target : path, how, data, len);
+
+    free(target);
+    return failed;
+}
+
+bool file_lines_begin(struct file_lines *lines, struct file *file)
+{
+    static const char mark[] = "\xEF\xBB\xBF"; /* U+FEFF */
+    size_t skipped = strncmp(file->bytes, mark, sizeof(mark) - 1) == 0 ? sizeof(mark) - 1 : 0;
+
+    *lines = (struct file_lines){.rest = file->bytes + skipped, .end = file->bytes + file->len};
+    return memchr(file->bytes, '\0', file->len) == NULL;
+}
+
+char *file_lines_next(struct file_lines *lines)
+{
+    char *line = lines->rest;
+    char *end;
+
+    if (line == lines->end) {
+        return NULL;
+    }
+    end = memchr(line, '\n', (size_t)(lines->end - line));
+    lines->rest = end == NULL ? lines->end : end + 1;
+    end = end == NULL ? lines->end : end;
+    if (end > line && end[-1] == '\r') {
+        end--;
+    }
+    *end = '\0';
+    lines->number++;
+    return line;
+}
+
+char *file_lines_next_entry(struct file_lines *lines)
+{
+    char *line;
+
+    while ((line = file_lines_next(lines)) != NULL) {
+        size_t len = strlen(line);
+
+        while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t')) {
+            len--;
+        }
+        line[len] = '\0';
+        if (len > 0 && line[0] != '#') {
+            break;
+        }
+    }
+    return line;
+}
