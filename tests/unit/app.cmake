@@ -23,13 +23,15 @@ function(app_unit_test module)
     endforeach()
 endfunction()
 
+set(server_wraps tlsmsg_server_stats tlsmsg_server_workers tlsmsg_server_address)
 set(message_wraps tlsmsg_message_data tlsmsg_message_worker tlsmsg_message_connection)
 
 app_unit_test(arguments server client)
 app_unit_test(exit_codes)
 app_unit_test(lines)
 app_unit_test(signal_fd)
-app_unit_test(input client)
+app_unit_test(input client FAILMALLOC)
+app_unit_test(terminal)
 app_unit_test(console client)
 app_unit_test(listening server)
 app_unit_test(log_limit server)
@@ -49,3 +51,7 @@ app_unit_test(facts client)
 # Where time_t was widened, glibc's time(2) has the second name.
 app_unit_test(upkeep server WRAP time __time64 log_event tlsmsg_server_certificate_expiry
               tlsmsg_server_stats)
+app_unit_test(status server WRAP ${server_wraps})
+app_unit_test(confinement server SOURCES support/test_folder.c)
+app_unit_test(control server WRAP log_event ${server_wraps} tlsmsg_server_stop tlsmsg_server_wait
+              tlsmsg_server_reload tlsmsg_server_done_fd tlsmsg_server_certificate_expiry)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app/arguments.h"
+#include "app/build.h"
 #include "app/client_arguments.h"
 #include "app/server_arguments.h"
 
@@ -234,6 +235,36 @@ static void test_messages(void **state)
     client_settings_fini(&settings);
 }
 
+static void test_too_long_a_message(void **state)
+{
+    struct client_settings settings;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char *text = malloc(app_line_max_bytes + 2);
+    char *argv[] = {(char *)"tlsmsg-client", (char *)"-m", text};
+    char wanted[128];
+    int stopped;
+
+    (void)state;
+    assert_non_null(text);
+    memset(text, 'x', app_line_max_bytes + 1);
+    text[app_line_max_bytes + 1] = '\0';
+    assert_int_equal(client_settings_init(&settings, &err), TLSMSG_OK);
+    assert_int_equal(arguments_parse(&client_arguments, 3, argv, client_settings_take, &settings,
+                                     &stopped, &err),
+                     TLSMSG_ERR_CONFIG);
+    (void)snprintf(wanted, sizeof(wanted),
+                   "--message: %zu bytes are too long for a message (at most %zu)",
+                   app_line_max_bytes + 1, app_line_max_bytes);
+    assert_string_equal(err.text, wanted);
+    tlsmsg_error_clear(&err);
+    text[app_line_max_bytes] = '\0';
+    assert_int_equal(arguments_parse(&client_arguments, 3, argv, client_settings_take, &settings,
+                                     &stopped, &err),
+                     TLSMSG_OK);
+    client_settings_fini(&settings);
+    free(text);
+}
+
 static void test_server_settings(void **state)
 {
     struct server_settings settings;
@@ -269,8 +300,11 @@ static void test_server_settings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choice),          cmocka_unit_test(test_help_fits_a_screen),
-        cmocka_unit_test(test_tables),          cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_help_fits_a_screen),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_too_long_a_message),
         cmocka_unit_test(test_server_settings),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,12 +1,14 @@
 /* Lines of stdin: the same whatever the pieces they come in. */
 #include "support/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/input.h"
+#include "support/failmalloc.h"
 
 #define LINE_MAX_BYTES 8
 
@@ -119,10 +121,33 @@ static void test_not_yet_and_never(void **state)
     input_fini(&input);
 }
 
+/* Without memory the input fails, and what is unread is not told as its end. */
+static void test_no_memory_is_no_end(void **state)
+{
+    struct input input;
+    const char *line;
+    size_t len;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    (void)close(ends[1]);
+    input_init(&input, ends[0], LINE_MAX_BYTES);
+    failmalloc_at(1);
+    input_read(&input);
+    failmalloc_at(0);
+    assert_false(input.ended);
+    assert_int_equal(input_next(&input, &line, &len), INPUT_FAILED);
+    assert_int_equal(input.cause, ENOMEM);
+    input_fini(&input);
+    (void)close(ends[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_nul_inside),
-                                       cmocka_unit_test(test_not_yet_and_never)};
+                                       cmocka_unit_test(test_not_yet_and_never),
+                                       cmocka_unit_test(test_no_memory_is_no_end)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     for (piece_bytes = 1; piece_bytes <= 32; piece_bytes = piece_bytes * 2 + 1) {
