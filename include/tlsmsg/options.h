@@ -101,7 +101,8 @@ TLSMSG_API enum tlsmsg_code tlsmsg_options_add_listener(struct tlsmsg_options *o
                                                         struct tlsmsg_error *err);
 
 /* Asks the user whether an unknown server's key is to be trusted from now on.
- * question: one screen of text, NUL-terminated; user: as registered.
+ * question: one screen of text, NUL-terminated, that ends with "?" and doesn't say how to answer;
+ * user: as registered.
  * Returns true to record the key and go on, false to refuse. */
 typedef bool tlsmsg_confirm_fn(const char *question, void *user);
 

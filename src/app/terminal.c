@@ -65,42 +65,46 @@ static bool read_key(int signal_fd, int64_t deadline_ns, char *key)
     return n == 1;
 }
 
-/* Reads up to the end of the line. False: nobody answered, or it was refused, or too long. */
-static bool read_answer(int signal_fd, char *buf, size_t cap)
+enum answer { ANSWER_NONE, ANSWER_LINE, ANSWER_TOO_LONG };
+
+/* Reads a line, also one that is too long, up to its end. ANSWER_NONE: nobody answered, or it was
+ * refused. */
+static enum answer read_answer(int signal_fd, int64_t deadline_ns, char *buf, size_t cap)
 {
-    int64_t deadline_ns = clock_deadline_ns(clock_now_ns(), PATIENCE_MS);
+    bool too_long = false;
     size_t len = 0;
     char key;
 
     while (read_key(signal_fd, deadline_ns, &key)) {
         if (key == '\n' || key == '\r') {
             buf[len] = '\0';
-            return true;
+            return too_long ? ANSWER_TOO_LONG : ANSWER_LINE;
         }
         if (key == KEY_INTERRUPT || key == KEY_END) {
-            return false;
+            return ANSWER_NONE;
         }
         if (key == KEY_BACKSPACE || key == KEY_DELETE) {
             len -= len > 0;
         } else if (len + 1 < cap) {
             buf[len++] = key;
         } else {
-            return false;
+            too_long = true;
         }
     }
-    return false;
+    return ANSWER_NONE;
 }
 
 /* With the terminal muted: asks, and reads what is typed. */
 static bool ask_muted(const char *file, int signal_fd, char *buf, size_t cap)
 {
+    int64_t deadline_ns = clock_deadline_ns(clock_now_ns(), PATIENCE_MS);
     char name[256];
     bool answered;
 
     say("Password of key '");
     say(escape_name(name, sizeof(name), file));
     say("': ");
-    answered = read_answer(signal_fd, buf, cap);
+    answered = read_answer(signal_fd, deadline_ns, buf, cap) == ANSWER_LINE;
     say("\n");
     return answered;
 }
@@ -139,15 +143,34 @@ bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user)
     return answered;
 }
 
+/* A question anew, without what was typed before it was put: that answers something else. */
+static enum answer ask_line(const char *text, const char *after, int64_t deadline_ns, char *buf,
+                            size_t cap)
+{
+    (void)tcflush(STDIN_FILENO, TCIFLUSH);
+    say(text);
+    say(after);
+    return read_answer(-1, deadline_ns, buf, cap);
+}
+
 bool terminal_confirm(const char *question, void *user)
 {
-    char answer[16];
+    int64_t deadline_ns = clock_deadline_ns(clock_now_ns(), PATIENCE_MS);
+    char line[sizeof("yes")];
+    enum answer answer;
 
     (void)user;
     if (!terminal_can_ask()) {
         return false;
     }
-    say(question);
-    say(" (yes/no) ");
-    return read_answer(-1, answer, sizeof(answer)) && strcmp(answer, "yes") == 0;
+    answer = ask_line(question, " (yes/no) ", deadline_ns, line, sizeof(line));
+    while (answer != ANSWER_NONE) {
+        bool yes = strcmp(line, "yes") == 0;
+
+        if (answer == ANSWER_LINE && (yes || strcmp(line, "no") == 0)) {
+            return yes;
+        }
+        answer = ask_line("Type 'yes' or 'no': ", "", deadline_ns, line, sizeof(line));
+    }
+    return false;
 }

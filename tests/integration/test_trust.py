@@ -282,32 +282,40 @@ class FirstUse(TrustTest):
         told = sorted(line.split()[0] for line in self.record().splitlines())
         self.assertEqual(told, sorted(f"127.0.0.1:{peer.port}" for peer in peers))
 
-    def ask(self, answer, expect):
-        """A client at a terminal that is asked; returns what it printed there."""
+    def ask(self, *answers, expect, before=b""):
+        """A client at a terminal that is asked; returns what it printed there. An answer after the
+        first is typed when the one before it was not taken. before: typed ahead of the question."""
         peer, got = self.recording_peer(certificates.leaf("trust", "good"))
         master, slave = pty.openpty()
+        screen = Collector(os.dup(master), "the terminal")
+        os.write(master, before)
+        screen.wait_for(before.rstrip())  # its echo: the terminal has it
         process = subprocess.Popen(
             [*program("tlsmsg-client"), *self.words, "-q", "-m", "secret",
              f"127.0.0.1:{peer.port}"], stdin=slave, stdout=subprocess.PIPE, stderr=slave)
         os.close(slave)
         self.addCleanup(lambda: process.poll() is None and process.kill())
         self.addCleanup(process.stdout.close)
-        screen = Collector(os.dup(master), "the terminal")
         self.addCleanup(os.close, master)
-        screen.wait_for(b"(yes/no)")
-        os.write(master, answer)
+        screen.wait_for(b"Trust this key from now on? (yes/no) ")
+        for again, answer in enumerate(answers):
+            screen.wait_for(b"Type 'yes' or 'no': ", again)
+            os.write(master, answer)
         self.assertEqual(process.wait(scaled(20)), expect, screen.bytes())
         peer.finish()
         self.assertEqual(got, [b"secret"] if expect == 0 else [])
+        self.assertEqual(screen.bytes().count(b"(yes/no)"), 1)
         return screen.bytes()
 
     def test_question(self):
         pin = pin_of(certificates.leaf("trust", "good").certificate).encode()
-        for answer in (b"no\n", b"\n", b"y e s\n", b"\x04"):
-            with self.subTest(answer):
-                self.assertIn(pin, self.ask(answer, 4))
+        for answers in ((b"no\n",), (b"\n", b"no\n"), (b"y e s\n", b"y\n", b"\x04"), (b"\x04",)):
+            with self.subTest(answers):
+                self.assertIn(pin, self.ask(*answers, expect=4))
                 self.assertFalse(os.path.exists(self.known))
-        self.assertIn(pin, self.ask(b"yes\n", 0))
+        self.assertIn(pin, self.ask(b"no\n", expect=4, before=b"yes\n"))
+        self.assertFalse(os.path.exists(self.known))
+        self.assertIn(pin, self.ask(b"Yes\n", b"yes\n", expect=0))
         self.assertIn(pin.decode(), self.record())
 
 

@@ -102,7 +102,17 @@ static unsigned times_shown(const struct scene *scene, const char *text)
     return times;
 }
 
-/* Starts the child; typed_before is in the terminal's input already when it asks. */
+static void wait_for(struct scene *scene, const char *text, unsigned times)
+{
+    while (times_shown(scene, text) < times) {
+        if (!look(scene)) {
+            fail_msg("'%s' was not shown %u times in: %s", text, times, scene->screen);
+        }
+    }
+}
+
+/* Starts the child; typed_before is a line that is in the terminal's input already when it asks:
+ * its echo says so. */
 static void begin(struct scene *scene, enum child_result (*what)(void), const char *typed_before)
 {
     const char *name;
@@ -117,6 +127,7 @@ static void begin(struct scene *scene, enum child_result (*what)(void), const ch
     slave = open(name, O_RDWR | O_NOCTTY);
     assert_true(slave >= 0);
     type(scene, typed_before);
+    wait_for(scene, "\n", typed_before[0] != '\0');
     scene->child = fork();
     assert_true(scene->child >= 0);
     if (scene->child == 0) {
@@ -143,15 +154,6 @@ static enum child_result end(struct scene *scene)
     return (enum child_result)WEXITSTATUS(status);
 }
 
-static void wait_for(struct scene *scene, const char *text, unsigned times)
-{
-    while (times_shown(scene, text) < times) {
-        if (!look(scene)) {
-            fail_msg("'%s' was not shown %u times in: %s", text, times, scene->screen);
-        }
-    }
-}
-
 /* ---- yes or no */
 
 static const struct confirm_row {
@@ -175,6 +177,38 @@ static void test_answers(void **state)
     type(&scene, row->keys);
     assert_int_equal(end(&scene), row->result);
     assert_int_equal(times_shown(&scene, "yes/no"), 1);
+}
+
+/* Anything but yes or no is asked about again, as often as it takes. */
+static void test_other_answers(void **state)
+{
+    static const char *const others[] = {"\n", "y\n", "YES\n", "y e s\n",
+                                         "a line that is longer than any answer has to be\n"};
+    struct scene scene;
+    unsigned asked = 0;
+
+    (void)state;
+    begin(&scene, ask_confirm, "");
+    wait_for(&scene, QUESTION " (yes/no) ", 1);
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        type(&scene, others[i]);
+        wait_for(&scene, "Type 'yes' or 'no': ", ++asked);
+    }
+    type(&scene, "yes\n");
+    assert_int_equal(end(&scene), CHILD_YES);
+    assert_int_equal(times_shown(&scene, QUESTION), 1);
+}
+
+/* An answer is one to a question that was seen. */
+static void test_no_answer_from_before(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    begin(&scene, ask_confirm, "yes\nyes\n");
+    wait_for(&scene, QUESTION " (yes/no) ", 1);
+    type(&scene, "no\n");
+    assert_int_equal(end(&scene), CHILD_NO);
 }
 
 /* ---- passwords */
@@ -267,6 +301,8 @@ static void test_style(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_other_answers),
+        cmocka_unit_test(test_no_answer_from_before),
         cmocka_unit_test(test_password),
         cmocka_unit_test(test_password_refused),
         cmocka_unit_test(test_a_password_is_not_taken_from_before),

@@ -153,7 +153,7 @@ static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
                    "  names  %s\n"
                    "  until  %s\n"
                    "Compare the pin with scripts/gen-certs.sh show on the server.\n"
-                   "Trust this key from now on? (yes/no) ",
+                   "Trust this key from now on?",
                    trust->server, shown->text, hosts, until);
     if (trust->accept_new || options_confirm(trust->options, question)) {
         *record = true;
