@@ -1,15 +1,11 @@
 # What `cmake --install` puts where: the library for other programs (CMake package, pkg-config),
-# manuals, completions, service units. The programs themselves are installed by src/app.
+# and, where the programs are built, these with their manuals, completions and service units.
 #
-# What developers need alone is in the component "development"; all else has none, so that a
-# package of the programs is what CMake calls Unspecified. Destinations are relative wherever a
-# file does not have to be found by an absolute name, so that the tree can be moved.
+# The components are the packages: "library" (a shared one alone), "development", "client" and
+# "server". Destinations are relative wherever a file does not have to be found by an absolute
+# name, so that the tree can be moved; each may be given as an absolute one.
 
-option(TLSMSG_INSTALL "Install the library, manuals and units" ${PROJECT_IS_TOP_LEVEL})
-if(NOT TLSMSG_INSTALL)
-    return()
-endif()
-
+include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(tlsmsg_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/tlsmsg)
@@ -28,10 +24,13 @@ cmake_path(ABSOLUTE_PATH tlsmsg_etc_dir BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX}
 # ---- the library
 
 install(TARGETS tlsmsg EXPORT tlsmsg-targets
-    RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
-    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_COMPONENT development
+    RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT library
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library
+            NAMELINK_COMPONENT development
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
-    FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY include/tlsmsg DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
+    FILES_MATCHING PATTERN "*.h")
 install(EXPORT tlsmsg-targets NAMESPACE tlsmsg:: FILE tlsmsgTargets.cmake
     DESTINATION ${tlsmsg_cmake_dir} COMPONENT development)
 
@@ -43,27 +42,8 @@ if(tlsmsg_library_type STREQUAL "STATIC_LIBRARY")
     if(NOT TLSMSG_PLAINTEXT)
         set(tlsmsg_needs_openssl ON)
     endif()
-    # Hidden means little in an archive: its internal names could clash with its user's.
-    if(CMAKE_OBJCOPY AND NOT TLSMSG_SANITIZE)
-        if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
-            set(folder "${CMAKE_INSTALL_LIBDIR}")
-        else()
-            set(folder "\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}")
-        endif()
-        install(CODE "
-            set(LIBRARY \"\$ENV{DESTDIR}${folder}/$<TARGET_FILE_NAME:tlsmsg>\")
-            set(LINKER \"${CMAKE_LINKER}\")
-            set(OBJCOPY \"${CMAKE_OBJCOPY}\")
-            set(AR \"${CMAKE_AR}\")
-            include(\"${CMAKE_CURRENT_LIST_DIR}/localize.cmake\")"
-            COMPONENT development)
-    endif()
 else()
     set(tlsmsg_is_static OFF)
-    # The programs find the library beside themselves, wherever the tree is moved to.
-    file(RELATIVE_PATH tlsmsg_bin_to_lib "/p/${CMAKE_INSTALL_BINDIR}" "/p/${CMAKE_INSTALL_LIBDIR}")
-    set_target_properties(tlsmsg-server tlsmsg-client PROPERTIES
-        INSTALL_RPATH "$ORIGIN/${tlsmsg_bin_to_lib}")
 endif()
 
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/tlsmsgConfig.cmake.in
@@ -119,21 +99,15 @@ configure_file(${CMAKE_CURRENT_LIST_DIR}/tlsmsg.pc.in ${PROJECT_BINARY_DIR}/pack
 install(FILES ${PROJECT_BINARY_DIR}/packaging/tlsmsg.pc
     DESTINATION ${tlsmsg_pkgconfig_dir} COMPONENT development)
 
-# ---- manuals and texts
-
-install(FILES docs/man/tlsmsg-server.1 docs/man/tlsmsg-client.1
-    DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-install(FILES docs/man/tlsmsg.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
 install(FILES docs/man/tlsmsg.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT development)
-install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md"
-    PATTERN CONTRIBUTING.md EXCLUDE PATTERN examples EXCLUDE PATTERN man EXCLUDE)
 install(FILES docs/examples/server.c docs/examples/ask.c docs/examples/poll_client.c
     DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT development)
-install(PROGRAMS scripts/gen-certs.sh scripts/rotate-ticket-keys.sh
-    DESTINATION ${tlsmsg_data_dir})
 
-# ---- completions
+if(NOT TLSMSG_PROGRAMS)
+    return()
+endif()
+
+# ---- the programs, with manuals and completions
 
 # Debian's zsh looks for packages' completions in a folder of its own.
 if(CMAKE_INSTALL_PREFIX STREQUAL "/usr" AND EXISTS /etc/debian_version)
@@ -142,31 +116,55 @@ else()
     set(zsh_default ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 endif()
 set(TLSMSG_ZSH_DIR ${zsh_default} CACHE STRING "Where zsh looks for completions")
-foreach(program tlsmsg-server tlsmsg-client)
+
+# tlsmsg_install_program(<name> <component>)
+function(tlsmsg_install_program program component)
+    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${component})
+    # Linked to the shared library, they find it beside themselves, wherever the tree is moved to;
+    # below /usr the system finds it.
+    if(NOT tlsmsg_is_static AND NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+        file(RELATIVE_PATH way "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")
+        set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/${way}")
+    endif()
+    install(FILES docs/man/${program}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
+        COMPONENT ${component})
     install(FILES packaging/completions/${program}.bash RENAME ${program}
-        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-    install(FILES packaging/completions/_${program} DESTINATION ${TLSMSG_ZSH_DIR})
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT ${component})
+    install(FILES packaging/completions/_${program} DESTINATION ${TLSMSG_ZSH_DIR}
+        COMPONENT ${component})
     install(FILES packaging/completions/${program}.fish
-        DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
-endforeach()
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT ${component})
+endfunction()
+
+tlsmsg_install_program(tlsmsg-server server)
+tlsmsg_install_program(tlsmsg-client client)
+install(FILES docs/man/tlsmsg.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7 COMPONENT server)
+install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server
+    FILES_MATCHING PATTERN "*.md"
+    PATTERN CONTRIBUTING.md EXCLUDE PATTERN examples EXCLUDE PATTERN man EXCLUDE)
+install(PROGRAMS scripts/gen-certs.sh scripts/rotate-ticket-keys.sh
+    DESTINATION ${tlsmsg_data_dir} COMPONENT server)
 
 # ---- the service
 
 set(TLSMSG_SYSTEMD_DIR lib/systemd/system CACHE STRING "Where systemd looks for units")
-foreach(unit tlsmsg.service tlsmsg.socket)
-    configure_file(${CMAKE_CURRENT_LIST_DIR}/systemd/${unit}.in
-                   ${PROJECT_BINARY_DIR}/packaging/${unit} @ONLY)
-    install(FILES ${PROJECT_BINARY_DIR}/packaging/${unit} DESTINATION ${TLSMSG_SYSTEMD_DIR})
-endforeach()
 if(TLSMSG_PLAINTEXT)
     set(tlsmsg_env_options "--accept 0")
 else()
     set(tlsmsg_env_options "--cert ${tlsmsg_full_etc_dir}/certs/server.crt \
 --key ${tlsmsg_full_etc_dir}/certs/server.key")
 endif()
+foreach(unit tlsmsg.service tlsmsg.socket)
+    configure_file(${CMAKE_CURRENT_LIST_DIR}/systemd/${unit}.in
+                   ${PROJECT_BINARY_DIR}/packaging/${unit} @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/packaging/${unit} DESTINATION ${TLSMSG_SYSTEMD_DIR}
+        COMPONENT server)
+endforeach()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/systemd/server.env.in
                ${PROJECT_BINARY_DIR}/packaging/server.env @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/packaging/server.env DESTINATION ${tlsmsg_etc_dir})
+install(FILES ${PROJECT_BINARY_DIR}/packaging/server.env DESTINATION ${tlsmsg_etc_dir}
+    COMPONENT server)
 
 if(PROJECT_IS_TOP_LEVEL)
     include(${CMAKE_CURRENT_LIST_DIR}/cpack.cmake)

@@ -1,7 +1,7 @@
 # Makes a static library's hidden symbols local, so that an embedding program can have a function
 # queue_new of its own: joins all objects into one and hides in it what is hidden in a shared
 # library by itself.
-#   LIBRARY   the archive, replaced
+#   LIBRARY   the archive, replaced; removed where that fails, so that it is not taken for done
 #   LINKER, OBJCOPY, AR   tools of the target's kind
 get_filename_component(folder "${LIBRARY}" DIRECTORY)
 set(object "${folder}/tlsmsg-localize.o")
@@ -9,7 +9,7 @@ set(object "${folder}/tlsmsg-localize.o")
 function(step)
     execute_process(COMMAND ${ARGV} RESULT_VARIABLE result ERROR_VARIABLE words)
     if(NOT result EQUAL 0)
-        file(REMOVE "${object}")
+        file(REMOVE "${object}" "${LIBRARY}")
         message(FATAL_ERROR "cannot make the symbols of ${LIBRARY} local: ${words}")
     endif()
 endfunction()

@@ -1,0 +1,216 @@
+"""The library as a part of another project: by add_subdirectory and by FetchContent it is built and
+nothing else is, no choice of the parent's is made for it, nothing is installed that it didn't ask
+for. The archive hides what a shared library hides, whatever flags it is built with. Folders to
+install in may be absolute."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
+CMAKE = os.environ.get("TLSMSG_CMAKE", "cmake")
+CC = os.environ.get("TLSMSG_CC", "cc")
+GENERATOR = os.environ.get("TLSMSG_GENERATOR", "Unix Makefiles")
+PLAINTEXT = "ON" if os.environ.get("TLSMSG_PLAINTEXT", "0") == "1" else "OFF"
+PROJECT = os.path.join(ROOT, "tests", "package", "embedded")
+# With clang it takes a linker's plugin that is not always there.
+LTO = ["-DCMAKE_C_FLAGS=-flto=auto -ffat-lto-objects"] if "clang" not in CC else []
+BUILD_SECONDS = 600
+RUN_SECONDS = 30
+
+
+def run(*command, timeout=BUILD_SECONDS, env=None, check=True):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=timeout, check=False,
+                          env={**os.environ, "LC_ALL": "C", **(env or {})},
+                          encoding="utf-8", errors="replace")
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def build(folder, *words):
+    run(CMAKE, "--build", folder, "--parallel", str(os.cpu_count() or 1), *words)
+
+
+def listed_symbols():
+    with open(os.path.join(ROOT, "packaging", "symbols.txt"), encoding="utf-8") as file:
+        return file.read().split()
+
+
+def global_names(*files):
+    return set(re.findall(r"^\w+ [A-Z] (\w+)$",
+                          run("nm", "--defined-only", "--extern-only", *files), re.M))
+
+
+def files_below(folder):
+    return sorted(os.path.relpath(os.path.join(at, name), folder)
+                  for at, _, names in os.walk(folder) for name in names)
+
+
+def programs_below(folder):
+    """What can be run of what was built, CMake's own trials left out."""
+    found = []
+    for name in files_below(folder):
+        path = os.path.join(folder, name)
+        if "CMakeFiles" not in name and os.access(path, os.X_OK):
+            with open(path, "rb") as file:
+                if file.read(4) == b"\x7fELF" and ".so" not in name:
+                    found.append(name)
+    return found
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="tlsmsg-embedded-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.build = os.path.join(self.folder, "build")
+
+    def internal_names(self):
+        """The names that the library's own files use among themselves, and its users must not see."""
+        build(self.build, "--target", "tlsmsg")
+        objects = [os.path.join(self.build, name) for name in files_below(self.build)
+                   if name.endswith(".o") and re.search(r"CMakeFiles/tlsmsg(_base)?\.dir/", name)]
+        names = global_names(*objects) - set(listed_symbols())
+        self.assertGreater(len(names), 50)
+        return names
+
+
+@unittest.skipUnless(shutil.which("nm"), "nm is not installed")
+class Embedded(Case):
+    def embed(self, way, *words, names=()):
+        source = os.path.join(self.folder, "names.c")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write("/* The parent's own. */\n")
+        run(CMAKE, "-S", PROJECT, "-B", self.build, "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
+            f"-DTLSMSG_SOURCE={ROOT}", f"-DWAY={way}", f"-DNAMES={source}",
+            f"-DTLSMSG_PLAINTEXT={PLAINTEXT}", *words)
+        if names is None:
+            with open(source, "a", encoding="utf-8") as file:
+                for name in sorted(self.internal_names()):
+                    file.write(f"int {name}(void);\nint {name}(void) {{ return 7; }}\n")
+        build(self.build)
+
+    def says(self, asserts, at="mine"):
+        self.assertRegex(run(os.path.join(self.build, at), timeout=RUN_SECONDS),
+                         rf"\A\d+\.\d+\.\d+, asserts {asserts}\n\Z")
+
+    def alone(self):
+        """Nothing is there beside the parent's program and the library."""
+        self.assertEqual(programs_below(self.build), ["mine"])
+        self.assertFalse(os.path.exists(os.path.join(self.build, "compile_commands.json")))
+        self.assertIn("Total Tests: 1\n", run("ctest", "--test-dir", self.build, "-N"))
+        with open(os.path.join(self.build, "CMakeCache.txt"), encoding="utf-8") as file:
+            cache = file.read()
+        self.assertRegex(cache, r"(?m)^CMAKE_BUILD_TYPE:STRING=$")
+        # Variables of ours in the parent's cache bear our name.
+        self.assertIsNone(re.search(r"(?m)^CMAKE_INSTALL_LIBDIR:", cache))
+
+    def installs(self, *wanted):
+        prefix = os.path.join(self.folder, "prefix")
+        run(CMAKE, "--install", self.build, "--prefix", prefix)
+        self.assertEqual(files_below(prefix), sorted(wanted))
+
+    def test_add_subdirectory(self):
+        """Built as distributions do it; with functions of every name that the library uses inside."""
+        self.embed("add_subdirectory", *LTO, names=None)
+        self.says("on")
+        self.alone()
+        self.installs("bin/mine")
+        archive = os.path.join(self.build, "tlsmsg", "src", "libtlsmsg.a")
+        self.assertEqual(sorted(global_names(archive)), listed_symbols())
+
+    def test_fetch_content(self):
+        """A shared library, optimised at the link by CMake's own switch."""
+        self.embed("FetchContent", "-DBUILD_SHARED_LIBS=ON",
+                   "-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON", "-DCMAKE_UNITY_BUILD=ON", names=None)
+        self.says("on")
+        self.alone()
+        self.installs("bin/mine")
+
+    def test_what_is_asked_for(self):
+        """A release with all of it, archive and programs in one build."""
+        self.embed("add_subdirectory", "-DCMAKE_BUILD_TYPE=Release", "-DTLSMSG_PROGRAMS=ON",
+                   "-DTLSMSG_INSTALL=ON", "-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON", names=None)
+        self.says("off")
+        prefix = os.path.join(self.folder, "prefix")
+        run(CMAKE, "--install", self.build, "--prefix", prefix)
+        found = files_below(prefix)
+        for name in ("bin/mine", "bin/tlsmsg-server", "bin/tlsmsg-client",
+                     "include/tlsmsg/tlsmsg.h", "share/man/man1/tlsmsg-server.1",
+                     "lib/systemd/system/tlsmsg.service"):
+            self.assertIn(name, found)
+        (archive,) = (name for name in found if name.endswith("libtlsmsg.a"))
+        self.assertEqual(sorted(global_names(os.path.join(prefix, archive))), listed_symbols())
+
+    def test_library_alone_installed(self):
+        """TLSMSG_INSTALL without the programs: what a user of the library needs, and no more."""
+        self.embed("FetchContent", "-DTLSMSG_INSTALL=ON")
+        prefix = os.path.join(self.folder, "prefix")
+        run(CMAKE, "--install", self.build, "--prefix", prefix)
+        self.assertEqual(os.listdir(os.path.join(prefix, "bin")), ["mine"])
+        self.assertEqual([name for name in files_below(prefix) if "systemd" in name
+                          or "completion" in name or "man1" in name or "/etc/" in name], [])
+
+    def test_tests_need_the_programs(self):
+        with self.assertRaisesRegex(AssertionError, "TLSMSG_TESTS needs TLSMSG_PROGRAMS"):
+            self.embed("add_subdirectory", "-DTLSMSG_TESTS=ON")
+
+
+class AbsoluteFolders(Case):
+    """Each kind of file in a tree of its own, as some distributions have it."""
+
+    def install(self, *words):
+        self.at = {name: os.path.join(self.folder, "to", name.lower())
+                   for name in ("BIN", "LIB", "INCLUDE", "DATA", "SYSCONF")}
+        run(CMAKE, "-S", ROOT, "-B", self.build, "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
+            f"-DTLSMSG_PLAINTEXT={PLAINTEXT}", "-DTLSMSG_TESTS=OFF",
+            f"-DCMAKE_INSTALL_PREFIX={self.folder}/unused",
+            *(f"-DCMAKE_INSTALL_{name}DIR={path}" for name, path in self.at.items()),
+            f"-DTLSMSG_SYSTEMD_DIR={self.folder}/to/units", *words)
+        build(self.build)
+        run(CMAKE, "--install", self.build)
+
+    def consume(self):
+        consumer = os.path.join(self.folder, "consumer")
+        run(CMAKE, "-S", os.path.join(ROOT, "tests", "package", "consumer"), "-B", consumer,
+            "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
+            f"-DEXAMPLES={os.path.join(ROOT, 'docs', 'examples')}", "-DWANTED=",
+            f"-Dtlsmsg_DIR={self.at['LIB']}/cmake/tlsmsg")
+        build(consumer, "--target", "ask")
+        if shutil.which("pkg-config"):
+            path = {"PKG_CONFIG_PATH": os.path.join(self.at["LIB"], "pkgconfig")}
+            flags = run("pkg-config", "--cflags", "--libs", "tlsmsg", env=path).split()
+            run(CC, os.path.join(ROOT, "docs", "examples", "ask.c"), "-o",
+                os.path.join(self.folder, "ask"), *flags)
+
+    def test_shared(self):
+        self.install("-DBUILD_SHARED_LIBS=ON")
+        done = run(os.path.join(self.at["BIN"], "tlsmsg-client"), "--version", timeout=RUN_SECONDS,
+                   env={"LD_LIBRARY_PATH": ""})
+        self.assertRegex(done, r"\Atlsmsg-client \d")
+        with open(os.path.join(self.folder, "to", "units", "tlsmsg.service"),
+                  encoding="utf-8") as file:
+            unit = file.read()
+        self.assertIn(f"ExecStart={self.at['BIN']}/tlsmsg-server ", unit)
+        self.assertIn(self.at["SYSCONF"] + "/tlsmsg/", unit)
+        self.consume()
+
+    @unittest.skipUnless(shutil.which("nm"), "nm is not installed")
+    def test_static(self):
+        self.install("-DBUILD_SHARED_LIBS=OFF", "-DTLSMSG_PROGRAMS=OFF", *LTO)
+        self.assertEqual(sorted(global_names(os.path.join(self.at["LIB"], "libtlsmsg.a"))),
+                         listed_symbols())
+        self.assertFalse(os.path.exists(self.at["BIN"]))
+        self.consume()
+
+
+if __name__ == "__main__":
+    if not BUILD:
+        sys.exit("set TLSMSG_BUILD_DIR to a finished build (ctest does)")
+    unittest.main(verbosity=2)
