@@ -10,3 +10,4 @@ foreach(module alerts names identity certificates verify resumption tickets poli
     tlsmsg_unit_test(${module} SOURCES ${tls_support} ${${module}_wraps})
     target_link_libraries(test_${module} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
 endforeach()
+tlsmsg_unit_test(digest)
