@@ -76,7 +76,7 @@ static enum tlsmsg_code grow(struct buffer *b, size_t need)
     if (data == NULL) {
         return TLSMSG_ERR_NOMEM;
     }
-    if (b->len > 0) {
+    if (b->data != NULL && b->len > 0) {
         memcpy(data, b->data + b->head, b->len);
     }
     free_data(b);

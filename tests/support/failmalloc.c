@@ -7,6 +7,9 @@
 
 static atomic_size_t count;
 static atomic_size_t failing; /* 0: none */
+static atomic_long live;
+
+void (*failmalloc_on_free)(void *block);
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -14,6 +17,7 @@ void *__real_realloc(void *old, size_t size);
 void *__real_reallocarray(void *old, size_t n, size_t size);
 char *__real_strdup(const char *s);
 char *__real_strndup(const char *s, size_t n);
+void __real_free(void *block);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
@@ -21,6 +25,7 @@ void *__wrap_realloc(void *old, size_t size);
 void *__wrap_reallocarray(void *old, size_t n, size_t size);
 char *__wrap_strdup(const char *s);
 char *__wrap_strndup(const char *s, size_t n);
+void __wrap_free(void *block);
 
 void failmalloc_at(size_t n)
 {
@@ -55,32 +60,57 @@ static bool fails_now(void)
     return true;
 }
 
+/* Counts a block that is there now, in place of old. */
+static void *counted(void *block, const void *old)
+{
+    if (block != NULL && old == NULL) {
+        (void)atomic_fetch_add(&live, 1);
+    }
+    return block;
+}
+
+long failmalloc_live(void)
+{
+    return atomic_load(&live);
+}
+
 void *__wrap_malloc(size_t size)
 {
-    return fails_now() ? NULL : __real_malloc(size);
+    return fails_now() ? NULL : counted(__real_malloc(size), NULL);
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return fails_now() ? NULL : __real_calloc(n, size);
+    return fails_now() ? NULL : counted(__real_calloc(n, size), NULL);
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
-    return fails_now() ? NULL : __real_realloc(old, size);
+    return fails_now() ? NULL : counted(__real_realloc(old, size), old);
 }
 
 void *__wrap_reallocarray(void *old, size_t n, size_t size)
 {
-    return fails_now() ? NULL : __real_reallocarray(old, n, size);
+    return fails_now() ? NULL : counted(__real_reallocarray(old, n, size), old);
 }
 
 char *__wrap_strdup(const char *s)
 {
-    return fails_now() ? NULL : __real_strdup(s);
+    return fails_now() ? NULL : counted(__real_strdup(s), NULL);
 }
 
 char *__wrap_strndup(const char *s, size_t n)
 {
-    return fails_now() ? NULL : __real_strndup(s, n);
+    return fails_now() ? NULL : counted(__real_strndup(s, n), NULL);
+}
+
+void __wrap_free(void *block)
+{
+    if (block != NULL) {
+        (void)atomic_fetch_sub(&live, 1);
+        if (failmalloc_on_free != NULL) {
+            failmalloc_on_free(block);
+        }
+    }
+    __real_free(block);
 }

@@ -1,4 +1,4 @@
-/* Allocations that fail on request.
+/* Allocations that fail on request, and blocks that are counted.
  *
  * The linker sends every call of malloc and its kin in the test and the library to failmalloc.c
  * (ld's --wrap; FAILMALLOC in tests/unit/CMakeLists.txt); calls inside the C library and cmocka
@@ -19,6 +19,14 @@ void failmalloc_at(size_t n);
 
 /* Allocations since the last failmalloc_at, failed ones included. */
 size_t failmalloc_count(void);
+
+/* Blocks that were allocated and are not freed. Its absolute value says nothing, since the C
+ * library allocates and frees on its own; that it is the same afterwards tells that nothing of
+ * ours is left. */
+long failmalloc_live(void);
+
+/* Called with each block before it is freed; NULL: nobody is. */
+extern void (*failmalloc_on_free)(void *block);
 
 /* Runs a scenario, which checks itself, with its nth allocation failing.
  * Returns false when it needed fewer than n: then nothing failed. */

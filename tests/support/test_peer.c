@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,6 +63,11 @@ struct peer *peer_new(const struct tlsmsg_options *options)
     assert_true(peer->listener >= 0);
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(at);
+    /* Loopback's segments of 64 KiB are larger than small buffers: the kernel would then wait for
+     * timers of 40 and 200 ms. */
+    int segment = 1400;
+    assert_int_equal(setsockopt(peer->listener, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)),
+                     0);
     assert_int_equal(bind(peer->listener, (struct sockaddr *)&at, len), 0);
     assert_int_equal(listen(peer->listener, 8), 0);
     assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&at, &len), 0);
@@ -78,6 +84,10 @@ static void *run(void *argument)
 {
     struct peer *peer = argument;
     peer->play(peer);
+    /* A client that reads to the end must not wait for what doesn't come. */
+    if (peer->fd >= 0) {
+        (void)shutdown(peer->fd, SHUT_WR);
+    }
     return NULL;
 }
 

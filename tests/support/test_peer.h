@@ -36,7 +36,7 @@ struct peer {
  * NULL where no handshake will be done. Aborts the test when it can't. */
 struct peer *peer_new(const struct tlsmsg_options *options);
 
-/* Starts to play. */
+/* Starts to play. When play has returned, the writing side is shut. */
 void peer_start(struct peer *peer, void (*play)(struct peer *peer));
 
 /* Waits until play has returned; fails the test when a step went wrong. */

@@ -1,5 +1,5 @@
 # The client; its tests play the server on a thread of their own.
-set(client_ends support/client_ends.c support/test_peer.c)
+set(client_ends support/client_ends.c support/test_clock.c support/test_peer.c)
 if(TLSMSG_PLAINTEXT)
     list(APPEND client_ends support/ends_identity_plain.c)
 else()
@@ -7,6 +7,7 @@ else()
 endif()
 tlsmsg_unit_test(ahead FAILMALLOC)
 tlsmsg_unit_test(client SOURCES ${client_ends} support/fake_lookup.c
-    WRAP getaddrinfo freeaddrinfo)
-tlsmsg_unit_test(client_exchange SOURCES ${client_ends})
-tlsmsg_unit_test(client_close SOURCES ${client_ends})
+    WRAP clock_now_ns getaddrinfo freeaddrinfo)
+tlsmsg_unit_test(client_exchange WRAP clock_now_ns SOURCES ${client_ends})
+tlsmsg_unit_test(client_close WRAP clock_now_ns SOURCES ${client_ends})
+tlsmsg_unit_test(client_memory FAILMALLOC WRAP clock_now_ns SOURCES ${client_ends})

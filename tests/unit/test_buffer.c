@@ -168,18 +168,11 @@ static void test_fixed_memory(void **state)
     assert_int_equal(failmalloc_count(), 0);
 }
 
-/* The memory goes through this test's free, where its last contents can be seen. */
 static bool found_secret;
 
-void __real_free(void *memory);
-void __wrap_free(void *memory);
-
-void __wrap_free(void *memory)
+static void look_for_secret(void *block)
 {
-    if (memory != NULL) {
-        found_secret = found_secret || memcmp(memory, "secret", 6) == 0;
-    }
-    __real_free(memory);
+    found_secret = found_secret || memcmp(block, "secret", 6) == 0;
 }
 
 static void use_secret(unsigned flags)
@@ -198,10 +191,12 @@ static void use_secret(unsigned flags)
 static void test_secrets_are_wiped(void **state)
 {
     (void)state;
+    failmalloc_on_free = look_for_secret;
     use_secret(BUFFER_WIPE);
     assert_false(found_secret);
     use_secret(0);
     assert_true(found_secret);
+    failmalloc_on_free = NULL;
 }
 
 /* Buffers that never empty: the cost of a trickle is a few allocations, not one a message. */
@@ -352,23 +347,45 @@ static void test_every_failed_allocation_changes_nothing(void **state)
     assert_true(n >= 4);
 }
 
+/* No test leaves a block behind. */
+static int remember_live(void **state)
+{
+    static long live;
+
+    live = failmalloc_live();
+    *state = &live;
+    return 0;
+}
+
+static int check_live(void **state)
+{
+    const long *live = *state;
+
+    assert_int_equal(failmalloc_live(), *live);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes_come_out_in_order),
-        cmocka_unit_test(test_empty_costs_no_memory),
-        cmocka_unit_test(test_limit_is_all_or_nothing),
-        cmocka_unit_test(test_nothing_fits_a_limit_of_zero),
-        cmocka_unit_test(test_reserved_bytes_count_once_committed),
-        cmocka_unit_test(test_kept_memory),
-        cmocka_unit_test(test_truncated_to_nothing_costs_no_memory),
-        cmocka_unit_test(test_fixed_memory),
-        cmocka_unit_test(test_secrets_are_wiped),
-        cmocka_unit_test(test_trickle_reuses_memory),
-        cmocka_unit_test(test_moves_little_or_grows),
-        cmocka_unit_test(test_growth_doubles),
-        cmocka_unit_test(test_equals_a_model),
-        cmocka_unit_test(test_every_failed_allocation_changes_nothing),
+        cmocka_unit_test_setup_teardown(test_bytes_come_out_in_order, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_empty_costs_no_memory, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_limit_is_all_or_nothing, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_nothing_fits_a_limit_of_zero, remember_live,
+                                        check_live),
+        cmocka_unit_test_setup_teardown(test_reserved_bytes_count_once_committed, remember_live,
+                                        check_live),
+        cmocka_unit_test_setup_teardown(test_kept_memory, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_truncated_to_nothing_costs_no_memory, remember_live,
+                                        check_live),
+        cmocka_unit_test_setup_teardown(test_fixed_memory, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_secrets_are_wiped, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_trickle_reuses_memory, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_moves_little_or_grows, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_growth_doubles, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_equals_a_model, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_every_failed_allocation_changes_nothing, remember_live,
+                                        check_live),
     };
 
     return cmocka_run_group_tests_name("buffer", tests, NULL, NULL);

@@ -14,6 +14,7 @@
 #include "options/build.h"
 #include "support/client_ends.h"
 #include "support/fake_lookup.h"
+#include "support/test_clock.h"
 
 #define REPLY "你好，我已收到你的消息："
 
@@ -114,6 +115,19 @@ static void works_in_a_foreign_loop(void **state)
     ends_finish(loop.client, peer);
 }
 
+/* What connecting came to, and that nothing but freeing is left to do. */
+static void expect_failed(struct tlsmsg_client *client, const struct tlsmsg_error *err,
+                          enum tlsmsg_code code, const char *text)
+{
+    struct tlsmsg_error other = {.code = TLSMSG_OK};
+    assert_string_equal(err->text, text);
+    assert_int_equal(err->code, code);
+    assert_int_equal(tlsmsg_client_connect(client, NULL), TLSMSG_CLIENT_ERROR);
+    tlsmsg_client_set_blocking(client, true);
+    assert_int_equal(tlsmsg_client_close(client, &other), TLSMSG_CLIENT_OK);
+    tlsmsg_client_free(client);
+}
+
 /* Connects, which has to fail so, within the limit. */
 static void expect_no_connection(struct tlsmsg_client *client, enum tlsmsg_code code,
                                  const char *text, int limit_ms)
@@ -121,12 +135,23 @@ static void expect_no_connection(struct tlsmsg_client *client, enum tlsmsg_code 
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     int64_t before_ns = clock_now_ns();
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
-    assert_string_equal(err.text, text);
-    assert_int_equal(err.code, code);
     assert_in_range((clock_now_ns() - before_ns) / CLOCK_NS_PER_MS, 0, limit_ms);
-    assert_int_equal(tlsmsg_client_connect(client, NULL), TLSMSG_CLIENT_ERROR);
-    assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
-    tlsmsg_client_free(client);
+    expect_failed(client, &err, code, text);
+}
+
+/* Connects as far as it goes; then limit_ms have passed, and it has to fail so. */
+static void expect_timeout(struct tlsmsg_client *client, int limit_ms, const char *text)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    tlsmsg_client_set_blocking(client, false);
+    for (unsigned step = 0; step < 3; step++) {
+        assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
+    }
+    assert_in_range(tlsmsg_client_timeout_ms(client), 1, limit_ms);
+    test_clock_advance(limit_ms);
+    assert_int_equal(tlsmsg_client_timeout_ms(client), 0);
+    assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
+    expect_failed(client, &err, TLSMSG_ERR_TIMEOUT, text);
 }
 
 static void says_that_nobody_listens(void **state)
@@ -140,13 +165,12 @@ static void says_that_nobody_listens(void **state)
     expect_no_connection(client, TLSMSG_ERR_CONNECT, text, PEER_LIMIT_MS);
 }
 
-/* A client for a name with the peer's port. */
-static struct tlsmsg_client *client_for(const char *name, const struct peer *peer,
-                                        int64_t timeout_ms)
+/* Options and a client for a name with the peer's port. */
+static struct tlsmsg_options *options_for(const char *name, const struct peer *peer,
+                                          int64_t timeout_ms)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_options *options = ends_options(peer, timeout_ms);
-    struct tlsmsg_client *client = NULL;
     char address[64];
     snprintf(address, sizeof(address), "%s:%u", name, (unsigned)peer->port);
     assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS, address, &err), TLSMSG_OK);
@@ -154,6 +178,15 @@ static struct tlsmsg_client *client_for(const char *name, const struct peer *pee
         assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_SERVER_NAME, "localhost", &err),
                          TLSMSG_OK);
     }
+    return options;
+}
+
+static struct tlsmsg_client *client_for(const char *name, const struct peer *peer,
+                                        int64_t timeout_ms)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_options *options = options_for(name, peer, timeout_ms);
+    struct tlsmsg_client *client = NULL;
     assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_OK);
     tlsmsg_options_free(options);
     return client;
@@ -177,7 +210,7 @@ static void gives_up_a_lookup_in_time(void **state)
     (void)state;
     struct peer *peer = ends_peer();
     fake_lookup_block();
-    expect_no_connection(client_for("slow.test", peer, 200), TLSMSG_ERR_TIMEOUT,
+    expect_no_connection(client_for("slow.test", peer, 20), TLSMSG_ERR_TIMEOUT,
                          "cannot look up 'slow.test': no answer in time", 5000);
     fake_lookup_release();
     peer_free(peer);
@@ -220,10 +253,10 @@ static void gives_up_connecting_in_time(void **state)
     struct peer *peer = ends_peer();
     struct deaf deaf = deaf_new(peer);
     char text[128];
-    snprintf(text, sizeof(text), "cannot connect to 127.0.0.2:%u: no answer within 0.3 s",
+    snprintf(text, sizeof(text), "cannot connect to 127.0.0.2:%u: no answer within 7.5 s",
              (unsigned)peer->port);
     fake_lookup_set("deaf.test", literals, COUNT_OF(literals), 0);
-    expect_no_connection(client_for("deaf.test", peer, 300), TLSMSG_ERR_TIMEOUT, text, 5000);
+    expect_timeout(client_for("deaf.test", peer, 7500), 7500, text);
     deaf_free(&deaf);
     peer_free(peer);
 }
@@ -274,15 +307,45 @@ static void leaves_time_for_the_next_address(void **state)
     static const char *const literals[] = {"127.0.0.2", "127.0.0.1"};
     struct peer *peer = ends_peer();
     struct deaf deaf = deaf_new(peer);
-    struct tlsmsg_client *client = client_for("both.test", peer, 4000);
+    struct tlsmsg_client *client = client_for("both.test", peer, 8000);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     fake_lookup_set("both.test", literals, COUNT_OF(literals), 0);
     peer_start(peer, answer_one);
+    tlsmsg_client_set_blocking(client, false);
+    assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
+    assert_in_range(tlsmsg_client_timeout_ms(client), 1, 4000);
+    test_clock_advance(4000);
+    tlsmsg_client_set_blocking(client, true);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_OK);
     ends_send(client, "hello");
     ends_expect(client, "yes");
     ends_finish(client, peer);
     deaf_free(&deaf);
+}
+
+/* Without a timeout an address that doesn't answer at once is waited for, however long. */
+static void no_timeout_waits_for_a_slow_address(void **state)
+{
+    (void)state;
+    static const char *const literals[] = {"127.0.0.2"};
+    struct peer *peer = ends_peer();
+    struct deaf deaf = deaf_new(peer);
+    struct tlsmsg_options *options = options_for("deaf.test", peer, 0);
+    struct tlsmsg_client *client = NULL;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    assert_int_equal(tlsmsg_options_set_number(options, TLSMSG_OPT_TIMEOUT, 0, &err), TLSMSG_OK);
+    assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_OK);
+    tlsmsg_options_free(options);
+    fake_lookup_set("deaf.test", literals, COUNT_OF(literals), 0);
+    tlsmsg_client_set_blocking(client, false);
+    for (unsigned step = 0; step < 3; step++) {
+        assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
+        assert_int_equal(tlsmsg_client_timeout_ms(client), -1);
+        test_clock_advance((int64_t)3600 * 1000);
+    }
+    tlsmsg_client_free(client);
+    deaf_free(&deaf);
+    peer_free(peer);
 }
 
 static void accept_and_stay_silent(struct peer *peer)
@@ -300,10 +363,10 @@ static void gives_up_a_handshake_in_time(void **state)
         peer_free(peer);
         skip(); /* there is no handshake */
     }
-    snprintf(text, sizeof(text), "%s: the TLS handshake was not finished within 0.3 s",
+    snprintf(text, sizeof(text), "%s: the TLS handshake was not finished within 7.5 s",
              peer->address);
     peer_start(peer, accept_and_stay_silent);
-    expect_no_connection(ends_client(peer, 300), TLSMSG_ERR_TIMEOUT, text, 5000);
+    expect_timeout(ends_client(peer, 7500), 7500, text);
     peer_cue(peer);
     peer_finish(peer);
     peer_free(peer);
@@ -461,6 +524,7 @@ int main(void)
         cmocka_unit_test(names_the_last_of_several_addresses),
         cmocka_unit_test(tries_the_next_address),
         cmocka_unit_test(leaves_time_for_the_next_address),
+        cmocka_unit_test(no_timeout_waits_for_a_slow_address),
         cmocka_unit_test(gives_up_a_handshake_in_time),
         cmocka_unit_test(names_what_ended_the_handshake),
         cmocka_unit_test(does_not_trust_another_name),

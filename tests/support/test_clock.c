@@ -1,0 +1,21 @@
+/* See test_clock.h. */
+#include "support/test_clock.h"
+
+#include <stdatomic.h>
+
+#include "base/clock.h"
+
+static _Atomic int64_t ahead_ns;
+
+int64_t __real_clock_now_ns(void);
+int64_t __wrap_clock_now_ns(void);
+
+int64_t __wrap_clock_now_ns(void)
+{
+    return __real_clock_now_ns() + atomic_load(&ahead_ns);
+}
+
+void test_clock_advance(int64_t ms)
+{
+    (void)atomic_fetch_add(&ahead_ns, ms * CLOCK_NS_PER_MS);
+}

@@ -1,0 +1,12 @@
+/* A monotonic clock that a test can put forward, so that no test sleeps through a timeout.
+ *
+ * Needs WRAP clock_now_ns in tests/unit/CMakeLists.txt. Any thread. */
+#ifndef SUPPORT_TEST_CLOCK_H
+#define SUPPORT_TEST_CLOCK_H
+
+#include <stdint.h>
+
+/* From now on the clock is later by ms more. */
+void test_clock_advance(int64_t ms);
+
+#endif
