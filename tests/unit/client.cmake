@@ -9,5 +9,6 @@ tlsmsg_unit_test(ahead FAILMALLOC)
 tlsmsg_unit_test(client SOURCES ${client_ends} support/fake_lookup.c
     WRAP clock_now_ns getaddrinfo freeaddrinfo)
 tlsmsg_unit_test(client_exchange WRAP clock_now_ns SOURCES ${client_ends})
+tlsmsg_unit_test(client_failed_write WRAP clock_now_ns SOURCES ${client_ends})
 tlsmsg_unit_test(client_close WRAP clock_now_ns SOURCES ${client_ends})
 tlsmsg_unit_test(client_memory FAILMALLOC WRAP clock_now_ns SOURCES ${client_ends})
