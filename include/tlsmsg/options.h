@@ -126,6 +126,37 @@ TLSMSG_API void tlsmsg_options_set_confirm(struct tlsmsg_options *options,
 TLSMSG_API void tlsmsg_options_set_ask_password(struct tlsmsg_options *options,
                                                 tlsmsg_ask_password_fn *ask, void *user);
 
+/* How many values an option has: 0 or 1 for a text, more for a list, 0 for a number. A default
+ * counts. For TLSMSG_OPT_KEY it is the index of the last key and 1 more.
+ * options: the object; option: any key.
+ * Returns the count. Thread rule: any thread while no other changes options; never blocks. */
+TLSMSG_API size_t tlsmsg_options_count(const struct tlsmsg_options *options,
+                                       enum tlsmsg_option option);
+
+/* One value of a text or a list, or its default where it is unset.
+ * options: the object; option: any key; i: 0 for a text, 0 or more for a list; for
+ * TLSMSG_OPT_KEY the index of its certificate.
+ * Returns the text, borrowed from options until the option is set again; NULL past the last, where
+ * there is no default, for a number, and for a key that its certificate's file holds.
+ * Thread rule: any thread while no other changes options; never blocks. */
+TLSMSG_API const char *tlsmsg_options_text(const struct tlsmsg_options *options,
+                                           enum tlsmsg_option option, size_t i);
+
+/* A number as the library uses it, or its default in this build where it is unset: times in
+ * milliseconds, a flag as 0 or 1, TLSMSG_OPT_TLS_MIN as 12 or 13.
+ * options: the object; option: any key.
+ * Returns the number; 0 for texts and lists.
+ * Thread rule: any thread while no other changes options; never blocks. */
+TLSMSG_API int64_t tlsmsg_options_number(const struct tlsmsg_options *options,
+                                         enum tlsmsg_option option);
+
+/* Tells an option that was set from one that has its default.
+ * options: the object; option: any key.
+ * Returns true where it was set. Thread rule: any thread while no other changes options; never
+ * blocks. */
+TLSMSG_API bool tlsmsg_options_is_set(const struct tlsmsg_options *options,
+                                      enum tlsmsg_option option);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,12 +4,8 @@
  * needs to know besides. Main thread. */
 #include "app/server_arguments.h"
 
-#include <stdlib.h>
-
 #include "app/build.h"
 #include "base/error.h"
-
-#define DRAIN_DEFAULT_MS 5000
 
 enum server_own {
     OWN_LANG = ARGUMENT_OWN,
@@ -110,8 +106,8 @@ const struct arguments server_arguments = {
 
 enum tlsmsg_code server_settings_init(struct server_settings *settings, struct tlsmsg_error *err)
 {
-    *settings = (struct server_settings){
-        .phrases = phrases_get(0), .log_level = TLSMSG_LOG_WARNING, .drain_ms = DRAIN_DEFAULT_MS};
+    *settings =
+        (struct server_settings){.phrases = phrases_get(0), .log_level = TLSMSG_LOG_WARNING};
     return tlsmsg_options_new(TLSMSG_ROLE_SERVER, &settings->options, err);
 }
 
@@ -153,8 +149,6 @@ static enum tlsmsg_code take_library(struct server_settings *settings, enum tlsm
 
     if (code == TLSMSG_OK && option == TLSMSG_OPT_LISTEN) {
         listening_note(&settings->listening, value);
-    } else if (code == TLSMSG_OK && option == TLSMSG_OPT_DRAIN_TIMEOUT) {
-        settings->drain_ms = (int64_t)(strtod(value, NULL) * 1000);
     }
     if (code == TLSMSG_OK && !note_file(&settings->sandbox, option, value)) {
         code = too_many_files(err);

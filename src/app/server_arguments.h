@@ -18,7 +18,6 @@ struct server_settings {
     enum transcript_format format;
     enum tlsmsg_log_level log_level;
     enum log_format log_format;
-    int64_t drain_ms;         /* as --drain-timeout has it; 0: none */
     const char *metrics_file; /* from argv, NULL: none; so the next */
     const char *user;
     struct sandbox sandbox; /* the files that the options name */

@@ -210,13 +210,14 @@ static enum exit_code begin(struct program *program)
 static enum exit_code serve(struct program *program)
 {
     const struct server_settings *settings = &program->settings;
-    struct control control = {.program = name,
-                              .options = settings->options,
-                              .transcript = settings->quiet ? NULL : &program->transcript,
-                              .log = &program->log,
-                              .service = &program->service,
-                              .metrics_file = settings->metrics_file,
-                              .drain_ms = settings->drain_ms};
+    struct control control = {
+        .program = name,
+        .options = settings->options,
+        .transcript = settings->quiet ? NULL : &program->transcript,
+        .log = &program->log,
+        .service = &program->service,
+        .metrics_file = settings->metrics_file,
+        .drain_ms = tlsmsg_options_number(settings->options, TLSMSG_OPT_DRAIN_TIMEOUT)};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
     unsigned worker;

@@ -10,9 +10,26 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/build.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "options/build.h"
+
+/* Loads what the options name, for the server at the address that they give. */
+static enum tlsmsg_code load(struct tlsmsg_client *c, struct tlsmsg_error *err)
+{
+    char server[ADDRESS_HOST_MAX + ADDRESS_TEXT_MAX];
+    struct tls_settings tls;
+    enum tlsmsg_code code = address_parse_connect(c->settings.address, &c->target, err);
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    snprintf(c->address, sizeof(c->address), "%s", c->target.host);
+    address_name_print(&c->target, server, sizeof(server));
+    options_tls(c->options, &tls);
+    tls.server = server;
+    return transport_config_new(&tls, NULL, &c->config, err);
+}
 
 enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *options, struct tlsmsg_client **out,
                                    struct tlsmsg_error *err)
@@ -27,27 +44,16 @@ enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *options, struct 
     }
     c->fd = -1;
     c->blocking = true;
-    c->recv_max = build_recv_size_bytes;
-    ahead_init(&c->ahead, build_has_tls, CLIENT_AHEAD_MAX);
-    c->timeout_ms = options_number(options, TLSMSG_OPT_TIMEOUT);
-    /* In plaintext a reply is waited for as the document's client does, unless told otherwise. */
-    c->reply_ms = build_has_tls ? c->timeout_ms : 0;
-    if (options_is_set(options, TLSMSG_OPT_REPLY_TIMEOUT)) {
-        c->reply_ms = options_number(options, TLSMSG_OPT_REPLY_TIMEOUT);
-    }
+    c->recv_max = BUILD_RECV_SIZE;
+    ahead_init(&c->ahead, BUILD_HAS_TLS, CLIENT_AHEAD_MAX);
 
     enum tlsmsg_code code = TLSMSG_OK;
-    const char *address = options_text(options, TLSMSG_OPT_ADDRESS, 0);
     c->options = options_copy(options);
     if (c->options == NULL) {
         code = error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     } else {
-        code = address_parse_connect(address != NULL ? address : ADDRESS_DEFAULT_HOST, &c->target,
-                                     err);
-    }
-    if (code == TLSMSG_OK) {
-        snprintf(c->address, sizeof(c->address), "%s", c->target.host);
-        code = transport_config_new(c->options, NULL, &c->config, err);
+        options_client(c->options, &c->settings);
+        code = load(c, err);
     }
     if (code != TLSMSG_OK) {
         tlsmsg_client_free(c);
@@ -211,6 +217,6 @@ enum tlsmsg_client_result client_tell_end(struct tlsmsg_client *client, struct t
     }
     client->deadline_ns = 0;
     error_set(err, TLSMSG_ERR_CLOSED, 0, "%s: the server closed the %s", client->address,
-              build_has_tls ? "conversation (close_notify)" : "connection");
+              BUILD_HAS_TLS ? "conversation (close_notify)" : "connection");
     return TLSMSG_CLIENT_CLOSED;
 }

@@ -16,6 +16,7 @@
 #include "client/patient_source.h"
 #include "net/address.h"
 #include "net/resolve.h"
+#include "options/options.h"
 #include "transport/transport.h"
 
 /* Most bytes of one TLS record (RFC 8446 section 5.1), and so of one recv in either build. */
@@ -40,7 +41,8 @@ enum client_state {
 enum client_end { CLIENT_END_NONE, CLIENT_END_CLOSED, CLIENT_END_ERROR };
 
 struct tlsmsg_client {
-    struct tlsmsg_options *options;
+    struct tlsmsg_options *options; /* a copy, which the settings borrow from */
+    struct client_settings settings;
     struct transport_config *config;
     struct address_name target;
     bool blocking;
@@ -52,8 +54,6 @@ struct tlsmsg_client {
     short wants;         /* poll bits of a handshake, a blocked send or closing */
     int64_t deadline_ns; /* of what goes on now */
     int64_t connect_ns;  /* of connecting altogether */
-    int64_t timeout_ms;  /* to connect */
-    int64_t reply_ms;    /* for a reply, and for a send that makes no progress; 0 = none */
 
     struct address addresses[RESOLVE_MAX];
     size_t address_count;

@@ -18,9 +18,9 @@ static enum tlsmsg_client_result no_connection(struct tlsmsg_client *c, struct t
 {
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
     char name[ADDRESS_HOST_MAX + ADDRESS_TEXT_MAX];
-    if (c->connect_errno == ETIMEDOUT && c->timeout_ms != 0) {
+    if (c->connect_errno == ETIMEDOUT && c->settings.timeout_ms != 0) {
         char late[ADDRESS_TEXT_MAX];
-        client_print_limit(c->timeout_ms, "no answer", late, sizeof(late));
+        client_print_limit(c->settings.timeout_ms, "no answer", late, sizeof(late));
         error_set(&cause, TLSMSG_ERR_TIMEOUT, 0, "cannot connect to %s: %s", c->address, late);
         cause.sys_errno = ETIMEDOUT;
     } else {
@@ -35,7 +35,7 @@ static enum tlsmsg_client_result no_connection(struct tlsmsg_client *c, struct t
 
 static enum tlsmsg_client_result look_up(struct tlsmsg_client *c, struct tlsmsg_error *err)
 {
-    c->connect_ns = clock_deadline_ns(clock_now_ns(), c->timeout_ms);
+    c->connect_ns = clock_deadline_ns(clock_now_ns(), c->settings.timeout_ms);
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
     enum tlsmsg_code code = resolve_name(&c->target, c->connect_ns, c->addresses, RESOLVE_MAX,
                                          &c->address_count, &cause);
@@ -59,7 +59,7 @@ static int64_t attempt_deadline_ns(const struct tlsmsg_client *c)
 static enum tlsmsg_client_result begin_handshake(struct tlsmsg_client *c, struct tlsmsg_error *err)
 {
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
-    const char *name = options_text(c->options, TLSMSG_OPT_SERVER_NAME, 0);
+    const char *name = c->settings.server_name;
     patient_source_init(&c->source, c->fd);
     enum tlsmsg_code code = transport_new(
         c->config, &c->source.base, name != NULL ? name : c->target.host, &c->transport, &cause);
@@ -157,7 +157,7 @@ static enum tlsmsg_client_result go_on_handshaking(struct tlsmsg_client *c,
     case TRANSPORT_ERROR:
         return client_fail(c, &cause, err);
     }
-    return client_again(c, c->timeout_ms, "the TLS handshake was not finished", err);
+    return client_again(c, c->settings.timeout_ms, "the TLS handshake was not finished", err);
 }
 
 static enum tlsmsg_client_result connect_step(struct tlsmsg_client *c, struct tlsmsg_error *err)

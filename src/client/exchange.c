@@ -9,9 +9,9 @@
 #include <poll.h>
 #include <string.h>
 
+#include "base/build.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "options/build.h"
 
 /* Turns of the source that are read after a failed write: enough for all that can be kept. */
 #define SETTLE_TURNS_MAX 16
@@ -77,7 +77,7 @@ void client_settle_failed_write(struct tlsmsg_client *client)
     bool bare_end =
         client->end == CLIENT_END_NONE ||
         (client->end == CLIENT_END_ERROR && client->end_error.code == TLSMSG_ERR_TRUNCATED) ||
-        (client->end == CLIENT_END_CLOSED && !build_has_tls);
+        (client->end == CLIENT_END_CLOSED && !BUILD_HAS_TLS);
     if (client->end == CLIENT_END_NONE || (bare_end && write_errno == ECONNRESET)) {
         client->end = CLIENT_END_ERROR;
         tlsmsg_error_clear(&client->end_error);
@@ -95,7 +95,7 @@ static enum tlsmsg_client_result check_message(struct tlsmsg_client *c, size_t l
         return client_misused(err, len == 0 ? "a message has at least 1 byte"
                                             : "another message is still being sent");
     }
-    if (build_has_tls && len > TLSMSG_RECORD_MESSAGE_MAX) {
+    if (BUILD_HAS_TLS && len > TLSMSG_RECORD_MESSAGE_MAX) {
         error_set(err, TLSMSG_ERR_LIMIT, 0, "a message of %zu bytes is over the limit of %d bytes",
                   len, TLSMSG_RECORD_MESSAGE_MAX);
         return TLSMSG_CLIENT_ERROR;
@@ -108,7 +108,7 @@ static void begin_sending(struct tlsmsg_client *c, size_t len)
     c->sending = true;
     c->sending_len = len;
     c->sent = 0;
-    c->deadline_ns = clock_deadline_ns(clock_now_ns(), c->reply_ms);
+    c->deadline_ns = clock_deadline_ns(clock_now_ns(), c->settings.reply_timeout_ms);
     /* The replies to one long plaintext message are about as long as it is, and all of them can
      * come before its last byte is taken. What the caller holds anyway bounds what we hold. */
     ahead_raise_limit(&c->ahead, CLIENT_AHEAD_MAX + 2 * len);
@@ -117,7 +117,7 @@ static void begin_sending(struct tlsmsg_client *c, size_t len)
 static void begin_waiting(struct tlsmsg_client *c)
 {
     c->due = true;
-    c->deadline_ns = clock_deadline_ns(clock_now_ns(), c->reply_ms);
+    c->deadline_ns = clock_deadline_ns(clock_now_ns(), c->settings.reply_timeout_ms);
 }
 
 /* Hands as much as possible to the transport. OK when all is sent, AGAIN when it is blocked; else
@@ -142,7 +142,7 @@ static enum tlsmsg_client_result push(struct tlsmsg_client *c, const char *data,
             return TLSMSG_CLIENT_ERROR;
         }
         c->sent += put;
-        c->deadline_ns = clock_deadline_ns(clock_now_ns(), c->reply_ms);
+        c->deadline_ns = clock_deadline_ns(clock_now_ns(), c->settings.reply_timeout_ms);
     }
     return TLSMSG_CLIENT_OK;
 }
@@ -174,7 +174,8 @@ static enum tlsmsg_client_result send_step(struct tlsmsg_client *c, const char *
         c->sending = false; /* what came before the end can still be received */
         return client_tell_end(c, err);
     }
-    return client_again(c, c->reply_ms, "the server took no more of the message", err);
+    return client_again(c, c->settings.reply_timeout_ms, "the server took no more of the message",
+                        err);
 }
 
 enum tlsmsg_client_result tlsmsg_client_send(struct tlsmsg_client *client, const void *data,
@@ -237,7 +238,7 @@ static enum tlsmsg_client_result receive_step(struct tlsmsg_client *c, const cha
     if (c->end != CLIENT_END_NONE) {
         return client_tell_end(c, err);
     }
-    return client_again(c, c->reply_ms, "no reply", err);
+    return client_again(c, c->settings.reply_timeout_ms, "no reply", err);
 }
 
 enum tlsmsg_client_result tlsmsg_client_receive(struct tlsmsg_client *client, const char **data,

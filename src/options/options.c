@@ -1,20 +1,19 @@
 /* Options: the object that holds what a server or client was asked to be.
  *
  * Owns copies of all values and pairs keys with certificates; what a value may be is told by
- * table.c and value.c, and what values mean together by whoever is made from them. One thread
- * at a time while it is filled, any number once it is only read. Every value is kept in the
- * same small structure, so that no option needs code of its own here. */
+ * table.c, and what values mean together by whoever is made from them. One thread at a time while
+ * it is filled, any number once it is only read. Every value is kept in the same small structure,
+ * so that only the settings at the end know options by name. */
 #include "options/options.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/build.h"
 #include "base/error.h"
 #include "base/escape.h"
-#include "options/build.h"
 #include "options/table.h"
-#include "options/value.h"
 
 #define LISTENERS_MAX 32
 
@@ -93,7 +92,7 @@ static enum tlsmsg_code set_text(struct tlsmsg_options *options, enum tlsmsg_opt
                                  struct tlsmsg_error *err)
 {
     struct value *value = &options->values[option];
-    enum tlsmsg_code code = value_check_text(row, text, err);
+    enum tlsmsg_code code = table_check_text(row, text, err);
     size_t slot = row->kind == KIND_LIST ? value->count : 0;
 
     if (code == TLSMSG_OK && option == TLSMSG_OPT_KEY) {
@@ -121,7 +120,7 @@ static enum tlsmsg_code find_row(const struct tlsmsg_options *options, enum tlsm
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s belongs to the %s", row->label,
                          options->role == TLSMSG_ROLE_SERVER ? "client" : "server");
     }
-    if (row->tls_only && !build_has_tls) {
+    if (row->tls_only && !BUILD_HAS_TLS) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s needs TLS, and this is the plaintext build",
                          row->label);
     }
@@ -172,7 +171,7 @@ enum tlsmsg_code tlsmsg_options_set(struct tlsmsg_options *options, enum tlsmsg_
     if (is_text(row)) {
         return set_text(options, option, row, value, err);
     }
-    code = value_parse(row, value, &number, err);
+    code = table_parse(row, value, &number, err);
     if (code == TLSMSG_OK) {
         options->values[option].number = number;
         options->values[option].is_set = true;
@@ -193,7 +192,7 @@ enum tlsmsg_code tlsmsg_options_set_number(struct tlsmsg_options *options,
     if (is_text(row)) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s wants a text, not a number", row->label);
     }
-    code = value_check_number(row, number, err);
+    code = table_check_number(row, number, err);
     if (code == TLSMSG_OK) {
         options->values[option].number = number;
         options->values[option].is_set = true;
@@ -243,12 +242,6 @@ enum tlsmsg_code tlsmsg_options_add_listener(struct tlsmsg_options *options, int
     return TLSMSG_OK;
 }
 
-const int *options_listeners(const struct tlsmsg_options *o, size_t *count)
-{
-    *count = o->listener_count;
-    return o->listeners;
-}
-
 struct tlsmsg_options *options_copy(const struct tlsmsg_options *o)
 {
     struct tlsmsg_options *copy = calloc(1, sizeof(*copy));
@@ -281,34 +274,46 @@ struct tlsmsg_options *options_copy(const struct tlsmsg_options *o)
     return copy;
 }
 
-size_t options_count(const struct tlsmsg_options *o, enum tlsmsg_option option)
+size_t tlsmsg_options_count(const struct tlsmsg_options *options, enum tlsmsg_option option)
 {
-    if (!o->values[option].is_set) {
-        return table_row(option)->initial_text != NULL;
+    const struct option_row *row = table_row(option);
+
+    if (row == NULL) {
+        return 0;
     }
-    return o->values[option].count;
-}
-
-const char *options_text(const struct tlsmsg_options *o, enum tlsmsg_option option, size_t i)
-{
-    const struct value *value = &o->values[option];
-
-    if (!value->is_set) {
-        return i == 0 ? table_row(option)->initial_text : NULL;
+    if (!options->values[option].is_set) {
+        return row->initial_text != NULL;
     }
-    return i < value->count ? value->items[i] : NULL;
+    return options->values[option].count;
 }
 
-int64_t options_number(const struct tlsmsg_options *o, enum tlsmsg_option option)
+const char *tlsmsg_options_text(const struct tlsmsg_options *options, enum tlsmsg_option option,
+                                size_t i)
 {
-    const struct value *value = &o->values[option];
+    const struct option_row *row = table_row(option);
 
-    return value->is_set ? value->number : table_initial(option);
+    if (row == NULL) {
+        return NULL;
+    }
+    if (!options->values[option].is_set) {
+        return i == 0 ? row->initial_text : NULL;
+    }
+    return i < options->values[option].count ? options->values[option].items[i] : NULL;
 }
 
-bool options_is_set(const struct tlsmsg_options *o, enum tlsmsg_option option)
+int64_t tlsmsg_options_number(const struct tlsmsg_options *options, enum tlsmsg_option option)
 {
-    return o->values[option].is_set;
+    const struct option_row *row = table_row(option);
+
+    if (row == NULL) {
+        return 0;
+    }
+    return options->values[option].is_set ? options->values[option].number : row->initial;
+}
+
+bool tlsmsg_options_is_set(const struct tlsmsg_options *options, enum tlsmsg_option option)
+{
+    return table_row(option) != NULL && options->values[option].is_set;
 }
 
 enum tlsmsg_role options_role(const struct tlsmsg_options *o)
@@ -316,34 +321,104 @@ enum tlsmsg_role options_role(const struct tlsmsg_options *o)
     return o->role;
 }
 
-const char *options_name(enum tlsmsg_option option)
+const char *text_list_at(const struct text_list *list, size_t i)
 {
-    return table_row(option)->name;
+    return i < list->count ? list->items[i] : NULL;
 }
 
-bool options_can_confirm(const struct tlsmsg_options *o)
+static const char *text_of(const struct tlsmsg_options *o, enum tlsmsg_option option)
 {
-    return o->confirm != NULL;
+    return tlsmsg_options_text(o, option, 0);
 }
 
-bool options_confirm(const struct tlsmsg_options *o, const char *question)
+static uint64_t count_of(const struct tlsmsg_options *o, enum tlsmsg_option option)
 {
-    return o->confirm != NULL && o->confirm(question, o->confirm_user);
+    return (uint64_t)tlsmsg_options_number(o, option);
 }
 
-bool options_ask_password(const struct tlsmsg_options *o, const char *file, char *buf, size_t cap)
+static struct text_list list_of(const struct tlsmsg_options *o, enum tlsmsg_option option)
 {
-    return o->ask_password != NULL && o->ask_password(file, buf, cap, o->ask_password_user);
+    const struct value *value = &o->values[option];
+
+    if (!value->is_set) {
+        return (struct text_list){.items = &table_row(option)->initial_text,
+                                  .count = tlsmsg_options_count(o, option)};
+    }
+    return (struct text_list){.items = (const char *const *)value->items, .count = value->count};
 }
 
-void options_reply_parts(const struct tlsmsg_options *o, const char **prefix, size_t *prefix_len,
-                         const char **suffix, size_t *suffix_len)
+void options_tls(const struct tlsmsg_options *o, struct tls_settings *out)
 {
-    const char *text = options_text(o, TLSMSG_OPT_REPLY, 0);
-    const char *placeholder = strstr(text, VALUE_PLACEHOLDER); /* checked when it was set */
+    *out = (struct tls_settings){
+        .is_server = o->role == TLSMSG_ROLE_SERVER,
+        .certs = list_of(o, TLSMSG_OPT_CERT),
+        .keys = list_of(o, TLSMSG_OPT_KEY),
+        .key_password_file = text_of(o, TLSMSG_OPT_KEY_PASSWORD_FILE),
+        .ask_password = o->ask_password,
+        .ask_password_user = o->ask_password_user,
+        .crl = text_of(o, TLSMSG_OPT_CRL),
+        .tls_min = (int)tlsmsg_options_number(o, TLSMSG_OPT_TLS_MIN),
+        .keylog_file = text_of(o, TLSMSG_OPT_KEYLOG_FILE),
+        .pad_bytes = (size_t)count_of(o, TLSMSG_OPT_PAD),
+        .client_ca = text_of(o, TLSMSG_OPT_CLIENT_CA),
+        .allow = list_of(o, TLSMSG_OPT_ALLOW),
+        .allow_file = text_of(o, TLSMSG_OPT_ALLOW_FILE),
+        .ticket_keys = text_of(o, TLSMSG_OPT_TICKET_KEYS),
+        .ca = text_of(o, TLSMSG_OPT_CA),
+        .pins = list_of(o, TLSMSG_OPT_PIN),
+        .trust_on_first_use = tlsmsg_options_number(o, TLSMSG_OPT_TRUST_ON_FIRST_USE) != 0,
+        .accept_new = tlsmsg_options_number(o, TLSMSG_OPT_ACCEPT_NEW) != 0,
+        .known_servers = text_of(o, TLSMSG_OPT_KNOWN_SERVERS),
+        .confirm = o->confirm,
+        .confirm_user = o->confirm_user,
+    };
+}
 
-    *prefix = text;
-    *prefix_len = (size_t)(placeholder - text);
-    *suffix = placeholder + sizeof(VALUE_PLACEHOLDER) - 1;
-    *suffix_len = strlen(*suffix);
+/* Splits the reply's template, in which the placeholder was looked for when it was set. */
+static void split_reply(const char *text, struct server_settings *out)
+{
+    const char *placeholder = strstr(text, TABLE_PLACEHOLDER);
+
+    out->reply_prefix = text;
+    out->reply_prefix_len = (size_t)(placeholder - text);
+    out->reply_suffix = placeholder + sizeof(TABLE_PLACEHOLDER) - 1;
+    out->reply_suffix_len = strlen(out->reply_suffix);
+}
+
+void options_server(const struct tlsmsg_options *o, struct server_settings *out)
+{
+    *out = (struct server_settings){
+        .listen = list_of(o, TLSMSG_OPT_LISTEN),
+        .listeners = o->listeners,
+        .listener_count = o->listener_count,
+        .handshake_timeout_ms = tlsmsg_options_number(o, TLSMSG_OPT_HANDSHAKE_TIMEOUT),
+        .idle_timeout_ms = tlsmsg_options_number(o, TLSMSG_OPT_IDLE_TIMEOUT),
+        .write_timeout_ms = tlsmsg_options_number(o, TLSMSG_OPT_WRITE_TIMEOUT),
+        .drain_timeout_ms = tlsmsg_options_number(o, TLSMSG_OPT_DRAIN_TIMEOUT),
+        .max_connections = count_of(o, TLSMSG_OPT_MAX_CONNECTIONS),
+        .max_per_address = count_of(o, TLSMSG_OPT_MAX_PER_ADDRESS),
+        .max_handshakes = count_of(o, TLSMSG_OPT_MAX_HANDSHAKES),
+        .handshake_rate = count_of(o, TLSMSG_OPT_HANDSHAKE_RATE),
+        .accept = count_of(o, TLSMSG_OPT_ACCEPT),
+        .workers = (unsigned)count_of(o, TLSMSG_OPT_WORKERS),
+        .recv_size_bytes = (size_t)count_of(o, TLSMSG_OPT_RECV_SIZE),
+    };
+    if (o->listener_count > 0 && !tlsmsg_options_is_set(o, TLSMSG_OPT_LISTEN)) {
+        out->listen.count = 0;
+    }
+    split_reply(text_of(o, TLSMSG_OPT_REPLY), out);
+}
+
+void options_client(const struct tlsmsg_options *o, struct client_settings *out)
+{
+    *out = (struct client_settings){
+        .address = text_of(o, TLSMSG_OPT_ADDRESS),
+        .server_name = text_of(o, TLSMSG_OPT_SERVER_NAME),
+        .timeout_ms = tlsmsg_options_number(o, TLSMSG_OPT_TIMEOUT),
+    };
+    /* In plaintext a reply is waited for as the document's client does, unless told otherwise. */
+    out->reply_timeout_ms = BUILD_HAS_TLS ? out->timeout_ms : 0;
+    if (tlsmsg_options_is_set(o, TLSMSG_OPT_REPLY_TIMEOUT)) {
+        out->reply_timeout_ms = tlsmsg_options_number(o, TLSMSG_OPT_REPLY_TIMEOUT);
+    }
 }

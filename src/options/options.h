@@ -1,49 +1,91 @@
-/* What the inner floors read of an option object.
+/* What the inner floors are told of an option object.
  *
- * The values are plain data: defaults filled in, each checked by itself. The
- * object is immutable once a server or client has copied it. Knows nothing of
- * the command line beyond the options' long names, which error texts use.
- */
+ * Options are resolved once: who is made from them copies the object and takes plain structs from
+ * the copy, defaults filled in, each value checked by itself. What values mean together, and what
+ * is in the files that they name, is checked by whoever reads the fields. All texts and lists are
+ * borrowed from the object. */
 #ifndef OPTIONS_OPTIONS_H
 #define OPTIONS_OPTIONS_H
 
 #include <tlsmsg/options.h>
 
-/* How many values a list option has; 0 or 1 for a text option. Defaults count. For TLSMSG_OPT_KEY it
- * is the index of the last key and 1 more, so more than there are certificates only where a key
- * was set and no certificate at all. */
-size_t options_count(const struct tlsmsg_options *o, enum tlsmsg_option option);
+/* The values of an option that may be set more than once. */
+struct text_list {
+    const char *const *items;
+    size_t count;
+};
 
-/* The i-th value of a list or text option, borrowed from o; NULL past the end or when unset.
- * For TLSMSG_OPT_KEY, i is the index of its certificate: NULL where the certificate's own file
- * holds the key. */
-const char *options_text(const struct tlsmsg_options *o, enum tlsmsg_option option, size_t i);
+/* The i-th value; NULL past the end. */
+const char *text_list_at(const struct text_list *list, size_t i);
 
-/* A numeric option's value (times in milliseconds), its default where unset.
- * TLSMSG_OPT_TLS_MIN gives 12 or 13; a flag 0 or 1. */
-int64_t options_number(const struct tlsmsg_options *o, enum tlsmsg_option option);
+/* What a transport is configured from. A text is NULL where its option is unset. */
+struct tls_settings {
+    bool is_server;
+    struct text_list certs;
+    struct text_list keys; /* by the index of their certificate; NULL, or past the end: the
+                            * certificate's own file holds the key */
+    const char *key_password_file;
+    tlsmsg_ask_password_fn *ask_password; /* NULL: there is nobody to ask */
+    void *ask_password_user;
+    const char *crl;
+    int tls_min; /* 12 or 13 */
+    const char *keylog_file;
+    size_t pad_bytes; /* 0: no padding */
+
+    /* A server's. */
+    const char *client_ca;
+    struct text_list allow;
+    const char *allow_file;
+    const char *ticket_keys;
+
+    /* A client's. */
+    const char *ca;
+    struct text_list pins;
+    bool trust_on_first_use;
+    bool accept_new;
+    const char *known_servers;
+    tlsmsg_confirm_fn *confirm; /* NULL: there is nobody to ask */
+    void *confirm_user;
+    const char *server; /* "host:port", for the records of first use; set by the client, which has
+                         * parsed its address */
+};
+
+/* Times in milliseconds, 0: none. */
+struct server_settings {
+    struct text_list listen; /* empty where sockets were handed over and none was asked for */
+    const int *listeners;    /* the sockets that were handed over */
+    size_t listener_count;
+    int64_t handshake_timeout_ms;
+    int64_t idle_timeout_ms;
+    int64_t write_timeout_ms;
+    int64_t drain_timeout_ms;
+    uint64_t max_connections; /* 0: what the descriptor limit allows */
+    uint64_t max_per_address; /* 0: no limit; so the next two */
+    uint64_t max_handshakes;
+    uint64_t handshake_rate; /* per address and second */
+    uint64_t accept;         /* conversations to serve; 0: no end */
+    unsigned workers;        /* 0: one per processor */
+    size_t recv_size_bytes;
+    const char *reply_prefix; /* the reply's text before the message, and after it */
+    const char *reply_suffix;
+    size_t reply_prefix_len;
+    size_t reply_suffix_len;
+};
+
+struct client_settings {
+    const char *address;     /* as typed */
+    const char *server_name; /* NULL: the address's host */
+    int64_t timeout_ms;      /* to connect; 0: none */
+    int64_t reply_timeout_ms;
+};
+
+void options_tls(const struct tlsmsg_options *o, struct tls_settings *out);
+void options_server(const struct tlsmsg_options *o, struct server_settings *out);
+void options_client(const struct tlsmsg_options *o, struct client_settings *out);
 
 /* An independent copy; NULL when out of memory. */
 struct tlsmsg_options *options_copy(const struct tlsmsg_options *o);
 
-/* Descriptors handed over by tlsmsg_options_add_listener; *count receives how many. */
-const int *options_listeners(const struct tlsmsg_options *o, size_t *count);
-
-/* True where the option was set by its owner rather than left at its default. */
-bool options_is_set(const struct tlsmsg_options *o, enum tlsmsg_option option);
-
 enum tlsmsg_role options_role(const struct tlsmsg_options *o);
-
-/* Long name of an option, such as "handshake-timeout". */
-const char *options_name(enum tlsmsg_option option);
-
-/* Asks the registered callback; false where none is registered. */
-bool options_confirm(const struct tlsmsg_options *o, const char *question);
-bool options_can_confirm(const struct tlsmsg_options *o);
-bool options_ask_password(const struct tlsmsg_options *o, const char *file, char *buf, size_t cap);
-
-/* Splits a reply template into the texts before and after {message}, borrowed from o. */
-void options_reply_parts(const struct tlsmsg_options *o, const char **prefix, size_t *prefix_len,
-                         const char **suffix, size_t *suffix_len);
 
 #endif

@@ -1,8 +1,13 @@
-/* The options as data: one row an option. */
+/* The options as data, one row an option, and the checks of values as users type them. */
 #ifndef OPTIONS_TABLE_H
 #define OPTIONS_TABLE_H
 
 #include "options/options.h"
+
+/* Most bytes of a reply template beside {message}: with the client's longest message it still
+ * fits one record. */
+#define TABLE_REPLY_MAX_BYTES 384
+#define TABLE_PLACEHOLDER "{message}"
 
 enum option_kind {
     KIND_TEXT,    /* one text; set again, the last one counts */
@@ -30,14 +35,24 @@ struct option_row {
     enum option_text text; /* what a text must be */
     int64_t min;           /* of a number as it is kept, so of a time in milliseconds */
     int64_t max;
-    int64_t initial;          /* what a number is where unset; see table_initial */
+    int64_t initial;          /* what a number is where unset */
     const char *initial_text; /* what a text, or a list's only value, is where unset; or NULL */
 };
 
 /* The row of an option; NULL for a value that is none. */
 const struct option_row *table_row(enum tlsmsg_option option);
 
-/* The number that an option has where it was not set, in this build. */
-int64_t table_initial(enum tlsmsg_option option);
+/* Converts the text of a number, time, flag or TLS version to what is kept.
+ * TLSMSG_OK or TLSMSG_ERR_CONFIG, which names the range and shows the text. */
+enum tlsmsg_code table_parse(const struct option_row *row, const char *text, int64_t *out,
+                             struct tlsmsg_error *err);
+
+/* Checks a number that is already in the unit that is kept. As table_parse. */
+enum tlsmsg_code table_check_number(const struct option_row *row, int64_t number,
+                                    struct tlsmsg_error *err);
+
+/* Checks a text, or one value of a list. TLSMSG_OK or TLSMSG_ERR_CONFIG. */
+enum tlsmsg_code table_check_text(const struct option_row *row, const char *text,
+                                  struct tlsmsg_error *err);
 
 #endif

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/build.h"
 #include "base/clock.h"
 #include "net/socket.h"
-#include "options/build.h"
 #include "server/server_state.h"
 
 /* Connections above the mean share before a worker leaves the listeners: below it, the
@@ -106,7 +106,7 @@ static void welcome(struct worker *w, int fd, const struct address *peer)
                      "out of memory: a connection was dropped");
         return;
     }
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         /* Nothing to wait for: the connection is the conversation. */
         conversation_step(c, 0);
     }

@@ -24,21 +24,16 @@ struct admission_entry {
     int64_t updated_ns; /* when tokens_ns was true */
 };
 
-static uint64_t number(const struct tlsmsg_options *options, enum tlsmsg_option option)
-{
-    return (uint64_t)options_number(options, option);
-}
-
-enum tlsmsg_code admission_init(struct admission *a, const struct tlsmsg_options *options,
+enum tlsmsg_code admission_init(struct admission *a, const struct server_settings *settings,
                                 uint64_t reserved_descriptors, struct tlsmsg_error *err)
 {
     struct rlimit limit;
 
     *a = (struct admission){
-        .max_connections = number(options, TLSMSG_OPT_MAX_CONNECTIONS),
-        .max_per_address = number(options, TLSMSG_OPT_MAX_PER_ADDRESS),
-        .max_handshakes = number(options, TLSMSG_OPT_MAX_HANDSHAKES),
-        .handshake_rate = number(options, TLSMSG_OPT_HANDSHAKE_RATE),
+        .max_connections = settings->max_connections,
+        .max_per_address = settings->max_per_address,
+        .max_handshakes = settings->max_handshakes,
+        .handshake_rate = settings->handshake_rate,
     };
     (void)pthread_mutex_init(&a->lock, NULL);
     if (a->max_connections == 0) {

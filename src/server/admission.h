@@ -38,7 +38,7 @@ struct admission {
 };
 
 /* Reads the limits; max_connections 0 becomes what the descriptor limit allows, less reserve. */
-enum tlsmsg_code admission_init(struct admission *a, const struct tlsmsg_options *options,
+enum tlsmsg_code admission_init(struct admission *a, const struct server_settings *settings,
                                 uint64_t reserved_descriptors, struct tlsmsg_error *err);
 void admission_fini(struct admission *a);
 

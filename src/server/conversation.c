@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/build.h"
 #include "base/clock.h"
-#include "options/build.h"
 #include "server/exchange.h"
 #include "server/server_state.h"
 #include "server/worker.h"
@@ -108,12 +108,12 @@ static int64_t answer_deadline(const struct conversation *c)
 {
     int64_t since = c->since_ns > c->progress_ns ? c->since_ns : c->progress_ns;
 
-    return clock_deadline_ns(since, c->worker->server->limits.write_timeout_ms);
+    return clock_deadline_ns(since, c->worker->server->settings.write_timeout_ms);
 }
 
 int64_t conversation_deadline(const struct conversation *c)
 {
-    const struct limits *limits = &c->worker->server->limits;
+    const struct server_settings *limits = &c->worker->server->settings;
     int64_t deadline = 0;
 
     switch (c->state) {
@@ -370,7 +370,7 @@ static void expire_handshake(struct conversation *c)
 {
     worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                  "handshake not finished within %.3g s",
-                 (double)c->worker->server->limits.handshake_timeout_ms / 1000);
+                 (double)c->worker->server->settings.handshake_timeout_ms / 1000);
     conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
 }
 
@@ -382,7 +382,7 @@ static void expire_answers(struct conversation *c)
 
     worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                  "a deferred reply did not come within %.3g s; the conversation ends without %zu",
-                 (double)w->server->limits.write_timeout_ms / 1000, (size_t)c->pending.count);
+                 (double)w->server->settings.write_timeout_ms / 1000, (size_t)c->pending.count);
     if (c->draining) {
         atomic_store(&w->server->undelivered, true);
     }
@@ -396,7 +396,7 @@ static void expire_answers(struct conversation *c)
 static void expire_exchange(struct conversation *c)
 {
     struct worker *w = c->worker;
-    const struct limits *limits = &w->server->limits;
+    const struct server_settings *limits = &w->server->settings;
     int64_t stall = clock_deadline_ns(c->progress_ns, limits->write_timeout_ms);
 
     if (c->draining && w->drain_deadline_ns != 0 && w->drain_deadline_ns <= w->now_ns) {

@@ -122,11 +122,11 @@ void message_dispatch(struct conversation *c, const char *data, size_t len)
     }
     if (message.answer == ANSWER_NONE && c->state == CONVERSATION_OPEN) {
         const struct iovec parts[] = {
-            {.iov_base = (void *)(uintptr_t)server->reply_prefix,
-             .iov_len = server->reply_prefix_len},
+            {.iov_base = (void *)(uintptr_t)server->settings.reply_prefix,
+             .iov_len = server->settings.reply_prefix_len},
             {.iov_base = (void *)(uintptr_t)data, .iov_len = len},
-            {.iov_base = (void *)(uintptr_t)server->reply_suffix,
-             .iov_len = server->reply_suffix_len},
+            {.iov_base = (void *)(uintptr_t)server->settings.reply_suffix,
+             .iov_len = server->settings.reply_suffix_len},
         };
 
         (void)give(&message, parts, 3);

@@ -96,8 +96,8 @@ void exchange_read(struct conversation *c)
             return;
         }
         err.code = TLSMSG_OK;
-        result = transport_recv(c->transport, w->buffer + UTF8_TAIL_MAX, w->server->recv_size_bytes,
-                                &got, &err);
+        result = transport_recv(c->transport, w->buffer + UTF8_TAIL_MAX,
+                                w->server->settings.recv_size_bytes, &got, &err);
         if (result == TRANSPORT_WANT_WRITE && !c->read_wants_out && c->released == 0) {
             c->progress_ns = w->now_ns;
         }

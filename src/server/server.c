@@ -58,22 +58,6 @@ void server_leave_listeners(struct server *server)
     }
 }
 
-static void read_options(struct server *s)
-{
-    const struct tlsmsg_options *o = s->options;
-
-    s->limits = (struct limits){
-        .handshake_timeout_ms = options_number(o, TLSMSG_OPT_HANDSHAKE_TIMEOUT),
-        .idle_timeout_ms = options_number(o, TLSMSG_OPT_IDLE_TIMEOUT),
-        .write_timeout_ms = options_number(o, TLSMSG_OPT_WRITE_TIMEOUT),
-        .drain_timeout_ms = options_number(o, TLSMSG_OPT_DRAIN_TIMEOUT),
-    };
-    s->recv_size_bytes = (size_t)options_number(o, TLSMSG_OPT_RECV_SIZE);
-    s->accept_budget = (uint64_t)options_number(o, TLSMSG_OPT_ACCEPT);
-    options_reply_parts(o, &s->reply_prefix, &s->reply_prefix_len, &s->reply_suffix,
-                        &s->reply_suffix_len);
-}
-
 static void add_listener(struct server *s, int fd, const struct address *bound)
 {
     struct server_listener *listener = &s->listeners[s->listener_count++];
@@ -110,12 +94,9 @@ static enum tlsmsg_code listen_on(struct server *s, const char *text, struct tls
 /* Takes over the sockets that were handed to the options. */
 static enum tlsmsg_code adopt_listeners(struct server *s, struct tlsmsg_error *err)
 {
-    size_t n;
-    const int *passed = options_listeners(s->options, &n);
-
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < s->settings.listener_count; i++) {
         struct address bound;
-        int fd = socket_adopt(passed[i], &bound, err);
+        int fd = socket_adopt(s->settings.listeners[i], &bound, err);
 
         if (fd < 0) {
             return TLSMSG_ERR_SYSTEM;
@@ -125,30 +106,19 @@ static enum tlsmsg_code adopt_listeners(struct server *s, struct tlsmsg_error *e
     return TLSMSG_OK;
 }
 
-/* The default address is listened on unless something else was asked for. */
-static size_t listen_count(const struct tlsmsg_options *o)
-{
-    size_t passed;
-
-    (void)options_listeners(o, &passed);
-    return passed > 0 && !options_is_set(o, TLSMSG_OPT_LISTEN)
-               ? 0
-               : options_count(o, TLSMSG_OPT_LISTEN);
-}
-
 static enum tlsmsg_code open_listeners(struct server *s, struct tlsmsg_error *err)
 {
     enum tlsmsg_code code = adopt_listeners(s, err);
 
-    for (size_t i = 0; i < listen_count(s->options) && code == TLSMSG_OK; i++) {
-        code = listen_on(s, options_text(s->options, TLSMSG_OPT_LISTEN, i), err);
+    for (size_t i = 0; i < s->settings.listen.count && code == TLSMSG_OK; i++) {
+        code = listen_on(s, text_list_at(&s->settings.listen, i), err);
     }
     return code;
 }
 
 static enum tlsmsg_code make_workers(struct server *s, struct tlsmsg_error *err)
 {
-    int64_t wanted = options_number(s->options, TLSMSG_OPT_WORKERS);
+    long wanted = (long)s->settings.workers;
     enum tlsmsg_code code = TLSMSG_OK;
 
     if (wanted == 0) {
@@ -168,26 +138,45 @@ static enum tlsmsg_code make_workers(struct server *s, struct tlsmsg_error *err)
     return code;
 }
 
+static enum tlsmsg_code check_role(const struct tlsmsg_options *options, struct tlsmsg_error *err)
+{
+    return options_role(options) == TLSMSG_ROLE_SERVER
+               ? TLSMSG_OK
+               : error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
+}
+
+/* Loads what the options name, for connections to come. */
+static enum tlsmsg_code load(const struct tlsmsg_options *options,
+                             struct transport_config *previous, struct transport_config **out,
+                             struct tlsmsg_error *err)
+{
+    struct tls_settings tls;
+
+    options_tls(options, &tls);
+    return transport_config_new(&tls, previous, out, err);
+}
+
 enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struct tlsmsg_error *err)
 {
     struct transport_config *config = NULL;
-    enum tlsmsg_code code = TLSMSG_OK;
+    struct server_settings settings;
+    enum tlsmsg_code code = check_role(options, err);
 
-    if (options_role(options) != TLSMSG_ROLE_SERVER) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
+    if (code != TLSMSG_OK) {
+        return code;
     }
-    if (listen_count(options) > WORKER_LISTENERS_MAX) {
+    options_server(options, &settings);
+    if (settings.listen.count > WORKER_LISTENERS_MAX) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "more than %d listening sockets",
                          WORKER_LISTENERS_MAX);
     }
-    for (size_t i = 0; i < listen_count(options) && code == TLSMSG_OK; i++) {
+    for (size_t i = 0; i < settings.listen.count && code == TLSMSG_OK; i++) {
         struct address_name name;
 
-        code = address_parse_listen(options_text(options, TLSMSG_OPT_LISTEN, i), "--listen", &name,
-                                    err);
+        code = address_parse_listen(text_list_at(&settings.listen, i), "--listen", &name, err);
     }
     if (code == TLSMSG_OK) {
-        code = transport_config_new(options, NULL, &config, err);
+        code = load(options, NULL, &config, err);
     }
     transport_config_unref(config);
     return code;
@@ -212,23 +201,23 @@ static void tell_warnings(const struct server *s, const struct transport_config 
 static enum tlsmsg_code prepare(struct server *s, const struct tlsmsg_options *options,
                                 struct tlsmsg_error *err)
 {
-    enum tlsmsg_code code;
+    enum tlsmsg_code code = check_role(options, err);
 
-    if (options_role(options) != TLSMSG_ROLE_SERVER) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
+    if (code != TLSMSG_OK) {
+        return code;
     }
     s->options = options_copy(options);
     if (s->options == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    read_options(s);
+    options_server(s->options, &s->settings);
     s->done_fd = wake_open();
     if (s->done_fd < 0) {
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot create an event descriptor");
     }
-    code = admission_init(&s->admission, s->options, DESCRIPTORS_RESERVED, err);
+    code = admission_init(&s->admission, &s->settings, DESCRIPTORS_RESERVED, err);
     if (code == TLSMSG_OK) {
-        code = transport_config_new(s->options, NULL, &s->config, err);
+        code = load(s->options, NULL, &s->config, err);
     }
     if (code == TLSMSG_OK) {
         code = open_listeners(s, err);
@@ -393,11 +382,16 @@ enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
 {
     struct server *s = &server->s;
     unsigned generation;
-    struct transport_config *previous = server_config(s, &generation);
+    struct transport_config *previous;
     struct transport_config *fresh = NULL;
     struct transport_config *old;
-    enum tlsmsg_code code = transport_config_new(options, previous, &fresh, err);
+    enum tlsmsg_code code = check_role(options, err);
 
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    previous = server_config(s, &generation);
+    code = load(options, previous, &fresh, err);
     transport_config_unref(previous);
     if (code != TLSMSG_OK) {
         return code;

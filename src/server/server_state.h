@@ -13,16 +13,9 @@
 
 #include <tlsmsg/server.h>
 
+#include "options/options.h"
 #include "server/admission.h"
 #include "server/worker.h"
-
-/* Numbers from the options that the message path asks for. */
-struct limits {
-    int64_t handshake_timeout_ms;
-    int64_t idle_timeout_ms;
-    int64_t write_timeout_ms;
-    int64_t drain_timeout_ms;
-};
 
 /* How far the server has come; it only grows. */
 enum server_phase {
@@ -38,14 +31,9 @@ struct server_listener {
 };
 
 struct server {
-    struct tlsmsg_options *options;
+    struct tlsmsg_options *options; /* a copy, which the settings borrow from */
+    struct server_settings settings;
     struct tlsmsg_handler handler;
-    struct limits limits;
-    size_t recv_size_bytes;
-    const char *reply_prefix; /* in options */
-    const char *reply_suffix;
-    size_t reply_prefix_len;
-    size_t reply_suffix_len;
 
     struct server_listener listeners[WORKER_LISTENERS_MAX];
     size_t listener_count;
@@ -59,7 +47,6 @@ struct server {
     atomic_uint config_generation;
 
     struct admission admission;
-    uint64_t accept_budget; /* 0: no end */
     atomic_uint_fast64_t taken;
     atomic_uint_fast64_t next_id;
     atomic_uint running;   /* workers that have not ended */

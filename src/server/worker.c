@@ -94,13 +94,13 @@ bool worker_begin(struct worker *w, struct conversation *c)
     const struct tlsmsg_handler *handler = &server->handler;
     struct tlsmsg_tls tls;
 
-    if (server->accept_budget > 0) {
+    if (server->settings.accept > 0) {
         uint64_t place = atomic_fetch_add(&server->taken, 1) + 1;
 
-        if (place > server->accept_budget) {
+        if (place > server->settings.accept) {
             return false;
         }
-        if (place == server->accept_budget) {
+        if (place == server->settings.accept) {
             server_advance(server, SERVER_FULL);
         }
     }
@@ -264,7 +264,7 @@ static void read_mail(struct worker *w)
 static void drain(struct worker *w)
 {
     w->draining = true;
-    w->drain_deadline_ns = clock_deadline_ns(w->now_ns, w->server->limits.drain_timeout_ms);
+    w->drain_deadline_ns = clock_deadline_ns(w->now_ns, w->server->settings.drain_timeout_ms);
     accept_close(w);
     for (size_t i = 0; i < w->slot_cap; i++) {
         struct conversation *c = w->slots[i];

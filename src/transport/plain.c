@@ -27,7 +27,7 @@ struct transport {
     bool write_is_shut;
 };
 
-enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
+enum tlsmsg_code transport_config_new(const struct tls_settings *settings,
                                       struct transport_config *previous,
                                       struct transport_config **out, struct tlsmsg_error *err)
 {
@@ -38,7 +38,7 @@ enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     atomic_init(&config->refs, 1);
-    config->is_server = options_role(options) == TLSMSG_ROLE_SERVER;
+    config->is_server = settings->is_server;
     *out = config;
     return TLSMSG_OK;
 }

@@ -29,10 +29,10 @@ enum transport_result {
 struct transport_config;
 struct transport;
 
-/* Loads what the options name (certificates, keys, CAs) for the options' role and checks it.
+/* Loads what the settings name (certificates, keys, CAs) and checks it. Keeps none of their texts.
  * previous: the configuration it replaces on reload, or NULL; ticket keys live on through it.
  * The result has one reference, the caller's. Blocks for files. TLSMSG_ERR_CONFIG, _NOMEM. */
-enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
+enum tlsmsg_code transport_config_new(const struct tls_settings *settings,
                                       struct transport_config *previous,
                                       struct transport_config **out, struct tlsmsg_error *err);
 

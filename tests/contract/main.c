@@ -1,5 +1,6 @@
 /* Runs the contract's groups against the transport that is linked. */
 #include "contract/contract.h"
+#include "support/config.h"
 
 #include <stdio.h>
 
@@ -15,7 +16,7 @@ static void configure(const struct tlsmsg_options *options, struct transport_con
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
 
-    if (transport_config_new(options, NULL, out, &err) != TLSMSG_OK) {
+    if (config_from_options(options, NULL, out, &err) != TLSMSG_OK) {
         fail_msg("%s", err.text);
     }
 }

@@ -48,12 +48,14 @@ static void check_file(const char *identity, const char *text)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_options *o = NULL;
     struct allow_list *list = NULL;
+    struct tls_settings settings;
     enum tlsmsg_code code;
 
     FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
     FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_OPT_CLIENT_CA, "ca.crt", NULL) == TLSMSG_OK);
     FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_OPT_ALLOW_FILE, path, NULL) == TLSMSG_OK);
-    code = allow_load(o, &list, &err);
+    options_tls(o, &settings);
+    code = allow_load(&settings, &list, &err);
     FUZZ_CHECK(code == TLSMSG_OK || code == TLSMSG_ERR_CONFIG);
     fuzz_check_error(&err, code);
     FUZZ_CHECK((code == TLSMSG_OK) == (list != NULL));

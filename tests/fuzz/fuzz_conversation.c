@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/build.h"
 #include "fuzz_identity.h"
-#include "options/build.h"
 #include "support/raw_peer.h"
 #include "support/stepped_worker.h"
 
@@ -70,7 +70,7 @@ static void on_connected(const struct tlsmsg_peer *who, unsigned worker, void *u
 {
     (void)user;
     FUZZ_CHECK(worker == 0 && who->connection == 1 && run.closed == 0);
-    FUZZ_CHECK((who->tls != NULL) == build_has_tls);
+    FUZZ_CHECK((who->tls != NULL) == BUILD_HAS_TLS);
     run.connected++;
 }
 
@@ -100,9 +100,9 @@ static void on_message(struct tlsmsg_message *message, void *user)
         FUZZ_CHECK(tlsmsg_message_reply(message, &part, count) == TLSMSG_OK);
         owe(own, (size_t)count);
     } else {
-        owe(s->reply_prefix, s->reply_prefix_len);
+        owe(s->settings.reply_prefix, s->settings.reply_prefix_len);
         owe(data, len);
-        owe(s->reply_suffix, s->reply_suffix_len);
+        owe(s->settings.reply_suffix, s->settings.reply_suffix_len);
     }
 }
 
@@ -189,7 +189,7 @@ static void say(const char *data, size_t len)
     }
     memcpy(said + run.said_len, data, len);
     run.said_len += len;
-    if (build_has_tls) {
+    if (BUILD_HAS_TLS) {
         expect(len);
     }
 }
@@ -363,7 +363,7 @@ static void check_complete(void)
     if (run.stopped) {
         return;
     }
-    if (build_has_tls) {
+    if (BUILD_HAS_TLS) {
         FUZZ_CHECK(run.seen_len == run.good_len && run.seen_messages == run.messages);
         FUZZ_CHECK((run.how == TLSMSG_CLOSE_INVALID_UTF8) ==
                    (run.broken || (run.unfinished > 0 && run.how != TLSMSG_CLOSE_TRUNCATED)));
@@ -407,12 +407,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     run.left = len - 2;
     run.recv_size = recv_sizes[data[0] & 3];
     run.habit = (enum habit)(data[0] >> 2 & 3);
-    stepped_inside(server)->recv_size_bytes = run.recv_size;
+    stepped_inside(server)->settings.recv_size_bytes = run.recv_size;
     FUZZ_CHECK(stepped_begin(server));
     fd = stepped_connect(server);
     FUZZ_CHECK(fd >= 0);
     raw_peer_init(&peer, fd, (data[0] & 0x10) != 0);
-    peer.deaf = (data[1] & 1) != 0 && !build_has_tls;
+    peer.deaf = (data[1] & 1) != 0 && !BUILD_HAS_TLS;
     FUZZ_CHECK(stepped_run(server, act, NULL, 0, TURNS_MAX) == STEPPED_ENDED);
     (void)raw_peer_step(&peer);
     check_run();

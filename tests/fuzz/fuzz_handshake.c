@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fuzz_identity.h"
+#include "support/config.h"
 #include "support/memory_source.h"
 #include "transport/transport.h"
 
@@ -22,7 +23,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argv;
     FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
     fuzz_identity_make(o);
-    if (transport_config_new(o, NULL, &config, &err) != TLSMSG_OK) {
+    if (config_from_options(o, NULL, &config, &err) != TLSMSG_OK) {
         (void)fprintf(stderr, "%s\n", err.text);
         abort();
     }

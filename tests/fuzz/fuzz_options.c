@@ -24,11 +24,11 @@ static bool is_text(enum tlsmsg_option option)
 /* A key goes to a certificate before it, so it isn't always the last. */
 static bool holds(const struct tlsmsg_options *o, enum tlsmsg_option option, const char *value)
 {
-    size_t count = options_count(o, option);
+    size_t count = tlsmsg_options_count(o, option);
     size_t i = option == TLSMSG_OPT_KEY ? 0 : count - 1;
 
     for (; i < count; i++) {
-        const char *text = options_text(o, option, i);
+        const char *text = tlsmsg_options_text(o, option, i);
 
         if (text != NULL && strcmp(text, value) == 0) {
             return true;
@@ -41,16 +41,16 @@ static bool holds(const struct tlsmsg_options *o, enum tlsmsg_option option, con
 static void check_kept(const struct tlsmsg_options *o, enum tlsmsg_option option, const char *value)
 {
     const struct option_row *row = table_row(option);
-    size_t count = options_count(o, option);
+    size_t count = tlsmsg_options_count(o, option);
     int64_t number;
 
-    FUZZ_CHECK(options_is_set(o, option));
+    FUZZ_CHECK(tlsmsg_options_is_set(o, option));
     if (is_text(option)) {
         FUZZ_CHECK(count > 0);
         FUZZ_CHECK(holds(o, option, value));
-        FUZZ_CHECK(options_text(o, option, count) == NULL);
+        FUZZ_CHECK(tlsmsg_options_text(o, option, count) == NULL);
     } else {
-        number = options_number(o, option);
+        number = tlsmsg_options_number(o, option);
         FUZZ_CHECK(number >= row->min && number <= row->max);
     }
 }
@@ -60,9 +60,9 @@ static void check_set(struct tlsmsg_options *o, enum tlsmsg_option option, const
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     bool known = table_row(option) != NULL;
     bool number = known && !is_text(option);
-    size_t count = known ? options_count(o, option) : 0;
-    int64_t before = number ? options_number(o, option) : 0;
-    bool was_set = known && options_is_set(o, option);
+    size_t count = known ? tlsmsg_options_count(o, option) : 0;
+    int64_t before = number ? tlsmsg_options_number(o, option) : 0;
+    bool was_set = known && tlsmsg_options_is_set(o, option);
     enum tlsmsg_code code = tlsmsg_options_set(o, option, value, &err);
 
     FUZZ_CHECK(code == TLSMSG_OK || code == TLSMSG_ERR_CONFIG || code == TLSMSG_ERR_LIMIT);
@@ -70,9 +70,9 @@ static void check_set(struct tlsmsg_options *o, enum tlsmsg_option option, const
     if (code == TLSMSG_OK) {
         check_kept(o, option, value);
     } else if (known) {
-        FUZZ_CHECK(options_count(o, option) == count);
-        FUZZ_CHECK(!number || options_number(o, option) == before);
-        FUZZ_CHECK(options_is_set(o, option) == was_set);
+        FUZZ_CHECK(tlsmsg_options_count(o, option) == count);
+        FUZZ_CHECK(!number || tlsmsg_options_number(o, option) == before);
+        FUZZ_CHECK(tlsmsg_options_is_set(o, option) == was_set);
     }
 }
 
@@ -86,13 +86,13 @@ static void check_copy(const struct tlsmsg_options *o)
         enum tlsmsg_option option = (enum tlsmsg_option)i;
 
         if (!is_text(option)) {
-            FUZZ_CHECK(options_number(copy, option) == options_number(o, option));
+            FUZZ_CHECK(tlsmsg_options_number(copy, option) == tlsmsg_options_number(o, option));
             continue;
         }
-        FUZZ_CHECK(options_count(copy, option) == options_count(o, option));
-        for (size_t n = 0; n < options_count(o, option); n++) {
-            const char *theirs = options_text(copy, option, n);
-            const char *ours = options_text(o, option, n);
+        FUZZ_CHECK(tlsmsg_options_count(copy, option) == tlsmsg_options_count(o, option));
+        for (size_t n = 0; n < tlsmsg_options_count(o, option); n++) {
+            const char *theirs = tlsmsg_options_text(copy, option, n);
+            const char *ours = tlsmsg_options_text(o, option, n);
 
             FUZZ_CHECK((theirs == NULL) == (ours == NULL));
             FUZZ_CHECK(ours == NULL || strcmp(theirs, ours) == 0);

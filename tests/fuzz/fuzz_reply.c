@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "options/options.h"
-#include "options/value.h"
+#include "options/table.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -18,9 +18,9 @@ static size_t count_places(const char *text)
 {
     size_t count = 0;
 
-    while ((text = strstr(text, VALUE_PLACEHOLDER)) != NULL) {
+    while ((text = strstr(text, TABLE_PLACEHOLDER)) != NULL) {
         count++;
-        text += strlen(VALUE_PLACEHOLDER);
+        text += strlen(TABLE_PLACEHOLDER);
     }
     return count;
 }
@@ -31,26 +31,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct tlsmsg_options *o = NULL;
     char *text = fuzz_text(data, len);
     size_t text_len = strlen(text);
-    const char *prefix;
-    const char *suffix;
-    size_t prefix_len;
-    size_t suffix_len;
+    struct server_settings set;
     bool ignored;
     bool good = fuzz_utf8_whole(text, text_len, &ignored) == text_len && count_places(text) == 1 &&
-                text_len <= VALUE_REPLY_MAX_BYTES + strlen(VALUE_PLACEHOLDER);
+                text_len <= TABLE_REPLY_MAX_BYTES + strlen(TABLE_PLACEHOLDER);
     enum tlsmsg_code code;
 
     FUZZ_CHECK(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL) == TLSMSG_OK);
     code = tlsmsg_options_set(o, TLSMSG_OPT_REPLY, text, &err);
     FUZZ_CHECK(code == (good ? TLSMSG_OK : TLSMSG_ERR_CONFIG));
     fuzz_check_error(&err, code);
-    options_reply_parts(o, &prefix, &prefix_len, &suffix, &suffix_len);
+    options_server(o, &set);
     if (good) {
-        FUZZ_CHECK(prefix_len + strlen(VALUE_PLACEHOLDER) + suffix_len == text_len);
-        FUZZ_CHECK(memcmp(prefix, text, prefix_len) == 0);
-        FUZZ_CHECK(memcmp(suffix, text + text_len - suffix_len, suffix_len) == 0);
+        FUZZ_CHECK(set.reply_prefix_len + strlen(TABLE_PLACEHOLDER) + set.reply_suffix_len ==
+                   text_len);
+        FUZZ_CHECK(memcmp(set.reply_prefix, text, set.reply_prefix_len) == 0);
+        FUZZ_CHECK(memcmp(set.reply_suffix, text + text_len - set.reply_suffix_len,
+                          set.reply_suffix_len) == 0);
     } else {
-        FUZZ_CHECK(prefix_len == 36 && suffix_len == 0); /* the default is untouched */
+        FUZZ_CHECK(set.reply_prefix_len == 36 &&
+                   set.reply_suffix_len == 0); /* the default is untouched */
     }
     tlsmsg_options_free(o);
     free(text);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """SIGTERM and SIGINT end the server in order; a second one ends it at once."""
 
+import fcntl
 import os
 import signal
 import sys
@@ -120,6 +121,21 @@ class AtOnce(SignalTest):
         took = time.monotonic() - started
         self.assertGreater(took, scaled(0.4), "did not wait for the client")
         self.assertLess(took, scaled(4), "waited longer than the drain timeout")
+
+    def test_drain_timeout_of_less_than_a_millisecond(self):
+        """Short is not none: a stdout that takes no more is not waited for any longer."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        server = self.server("--drain-timeout", "0.0005", stdout=writing)
+        os.close(writing)
+        end = self.connect(server)
+        end.send(MESSAGE)
+        kernel.wait_read_by_peer(end.sock)
+        server.signal()
+        server.finish(1, limit=5)
+        self.assertIn(b"cannot write the transcript: stdout took no more of it within the drain "
+                      b"timeout\n", server.log())
 
     def test_second_signal(self):
         for number in SIGNALS:

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/build.h"
 #include "base/clock.h"
-#include "options/build.h"
 
 /* How often peers look whether the real world has brought them something. */
 #define SLICE_MS 5
@@ -167,7 +167,7 @@ bool stepped_adopt(struct tlsmsg_server *server, int fd)
         admission_leave(&s->admission, &peer);
         return false;
     }
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         conversation_step(c, 0);
     }
     worker_settle(w, c);

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "net/socket.h"
+#include "support/config.h"
 
 void peer_fail(struct peer *peer, const char *step, const char *why)
 {
@@ -74,7 +75,7 @@ struct peer *peer_new(const struct tlsmsg_options *options)
     peer->port = ntohs(at.sin_port);
     snprintf(peer->address, sizeof(peer->address), "127.0.0.1:%u", (unsigned)peer->port);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, peer->cues), 0);
-    if (options != NULL && transport_config_new(options, NULL, &peer->config, &err) != TLSMSG_OK) {
+    if (options != NULL && config_from_options(options, NULL, &peer->config, &err) != TLSMSG_OK) {
         fail_msg("%s", err.text);
     }
     return peer;

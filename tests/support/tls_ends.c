@@ -8,6 +8,7 @@
 
 #include <openssl/err.h>
 
+#include "support/config.h"
 #include "support/unit.h"
 
 void tls_files_leaf(struct tls_files *files, const char *name, const struct test_cert_spec *spec)
@@ -123,7 +124,7 @@ struct transport_config *tls_config_from(struct tlsmsg_options *options,
     struct transport_config *config = NULL;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
 
-    if (transport_config_new(options, previous, &config, &err) != TLSMSG_OK) {
+    if (config_from_options(options, previous, &config, &err) != TLSMSG_OK) {
         fail_msg("%s", err.text);
     }
     tlsmsg_options_free(options);

@@ -23,10 +23,12 @@ static struct address v4(uint32_t host)
 static void set_up(struct admission *a, enum tlsmsg_option option, int64_t value)
 {
     struct tlsmsg_options *o = NULL;
+    struct server_settings settings;
 
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_set_number(o, option, value, NULL), TLSMSG_OK);
-    assert_int_equal(admission_init(a, o, 32, NULL), TLSMSG_OK);
+    options_server(o, &settings);
+    assert_int_equal(admission_init(a, &settings, 32, NULL), TLSMSG_OK);
     tlsmsg_options_free(o);
 }
 

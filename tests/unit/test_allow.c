@@ -18,8 +18,11 @@ static struct tlsmsg_options *options_with(enum tlsmsg_option option, const char
 static enum tlsmsg_code load(struct tlsmsg_options *options, struct allow_list **list,
                              struct tlsmsg_error *err)
 {
-    enum tlsmsg_code code = allow_load(options, list, err);
+    struct tls_settings settings;
+    enum tlsmsg_code code;
 
+    options_tls(options, &settings);
+    code = allow_load(&settings, list, err);
     tlsmsg_options_free(options);
     return code;
 }

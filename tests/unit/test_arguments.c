@@ -282,7 +282,6 @@ static void test_server_settings(void **state)
 
     (void)state;
     assert_int_equal(server_settings_init(&settings, &err), TLSMSG_OK);
-    assert_int_equal(settings.drain_ms, 5000);
     assert_int_equal(settings.log_level, TLSMSG_LOG_WARNING);
     assert_int_equal(arguments_parse(&server_arguments, COUNT_OF(argv), argv, server_settings_take,
                                      &settings, &stopped, &err),
@@ -293,7 +292,7 @@ static void test_server_settings(void **state)
     assert_int_equal(settings.log_level, TLSMSG_LOG_DEBUG);
     assert_int_equal(settings.log_format, LOG_JSON);
     assert_true(settings.quiet && settings.check);
-    assert_int_equal(settings.drain_ms, 250);
+    assert_int_equal(tlsmsg_options_number(settings.options, TLSMSG_OPT_DRAIN_TIMEOUT), 250);
     server_settings_fini(&settings);
 }
 

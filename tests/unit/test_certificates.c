@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "support/config.h"
 #include "support/tls_ends.h"
 #include "support/unit.h"
 
@@ -170,7 +171,7 @@ static void test_loading(void **state)
     set_file(options, TLSMSG_OPT_CERT, row->cert);
     set_file(options, TLSMSG_OPT_KEY, row->key);
     set_file(options, TLSMSG_OPT_KEY_PASSWORD_FILE, row->password_file);
-    code = transport_config_new(options, NULL, &config, &err);
+    code = config_from_options(options, NULL, &config, &err);
     if (row->text != NULL) {
         if (strstr(err.text, row->text) == NULL) {
             fail_msg("\"%s\" lacks \"%s\"", err.text, row->text);
@@ -227,7 +228,7 @@ static void test_asking_for_a_password(void **state)
                         "locked.key", TLSMSG_OPT_COUNT);
 
         tlsmsg_options_set_ask_password(options, answer, &asked);
-        (void)transport_config_new(options, NULL, &config, &err);
+        (void)config_from_options(options, NULL, &config, &err);
         assert_int_equal(asked.times, 1);
         assert_non_null(strstr(asked.file, "locked.key"));
         assert_int_equal(config != NULL, cases[i].text == NULL);
@@ -248,7 +249,7 @@ static void test_names_of_files_are_escaped(void **state)
                                                  "no\nwhere\x1b.crt", TLSMSG_OPT_COUNT);
 
     (void)state;
-    assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "no\\nwhere\\x1b.crt"));
     tlsmsg_options_free(options);
 }
@@ -281,7 +282,7 @@ static void test_bad_ca_files(void **state)
         struct tlsmsg_options *options =
             tls_options(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, cases[i].file, TLSMSG_OPT_COUNT);
 
-        assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+        assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
         assert_non_null(strstr(err.text, cases[i].text));
         tlsmsg_options_free(options);
     }

@@ -10,8 +10,8 @@
 
 #include "support/unit.h"
 
+#include "base/build.h"
 #include "base/clock.h"
-#include "options/build.h"
 #include "support/client_ends.h"
 #include "support/fake_lookup.h"
 #include "support/test_clock.h"
@@ -36,13 +36,13 @@ static void holds_a_conversation(void **state)
     struct tlsmsg_client *client = ends_connect(peer, answer_two, 0);
     const struct tlsmsg_tls *tls = tlsmsg_client_tls(client);
     assert_string_equal(tlsmsg_client_address(client), peer->address);
-    assert_int_equal(tls != NULL, build_has_tls);
-    assert_int_equal(tls != NULL && tls->version != NULL, build_has_tls);
-    assert_int_equal(tls != NULL && tls->cipher != NULL, build_has_tls);
+    assert_int_equal(tls != NULL, BUILD_HAS_TLS);
+    assert_int_equal(tls != NULL && tls->version != NULL, BUILD_HAS_TLS);
+    assert_int_equal(tls != NULL && tls->cipher != NULL, BUILD_HAS_TLS);
     assert_false(tls != NULL && tls->resumed);
     const struct tlsmsg_certificate *shown = tlsmsg_client_certificate(client, 0);
-    assert_int_equal(shown != NULL, build_has_tls);
-    assert_int_equal(shown != NULL && shown->pin[0] != '\0', build_has_tls);
+    assert_int_equal(shown != NULL, BUILD_HAS_TLS);
+    assert_int_equal(shown != NULL && shown->pin[0] != '\0', BUILD_HAS_TLS);
     assert_null(tlsmsg_client_certificate(client, 100));
     ends_send(client, "hello");
     ends_expect(client, REPLY "hello");
@@ -174,7 +174,7 @@ static struct tlsmsg_options *options_for(const char *name, const struct peer *p
     char address[64];
     snprintf(address, sizeof(address), "%s:%u", name, (unsigned)peer->port);
     assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS, address, &err), TLSMSG_OK);
-    if (build_has_tls) {
+    if (BUILD_HAS_TLS) {
         assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_SERVER_NAME, "localhost", &err),
                          TLSMSG_OK);
     }
@@ -359,7 +359,7 @@ static void gives_up_a_handshake_in_time(void **state)
     (void)state;
     char text[128];
     struct peer *peer = ends_peer();
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         peer_free(peer);
         skip(); /* there is no handshake */
     }
@@ -413,7 +413,7 @@ static void names_what_ended_the_handshake(void **state)
         {end_at_once, TLSMSG_ERR_TRUNCATED},
     };
     (void)state;
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         skip(); /* there is no handshake */
     }
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -454,7 +454,7 @@ static void see_the_handshake_refused(struct peer *peer)
 static void does_not_trust_another_name(void **state)
 {
     (void)state;
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         skip(); /* there is nothing to trust */
     }
     struct peer *peer = ends_peer();

@@ -5,9 +5,9 @@
 
 #include "support/unit.h"
 
+#include "base/build.h"
 #include "base/clock.h"
 #include "client/client_state.h"
-#include "options/build.h"
 #include "support/client_ends.h"
 #include "support/test_clock.h"
 
@@ -75,7 +75,7 @@ static void sees_the_server_leave(void **state)
         assert_int_equal(tlsmsg_client_timeout_ms(client), -1);
         peer_cue(peer);
         enum tlsmsg_client_result result = watch_to_the_end(client, &err);
-        assert_int_equal(err.code, build_has_tls ? rows[i].tls : rows[i].plain);
+        assert_int_equal(err.code, BUILD_HAS_TLS ? rows[i].tls : rows[i].plain);
         assert_int_equal(result == TLSMSG_CLIENT_CLOSED, err.code == TLSMSG_ERR_CLOSED);
         ends_finish(client, peer);
     }
@@ -115,10 +115,10 @@ static void keeps_what_comes_unasked(void **state)
     peer_hear(peer);
     await_arrival(client);
     assert_int_equal(tlsmsg_client_receive(client, &data, &len, &err), TLSMSG_CLIENT_OK);
-    assert_int_equal(len, build_has_tls ? 10 : 1024);
+    assert_int_equal(len, BUILD_HAS_TLS ? 10 : 1024);
     assert_int_equal(data[9], 'a');
     assert_int_equal(tlsmsg_client_receive(client, &data, &len, &err), TLSMSG_CLIENT_OK);
-    assert_int_equal(len, build_has_tls ? 1020 : 6);
+    assert_int_equal(len, BUILD_HAS_TLS ? 1020 : 6);
     assert_int_equal(data[len - 1], 'b');
     ends_finish(client, peer);
 }
@@ -299,7 +299,7 @@ static void refuse(struct peer *peer)
 static void tells_a_refusal_that_it_finds_when_it_closes(void **state)
 {
     (void)state;
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         skip(); /* nobody can be refused */
     }
     struct peer *peer = ends_strict_peer();
@@ -338,7 +338,7 @@ static void talk_past_the_end(struct peer *peer)
 static void reads_on_after_a_failed_handshake(void **state)
 {
     (void)state;
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         skip(); /* there is no handshake */
     }
     struct peer *peer = ends_peer();
@@ -354,7 +354,7 @@ static void reads_on_after_a_failed_handshake(void **state)
 static void tells_a_refusal_once(void **state)
 {
     (void)state;
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         skip(); /* nobody can be refused */
     }
     struct peer *peer = ends_strict_peer();

@@ -6,9 +6,9 @@
 
 #include "support/unit.h"
 
+#include "base/build.h"
 #include "base/clock.h"
 #include "client/client_state.h"
-#include "options/build.h"
 #include "support/client_ends.h"
 #include "support/test_clock.h"
 
@@ -43,7 +43,7 @@ static void waits_no_longer_than_told(void **state)
     const char *data;
     size_t len;
     char text[128];
-    client->reply_ms = 30; /* the handshake had more, for slow machines */
+    client->settings.reply_timeout_ms = 30; /* the handshake had more, for slow machines */
     snprintf(text, sizeof(text), "%s: no reply within 0.03 s", peer->address);
     ends_send(client, "hello");
     int64_t before_ns = clock_now_ns();
@@ -61,12 +61,12 @@ static void waits_as_long_as_the_build_says(void **state)
     (void)state;
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_client(peer, 0);
-    assert_int_equal(client->timeout_ms, 10000);
-    assert_int_equal(client->reply_ms, build_has_tls ? 10000 : 0);
+    assert_int_equal(client->settings.timeout_ms, 10000);
+    assert_int_equal(client->settings.reply_timeout_ms, BUILD_HAS_TLS ? 10000 : 0);
     tlsmsg_client_free(client);
     client = ends_client(peer, 700);
-    assert_int_equal(client->timeout_ms, 700);
-    assert_int_equal(client->reply_ms, 700);
+    assert_int_equal(client->settings.timeout_ms, 700);
+    assert_int_equal(client->settings.reply_timeout_ms, 700);
     tlsmsg_client_free(client);
     peer_free(peer);
 }
@@ -133,7 +133,7 @@ static void tells_how_a_reply_failed(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        enum tlsmsg_code code = build_has_tls ? rows[i].tls : rows[i].plain;
+        enum tlsmsg_code code = BUILD_HAS_TLS ? rows[i].tls : rows[i].plain;
         if (code == TLSMSG_OK) {
             continue;
         }
@@ -214,7 +214,7 @@ static void gives_what_one_recv_gives(void **state)
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_connect(peer, answer_with_a_full_record, 5000);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    size_t expected = build_has_tls ? CLIENT_RECORD_MAX : 1024;
+    size_t expected = BUILD_HAS_TLS ? CLIENT_RECORD_MAX : 1024;
     const char *data;
     size_t len;
     ends_send(client, "hello");
@@ -243,7 +243,7 @@ static void take_the_longest(struct peer *peer)
 static void refuses_a_message_over_the_limit(void **state)
 {
     (void)state;
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         skip(); /* plaintext has no limit */
     }
     struct peer *peer = ends_peer();
@@ -287,7 +287,7 @@ static void echo_piece_by_piece(struct peer *peer)
 static void receives_ahead_while_a_long_message_leaves(void **state)
 {
     (void)state;
-    if (build_has_tls) {
+    if (BUILD_HAS_TLS) {
         skip(); /* see receives_records_ahead */
     }
     struct peer *peer = ends_peer();
@@ -338,7 +338,7 @@ static void talk_first(struct peer *peer)
 static void receives_records_ahead(void **state)
 {
     (void)state;
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         skip(); /* see receives_ahead_while_a_long_message_leaves */
     }
     struct peer *peer = ends_peer();

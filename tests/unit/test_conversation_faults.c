@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/build.h"
 #include "base/clock.h"
-#include "options/build.h"
 #include "support/loopback.h"
 #include "support/scene.h"
 
@@ -131,7 +131,7 @@ static void test_reset_at_each_point(void **state)
         assert_true(scene_enter(&scene, -1));
         assert_true(enter_by_tcp());
         steps[n++] = healthy_opens;
-        for (size_t i = build_has_tls ? 0 : 1; i < length; i++) {
+        for (size_t i = BUILD_HAS_TLS ? 0 : 1; i < length; i++) {
             steps[n++] = way[i];
         }
         for (size_t i = 0; i < COUNT_OF(tail); i++) {
@@ -210,7 +210,7 @@ static size_t play_cut(size_t at, bool ends)
     if (!ends) {
         /* In plaintext what comes together is one message, cut where characters end. */
         assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN], 2);
-        assert_true(build_has_tls ? scene_heard(p, apart, 2)
+        assert_true(BUILD_HAS_TLS ? scene_heard(p, apart, 2)
                                   : p->heard > strlen(together[0]) && !p->lost);
         assert_int_equal(scene.closed, 2);
     } else {
@@ -222,7 +222,7 @@ static size_t play_cut(size_t at, bool ends)
         assert_true(scene.ends[TLSMSG_CLOSE_CLEAN] >= 1);
         /* What had come whole was answered. */
         assert_true(p->heard == 0 || scene_heard(p, apart, 1) || scene_heard(p, apart, 2) ||
-                    !build_has_tls);
+                    !BUILD_HAS_TLS);
     }
     scene_finish(&scene);
     return left;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "options/build.h"
+#include "base/build.h"
 #include "support/scene.h"
 
 #define PATIENCE_MS 10000
@@ -226,7 +226,7 @@ static void test_failed_handshake_leaves_its_place(void **state)
     int stranger;
 
     (void)state;
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         skip(); /* no handshake, so none that fails */
     }
     server = scene_server_new(TLSMSG_OPT_MAX_HANDSHAKES, "1", TLSMSG_OPT_COUNT);

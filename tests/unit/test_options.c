@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "options/build.h"
+#include "base/build.h"
 #include "options/options.h"
 #include "support/failmalloc.h"
 
@@ -88,13 +88,13 @@ static void check_role(const struct option_row *row, enum tlsmsg_role role)
     struct tlsmsg_options *o = new_options(role);
     struct tlsmsg_error err = {0};
     bool fits = strchr(row->roles, role == TLSMSG_ROLE_SERVER ? 'S' : 'C') != NULL;
-    bool taken = fits && (build_has_tls || !row->tls_only);
+    bool taken = fits && (BUILD_HAS_TLS || !row->tls_only);
     enum tlsmsg_code code;
 
-    assert_false(options_is_set(o, row->option));
+    assert_false(tlsmsg_options_is_set(o, row->option));
     code = tlsmsg_options_set(o, row->option, row->good, &err);
     assert_int_equal(code, taken ? TLSMSG_OK : TLSMSG_ERR_CONFIG);
-    assert_true(options_is_set(o, row->option) == taken);
+    assert_true(tlsmsg_options_is_set(o, row->option) == taken);
     if (!taken) {
         const char *why = fits ? "needs TLS, and this is the plaintext build"
                                : (role == S ? "belongs to the client" : "belongs to the server");
@@ -112,17 +112,27 @@ static void test_option(void **state)
     const struct option_row *row = *state;
     struct tlsmsg_options *o = new_options(strchr(row->roles, 'S') != NULL ? S : C);
 
-    assert_string_equal(options_name(row->option), row->name);
     if (row->initial >= 0) {
-        assert_int_equal(options_number(o, row->option), row->initial);
+        assert_int_equal(tlsmsg_options_number(o, row->option), row->initial);
     }
-    assert_int_equal(options_count(o, row->option), row->initial_text != NULL);
+    assert_int_equal(tlsmsg_options_count(o, row->option), row->initial_text != NULL);
     if (row->initial_text == NULL) {
-        assert_null(options_text(o, row->option, 0));
+        assert_null(tlsmsg_options_text(o, row->option, 0));
     } else {
-        assert_string_equal(options_text(o, row->option, 0), row->initial_text);
+        assert_string_equal(tlsmsg_options_text(o, row->option, 0), row->initial_text);
     }
-    assert_null(options_text(o, row->option, 1));
+    assert_null(tlsmsg_options_text(o, row->option, 1));
+    assert_false(tlsmsg_options_is_set(o, row->option));
+    if (BUILD_HAS_TLS || !row->tls_only) {
+        struct tlsmsg_error err = {0};
+        char want[64];
+
+        (void)snprintf(want, sizeof(want), "%s%s wants a value",
+                       row->option == TLSMSG_OPT_ADDRESS ? "" : "--",
+                       row->option == TLSMSG_OPT_ADDRESS ? "HOST[:PORT]" : row->name);
+        assert_int_equal(tlsmsg_options_set(o, row->option, NULL, &err), TLSMSG_ERR_CONFIG);
+        check_refusal(&err, want);
+    }
     tlsmsg_options_free(o);
     check_role(row, S);
     check_role(row, C);
@@ -144,9 +154,9 @@ static void test_defaults_of_the_build(void **state)
     struct tlsmsg_options *o = new_options(S);
 
     (void)state;
-    assert_int_equal(options_number(o, TLSMSG_OPT_RECV_SIZE), build_has_tls ? 16384 : 1024);
-    assert_int_equal(options_number(o, TLSMSG_OPT_ACCEPT), build_has_tls ? 0 : 1);
-    assert_int_equal(options_number(o, TLSMSG_OPT_WORKERS), build_has_tls ? 0 : 1);
+    assert_int_equal(tlsmsg_options_number(o, TLSMSG_OPT_RECV_SIZE), BUILD_HAS_TLS ? 16384 : 1024);
+    assert_int_equal(tlsmsg_options_number(o, TLSMSG_OPT_ACCEPT), BUILD_HAS_TLS ? 0 : 1);
+    assert_int_equal(tlsmsg_options_number(o, TLSMSG_OPT_WORKERS), BUILD_HAS_TLS ? 0 : 1);
     assert_int_equal(options_role(o), S);
     tlsmsg_options_free(o);
 }
@@ -248,19 +258,19 @@ static void test_value(void **state)
     const struct value_row *row = *state;
     struct tlsmsg_options *o = new_options(row->role);
     struct tlsmsg_error err = {0};
-    int64_t before = options_number(o, row->option);
+    int64_t before = tlsmsg_options_number(o, row->option);
     enum tlsmsg_code code = tlsmsg_options_set(o, row->option, row->value, &err);
 
     if (row->error == NULL) {
         assert_int_equal(code, TLSMSG_OK);
         assert_int_equal(err.code, TLSMSG_OK);
-        assert_true(options_number(o, row->option) == row->number);
-        assert_true(options_is_set(o, row->option));
+        assert_true(tlsmsg_options_number(o, row->option) == row->number);
+        assert_true(tlsmsg_options_is_set(o, row->option));
     } else {
         assert_int_equal(code, TLSMSG_ERR_CONFIG);
         check_refusal(&err, row->error);
-        assert_true(options_number(o, row->option) == before);
-        assert_false(options_is_set(o, row->option));
+        assert_true(tlsmsg_options_number(o, row->option) == before);
+        assert_false(tlsmsg_options_is_set(o, row->option));
     }
     tlsmsg_options_free(o);
 }
@@ -294,7 +304,7 @@ static void test_number(void **state)
 
     assert_int_equal(code, row->error == NULL ? TLSMSG_OK : TLSMSG_ERR_CONFIG);
     if (row->error == NULL) {
-        assert_true(options_number(o, row->option) == row->number);
+        assert_true(tlsmsg_options_number(o, row->option) == row->number);
     } else {
         check_refusal(&err, row->error);
     }
@@ -334,22 +344,19 @@ static void test_reply(void **state)
     struct tlsmsg_options *o = new_options(S);
     struct tlsmsg_error err = {0};
     enum tlsmsg_code code = tlsmsg_options_set(o, TLSMSG_OPT_REPLY, row->value, &err);
-    const char *prefix;
-    const char *suffix;
-    size_t prefix_len;
-    size_t suffix_len;
+    struct server_settings set;
 
     assert_int_equal(code, row->prefix != NULL ? TLSMSG_OK : TLSMSG_ERR_CONFIG);
-    options_reply_parts(o, &prefix, &prefix_len, &suffix, &suffix_len);
+    options_server(o, &set);
     if (row->prefix == NULL) {
         check_refusal(&err, row->error);
-        assert_int_equal(prefix_len, 36); /* the document's */
-        assert_int_equal(suffix_len, 0);
+        assert_int_equal(set.reply_prefix_len, 36); /* the document's */
+        assert_int_equal(set.reply_suffix_len, 0);
     } else {
-        assert_int_equal(prefix_len, strlen(row->prefix));
-        assert_memory_equal(prefix, row->prefix, prefix_len);
-        assert_string_equal(suffix, row->suffix);
-        assert_int_equal(suffix_len, strlen(row->suffix));
+        assert_int_equal(set.reply_prefix_len, strlen(row->prefix));
+        assert_memory_equal(set.reply_prefix, row->prefix, set.reply_prefix_len);
+        assert_string_equal(set.reply_suffix, row->suffix);
+        assert_int_equal(set.reply_suffix_len, strlen(row->suffix));
     }
     tlsmsg_options_free(o);
 }
@@ -364,14 +371,14 @@ static void test_lists_grow_and_texts_are_replaced(void **state)
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, value, NULL), TLSMSG_OK);
     value[0] = '2'; /* the first was copied */
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, value, NULL), TLSMSG_OK);
-    assert_int_equal(options_count(o, TLSMSG_OPT_LISTEN), 2);
-    assert_string_equal(options_text(o, TLSMSG_OPT_LISTEN, 0), "1");
-    assert_string_equal(options_text(o, TLSMSG_OPT_LISTEN, 1), "2");
-    assert_null(options_text(o, TLSMSG_OPT_LISTEN, 2));
+    assert_int_equal(tlsmsg_options_count(o, TLSMSG_OPT_LISTEN), 2);
+    assert_string_equal(tlsmsg_options_text(o, TLSMSG_OPT_LISTEN, 0), "1");
+    assert_string_equal(tlsmsg_options_text(o, TLSMSG_OPT_LISTEN, 1), "2");
+    assert_null(tlsmsg_options_text(o, TLSMSG_OPT_LISTEN, 2));
     assert_int_equal(tlsmsg_options_set(c, TLSMSG_OPT_ADDRESS, "a", NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_set(c, TLSMSG_OPT_ADDRESS, "b", NULL), TLSMSG_OK);
-    assert_int_equal(options_count(c, TLSMSG_OPT_ADDRESS), 1);
-    assert_string_equal(options_text(c, TLSMSG_OPT_ADDRESS, 0), "b");
+    assert_int_equal(tlsmsg_options_count(c, TLSMSG_OPT_ADDRESS), 1);
+    assert_string_equal(tlsmsg_options_text(c, TLSMSG_OPT_ADDRESS, 0), "b");
     tlsmsg_options_free(o);
     tlsmsg_options_free(c);
     tlsmsg_options_free(NULL);
@@ -382,13 +389,13 @@ static void test_file_names_are_any_bytes(void **state)
     struct tlsmsg_options *o;
 
     (void)state;
-    if (!build_has_tls) {
+    if (!BUILD_HAS_TLS) {
         print_message("plaintext build: no option takes a file\n");
         skip();
     }
     o = new_options(S);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_CERT, "\xFF\n", NULL), TLSMSG_OK);
-    assert_string_equal(options_text(o, TLSMSG_OPT_CERT, 0), "\xFF\n");
+    assert_string_equal(tlsmsg_options_text(o, TLSMSG_OPT_CERT, 0), "\xFF\n");
     tlsmsg_options_free(o);
 }
 
@@ -441,58 +448,43 @@ static void test_pairing(void **state)
     }
     copy = options_copy(o);
     assert_non_null(copy);
-    assert_int_equal(options_count(copy, TLSMSG_OPT_KEY), options_count(o, TLSMSG_OPT_KEY));
+    assert_int_equal(tlsmsg_options_count(copy, TLSMSG_OPT_KEY),
+                     tlsmsg_options_count(o, TLSMSG_OPT_KEY));
     for (i = 0; row->want[i] != '\0'; i++) {
         char want[2] = {row->want[i], '\0'};
 
         if (row->want[i] == '-') {
-            assert_null(options_text(o, TLSMSG_OPT_KEY, i));
-            assert_null(options_text(copy, TLSMSG_OPT_KEY, i));
+            assert_null(tlsmsg_options_text(o, TLSMSG_OPT_KEY, i));
+            assert_null(tlsmsg_options_text(copy, TLSMSG_OPT_KEY, i));
         } else {
-            assert_string_equal(options_text(o, TLSMSG_OPT_KEY, i), want);
-            assert_string_equal(options_text(copy, TLSMSG_OPT_KEY, i), want);
+            assert_string_equal(tlsmsg_options_text(o, TLSMSG_OPT_KEY, i), want);
+            assert_string_equal(tlsmsg_options_text(copy, TLSMSG_OPT_KEY, i), want);
         }
     }
-    assert_null(options_text(o, TLSMSG_OPT_KEY, i));
+    assert_null(tlsmsg_options_text(o, TLSMSG_OPT_KEY, i));
     tlsmsg_options_free(copy);
     tlsmsg_options_free(o);
 }
 
-static bool answer_yes(const char *question, void *user)
+static void test_keys_that_are_no_option(void **state)
 {
-    *(const char **)user = question;
-    return true;
-}
-
-static bool give_password(const char *file, char *buf, size_t cap, void *user)
-{
-    *(const char **)user = file;
-    return snprintf(buf, cap, "secret") == 6;
-}
-
-static void test_callbacks_are_kept_and_copied(void **state)
-{
-    struct tlsmsg_options *o = new_options(C);
-    struct tlsmsg_options *copy;
-    const char *seen = NULL;
-    char password[16];
+    static const int keys[] = {-1, TLSMSG_OPT_COUNT, 1000};
+    struct tlsmsg_options *o = new_options(S);
 
     (void)state;
-    assert_false(options_can_confirm(o));
-    assert_false(options_confirm(o, "sure?"));
-    assert_false(options_ask_password(o, "x.key", password, sizeof(password)));
-    tlsmsg_options_set_confirm(o, answer_yes, &seen);
-    tlsmsg_options_set_ask_password(o, give_password, &seen);
-    copy = options_copy(o);
-    assert_non_null(copy);
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        enum tlsmsg_option option = (enum tlsmsg_option)keys[i];
+
+        assert_int_equal(tlsmsg_options_count(o, option), 0);
+        assert_null(tlsmsg_options_text(o, option, 0));
+        assert_int_equal(tlsmsg_options_number(o, option), 0);
+        assert_false(tlsmsg_options_is_set(o, option));
+    }
+    /* Nor has an option values of the other kind. */
+    assert_null(tlsmsg_options_text(o, TLSMSG_OPT_DRAIN_TIMEOUT, 0));
+    assert_int_equal(tlsmsg_options_count(o, TLSMSG_OPT_DRAIN_TIMEOUT), 0);
+    assert_int_equal(tlsmsg_options_number(o, TLSMSG_OPT_LISTEN), 0);
     tlsmsg_options_free(o);
-    assert_true(options_can_confirm(copy));
-    assert_true(options_confirm(copy, "sure?"));
-    assert_string_equal(seen, "sure?");
-    assert_true(options_ask_password(copy, "x.key", password, sizeof(password)));
-    assert_string_equal(seen, "x.key");
-    assert_string_equal(password, "secret");
-    tlsmsg_options_free(copy);
 }
 
 static void test_copy_is_independent(void **state)
@@ -507,12 +499,12 @@ static void test_copy_is_independent(void **state)
     assert_non_null(copy);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "2", NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_ACCEPT, "8", NULL), TLSMSG_OK);
-    assert_int_equal(options_count(copy, TLSMSG_OPT_LISTEN), 1);
-    assert_int_equal(options_number(copy, TLSMSG_OPT_ACCEPT), 7);
+    assert_int_equal(tlsmsg_options_count(copy, TLSMSG_OPT_LISTEN), 1);
+    assert_int_equal(tlsmsg_options_number(copy, TLSMSG_OPT_ACCEPT), 7);
     assert_int_equal(options_role(copy), S);
-    assert_false(options_is_set(copy, TLSMSG_OPT_REPLY));
+    assert_false(tlsmsg_options_is_set(copy, TLSMSG_OPT_REPLY));
     tlsmsg_options_free(o);
-    assert_string_equal(options_text(copy, TLSMSG_OPT_LISTEN, 0), "1");
+    assert_string_equal(tlsmsg_options_text(copy, TLSMSG_OPT_LISTEN, 0), "1");
     tlsmsg_options_free(copy);
 }
 
@@ -520,15 +512,15 @@ static void test_copy_is_independent(void **state)
 static void set_or_retry(struct tlsmsg_options *o, enum tlsmsg_option option, const char *value)
 {
     struct tlsmsg_error err = {0};
-    size_t before = options_count(o, option);
-    bool was_set = options_is_set(o, option);
+    size_t before = tlsmsg_options_count(o, option);
+    bool was_set = tlsmsg_options_is_set(o, option);
     enum tlsmsg_code code = tlsmsg_options_set(o, option, value, &err);
 
     if (code != TLSMSG_OK) {
         assert_int_equal(code, TLSMSG_ERR_NOMEM);
         assert_string_equal(err.text, "out of memory");
-        assert_int_equal(options_count(o, option), before);
-        assert_true(options_is_set(o, option) == was_set);
+        assert_int_equal(tlsmsg_options_count(o, option), before);
+        assert_true(tlsmsg_options_is_set(o, option) == was_set);
         assert_int_equal(tlsmsg_options_set(o, option, value, NULL), TLSMSG_OK);
     }
 }
@@ -549,19 +541,19 @@ static void scenario_fill_and_copy(void *state)
     set_or_retry(o, TLSMSG_OPT_LISTEN, "2");
     set_or_retry(o, TLSMSG_OPT_REPLY, "a{message}");
     set_or_retry(o, TLSMSG_OPT_REPLY, "b{message}");
-    if (build_has_tls) {
+    if (BUILD_HAS_TLS) {
         set_or_retry(o, TLSMSG_OPT_CERT, "c1");
         set_or_retry(o, TLSMSG_OPT_CERT, "c2");
         set_or_retry(o, TLSMSG_OPT_KEY, "k2");
     }
-    assert_int_equal(options_count(o, TLSMSG_OPT_LISTEN), 2);
-    assert_string_equal(options_text(o, TLSMSG_OPT_REPLY, 0), "b{message}");
+    assert_int_equal(tlsmsg_options_count(o, TLSMSG_OPT_LISTEN), 2);
+    assert_string_equal(tlsmsg_options_text(o, TLSMSG_OPT_REPLY, 0), "b{message}");
     copy = options_copy(o);
     if (copy == NULL) {
         copy = options_copy(o);
     }
     assert_non_null(copy);
-    assert_string_equal(options_text(copy, TLSMSG_OPT_LISTEN, 1), "2");
+    assert_string_equal(tlsmsg_options_text(copy, TLSMSG_OPT_LISTEN, 1), "2");
     tlsmsg_options_free(copy);
     tlsmsg_options_free(o);
 }
@@ -583,15 +575,15 @@ int main(void)
         cmocka_unit_test(test_defaults_of_the_build),
         cmocka_unit_test(test_lists_grow_and_texts_are_replaced),
         cmocka_unit_test(test_file_names_are_any_bytes),
-        cmocka_unit_test(test_callbacks_are_kept_and_copied),
         cmocka_unit_test(test_copy_is_independent),
+        cmocka_unit_test(test_keys_that_are_no_option),
         cmocka_unit_test(test_every_failed_allocation_changes_nothing),
     };
     int failed = 0;
 
     RUN_ROWS(failed, test_option, option_rows);
     RUN_ROWS(failed, test_value, value_rows);
-    if (build_has_tls) {
+    if (BUILD_HAS_TLS) {
         RUN_ROWS(failed, test_value, tls_value_rows);
         RUN_ROWS(failed, test_pairing, pairing_rows);
     }

@@ -26,19 +26,27 @@ static void test_listeners_are_kept_and_copied(void **state)
     struct tlsmsg_options *o = new_options(TLSMSG_ROLE_SERVER);
     struct tlsmsg_options *copy;
     struct address bound;
-    size_t count = 99;
+    struct server_settings set;
     int fds[2] = {loopback_listen(&bound), loopback_listen(&bound)};
 
     (void)state;
-    (void)options_listeners(o, &count);
-    assert_int_equal(count, 0);
+    options_server(o, &set);
+    assert_int_equal(set.listener_count, 0);
+    assert_int_equal(set.listen.count, 1);
     assert_int_equal(tlsmsg_options_add_listener(o, fds[0], NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_add_listener(o, fds[1], NULL), TLSMSG_OK);
     copy = options_copy(o);
     assert_non_null(copy);
     tlsmsg_options_free(o);
-    assert_memory_equal(options_listeners(copy, &count), fds, sizeof(fds));
-    assert_int_equal(count, 2);
+    options_server(copy, &set);
+    assert_int_equal(set.listener_count, 2);
+    assert_memory_equal(set.listeners, fds, sizeof(fds));
+    /* The default address isn't listened on beside them; one that was asked for is. */
+    assert_int_equal(set.listen.count, 0);
+    assert_int_equal(tlsmsg_options_set(copy, TLSMSG_OPT_LISTEN, "1", NULL), TLSMSG_OK);
+    options_server(copy, &set);
+    assert_int_equal(set.listen.count, 1);
+    assert_string_equal(text_list_at(&set.listen, 0), "1");
     tlsmsg_options_free(copy);
     loopback_close(fds, 2); /* they were only borrowed: still open */
 }
@@ -49,7 +57,7 @@ static void test_listeners_have_a_limit(void **state)
     struct tlsmsg_error err = {0};
     struct address bound;
     int fd = loopback_listen(&bound);
-    size_t count;
+    struct server_settings set;
     int i;
 
     (void)state;
@@ -58,8 +66,8 @@ static void test_listeners_have_a_limit(void **state)
     }
     assert_int_equal(tlsmsg_options_add_listener(o, fd, &err), TLSMSG_ERR_LIMIT);
     assert_string_equal(err.text, "more than 32 listening sockets");
-    (void)options_listeners(o, &count);
-    assert_int_equal(count, LISTENERS_MAX);
+    options_server(o, &set);
+    assert_int_equal(set.listener_count, LISTENERS_MAX);
     tlsmsg_options_free(o);
     loopback_close(&fd, 1);
 }
@@ -100,7 +108,7 @@ static void test_other_descriptors_are_refused(void **state)
     struct tlsmsg_options *o = new_options(TLSMSG_ROLE_SERVER);
     struct tlsmsg_error err = {0};
     sa_family_t unnamed = AF_UNIX; /* autobind: a free abstract name */
-    size_t count;
+    struct server_settings set;
     int fd = -1;
 
     if (row->domain != 0) {
@@ -116,8 +124,8 @@ static void test_other_descriptors_are_refused(void **state)
     }
     assert_int_equal(tlsmsg_options_add_listener(o, fd, &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "is no listening TCP socket"));
-    (void)options_listeners(o, &count);
-    assert_int_equal(count, 0);
+    options_server(o, &set);
+    assert_int_equal(set.listener_count, 0);
     tlsmsg_options_free(o);
     if (fd >= 0) {
         loopback_close(&fd, 1);

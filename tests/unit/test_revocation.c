@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "support/config.h"
 #include "support/tls_ends.h"
 #include "support/unit.h"
 
@@ -155,7 +156,7 @@ static void test_lists_that_are_no_use(void **state)
             tls_options(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, "ca.crt", TLSMSG_OPT_CRL,
                         cases[i].file, TLSMSG_OPT_COUNT);
 
-        assert_int_equal(transport_config_new(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+        assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
         if (strstr(err.text, cases[i].text) == NULL) {
             fail_msg("\"%s\" lacks \"%s\"", err.text, cases[i].text);
         }

@@ -211,6 +211,22 @@ static void test_reload_while_another_reads(void **state)
     finish();
 }
 
+/* As at the start: they would load, and the server would go on without a certificate. */
+static void test_options_of_a_client_are_refused(void **state)
+{
+    struct tlsmsg_options *others = NULL;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    (void)state;
+    start(key_file);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &others, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_reload(server, others, &err), TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text, "these are a client's options");
+    converse();
+    tlsmsg_options_free(others);
+    finish();
+}
+
 /* The second comes and goes while the first tells its warnings. */
 static void test_reload_while_another_warns(void **state)
 {
@@ -230,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_reloads_from_threads_at_once),
         cmocka_unit_test(test_reload_while_another_reads),
         cmocka_unit_test(test_reload_while_another_warns),
+        cmocka_unit_test(test_options_of_a_client_are_refused),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, group_tear_down);

@@ -103,14 +103,14 @@ static enum tlsmsg_code add_file(struct allow_list *list, const char *path,
     return code;
 }
 
-static enum tlsmsg_code fill(struct allow_list *list, const struct tlsmsg_options *options,
+static enum tlsmsg_code fill(struct allow_list *list, const struct tls_settings *settings,
                              struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_OPT_ALLOW_FILE, 0);
+    const char *path = settings->allow_file;
     enum tlsmsg_code code = TLSMSG_OK;
 
-    for (size_t i = 0; i < options_count(options, TLSMSG_OPT_ALLOW) && code == TLSMSG_OK; i++) {
-        code = add(list, options_text(options, TLSMSG_OPT_ALLOW, i), "--allow", 0, err);
+    for (size_t i = 0; i < settings->allow.count && code == TLSMSG_OK; i++) {
+        code = add(list, text_list_at(&settings->allow, i), "--allow", 0, err);
     }
     if (code == TLSMSG_OK && path != NULL) {
         code = add_file(list, path, err);
@@ -118,18 +118,17 @@ static enum tlsmsg_code fill(struct allow_list *list, const struct tlsmsg_option
     return code;
 }
 
-enum tlsmsg_code allow_load(const struct tlsmsg_options *options, struct allow_list **out,
+enum tlsmsg_code allow_load(const struct tls_settings *settings, struct allow_list **out,
                             struct tlsmsg_error *err)
 {
     struct allow_list *list;
     enum tlsmsg_code code;
 
     *out = NULL;
-    if (options_count(options, TLSMSG_OPT_ALLOW) == 0 &&
-        options_count(options, TLSMSG_OPT_ALLOW_FILE) == 0) {
+    if (settings->allow.count == 0 && settings->allow_file == NULL) {
         return TLSMSG_OK;
     }
-    if (options_count(options, TLSMSG_OPT_CLIENT_CA) == 0) {
+    if (settings->client_ca == NULL) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--allow and --allow-file need --client-ca FILE, which verifies who a "
                          "client is");
@@ -138,7 +137,7 @@ enum tlsmsg_code allow_load(const struct tlsmsg_options *options, struct allow_l
     if (list == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    code = fill(list, options, err);
+    code = fill(list, settings, err);
     if (code != TLSMSG_OK) {
         allow_free(list);
         return code;

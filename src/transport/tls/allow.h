@@ -11,7 +11,7 @@ struct allow_list;
 /* Reads the names. *out receives the list, NULL where neither option is set: then everybody whose
  * certificate verifies may talk. TLSMSG_ERR_CONFIG: a name without its type (CN=, DNS:, email:,
  * URI:), a file that can't be read, or no --client-ca to verify identities with. */
-enum tlsmsg_code allow_load(const struct tlsmsg_options *options, struct allow_list **out,
+enum tlsmsg_code allow_load(const struct tls_settings *settings, struct allow_list **out,
                             struct tlsmsg_error *err);
 void allow_free(struct allow_list *list);
 

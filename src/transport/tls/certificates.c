@@ -45,9 +45,9 @@ static enum tlsmsg_code check_dates(const struct pem_file *file, STACK_OF(X509) 
 
 static enum tlsmsg_code take_key(struct certificate *pair, const struct pem_file *cert_file,
                                  const struct pem_file *key_file,
-                                 const struct tlsmsg_options *options, struct tlsmsg_error *err)
+                                 const struct tls_settings *settings, struct tlsmsg_error *err)
 {
-    enum tlsmsg_code code = own_key_read(key_file, options, &pair->key, err);
+    enum tlsmsg_code code = own_key_read(key_file, settings, &pair->key, err);
 
     if (code != TLSMSG_OK) {
         return code;
@@ -62,25 +62,25 @@ static enum tlsmsg_code take_key(struct certificate *pair, const struct pem_file
 }
 
 static enum tlsmsg_code read_key(struct certificate *pair, const struct pem_file *cert_file,
-                                 const char *key_path, const struct tlsmsg_options *options,
+                                 const char *key_path, const struct tls_settings *settings,
                                  struct tlsmsg_error *err)
 {
     struct pem_file key_file;
     enum tlsmsg_code code;
 
     if (key_path == NULL) {
-        return take_key(pair, cert_file, cert_file, options, err);
+        return take_key(pair, cert_file, cert_file, settings, err);
     }
     code = pem_file_read(&key_file, key_path, "key", MAKES_ONE, err);
     if (code == TLSMSG_OK) {
-        code = take_key(pair, cert_file, &key_file, options, err);
+        code = take_key(pair, cert_file, &key_file, settings, err);
         pem_file_fini(&key_file);
     }
     return code;
 }
 
 static enum tlsmsg_code read_pair(struct certificate *pair, const struct pem_file *file,
-                                  const char *key_path, const struct tlsmsg_options *options,
+                                  const char *key_path, const struct tls_settings *settings,
                                   struct tlsmsg_error *err)
 {
     enum tlsmsg_code code;
@@ -95,7 +95,7 @@ static enum tlsmsg_code read_pair(struct certificate *pair, const struct pem_fil
     }
     if (code == TLSMSG_OK) {
         pair->leaf = sk_X509_shift(pair->issuers);
-        code = read_key(pair, file, key_path, options, err);
+        code = read_key(pair, file, key_path, settings, err);
     }
     return code;
 }
@@ -124,37 +124,36 @@ static enum tlsmsg_code use_pair(SSL_CTX *ctx, const struct certificate *pair,
     return TLSMSG_OK;
 }
 
-enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
+enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tls_settings *settings,
                                    struct tlsmsg_error *err)
 {
-    size_t count = options_count(options, TLSMSG_OPT_CERT);
+    size_t count = settings->certs.count;
     struct pem_file file;
     enum tlsmsg_code code;
     size_t i;
 
-    if (count == 0 && options_role(options) == TLSMSG_ROLE_SERVER) {
+    if (count == 0 && settings->is_server) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "a TLS server needs --cert FILE and --key FILE "
                          "(scripts/gen-certs.sh makes them)");
     }
-    if (count == 0 && (options_count(options, TLSMSG_OPT_KEY) > 0 ||
-                       options_count(options, TLSMSG_OPT_KEY_PASSWORD_FILE) > 0)) {
+    if (count == 0 && (settings->keys.count > 0 || settings->key_password_file != NULL)) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--key and --key-password-file need --cert FILE");
     }
     for (i = 0; i < count; i++) {
         struct certificate pair = {0};
 
-        code = pem_file_read(&file, options_text(options, TLSMSG_OPT_CERT, i), "certificate",
-                             MAKES_ONE, err);
+        code =
+            pem_file_read(&file, text_list_at(&settings->certs, i), "certificate", MAKES_ONE, err);
         if (code != TLSMSG_OK) {
             return code;
         }
-        code = read_pair(&pair, &file, options_text(options, TLSMSG_OPT_KEY, i), options, err);
+        code = read_pair(&pair, &file, text_list_at(&settings->keys, i), settings, err);
         if (code == TLSMSG_OK) {
             code = use_pair(ctx, &pair, &file, err);
         }
-        if (code == TLSMSG_OK && count > 1 && options_role(options) == TLSMSG_ROLE_SERVER) {
+        if (code == TLSMSG_OK && count > 1 && settings->is_server) {
             code = name_choice_add(ctx, &pair, err);
         }
         certificate_fini(&pair);

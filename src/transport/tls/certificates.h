@@ -8,7 +8,7 @@
 
 /* Loads every --cert with its --key into ctx: chain, key, that both belong together, dates.
  * A server must have one; a client may. TLSMSG_ERR_CONFIG or _NOMEM. */
-enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
+enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tls_settings *settings,
                                    struct tlsmsg_error *err);
 
 #endif

@@ -17,55 +17,53 @@
 #define SERVER_MAX (ADDRESS_HOST_MAX + 16)
 
 struct client_trust {
-    struct tlsmsg_options *options; /* a copy; whom to ask */
     struct pin *pins;
     size_t pin_count;
     bool has_ca;
     bool first_use;
     bool accept_new;
-    char path[PATH_MAX];     /* of the first-use records */
-    char server[SERVER_MAX]; /* "host:port" as typed */
+    tlsmsg_confirm_fn *confirm; /* NULL: there is nobody to ask */
+    void *confirm_user;         /* borrowed */
+    char path[PATH_MAX];        /* of the first-use records */
+    char server[SERVER_MAX];    /* "host:port" as typed */
 };
 
-static enum tlsmsg_code read_pins(struct client_trust *trust, struct tlsmsg_error *err)
+static enum tlsmsg_code read_pins(struct client_trust *trust, const struct text_list *pins,
+                                  struct tlsmsg_error *err)
 {
-    size_t n = options_count(trust->options, TLSMSG_OPT_PIN);
     enum tlsmsg_code code = TLSMSG_OK;
 
-    if (n == 0) {
+    if (pins->count == 0) {
         return TLSMSG_OK;
     }
-    trust->pins = calloc(n, sizeof(*trust->pins));
+    trust->pins = calloc(pins->count, sizeof(*trust->pins));
     if (trust->pins == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    while (trust->pin_count < n && code == TLSMSG_OK) {
-        code = pin_parse(options_text(trust->options, TLSMSG_OPT_PIN, trust->pin_count),
-                         &trust->pins[trust->pin_count], err);
+    while (trust->pin_count < pins->count && code == TLSMSG_OK) {
+        code = pin_parse(text_list_at(pins, trust->pin_count), &trust->pins[trust->pin_count], err);
         trust->pin_count++;
     }
     return code;
 }
 
-static enum tlsmsg_code read_first_use(struct client_trust *trust, struct tlsmsg_error *err)
+static enum tlsmsg_code read_first_use(struct client_trust *trust,
+                                       const struct tls_settings *settings,
+                                       struct tlsmsg_error *err)
 {
-    const char *path = options_text(trust->options, TLSMSG_OPT_KNOWN_SERVERS, 0);
-    struct address_name name;
-    enum tlsmsg_code code;
+    const char *path = settings->known_servers;
 
-    trust->first_use = options_number(trust->options, TLSMSG_OPT_TRUST_ON_FIRST_USE) != 0;
-    trust->accept_new = options_number(trust->options, TLSMSG_OPT_ACCEPT_NEW) != 0;
+    trust->first_use = settings->trust_on_first_use;
+    trust->accept_new = settings->accept_new;
+    trust->confirm = settings->confirm;
+    trust->confirm_user = settings->confirm_user;
     if (!trust->first_use) {
         return trust->accept_new || path != NULL
                    ? error_set(err, TLSMSG_ERR_CONFIG, 0, "%s needs --trust-on-first-use",
                                trust->accept_new ? "--accept-new" : "--known-servers")
                    : TLSMSG_OK;
     }
-    code = address_parse_connect(options_text(trust->options, TLSMSG_OPT_ADDRESS, 0), &name, err);
-    if (code != TLSMSG_OK) {
-        return code;
-    }
-    address_name_print(&name, trust->server, sizeof(trust->server));
+    (void)snprintf(trust->server, sizeof(trust->server), "%s", settings->server);
     if (path == NULL) {
         return known_servers_default_path(trust->path, sizeof(trust->path), err);
     }
@@ -75,21 +73,20 @@ static enum tlsmsg_code read_first_use(struct client_trust *trust, struct tlsmsg
     return TLSMSG_OK;
 }
 
-enum tlsmsg_code client_trust_new(const struct tlsmsg_options *options, struct client_trust **out,
+enum tlsmsg_code client_trust_new(const struct tls_settings *settings, struct client_trust **out,
                                   struct tlsmsg_error *err)
 {
     struct client_trust *trust = calloc(1, sizeof(*trust));
     enum tlsmsg_code code;
 
     *out = NULL;
-    if (trust == NULL || (trust->options = options_copy(options)) == NULL) {
-        client_trust_free(trust);
+    if (trust == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    trust->has_ca = options_count(options, TLSMSG_OPT_CA) > 0;
-    code = read_pins(trust, err);
+    trust->has_ca = settings->ca != NULL;
+    code = read_pins(trust, &settings->pins, err);
     if (code == TLSMSG_OK) {
-        code = read_first_use(trust, err);
+        code = read_first_use(trust, settings, err);
     }
     if (code != TLSMSG_OK) {
         client_trust_free(trust);
@@ -102,7 +99,6 @@ enum tlsmsg_code client_trust_new(const struct tlsmsg_options *options, struct c
 void client_trust_free(struct client_trust *trust)
 {
     if (trust != NULL) {
-        tlsmsg_options_free(trust->options);
         free(trust->pins);
         free(trust);
     }
@@ -155,7 +151,8 @@ static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
                    "Compare the pin with scripts/gen-certs.sh show on the server.\n"
                    "Trust this key from now on?",
                    trust->server, shown->text, hosts, until);
-    if (trust->accept_new || options_confirm(trust->options, question)) {
+    if (trust->accept_new ||
+        (trust->confirm != NULL && trust->confirm(question, trust->confirm_user))) {
         *record = true;
         return TLSMSG_OK;
     }

@@ -14,8 +14,8 @@
 
 struct client_trust;
 
-/* Reads the options of a client. TLSMSG_ERR_CONFIG: a bad pin, or options that don't go together. */
-enum tlsmsg_code client_trust_new(const struct tlsmsg_options *options, struct client_trust **out,
+/* Reads the settings of a client. TLSMSG_ERR_CONFIG: a bad pin, or options that don't go together. */
+enum tlsmsg_code client_trust_new(const struct tls_settings *settings, struct client_trust **out,
                                   struct tlsmsg_error *err);
 void client_trust_free(struct client_trust *trust);
 

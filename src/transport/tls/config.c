@@ -1,7 +1,7 @@
 /* A configuration: one context, built off to the side and never changed after.
  *
  * Puts together what policy, certificates, trust and tickets make of the
- * options. A reload makes a new one, because a context's trust can only grow
+ * settings. A reload makes a new one, because a context's trust can only grow
  * (X509_STORE_add_cert(3)); ticket keys alone pass from the old one to the
  * new, so that sessions outlive it. Any thread; counted references. */
 #include "transport/tls/config.h"
@@ -44,10 +44,10 @@ static int note_certificate_request(SSL *ssl, void *unused)
 
 /* Keys from the file are read anew on each reload; our own random ones live on through it. */
 static enum tlsmsg_code set_tickets(struct transport_config *config,
-                                    const struct tlsmsg_options *options,
+                                    const struct tls_settings *settings,
                                     struct transport_config *previous, struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_OPT_TICKET_KEYS, 0);
+    const char *path = settings->ticket_keys;
     enum tlsmsg_code code = TLSMSG_OK;
 
     if (path != NULL) {
@@ -68,7 +68,7 @@ static enum tlsmsg_code set_tickets(struct transport_config *config,
 }
 
 static enum tlsmsg_code set_role(struct transport_config *config,
-                                 const struct tlsmsg_options *options,
+                                 const struct tls_settings *settings,
                                  struct transport_config *previous, struct tlsmsg_error *err)
 {
     if (!config->is_server) {
@@ -79,32 +79,32 @@ static enum tlsmsg_code set_role(struct transport_config *config,
     if (resumption_install(config->ctx) != 1) {
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot watch over session tickets");
     }
-    return set_tickets(config, options, previous, err);
+    return set_tickets(config, settings, previous, err);
 }
 
 /* Who may be talked to, and what is kept of it for later: resumed sessions skip the verification. */
 static enum tlsmsg_code load_trust(struct transport_config *config,
-                                   const struct tlsmsg_options *options, struct tlsmsg_error *err)
+                                   const struct tls_settings *settings, struct tlsmsg_error *err)
 {
-    enum tlsmsg_code code = trust_load(config->ctx, options, err);
+    enum tlsmsg_code code = trust_load(config->ctx, settings, err);
 
-    config->asks_for_certificate = options_count(options, TLSMSG_OPT_CLIENT_CA) > 0;
+    config->asks_for_certificate = settings->client_ca != NULL;
     if (code == TLSMSG_OK) {
-        code = revocation_load(config->ctx, options, &config->revoked, err);
+        code = revocation_load(config->ctx, settings, &config->revoked, err);
     }
     if (code == TLSMSG_OK) {
-        code = config->is_server ? allow_load(options, &config->allowed, err)
-                                 : client_trust_new(options, &config->client_trust, err);
+        code = config->is_server ? allow_load(settings, &config->allowed, err)
+                                 : client_trust_new(settings, &config->client_trust, err);
     }
     return code;
 }
 
 /* What hides lengths, and what gives everything away to whoever debugs. */
 static enum tlsmsg_code set_extras(struct transport_config *config,
-                                   const struct tlsmsg_options *options, struct tlsmsg_error *err)
+                                   const struct tls_settings *settings, struct tlsmsg_error *err)
 {
-    size_t pad = (size_t)options_number(options, TLSMSG_OPT_PAD);
-    enum tlsmsg_code code = keylog_open(options, &config->keylog_fd, err);
+    size_t pad = settings->pad_bytes;
+    enum tlsmsg_code code = keylog_open(settings, &config->keylog_fd, err);
 
     if (code != TLSMSG_OK) {
         return code;
@@ -115,38 +115,38 @@ static enum tlsmsg_code set_extras(struct transport_config *config,
     if (pad > 0 && SSL_CTX_set_block_padding(config->ctx, pad) != 1) {
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot pad records to %zu bytes", pad);
     }
-    notes_collect(&config->notes, config->ctx, options);
+    notes_collect(&config->notes, config->ctx, settings);
     return TLSMSG_OK;
 }
 
-static enum tlsmsg_code fill(struct transport_config *config, const struct tlsmsg_options *options,
+static enum tlsmsg_code fill(struct transport_config *config, const struct tls_settings *settings,
                              struct transport_config *previous, struct tlsmsg_error *err)
 {
     enum tlsmsg_code code;
 
-    config->is_server = options_role(options) == TLSMSG_ROLE_SERVER;
-    config->has_certificate = options_count(options, TLSMSG_OPT_CERT) > 0;
+    config->is_server = settings->is_server;
+    config->has_certificate = settings->certs.count > 0;
     config->bio_method = source_bio_method_new();
     if (config->bio_method == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    code = policy_context_new(options, &config->ctx, err);
+    code = policy_context_new(settings, &config->ctx, err);
     if (code != TLSMSG_OK) {
         return code;
     }
-    code = certificates_load(config->ctx, options, err);
+    code = certificates_load(config->ctx, settings, err);
     if (code != TLSMSG_OK) {
         return code;
     }
-    code = load_trust(config, options, err);
+    code = load_trust(config, settings, err);
     if (code != TLSMSG_OK) {
         return code;
     }
-    code = set_role(config, options, previous, err);
-    return code == TLSMSG_OK ? set_extras(config, options, err) : code;
+    code = set_role(config, settings, previous, err);
+    return code == TLSMSG_OK ? set_extras(config, settings, err) : code;
 }
 
-enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
+enum tlsmsg_code transport_config_new(const struct tls_settings *settings,
                                       struct transport_config *previous,
                                       struct transport_config **out, struct tlsmsg_error *err)
 {
@@ -158,7 +158,7 @@ enum tlsmsg_code transport_config_new(const struct tlsmsg_options *options,
     }
     atomic_init(&config->refs, 1);
     config->keylog_fd = -1;
-    code = fill(config, options, previous, err);
+    code = fill(config, settings, previous, err);
     if (code != TLSMSG_OK) {
         transport_config_unref(config);
         return code;

@@ -13,10 +13,9 @@
 #include "transport/tls/config.h"
 #include "transport/tls/session.h"
 
-enum tlsmsg_code keylog_open(const struct tlsmsg_options *options, int *fd,
-                             struct tlsmsg_error *err)
+enum tlsmsg_code keylog_open(const struct tls_settings *settings, int *fd, struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_OPT_KEYLOG_FILE, 0);
+    const char *path = settings->keylog_file;
     char shown[160];
     struct stat info;
 

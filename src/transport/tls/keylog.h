@@ -9,7 +9,7 @@
 /* Opens the file (0600, appended to, never through a symbolic link) and has the context's sessions
  * log into it. *fd receives the descriptor, owned by the caller, who closes it after the context;
  * -1 where the option is unset. TLSMSG_ERR_CONFIG. */
-enum tlsmsg_code keylog_open(const struct tlsmsg_options *options, int *fd,
+enum tlsmsg_code keylog_open(const struct tls_settings *settings, int *fd,
                              struct tlsmsg_error *err);
 
 /* Installs it; fd is read through session_of() from the configuration. */

@@ -83,21 +83,19 @@ static void note_certificates(struct notes *notes, SSL_CTX *ctx)
     }
 }
 
-void notes_collect(struct notes *notes, SSL_CTX *ctx, const struct tlsmsg_options *options)
+void notes_collect(struct notes *notes, SSL_CTX *ctx, const struct tls_settings *settings)
 {
-    size_t n = options_count(options, TLSMSG_OPT_CERT);
+    size_t n = settings->certs.count;
 
     note_certificates(notes, ctx);
     for (size_t i = 0; i < n; i++) {
-        const char *key = options_text(options, TLSMSG_OPT_KEY, i);
+        const char *key = text_list_at(&settings->keys, i);
 
-        note_secret_file(notes, "key",
-                         key != NULL ? key : options_text(options, TLSMSG_OPT_CERT, i));
+        note_secret_file(notes, "key", key != NULL ? key : text_list_at(&settings->certs, i));
     }
-    note_secret_file(notes, "key password file",
-                     options_text(options, TLSMSG_OPT_KEY_PASSWORD_FILE, 0));
-    note_secret_file(notes, "ticket key file", options_text(options, TLSMSG_OPT_TICKET_KEYS, 0));
-    if (options_count(options, TLSMSG_OPT_KEYLOG_FILE) > 0) {
+    note_secret_file(notes, "key password file", settings->key_password_file);
+    note_secret_file(notes, "ticket key file", settings->ticket_keys);
+    if (settings->keylog_file != NULL) {
         add(notes, "SESSION SECRETS ARE LOGGED: whoever reads the file of --keylog-file reads "
                    "every message");
     }

@@ -19,9 +19,9 @@ struct notes {
     int64_t expiry_unix_s; /* when the first of our certificates ends; 0: there is none */
 };
 
-/* Fills notes from the context's certificates and the options' files. What can't be noted for
+/* Fills notes from the context's certificates and the settings' files. What can't be noted for
  * want of memory is left out. */
-void notes_collect(struct notes *notes, SSL_CTX *ctx, const struct tlsmsg_options *options);
+void notes_collect(struct notes *notes, SSL_CTX *ctx, const struct tls_settings *settings);
 void notes_fini(struct notes *notes);
 
 #endif

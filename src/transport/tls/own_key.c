@@ -14,7 +14,7 @@
 /* What the password callback knows, and what it met. The library may ask more than once, as it
  * tries one form after another; people are asked once. */
 struct password_request {
-    const struct tlsmsg_options *options;
+    const struct tls_settings *settings;
     const struct pem_file *file;
     struct tlsmsg_error *err;
     bool wanted; /* the key is encrypted */
@@ -44,13 +44,14 @@ static void take_from_file(struct password_request *request, const char *path)
 
 static void take_password(struct password_request *request)
 {
-    const char *path = options_text(request->options, TLSMSG_OPT_KEY_PASSWORD_FILE, 0);
+    const struct tls_settings *settings = request->settings;
 
     request->wanted = true;
-    if (path != NULL) {
-        take_from_file(request, path);
-    } else if (options_ask_password(request->options, request->file->path, request->password,
-                                    sizeof(request->password))) {
+    if (settings->key_password_file != NULL) {
+        take_from_file(request, settings->key_password_file);
+    } else if (settings->ask_password != NULL &&
+               settings->ask_password(request->file->path, request->password,
+                                      sizeof(request->password), settings->ask_password_user)) {
         request->len = strnlen(request->password, sizeof(request->password));
     }
 }
@@ -71,10 +72,10 @@ static int give_password(char *buf, int cap, int writing, void *user)
     return (int)request->len;
 }
 
-enum tlsmsg_code own_key_read(const struct pem_file *file, const struct tlsmsg_options *options,
+enum tlsmsg_code own_key_read(const struct pem_file *file, const struct tls_settings *settings,
                               EVP_PKEY **out, struct tlsmsg_error *err)
 {
-    struct password_request request = {.options = options, .file = file, .err = err};
+    struct password_request request = {.settings = settings, .file = file, .err = err};
     BIO *bio = pem_file_bio(file);
 
     if (bio == NULL) {

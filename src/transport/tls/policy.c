@@ -110,11 +110,10 @@ static void set_habits(SSL_CTX *ctx)
     SSL_CTX_set_num_tickets(ctx, 0);
 }
 
-static enum tlsmsg_code apply(SSL_CTX *ctx, const struct tlsmsg_options *options,
+static enum tlsmsg_code apply(SSL_CTX *ctx, const struct tls_settings *settings,
                               struct tlsmsg_error *err)
 {
-    int lowest =
-        options_number(options, TLSMSG_OPT_TLS_MIN) == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+    int lowest = settings->tls_min == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
     enum tlsmsg_code code;
 
     if (SSL_CTX_set_min_proto_version(ctx, lowest) != 1 ||
@@ -133,10 +132,10 @@ static enum tlsmsg_code apply(SSL_CTX *ctx, const struct tlsmsg_options *options
     return TLSMSG_OK;
 }
 
-enum tlsmsg_code policy_context_new(const struct tlsmsg_options *options, SSL_CTX **out,
+enum tlsmsg_code policy_context_new(const struct tls_settings *settings, SSL_CTX **out,
                                     struct tlsmsg_error *err)
 {
-    bool is_server = options_role(options) == TLSMSG_ROLE_SERVER;
+    bool is_server = settings->is_server;
     enum tlsmsg_code code;
     SSL_CTX *ctx;
 
@@ -145,7 +144,7 @@ enum tlsmsg_code policy_context_new(const struct tlsmsg_options *options, SSL_CT
     if (ctx == NULL) {
         return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot start the TLS library");
     }
-    code = apply(ctx, options, err);
+    code = apply(ctx, settings, err);
     if (code != TLSMSG_OK) {
         SSL_CTX_free(ctx);
         return code;

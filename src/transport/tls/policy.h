@@ -6,9 +6,9 @@
 
 #include "options/options.h"
 
-/* A context for the options' role with the whole policy applied, owned by the caller.
+/* A context for the settings' role with the whole policy applied, owned by the caller.
  * TLSMSG_ERR_CONFIG where the library lacks something that can't be done without. */
-enum tlsmsg_code policy_context_new(const struct tlsmsg_options *options, SSL_CTX **out,
+enum tlsmsg_code policy_context_new(const struct tls_settings *settings, SSL_CTX **out,
                                     struct tlsmsg_error *err);
 
 /* A group's name as in the policy ("P-256") for the library's own ("secp256r1"); others as they are. */

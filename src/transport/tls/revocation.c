@@ -70,10 +70,10 @@ static enum tlsmsg_code use_lists(SSL_CTX *ctx, const struct pem_file *file,
     return TLSMSG_OK;
 }
 
-enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
+enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tls_settings *settings,
                                  STACK_OF(X509_CRL) **out, struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_OPT_CRL, 0);
+    const char *path = settings->crl;
     struct pem_file file;
     enum tlsmsg_code code;
 
@@ -81,8 +81,7 @@ enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tlsmsg_options *opti
     if (path == NULL) {
         return TLSMSG_OK;
     }
-    if (options_role(options) == TLSMSG_ROLE_SERVER &&
-        options_count(options, TLSMSG_OPT_CLIENT_CA) == 0) {
+    if (settings->is_server && settings->client_ca == NULL) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--crl needs --client-ca FILE: without it no client shows a certificate");
     }

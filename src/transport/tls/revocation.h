@@ -11,7 +11,7 @@
 /* Adds the lists of --crl to the context's trust and has every peer's certificate looked up in
  * its CA's list. *out receives them (NULL without --crl), owned by the caller.
  * TLSMSG_ERR_CONFIG: unreadable, no list in it, or one is past its date. */
-enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
+enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tls_settings *settings,
                                  STACK_OF(X509_CRL) **out, struct tlsmsg_error *err);
 
 /* True where a list of the certificate's issuer names it. lists: may be NULL. */

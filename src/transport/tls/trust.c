@@ -76,10 +76,10 @@ static void trust_what_is_given(SSL_CTX *ctx)
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
 }
 
-static enum tlsmsg_code load_client_trust(SSL_CTX *ctx, const struct tlsmsg_options *options,
+static enum tlsmsg_code load_client_trust(SSL_CTX *ctx, const struct tls_settings *settings,
                                           EVP_MD_CTX *digest, struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_OPT_CA, 0);
+    const char *path = settings->ca;
 
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     if (path != NULL) {
@@ -92,10 +92,10 @@ static enum tlsmsg_code load_client_trust(SSL_CTX *ctx, const struct tlsmsg_opti
     return TLSMSG_OK;
 }
 
-static enum tlsmsg_code load_server_trust(SSL_CTX *ctx, const struct tlsmsg_options *options,
+static enum tlsmsg_code load_server_trust(SSL_CTX *ctx, const struct tls_settings *settings,
                                           EVP_MD_CTX *digest, struct tlsmsg_error *err)
 {
-    const char *path = options_text(options, TLSMSG_OPT_CLIENT_CA, 0);
+    const char *path = settings->client_ca;
 
     if (path == NULL) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
@@ -106,10 +106,10 @@ static enum tlsmsg_code load_server_trust(SSL_CTX *ctx, const struct tlsmsg_opti
     return add_ca_file(ctx, path, true, digest, err);
 }
 
-static enum tlsmsg_code load(SSL_CTX *ctx, const struct tlsmsg_options *options, EVP_MD_CTX *digest,
+static enum tlsmsg_code load(SSL_CTX *ctx, const struct tls_settings *settings, EVP_MD_CTX *digest,
                              struct tlsmsg_error *err)
 {
-    bool is_server = options_role(options) == TLSMSG_ROLE_SERVER;
+    bool is_server = settings->is_server;
     unsigned char context[EVP_MAX_MD_SIZE];
     unsigned int context_len = 0;
     enum tlsmsg_code code;
@@ -118,8 +118,8 @@ static enum tlsmsg_code load(SSL_CTX *ctx, const struct tlsmsg_options *options,
         !digest_part(digest, is_server ? "server" : "client", NULL, 0)) {
         return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot digest the trust configuration");
     }
-    code = is_server ? load_server_trust(ctx, options, digest, err)
-                     : load_client_trust(ctx, options, digest, err);
+    code = is_server ? load_server_trust(ctx, settings, digest, err)
+                     : load_client_trust(ctx, settings, digest, err);
     if (code != TLSMSG_OK) {
         return code;
     }
@@ -131,7 +131,7 @@ static enum tlsmsg_code load(SSL_CTX *ctx, const struct tlsmsg_options *options,
     return TLSMSG_OK;
 }
 
-enum tlsmsg_code trust_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
+enum tlsmsg_code trust_load(SSL_CTX *ctx, const struct tls_settings *settings,
                             struct tlsmsg_error *err)
 {
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
@@ -141,7 +141,7 @@ enum tlsmsg_code trust_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     tls_error_begin();
-    code = load(ctx, options, digest, err);
+    code = load(ctx, settings, digest, err);
     EVP_MD_CTX_free(digest);
     return code;
 }

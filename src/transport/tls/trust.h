@@ -9,7 +9,7 @@
 
 /* Loads the CAs (--ca or the system's store for a client, --client-ca for a server), sets what
  * is demanded of peers and the session id context. TLSMSG_ERR_CONFIG or _NOMEM. */
-enum tlsmsg_code trust_load(SSL_CTX *ctx, const struct tlsmsg_options *options,
+enum tlsmsg_code trust_load(SSL_CTX *ctx, const struct tls_settings *settings,
                             struct tlsmsg_error *err);
 
 /* Sets name, SNI (not for literals) and the check of one client's connection. */
