@@ -155,9 +155,21 @@ else()
     set(tlsmsg_env_options "--cert ${tlsmsg_full_etc_dir}/certs/server.crt \
 --key ${tlsmsg_full_etc_dir}/certs/server.key")
 endif()
-foreach(unit tlsmsg.service tlsmsg.socket)
-    configure_file(${CMAKE_CURRENT_LIST_DIR}/systemd/${unit}.in
+# tlsmsg_unit(<template> <unit> [<variable> <value>]...)
+function(tlsmsg_unit template unit)
+    while(ARGN)
+        list(POP_FRONT ARGN variable value)
+        set(tlsmsg_unit_${variable} "${value}")
+    endwhile()
+    configure_file(${CMAKE_CURRENT_FUNCTION_LIST_DIR}/systemd/${template}.in
                    ${PROJECT_BINARY_DIR}/packaging/${unit} @ONLY)
+endfunction()
+tlsmsg_unit(tlsmsg.socket tlsmsg.socket)
+tlsmsg_unit(tlsmsg.service tlsmsg.service options server runtime tlsmsg after " tlsmsg.socket")
+# Each folder of its own: the end of a service takes its runtime folder away with all in it.
+tlsmsg_unit(tlsmsg.service tlsmsg-server@.service options %i runtime tlsmsg-%i title " %i"
+    purpose ", one of several: `systemctl start tlsmsg-server@NAME`")
+foreach(unit tlsmsg.service tlsmsg-server@.service tlsmsg.socket)
     install(FILES ${PROJECT_BINARY_DIR}/packaging/${unit} DESTINATION ${TLSMSG_SYSTEMD_DIR}
         COMPONENT server)
 endforeach()

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
-UNITS = ("tlsmsg.service", "tlsmsg.socket")
+UNITS = ("tlsmsg.service", "tlsmsg-server@.service", "tlsmsg.socket")
 SECONDS = 60
 
 

@@ -1,0 +1,188 @@
+"""Run in the booted system of test_units.py, as root: the units of the service as they are
+installed, with their options changed as an administrator would."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+HERE = "/run/test"
+SECONDS = 30
+
+
+def systemctl(*words, code=0):
+    done = subprocess.run(["systemctl", *words], stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=SECONDS, encoding="utf-8", check=False)
+    if code is not None and (done.returncode == 0) != (code == 0):
+        raise AssertionError(f"systemctl {' '.join(words)}: exit {done.returncode}: {done.stderr}"
+                             + journal(words[-1]))
+    return done.stdout
+
+
+def show(unit, name):
+    return systemctl("show", "--value", "--property", name, unit).strip()
+
+
+def journal(unit):
+    """What the unit's own processes and the manager about it have said so far."""
+    subprocess.run(["journalctl", "--sync"], timeout=SECONDS, check=True)
+    return subprocess.run(["journalctl", "--unit", unit, "--no-pager", "--output", "cat", "--all"],
+                          capture_output=True, timeout=SECONDS, encoding="utf-8",
+                          check=True).stdout
+
+
+def until(what, wanted):
+    """Waits until a function returns what is wanted."""
+    ends = time.monotonic() + SECONDS
+    while (found := what()) != wanted:
+        if time.monotonic() > ends:
+            raise AssertionError(f"{found!r} instead of {wanted!r}")
+        time.sleep(0.05)
+
+
+def unit_line(name):
+    with open(show("tlsmsg.service", "FragmentPath"), encoding="utf-8") as file:
+        return re.search(rf"(?m)^{name}=(.*)$", file.read()).group(1)
+
+
+with open(os.path.join(HERE, "settings"), encoding="utf-8") as settings:
+    PLAINTEXT = settings.read().strip() == "plaintext"
+ETC = os.path.dirname(unit_line("EnvironmentFile"))
+BIN = os.path.dirname(unit_line("ExecStart").split()[0])
+KEY = os.path.join(ETC, "certs", "server.key")
+CERTIFICATES = [] if PLAINTEXT else ["--cert", f"{ETC}/certs/server.crt", "--key", KEY]
+
+
+def prepare():
+    """What a package's installation does."""
+    with open("/etc/group", "a", encoding="utf-8") as file:
+        file.write("tlsmsg:x:987:\n")
+    with open("/etc/passwd", "a", encoding="utf-8") as file:
+        file.write("tlsmsg:x:987:987::/nonexistent:/usr/sbin/nologin\n")
+    if not PLAINTEXT:
+        shutil.copytree(os.path.join(HERE, "certs"), os.path.join(ETC, "certs"))
+        shutil.chown(KEY, "tlsmsg", "tlsmsg")
+
+
+def options(*words, name="server"):
+    accept = ["--accept", "0"] if PLAINTEXT else []
+    with open(os.path.join(ETC, name + ".env"), "w", encoding="utf-8") as file:
+        file.write(f'TLSMSG_OPTIONS="{" ".join([*CERTIFICATES, *accept, *words])}"\n')
+
+
+def converse(port=12345, text="hello"):
+    trust = [] if PLAINTEXT else ["--ca", f"{ETC}/certs/ca.crt"]
+    return subprocess.run([os.path.join(BIN, "tlsmsg-client"), *trust, "-q", "-m", text, str(port)],
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS,
+                          encoding="utf-8", check=False)
+
+
+class Service(unittest.TestCase):
+    def setUp(self):
+        options()
+        self.addCleanup(systemctl, "stop", "tlsmsg.socket", "tlsmsg.service",
+                        "tlsmsg-server@*.service")
+        self.addCleanup(systemctl, "reset-failed")
+
+    def answers(self, port=12345, text="hello"):
+        done = converse(port, text)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertTrue(done.stdout.endswith(f"：{text}\n"), done.stdout)
+
+    def test_start_and_stop(self):
+        systemctl("start", "tlsmsg")
+        self.assertEqual(show("tlsmsg", "ActiveState"), "active")
+        self.answers()
+        process = show("tlsmsg", "MainPID")
+        with open(f"/proc/{process}/status", encoding="ascii") as file:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file)
+        self.assertEqual(status["Uid"].split("\t"), ["987"] * 4)
+        self.assertEqual(int(status["CapBnd"], 16) | int(status["CapEff"], 16), 0)
+        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+        systemctl("stop", "tlsmsg")
+        self.assertEqual(show("tlsmsg", "Result"), "success")
+
+    def test_wrong_option_is_tried_once(self):
+        """And however often it was tried, the mended one starts."""
+        before = journal("tlsmsg").count("no-such-option")
+        options("--no-such-option")
+        for tries in range(1, 8):
+            systemctl("start", "tlsmsg", code=1)
+            # With a restart to come it would be "activating".
+            self.assertEqual(show("tlsmsg", "ActiveState"), "failed")
+            self.assertEqual(show("tlsmsg", "NRestarts"), "0")
+            self.assertEqual(show("tlsmsg", "ExecMainStatus"), "2")
+            self.assertEqual(journal("tlsmsg").count("no-such-option") - before, tries)
+        options()
+        systemctl("start", "tlsmsg")
+        self.answers()
+
+    def test_crash_is_started_again(self):
+        systemctl("start", "tlsmsg")
+        os.kill(int(show("tlsmsg", "MainPID")), signal.SIGKILL)
+        until(lambda: (show("tlsmsg", "NRestarts"), show("tlsmsg", "ActiveState")),
+              ("1", "active"))
+        self.answers()
+
+    def test_reload(self):
+        systemctl("start", "tlsmsg")
+        process = show("tlsmsg", "MainPID")
+        systemctl("reload", "tlsmsg")
+        self.answers()
+        if not PLAINTEXT:
+            with open(KEY, encoding="ascii") as file:
+                key = file.read()
+            with open(KEY, "w", encoding="ascii") as file:
+                file.write("not a key\n")
+            systemctl("reload", "tlsmsg")
+            until(lambda: "the old configuration stays" in journal("tlsmsg"), True)
+            self.answers()
+            with open(KEY, "w", encoding="ascii") as file:
+                file.write(key)
+        self.assertEqual(show("tlsmsg", "MainPID"), process)
+
+    def test_instances(self):
+        """Two beside the first; the end of one takes nothing of another's away."""
+        systemctl("start", "tlsmsg")
+        for name, port in (("one", 7001), ("two", 7002)):
+            options("--listen", str(port), "--metrics-file", f"/run/tlsmsg-{name}/metrics",
+                    name=name)
+            systemctl("start", f"tlsmsg-server@{name}")
+            until(lambda name=name: os.path.exists(f"/run/tlsmsg-{name}/metrics"), True)
+            self.answers(port)
+        systemctl("stop", "tlsmsg", "tlsmsg-server@one")
+        self.answers(7002)
+        self.assertEqual(sorted(name for name in os.listdir("/run") if "tlsmsg" in name),
+                         ["tlsmsg-two"])
+        self.assertTrue(os.path.exists("/run/tlsmsg-two/metrics"))
+        self.assertEqual(converse(7001).returncode, 3)
+
+    def test_socket(self):
+        """The first client starts the service; a restart with new options is not noticed."""
+        systemctl("start", "tlsmsg.socket")
+        self.assertEqual(show("tlsmsg.service", "ActiveState"), "inactive")
+        self.answers()
+        self.assertEqual(show("tlsmsg.service", "ActiveState"), "active")
+        systemctl("restart", "tlsmsg.service")
+        self.answers()
+
+    def test_socket_gives_up(self):
+        """With a wrong option clients are refused soon, not kept waiting; mended, it starts."""
+        options("--no-such-option")
+        before = journal("tlsmsg").count("no-such-option")
+        systemctl("start", "tlsmsg.socket")
+        self.assertIn(converse().returncode, (3, 6))
+        until(lambda: show("tlsmsg.socket", "ActiveState"), "failed")
+        self.assertLessEqual(journal("tlsmsg").count("no-such-option") - before, 4)
+        options()
+        systemctl("start", "tlsmsg.socket", "tlsmsg.service")
+        self.answers()
+        self.assertEqual(show("tlsmsg.socket", "ActiveState"), "active")
+
+
+if __name__ == "__main__":
+    prepare()
+    unittest.main(verbosity=2)
