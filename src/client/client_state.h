@@ -13,9 +13,9 @@
 
 #include "base/utf8.h"
 #include "client/ahead.h"
-#include "client/patient_source.h"
 #include "net/address.h"
 #include "net/resolve.h"
+#include "net/socket.h"
 #include "options/options.h"
 #include "transport/transport.h"
 
@@ -62,7 +62,7 @@ struct tlsmsg_client {
     char address[ADDRESS_HOST_MAX + ADDRESS_TEXT_MAX]; /* tried last; at first the host */
 
     int fd; /* -1 where there is none */
-    struct patient_source source;
+    struct socket_source source;
     struct transport *transport;
 
     bool sending; /* a message of sending_len bytes is on its way, sent of them are out */

@@ -97,7 +97,7 @@ static enum tlsmsg_client_result close_step(struct tlsmsg_client *c, struct tlsm
         c->state = CLIENT_CLOSING;
         c->deadline_ns = clock_now_ns() + (c->timed_out ? 0 : CLOSE_TIMEOUT_MS * CLOCK_NS_PER_MS);
     }
-    patient_source_turn(&c->source);
+    socket_source_ready(&c->source);
     if (c->state == CLIENT_CLOSING) {
         enum tlsmsg_client_result result = say_goodbye(c, err);
         if (result != TLSMSG_CLIENT_OK || c->state == CLIENT_DONE) {

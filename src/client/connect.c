@@ -60,7 +60,8 @@ static enum tlsmsg_client_result begin_handshake(struct tlsmsg_client *c, struct
 {
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
     const char *name = c->settings.server_name;
-    patient_source_init(&c->source, c->fd);
+    socket_source_init(&c->source, c->fd);
+    socket_source_keep_write_error(&c->source);
     enum tlsmsg_code code = transport_new(
         c->config, &c->source.base, name != NULL ? name : c->target.host, &c->transport, &cause);
     if (code != TLSMSG_OK) {
@@ -133,7 +134,7 @@ static enum tlsmsg_client_result go_on_handshaking(struct tlsmsg_client *c,
 {
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
     int64_t before_ns = clock_now_ns();
-    patient_source_turn(&c->source);
+    socket_source_ready(&c->source);
     enum transport_result result = transport_handshake(c->transport, &cause);
 
     /* The call does not wait for the server; only a user who is asked about an unknown server

@@ -69,7 +69,7 @@ void client_settle_failed_write(struct tlsmsg_client *client)
 {
     int write_errno = client->source.write_errno;
     for (unsigned i = 0; i < SETTLE_TURNS_MAX && client->end == CLIENT_END_NONE; i++) {
-        patient_source_turn(&client->source);
+        socket_source_ready(&client->source);
         client_pull(client);
     }
 
@@ -160,7 +160,7 @@ static enum tlsmsg_client_result send_step(struct tlsmsg_client *c, const char *
     if (!c->sending) {
         begin_sending(c, len);
     }
-    patient_source_turn(&c->source);
+    socket_source_ready(&c->source);
     result = push(c, data, len);
     if (result == TLSMSG_CLIENT_OK) {
         c->sending = false;
@@ -255,7 +255,7 @@ enum tlsmsg_client_result tlsmsg_client_receive(struct tlsmsg_client *client, co
     }
     enum tlsmsg_client_result result;
     do {
-        patient_source_turn(&client->source);
+        socket_source_ready(&client->source);
         result = receive_step(client, data, len, err);
     } while (result == TLSMSG_CLIENT_AGAIN && client_wait(client));
     return result;
@@ -267,7 +267,7 @@ enum tlsmsg_client_result tlsmsg_client_watch(struct tlsmsg_client *client,
     if (client->state != CLIENT_OPEN) {
         return client_misused(err, "the client is not connected");
     }
-    patient_source_turn(&client->source);
+    socket_source_ready(&client->source);
     client_pull(client);
 
     /* With a full queue nothing is read, but a broken connection makes every poll return. */

@@ -10,29 +10,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/error.h"
 #include "base/escape.h"
 
 #define PORT_MAX 65535
 #define SHOWN_MAX 160 /* bytes of a wrong text that an error shows */
 
-/* Reads a whole text of len digits as a port. */
-static bool parse_port(const char *text, size_t len, unsigned min, uint16_t *port)
+static bool parse_port(const char *text, uint64_t min, uint16_t *port)
 {
-    unsigned value = 0;
-    size_t i;
+    uint64_t value;
 
-    for (i = 0; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9') {
-            return false;
-        }
-        value = value * 10 + (unsigned)(text[i] - '0');
-        if (value > PORT_MAX) {
-            return false;
-        }
+    if (!decimal_parse(text, strlen(text), min, PORT_MAX, &value)) {
+        return false;
     }
     *port = (uint16_t)value;
-    return len > 0 && value >= min;
+    return true;
 }
 
 static bool is_digits(const char *text)
@@ -49,7 +42,7 @@ static bool is_v6_literal(const char *host)
     if (len >= sizeof(without_zone) || (host[len] == '%' && host[len + 1] == '\0')) {
         return false;
     }
-    /* What ends or follows a zone in brackets is no part of one where a bracket was left out. */
+    /* What ends or follows a zone in brackets is not part of one where a bracket was left out. */
     if (strpbrk(host + len, "[]:") != NULL) {
         return false;
     }
@@ -125,7 +118,8 @@ static enum tlsmsg_code take_host(const struct parts *parts, const char *label, 
         }
     }
     if ((parts->bracketed || strchr(out->host, ':') != NULL) && !is_v6_literal(out->host)) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: '%s' is no IPv6 address", label, shown);
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: '%s' is not an IPv6 address", label,
+                         shown);
     }
     return TLSMSG_OK;
 }
@@ -133,8 +127,9 @@ static enum tlsmsg_code take_host(const struct parts *parts, const char *label, 
 static enum tlsmsg_code wrong_port(const char *label, const char *shown, unsigned min,
                                    struct tlsmsg_error *err)
 {
-    return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: the port in '%s' is no number from %u to %d",
-                     label, shown, min, PORT_MAX);
+    return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                     "%s: the port in '%s' is not a number from %u to %d", label, shown, min,
+                     PORT_MAX);
 }
 
 enum tlsmsg_code address_parse_listen(const char *text, const char *what, struct address_name *out,
@@ -148,8 +143,7 @@ enum tlsmsg_code address_parse_listen(const char *text, const char *what, struct
     memset(out, 0, sizeof(*out));
     if (is_digits(text)) {
         memcpy(out->host, ADDRESS_DEFAULT_HOST, sizeof(ADDRESS_DEFAULT_HOST));
-        return parse_port(text, strlen(text), 0, &out->port) ? TLSMSG_OK
-                                                             : wrong_port(what, shown, 0, err);
+        return parse_port(text, 0, &out->port) ? TLSMSG_OK : wrong_port(what, shown, 0, err);
     }
     if (!split(text, &parts) || parts.port == NULL) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
@@ -159,9 +153,7 @@ enum tlsmsg_code address_parse_listen(const char *text, const char *what, struct
     if (code != TLSMSG_OK) {
         return code;
     }
-    return parse_port(parts.port, strlen(parts.port), 0, &out->port)
-               ? TLSMSG_OK
-               : wrong_port(what, shown, 0, err);
+    return parse_port(parts.port, 0, &out->port) ? TLSMSG_OK : wrong_port(what, shown, 0, err);
 }
 
 enum tlsmsg_code address_parse_connect(const char *text, struct address_name *out,
@@ -177,8 +169,7 @@ enum tlsmsg_code address_parse_connect(const char *text, struct address_name *ou
     out->port = ADDRESS_DEFAULT_PORT;
     if (is_digits(text)) {
         memcpy(out->host, ADDRESS_DEFAULT_HOST, sizeof(ADDRESS_DEFAULT_HOST));
-        return parse_port(text, strlen(text), 1, &out->port) ? TLSMSG_OK
-                                                             : wrong_port(label, shown, 1, err);
+        return parse_port(text, 1, &out->port) ? TLSMSG_OK : wrong_port(label, shown, 1, err);
     }
     if (!split(text, &parts)) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
@@ -188,9 +179,7 @@ enum tlsmsg_code address_parse_connect(const char *text, struct address_name *ou
     if (code != TLSMSG_OK || parts.port == NULL) {
         return code;
     }
-    return parse_port(parts.port, strlen(parts.port), 1, &out->port)
-               ? TLSMSG_OK
-               : wrong_port(label, shown, 1, err);
+    return parse_port(parts.port, 1, &out->port) ? TLSMSG_OK : wrong_port(label, shown, 1, err);
 }
 
 void address_print(const struct address *a, char *buf, size_t cap)

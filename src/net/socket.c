@@ -1,14 +1,18 @@
-/* Sockets: opens, accepts and connects stream sockets over IPv4 and IPv6.
+/* Stream sockets over IPv4 and IPv6.
  *
- * Owns the socket options that the project relies on and the descriptors only until they are
- * returned. Waits for nothing but the lookup of a name. Any thread. */
+ * Owns the socket options that the project relies on, and descriptors only until they are
+ * returned. Waits for nothing but the lookup of a name. Any thread; a source belongs to one at a
+ * time. A source knows when the kernel has no more, which spares the read that would only say
+ * EAGAIN: in a message's path that is one of three entries into the kernel. */
 #include "net/socket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -86,7 +90,7 @@ static enum tlsmsg_code cannot_listen(const struct address *a, int sys_errno,
     } else if (sys_errno == EACCES) {
         error_append(err, " (ports below 1024 need a privilege)");
     } else if (sys_errno == EADDRNOTAVAIL) {
-        error_append(err, " (it is no address of this machine)");
+        error_append(err, " (it is not an address of this machine)");
     }
     return TLSMSG_ERR_SYSTEM;
 }
@@ -272,4 +276,110 @@ enum tlsmsg_code socket_local(int fd, struct address *out, struct tlsmsg_error *
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot read a socket's own address");
     }
     return TLSMSG_OK;
+}
+
+/* The base is the first member, so its address is the source's. */
+static struct socket_source *source_of(struct byte_source *base)
+{
+    return (struct socket_source *)base;
+}
+
+static enum byte_result read_socket(struct byte_source *base, void *buf, size_t cap, size_t *got)
+{
+    struct socket_source *s = source_of(base);
+    ssize_t n;
+
+    *got = 0;
+    if (base->dry || s->budget_bytes == 0 || cap == 0) {
+        return BYTE_AGAIN;
+    }
+    if (cap > s->budget_bytes) {
+        cap = s->budget_bytes;
+    }
+    do {
+        n = recv(s->fd, buf, cap, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n == 0) {
+        return BYTE_EOF;
+    }
+    if (n < 0) {
+        if (errno == EAGAIN) {
+            base->dry = true;
+            return BYTE_AGAIN;
+        }
+        base->sys_errno = errno;
+        return BYTE_ERROR;
+    }
+    *got = (size_t)n;
+    s->budget_bytes -= *got;
+    base->dry = *got < cap;
+    return BYTE_OK;
+}
+
+/* A write that failed: told, or kept for later. */
+static enum byte_result write_failed(struct socket_source *s, int sys_errno, size_t len,
+                                     size_t *put)
+{
+    if (!s->sticky) {
+        s->base.sys_errno = sys_errno;
+        return BYTE_ERROR;
+    }
+    if (s->write_errno == 0) {
+        s->write_errno = sys_errno;
+    }
+    *put = len;
+    return BYTE_OK;
+}
+
+static enum byte_result write_socket(struct byte_source *base, const void *buf, size_t len,
+                                     bool more, size_t *put)
+{
+    struct socket_source *s = source_of(base);
+    ssize_t n;
+
+    assert(len > 0);
+    *put = 0;
+    if (s->write_errno != 0) {
+        return write_failed(s, s->write_errno, len, put);
+    }
+    do {
+        n = send(s->fd, buf, len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0) {
+        *put = (size_t)n;
+        return BYTE_OK;
+    }
+    return errno == EAGAIN ? BYTE_AGAIN : write_failed(s, errno, len, put);
+}
+
+static void shut_socket(struct byte_source *base)
+{
+    struct socket_source *s = source_of(base);
+
+    if (!s->write_is_shut) {
+        s->write_is_shut = true;
+        /* Fails only where the connection is gone, and then the peer needs no end of file. */
+        (void)shutdown(s->fd, SHUT_WR);
+    }
+}
+
+void socket_source_init(struct socket_source *s, int fd)
+{
+    memset(s, 0, sizeof(*s));
+    s->base.read = read_socket;
+    s->base.write = write_socket;
+    s->base.shut_write = shut_socket;
+    s->fd = fd;
+    socket_source_ready(s);
+}
+
+void socket_source_keep_write_error(struct socket_source *s)
+{
+    s->sticky = true;
+}
+
+void socket_source_ready(struct socket_source *s)
+{
+    s->base.dry = false;
+    s->budget_bytes = SOCKET_SOURCE_BUDGET_BYTES;
 }

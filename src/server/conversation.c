@@ -336,7 +336,7 @@ static void run(struct conversation *c)
 
 void conversation_step(struct conversation *c, uint32_t ready)
 {
-    socket_source_turn(&c->source);
+    socket_source_ready(&c->source);
     /* Nothing is read and the connection is gone: no read will ever tell, and the poll would not
      * stop telling. */
     if ((ready & LOOP_HANGUP) && ((c->state == CONVERSATION_OPEN && !exchange_may_read(c)) ||

@@ -15,7 +15,7 @@
 #include <tlsmsg/error.h>
 #include <tlsmsg/tls.h>
 
-#include "net/byte_source.h"
+#include "net/socket.h"
 #include "options/options.h"
 
 enum transport_result {

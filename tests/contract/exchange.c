@@ -49,8 +49,8 @@ static void test_sockets_carry_a_conversation(void **state)
         TLSMSG_OK);
     pair_client_says(&p, "over sockets", 12);
     for (i = 0; i < STEPS && (p.server.phase != PAIR_DONE || p.client.phase != PAIR_DONE); i++) {
-        socket_source_turn(&server);
-        socket_source_turn(&client);
+        socket_source_ready(&server);
+        socket_source_ready(&client);
         pair_step(&p.client);
         pair_step(&p.server);
     }

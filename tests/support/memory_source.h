@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "net/byte_source.h"
+#include "net/socket.h"
 
 #define MEMORY_NEVER ((size_t)-1)
 

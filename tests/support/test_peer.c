@@ -198,7 +198,7 @@ static bool again(struct peer *peer, enum transport_result result, int64_t deadl
     if (!wait_for(peer, peer->fd, reads ? POLLIN : POLLOUT, deadline_ns, step)) {
         return false;
     }
-    socket_source_turn(&peer->source);
+    socket_source_ready(&peer->source);
     return true;
 }
 
@@ -235,7 +235,7 @@ long peer_recv(struct peer *peer, char *buf, size_t cap)
     if (failed(peer)) {
         return -1;
     }
-    socket_source_turn(&peer->source);
+    socket_source_ready(&peer->source);
     do {
         result = transport_recv(peer->transport, buf, cap, &got, &err);
     } while (again(peer, result, deadline_ns, "recv"));

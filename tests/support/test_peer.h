@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "net/byte_source.h"
+#include "net/socket.h"
 #include "transport/transport.h"
 
 /* How long one step may take: far more than any needs. */

@@ -443,7 +443,7 @@ static void see_the_handshake_refused(struct peer *peer)
             peer_fail(peer, "handshake", "nothing came");
             return;
         }
-        socket_source_turn(&peer->source);
+        socket_source_ready(&peer->source);
     }
     /* The alert arrived: no reset has overtaken it. */
     if (err.code == TLSMSG_ERR_RESET || err.code == TLSMSG_ERR_TRUNCATED) {

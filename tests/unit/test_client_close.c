@@ -279,14 +279,14 @@ static void refuse(struct peer *peer)
     while (transport_handshake(peer->transport, &err) == TRANSPORT_WANT_READ) {
         struct pollfd entry = {.fd = peer->fd, .events = POLLIN};
         (void)poll(&entry, 1, PEER_LIMIT_MS);
-        socket_source_turn(&peer->source);
+        socket_source_ready(&peer->source);
     }
     /* Reads on below TLS until the client has gone, so that no reset overtakes the alert. */
     peer->source.base.shut_write(&peer->source.base);
     for (;;) {
         struct pollfd entry = {.fd = peer->fd, .events = POLLIN};
         enum byte_result result;
-        socket_source_turn(&peer->source);
+        socket_source_ready(&peer->source);
         result = peer->source.base.read(&peer->source.base, buf, sizeof(buf), &got);
         if (result == BYTE_EOF || result == BYTE_ERROR || poll(&entry, 1, PEER_LIMIT_MS) != 1) {
             return;
@@ -321,7 +321,7 @@ static void talk_past_the_end(struct peer *peer)
     peer_send_raw(peer, "220 ready\r\n", 11);
     while (result != BYTE_EOF && peer->failure[0] == '\0') {
         peer_await_bytes(peer);
-        socket_source_turn(&peer->source);
+        socket_source_ready(&peer->source);
         result = peer->source.base.read(&peer->source.base, buf, sizeof(buf), &got);
         if (result == BYTE_ERROR) {
             peer_fail(peer, "read", "the client's last word was overtaken by a reset");

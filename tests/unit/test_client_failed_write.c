@@ -68,7 +68,7 @@ static enum transport_result step_of_handshake(struct peer *peer)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct pollfd entry = {.fd = peer->fd, .events = POLLIN};
     (void)poll(&entry, 1, PEER_LIMIT_MS);
-    socket_source_turn(&peer->source);
+    socket_source_ready(&peer->source);
     return transport_handshake(peer->transport, &err);
 }
 

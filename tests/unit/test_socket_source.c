@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/byte_source.h"
+#include "net/socket.h"
 
 /* What the next call answers, once for each count; and what was asked. */
 static int inject_errno;
@@ -102,7 +102,7 @@ static void feed(struct fixture *f, const char *bytes, size_t len)
     assert_int_equal(__real_send(f->theirs, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 
-static void test_short_read_drains_until_the_next_turn(void **state)
+static void test_short_read_drains_until_the_next_poll(void **state)
 {
     struct fixture *f = *state;
     char buf[16];
@@ -117,7 +117,7 @@ static void test_short_read_drains_until_the_next_turn(void **state)
     assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_AGAIN);
     assert_int_equal(got, 0);
     assert_int_equal(recv_calls, 1);
-    socket_source_turn(&f->source);
+    socket_source_ready(&f->source);
     assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_OK);
     assert_int_equal(got, 4);
 }
@@ -154,13 +154,13 @@ static void test_no_room_reads_nothing(void **state)
     assert_int_equal(read_some(f, buf, 1, &got), BYTE_OK);
 }
 
-static void test_budget_ends_a_turn(void **state)
+static void test_budget_ends_reading(void **state)
 {
     struct fixture *f = *state;
     char buf[8];
     size_t got;
 
-    assert_int_equal(f->source.budget_bytes, SOCKET_SOURCE_TURN_BYTES);
+    assert_int_equal(f->source.budget_bytes, SOCKET_SOURCE_BUDGET_BYTES);
     f->source.budget_bytes = 6;
     feed(f, "0123456789", 10);
     assert_int_equal(read_some(f, buf, 4, &got), BYTE_OK);
@@ -172,8 +172,8 @@ static void test_budget_ends_a_turn(void **state)
     assert_int_equal(read_some(f, buf, 8, &got), BYTE_AGAIN);
     assert_int_equal(got, 0);
     assert_int_equal(recv_calls, 2);
-    socket_source_turn(&f->source);
-    assert_int_equal(f->source.budget_bytes, SOCKET_SOURCE_TURN_BYTES);
+    socket_source_ready(&f->source);
+    assert_int_equal(f->source.budget_bytes, SOCKET_SOURCE_BUDGET_BYTES);
     assert_int_equal(read_some(f, buf, 8, &got), BYTE_OK);
     assert_int_equal(got, 4);
     assert_memory_equal(buf, "6789", 4);
@@ -287,13 +287,64 @@ static void test_shutting_twice_is_shutting_once(void **state)
 
 #define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, open_pair, close_pair)
 
+static enum byte_result write_text(struct fixture *f, const char *text, size_t *put)
+{
+    return f->source.base.write(&f->source.base, text, strlen(text), false, put);
+}
+
+/* The reason for a failed write may lie unread in the kernel. */
+static void test_kept_write_error(void **state)
+{
+    struct fixture *f = *state;
+    char buf[8];
+    size_t n = 99;
+
+    socket_source_keep_write_error(&f->source);
+    assert_int_equal(write_text(f, "ab", &n), BYTE_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(f->source.write_errno, 0);
+    feed(f, "why", 3);
+    inject_errno = EPIPE;
+    inject_count = 1;
+    assert_int_equal(write_text(f, "cde", &n), BYTE_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(f->source.write_errno, EPIPE);
+    inject_errno = ECONNRESET;
+    inject_count = 1;
+    assert_int_equal(write_text(f, "f", &n), BYTE_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(f->source.write_errno, EPIPE);
+    assert_int_equal(send_calls, 2); /* the kernel isn't asked again */
+    inject_count = 0;
+    assert_int_equal(read_some(f, buf, sizeof(buf), &n), BYTE_OK);
+    assert_memory_equal(buf, "why", 3);
+    assert_int_equal(read_some(f, buf, sizeof(buf), &n), BYTE_AGAIN);
+}
+
+static void test_kept_write_error_is_no_blocked_write(void **state)
+{
+    struct fixture *f = *state;
+    size_t n = 99;
+
+    socket_source_keep_write_error(&f->source);
+    inject_errno = EAGAIN;
+    inject_count = 1;
+    assert_int_equal(write_text(f, "ab", &n), BYTE_AGAIN);
+    assert_int_equal(n, 0);
+    assert_int_equal(f->source.write_errno, 0);
+    assert_int_equal(write_text(f, "ab", &n), BYTE_OK);
+    assert_int_equal(n, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_PAIR(test_short_read_drains_until_the_next_turn),
+        WITH_PAIR(test_short_read_drains_until_the_next_poll),
+        WITH_PAIR(test_kept_write_error),
+        WITH_PAIR(test_kept_write_error_is_no_blocked_write),
         WITH_PAIR(test_full_read_is_not_dry),
         WITH_PAIR(test_no_room_reads_nothing),
-        WITH_PAIR(test_budget_ends_a_turn),
+        WITH_PAIR(test_budget_ends_reading),
         WITH_PAIR(test_end_of_file),
         WITH_PAIR(test_interrupted_calls_are_repeated),
         WITH_PAIR(test_failed_read_keeps_its_cause),

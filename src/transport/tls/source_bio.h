@@ -12,7 +12,7 @@
 
 #include <openssl/bio.h>
 
-#include "net/byte_source.h"
+#include "net/socket.h"
 
 /* What the first bytes of a peer show. */
 enum link_peer { LINK_PEER_TLS, LINK_PEER_HTTP, LINK_PEER_PLAINTEXT };
