@@ -75,7 +75,7 @@ found() {
 }
 
 # Each folder includes its own headers and those of lower floors; the programs are users of the
-# public library, so of the rest they see src/base alone. The umbrella header belongs to floor 3;
+# public library, so of the rest they see src/base alone; neither sees the other's wing of src/app. The umbrella header belongs to floor 3;
 # version.c is where its own two functions are. What Linux alone has is behind one file each.
 floors() {
     # shellcheck disable=SC2016 # awk's own $0
@@ -87,14 +87,15 @@ floors() {
             public["client.h"] = 3; public["tlsmsg.h"] = 3
             only["sys/epoll.h"] = "src/net/loop.c"
             only["sys/eventfd.h"] = "src/base/wake.c"
-            only["sys/signalfd.h"] = "src/app/signal_fd.c"
-            only["sys/prctl.h"] = only["sys/syscall.h"] = "src/app/sandbox.c"
+            only["sys/signalfd.h"] = "src/app/signals.c"
+            only["sys/prctl.h"] = only["sys/syscall.h"] = "src/app/server/sandbox.c"
             only["sys/random.h"] = "src/server/admission.c"
             only["malloc.h"] = "src/base/build.h"
         }
         FNR == 1 {
             split(FILENAME, part, "/")
             here = part[2]
+            wing = part[3]
             tls = FILENAME ~ /^src\/transport\/tls\//
             if (!(here in floor)) print FILENAME ": no floor is known for src/" here
         }
@@ -110,7 +111,9 @@ floors() {
                     wrong("a public header of a higher floor")
             } else if (index($0, "\"")) {
                 if (n == 1 || !(to[1] in floor)) wrong("not named from src/")
-                else if (to[1] == here) next
+                else if (here == "app" && to[1] == "app") {
+                    if (n == 3 && to[2] != wing) wrong("the other wing, or a wing from the common part")
+                } else if (to[1] == here) next
                 else if (floor[to[1]] >= floor[here]) wrong("a sibling or a higher floor")
                 else if (here == "app" && to[1] != "base") wrong("not a public header")
             } else if (to[1] == "openssl" && !tls) {
@@ -122,7 +125,7 @@ floors() {
             }
         }
         /accept4\([^0-9]/ && FILENAME != "src/net/socket.c" { wrong("outside src/net/socket.c") }
-        /"\/proc\// && FILENAME != "src/app/output.c" { wrong("outside src/app/output.c") }
+        /"\/proc\// && FILENAME != "src/app/server/stdout.c" { wrong("outside src/app/server/stdout.c") }
         ' {} +
 }
 

@@ -1,17 +1,26 @@
-/* Signals: read as data by the main thread, so that nothing runs in a handler.
- *
- * Workers inherit the mask or block signals themselves; a signal to the process therefore waits
- * for the descriptor. Main thread. */
+/* See signals.h: the one file that knows signalfd(2). Main thread. */
 #include "app/signals.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
-#include "app/signal_fd.h"
 #include "base/error.h"
 
-void signals_prepare(void)
+int signals_open(const sigset_t *signals)
+{
+    return signalfd(-1, signals, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int signals_next(int fd)
+{
+    struct signalfd_siginfo info;
+
+    return read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+void signals_keep_for_server(void)
 {
     sigset_t later;
 
@@ -28,7 +37,7 @@ static void stop_signals(sigset_t *set)
     (void)sigaddset(set, SIGINT);
 }
 
-enum tlsmsg_code signals_open(int *fd, struct tlsmsg_error *err)
+enum tlsmsg_code signals_open_for_server(int *fd, struct tlsmsg_error *err)
 {
     sigset_t all;
 
@@ -36,7 +45,7 @@ enum tlsmsg_code signals_open(int *fd, struct tlsmsg_error *err)
     (void)sigaddset(&all, SIGHUP);
     (void)sigaddset(&all, SIGUSR1);
     (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
-    *fd = signal_fd_open(&all);
+    *fd = signals_open(&all);
     if (*fd < 0) {
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot make a descriptor for signals");
     }
@@ -52,4 +61,14 @@ void signals_restore_stop(void)
     (void)signal(SIGINT, SIG_DFL);
     stop_signals(&stop);
     (void)pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
+}
+
+int signals_open_for_client(void)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGUSR1);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signals_open(&set);
 }

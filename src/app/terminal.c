@@ -14,7 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "app/signal_fd.h"
+#include "app/signals.h"
 #include "base/clock.h"
 #include "base/escape.h"
 
@@ -131,7 +131,7 @@ bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user)
     (void)sigaddset(&watched, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &watched, &mask);
     /* Never read from: a signal stays pending and takes its action when it is unblocked. */
-    signal_fd = signal_fd_open(&watched);
+    signal_fd = signals_open(&watched);
     if (signal_fd >= 0 && tcsetattr(STDIN_FILENO, TCSAFLUSH, &mute) == 0) {
         answered = ask_muted(file, signal_fd, buf, cap);
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);

@@ -1,5 +1,5 @@
 /* What differs between builds, as constants: code asks `if (BUILD_HAS_TLS)`, and what can't be so
- * is left out by the compiler. CMake defines the two macros; here alone are they looked at. */
+ * is left out by the compiler. CMake defines the macros; here alone are they looked at. */
 #ifndef BASE_BUILD_H
 #define BASE_BUILD_H
 
@@ -33,6 +33,9 @@ enum {
     BUILD_LINE_END_IS_SHOWN = false /* s_client sends lines */
 };
 #endif
+
+/* Sanitizers and line counting read and write files of their own up to the end. */
+enum { BUILD_HAS_SANDBOX = TLSMSG_BUILD_SANDBOX };
 
 /* The allocator's reserve: memory that was freed, but not given back to the system. */
 #if TLSMSG_BUILD_MALLOC_TRIM

@@ -305,12 +305,12 @@ class Checklist(unittest.TestCase):
     def test_rows(self):
         """Where --help has its options from."""
         for program in ("server", "client"):
-            path = f"src/app/{program}_arguments.c"
+            path = f"src/app/{program}/options.c"
             self.assertIn(path, self.files(["2"]))
             shown = re.findall(r"^  (?:-\w, |    )--([a-z0-9-]+)",
                                output(os.path.join(BUILD, f"tlsmsg-{program}"), "--help"), re.M)
             self.assertGreater(len(shown), 10)
-            text = read(path) + read("src", "app", "arguments.c")
+            text = read(path) + read("src", "app", "args.c")
             for name in shown:
                 self.assertIn(f'"{name}"', text)
 

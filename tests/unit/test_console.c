@@ -9,7 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "app/console.h"
+#include "app/client/session.h"
 
 static const char reply[] = "\xe5\x93\x88\x1b[1m\n\\";
 
@@ -54,7 +54,7 @@ static void test_shown(void **state)
     int ends[2];
 
     open_ends(ends, row->terminal);
-    assert_true(console_init(&console, ends[1], phrases_get(1), row->quiet, row->raw_text));
+    console_init(&console, ends[1], phrases_get(1), row->quiet, row->raw_text);
     assert_true(console_prompt(&console));
     assert_int_equal(console.has_prompt, !row->quiet);
     assert_true(console_reply(&console, reply, sizeof(reply) - 1));
@@ -78,7 +78,7 @@ static void test_failure_is_kept(void **state)
 
     (void)state;
     assert_true(full >= 0);
-    assert_true(console_init(&console, full, phrases_get(0), false, false));
+    console_init(&console, full, phrases_get(0), false, false);
     assert_false(console_prompt(&console));
     assert_int_equal(console.cause, ENOSPC);
     assert_false(console_reply(&console, "x", 1));

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/input.h"
+#include "app/client/input.h"
 #include "support/failmalloc.h"
 
 #define LINE_MAX_BYTES 8

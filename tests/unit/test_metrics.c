@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/metrics.h"
+#include "app/server/metrics.h"
 
 static const struct metrics_facts facts = {
     .version = "1.2.3",
@@ -124,7 +124,7 @@ static void test_file_is_replaced_whole(void **state)
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0644);
     (void)snprintf(bad, sizeof(bad), "%s/missing/tlsmsg.prom", folder);
-    assert_int_equal(metrics_write(bad, "x", &err), TLSMSG_ERR_SYSTEM);
+    assert_int_equal(metrics_write(bad, "x", &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "No such file"));
     (void)unlink(path);
     assert_int_equal(rmdir(folder), 0);

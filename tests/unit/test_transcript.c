@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "app/transcript.h"
+#include "app/server/transcript.h"
 #include "support/failmalloc.h"
 
 #define PIPE_BYTES 4096
@@ -45,7 +45,7 @@ uint64_t __wrap_tlsmsg_message_connection(const struct tlsmsg_message *message)
 }
 
 struct fixture {
-    struct journal journal;
+    struct stdout_writer writer;
     struct transcript transcript;
     int ends[2];
     unsigned released;
@@ -61,21 +61,21 @@ static void release(unsigned worker, bool fail, void *user)
 
 static void begin(struct fixture *f, enum transcript_format format)
 {
-    struct text_style style = {.phrases = phrases_get(1)};
+    struct transcript_style style = {.phrases = phrases_get(1)};
 
     *f = (struct fixture){.ends = {-1, -1}};
     assert_int_equal(pipe(f->ends), 0);
     assert_int_equal(fcntl(f->ends[1], F_SETPIPE_SZ, PIPE_BYTES), PIPE_BYTES);
     assert_int_equal(fcntl(f->ends[0], F_SETFL, O_NONBLOCK), 0);
-    assert_int_equal(journal_init(&f->journal, f->ends[1], NULL), TLSMSG_OK);
-    transcript_init(&f->transcript, &f->journal, format, &style);
+    assert_int_equal(stdout_writer_init(&f->writer, f->ends[1], NULL), TLSMSG_OK);
+    transcript_init(&f->transcript, &f->writer, format, &style);
     assert_int_equal(transcript_set_workers(&f->transcript, 2, NULL), TLSMSG_OK);
 }
 
 static void end(struct fixture *f)
 {
     transcript_fini(&f->transcript);
-    journal_fini(&f->journal);
+    stdout_writer_fini(&f->writer);
     (void)close(f->ends[0]);
     (void)close(f->ends[1]);
 }
@@ -105,7 +105,7 @@ static size_t drain(struct fixture *f)
     int fd;
 
     for (;;) {
-        bool waits = journal_go_on(&f->journal, release, f, &fd);
+        bool waits = stdout_writer_continue(&f->writer, release, f, &fd);
         size_t n = strlen(out(f));
 
         total += n;
@@ -209,7 +209,7 @@ static void test_news_while_held(void **state)
     left_out = transcript_left_out(&f.transcript, 0);
     assert_in_range(left_out, 100000, 999999);
     assert_int_equal(transcript_left_out(&f.transcript, 0), 0);
-    assert_true(journal_waiting_bytes(&f.journal) < 3 * PIPE_BYTES);
+    assert_true(stdout_writer_waiting_bytes(&f.writer) < 3 * PIPE_BYTES);
     (void)drain(&f);
     assert_int_equal(f.released, 1);
     assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_HOLD);
@@ -251,7 +251,7 @@ static void test_failed_stdout(void **state)
     assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_FAIL);
     say(&f, 1, "x", 1);
     assert_int_equal(transcript_turn_end(&f.transcript, 1), TLSMSG_TURN_FAIL);
-    assert_int_equal(journal_cause(&f.journal), EPIPE);
+    assert_int_equal(stdout_writer_cause(&f.writer), EPIPE);
     assert_false(transcript_begin(&f.transcript, NULL));
     end(&f);
 }
@@ -276,7 +276,7 @@ static void test_out_of_memory(void **state)
         needed = failmalloc_count();
         failmalloc_at(0);
         if (turn == TLSMSG_TURN_FAIL) {
-            assert_int_equal(journal_cause(&f.journal), ENOMEM);
+            assert_int_equal(stdout_writer_cause(&f.writer), ENOMEM);
             failures++;
         } else {
             assert_int_equal(turn, TLSMSG_TURN_HOLD);
@@ -292,23 +292,23 @@ static void test_out_of_memory(void **state)
 
 static void test_no_memory_for_the_workers(void **state)
 {
-    struct text_style style = {.phrases = phrases_get(1)};
+    struct transcript_style style = {.phrases = phrases_get(1)};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct transcript transcript;
-    struct journal journal;
+    struct stdout_writer writer;
     size_t n;
 
     (void)state;
     for (n = 1; n < 100; n++) {
         enum tlsmsg_code code;
 
-        assert_int_equal(journal_init(&journal, STDOUT_FILENO, NULL), TLSMSG_OK);
-        transcript_init(&transcript, &journal, TRANSCRIPT_TEXT, &style);
+        assert_int_equal(stdout_writer_init(&writer, STDOUT_FILENO, NULL), TLSMSG_OK);
+        transcript_init(&transcript, &writer, TRANSCRIPT_TEXT, &style);
         failmalloc_at(n);
         code = transcript_set_workers(&transcript, 4, &err);
         failmalloc_at(0);
         transcript_fini(&transcript);
-        journal_fini(&journal);
+        stdout_writer_fini(&writer);
         if (code == TLSMSG_OK) {
             break;
         }

@@ -1,27 +1,34 @@
 /* The JSON transcript: fields, their order, what is absent, and that the room asked for suffices. */
 #include "support/unit.h"
 
-#include "app/transcript_json.h"
+#include "app/server/transcript_json.h"
 
 #define TIME "2026-11-22T15:00:00.123Z"
 #define HEAD "{\"time\":\"" TIME "\",\"event\":"
 
-static void check(struct lines *lines, const char *expected)
+/* As much room as was asked for and no more: what passes it fails. */
+static void begin(struct buffer *lines, size_t bytes)
+{
+    buffer_init(lines, bytes, BUFFER_KEEP);
+    assert_int_equal(buffer_reserve(lines, bytes), TLSMSG_OK);
+}
+
+static void check(struct buffer *lines, const char *expected)
 {
     assert_int_equal(lines->len, strlen(expected));
-    assert_memory_equal(lines->data, expected, lines->len);
-    lines->len = 0;
+    assert_memory_equal(buffer_head(lines), expected, lines->len);
+    buffer_truncate(lines, 0);
 }
 
 static void test_listening(void **state)
 {
-    struct lines lines;
+    struct buffer lines;
 
     (void)state;
-    assert_true(lines_init(&lines, transcript_json_bound(15)));
+    begin(&lines, transcript_json_bound(15));
     transcript_json_listening(&lines, TIME, "127.0.0.1:12345");
     check(&lines, HEAD "\"listening\",\"address\":\"127.0.0.1:12345\"}\n");
-    lines_fini(&lines);
+    buffer_fini(&lines);
 }
 
 static const struct connected {
@@ -59,13 +66,13 @@ static const struct connected {
 static void test_connected(void **state)
 {
     const struct connected *row = *state;
-    struct lines lines;
+    struct buffer lines;
 
-    assert_true(lines_init(&lines, transcript_json_peer_bound(&row->peer)));
+    begin(&lines, transcript_json_peer_bound(&row->peer));
     transcript_json_connected(&lines, TIME, &row->peer);
     assert_true(lines.len <= lines.cap);
     check(&lines, row->line);
-    lines_fini(&lines);
+    buffer_fini(&lines);
 }
 
 static const struct message {
@@ -91,13 +98,13 @@ static const struct message {
 static void test_message(void **state)
 {
     const struct message *row = *state;
-    struct lines lines;
+    struct buffer lines;
 
-    assert_true(lines_init(&lines, transcript_json_bound(row->len)));
+    begin(&lines, transcript_json_bound(row->len));
     transcript_json_message(&lines, TIME, 3, row->message, row->len);
     assert_true(lines.len <= lines.cap);
     check(&lines, row->line);
-    lines_fini(&lines);
+    buffer_fini(&lines);
 }
 
 static const struct closed {
@@ -141,12 +148,12 @@ static const struct closed {
 static void test_closed(void **state)
 {
     const struct closed *row = *state;
-    struct lines lines;
+    struct buffer lines;
 
-    assert_true(lines_init(&lines, transcript_json_peer_bound(row->closed.peer)));
+    begin(&lines, transcript_json_peer_bound(row->closed.peer));
     transcript_json_closed(&lines, TIME, &row->closed);
     check(&lines, row->line);
-    lines_fini(&lines);
+    buffer_fini(&lines);
 }
 
 /* The longest of everything fits what the bound says. */
@@ -161,23 +168,23 @@ static void test_bound_holds(void **state)
                                 .heard = true,
                                 .messages = UINT64_MAX,
                                 .duration_ms = INT64_MAX};
-    struct lines lines;
+    struct buffer lines;
 
     (void)state;
     memset(message, 1, sizeof(message));
     memset(text, 1, sizeof(text));
     text[sizeof(text) - 1] = '\0';
-    assert_true(lines_init(&lines, transcript_json_bound(sizeof(message))));
+    begin(&lines, transcript_json_bound(sizeof(message)));
     transcript_json_message(&lines, TIME, UINT64_MAX, message, sizeof(message));
     assert_true(lines.len <= lines.cap && lines.len > 6 * sizeof(message));
-    lines_fini(&lines);
-    assert_true(lines_init(&lines, transcript_json_peer_bound(&peer)));
+    buffer_fini(&lines);
+    begin(&lines, transcript_json_peer_bound(&peer));
     transcript_json_connected(&lines, TIME, &peer);
     assert_true(lines.len <= lines.cap && lines.len > 6 * 5 * (sizeof(text) - 1));
-    lines.len = 0;
+    buffer_truncate(&lines, 0);
     transcript_json_closed(&lines, TIME, &end);
     assert_true(lines.len <= lines.cap);
-    lines_fini(&lines);
+    buffer_fini(&lines);
 }
 
 int main(void)

@@ -1,0 +1,125 @@
+/* tlsmsg-client: connects, talks, closes, and turns what happened into an exit code.
+ *
+ * Owns the order of things; the conversation itself is session.c's. One thread. */
+#include <unistd.h>
+
+#include <tlsmsg/tlsmsg.h>
+
+#include "app/client/options.h"
+#include "app/client/report.h"
+#include "app/client/session.h"
+#include "app/signals.h"
+#include "app/startup.h"
+#include "app/terminal.h"
+#include "base/build.h"
+
+static const char *const name = "tlsmsg-client";
+
+static enum exit_code fail(const struct tlsmsg_error *err, enum exit_phase phase)
+{
+    startup_warn(name, "%s", err->text);
+    return exit_code_for(err->code, phase);
+}
+
+static enum exit_code talk(const struct client_settings *settings, struct tlsmsg_client *client,
+                           int sigusr1_fd)
+{
+    struct console console;
+    struct session session = {
+        .program = name, .client = client, .console = &console, .sigusr1_fd = sigusr1_fd};
+    struct input input;
+    enum exit_code code;
+
+    console_init(&console, STDOUT_FILENO, settings->phrases, settings->quiet, BUILD_TEXT_IS_RAW);
+    if (settings->message_count > 0) {
+        code = session_send(&session, settings->messages, settings->message_count);
+    } else {
+        input_init(&input, STDIN_FILENO, (size_t)BUILD_LINE_MAX_BYTES);
+        code = session_talk(&session, &input);
+        input_fini(&input);
+    }
+    console_fini(&console);
+    return code;
+}
+
+static enum exit_code converse(const struct client_settings *settings, struct tlsmsg_client *client,
+                               int sigusr1_fd)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    enum exit_code code;
+
+    if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {
+        return fail(&err, EXIT_WHILE_CONNECTING);
+    }
+    if (settings->verbose) {
+        report_connection(name, client);
+    }
+    /* The session waits by itself, for SIGUSR1 too. */
+    tlsmsg_client_set_blocking(client, false);
+    code = talk(settings, client, sigusr1_fd);
+    tlsmsg_client_set_blocking(client, true);
+    /* A refusal of our certificate can come as late as this (TLS 1.3). */
+    if (tlsmsg_client_close(client, &err) == TLSMSG_CLIENT_ERROR &&
+        (code == EXIT_DONE || code == EXIT_OTHER)) {
+        code = fail(&err, EXIT_WHILE_TALKING);
+    }
+    return code;
+}
+
+static enum exit_code run(const struct client_settings *settings, int sigusr1_fd)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_client *client = NULL;
+    enum exit_code code;
+
+    if (terminal_can_ask()) {
+        tlsmsg_options_set_ask_password(settings->options, terminal_ask_password, NULL);
+        tlsmsg_options_set_confirm(settings->options, terminal_confirm, NULL);
+    }
+    if (tlsmsg_client_new(settings->options, &client, &err) != TLSMSG_OK) {
+        return fail(&err, EXIT_WHILE_STARTING);
+    }
+    for (size_t i = 0; tlsmsg_client_warning(client, i) != NULL; i++) {
+        startup_warn(name, "warning: %s", tlsmsg_client_warning(client, i));
+    }
+    code = settings->probes ? report_probe(name, client, settings->options, settings->probe_as_json)
+                            : converse(settings, client, sigusr1_fd);
+    tlsmsg_client_free(client);
+    return code;
+}
+
+/* From before anything is asked at the terminal, whose mode a signal's default action would leave
+ * behind. */
+static enum exit_code run_with_sigusr1(const struct client_settings *settings)
+{
+    int sigusr1_fd = signals_open_for_client();
+    enum exit_code code = run(settings, sigusr1_fd);
+
+    if (sigusr1_fd >= 0) {
+        (void)close(sigusr1_fd);
+    }
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct client_settings settings;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    enum exit_code code;
+    int asked = ARGS_NONE;
+
+    startup_descriptors();
+    if (client_settings_init(&settings, &err) != TLSMSG_OK ||
+        args_parse(&client_options, argc, argv, client_settings_take, &settings, &asked, &err) !=
+            TLSMSG_OK) {
+        code = fail(&err, EXIT_WHILE_STARTING);
+    } else if (asked != ARGS_NONE) {
+        code = args_answer(&client_options, asked);
+    } else if (client_settings_check(&settings, &err) != TLSMSG_OK) {
+        code = fail(&err, EXIT_WHILE_STARTING);
+    } else {
+        code = run_with_sigusr1(&settings);
+    }
+    client_settings_fini(&settings);
+    return (int)code;
+}

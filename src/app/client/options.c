@@ -1,0 +1,184 @@
+/* tlsmsg-client's options: the table, and what the program itself does with some of them.
+ *
+ * Messages given by -m are checked here, all of them before the first is sent. Main thread. */
+#include "app/client/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/client/editor.h"
+#include "base/build.h"
+#include "base/error.h"
+#include "base/utf8.h"
+
+enum client_own { OWN_MESSAGE = ARGS_OWN, OWN_QUIET, OWN_VERBOSE, OWN_LANG, OWN_PROBE, OWN_FORMAT };
+
+enum client_group { GROUP_TALKING, GROUP_TRUST, GROUP_IDENTITY, GROUP_TLS, GROUP_OTHER };
+
+static const char *const groups[] = {
+    [GROUP_TALKING] = "Talking:",
+    [GROUP_TRUST] = BUILD_HAS_TLS ? "Which server to trust (else the system's CAs decide):"
+                                  : "Which server to trust (refused by this plaintext build):",
+    [GROUP_IDENTITY] =
+        BUILD_HAS_TLS ? "Certificates:" : "Certificates (refused by this plaintext build):",
+    [GROUP_TLS] = BUILD_HAS_TLS ? "TLS:" : "TLS (refused by this plaintext build):",
+    [GROUP_OTHER] = "Other:",
+};
+
+static const struct args_option rows[] = {
+    {"message", 'm', "TEXT", "send TEXT instead of asking; repeatable", GROUP_TALKING, OWN_MESSAGE},
+    {"quiet", 'q', NULL, "print replies alone, one a line", GROUP_TALKING, OWN_QUIET},
+    {"verbose", 'v', NULL, "tell on stderr what was agreed on", GROUP_TALKING, OWN_VERBOSE},
+    {"lang", 0, "zh|en", "language of the prompt (zh)", GROUP_TALKING, OWN_LANG},
+    {"timeout", 0, "SECS", "to connect, and for each reply (10; 0 = none)", GROUP_TALKING,
+     TLSMSG_OPT_TIMEOUT},
+    {"ca", 0, "FILE", "trust these CAs instead of the system's", GROUP_TRUST, TLSMSG_OPT_CA},
+    {"crl", 0, "FILE", "revoked certificates", GROUP_TRUST, TLSMSG_OPT_CRL},
+    {"pin", 0, "sha256//BASE64", "trust this key of a server; repeatable", GROUP_TRUST,
+     TLSMSG_OPT_PIN},
+    {"trust-on-first-use", 0, NULL, "remember keys; ask about an unknown server", GROUP_TRUST,
+     TLSMSG_OPT_TRUST_ON_FIRST_USE},
+    {"accept-new", 0, NULL, "... and remember it without asking", GROUP_TRUST,
+     TLSMSG_OPT_ACCEPT_NEW},
+    {"known-servers", 0, "FILE", "where keys are remembered", GROUP_TRUST,
+     TLSMSG_OPT_KNOWN_SERVERS},
+    {"server-name", 0, "NAME", "name to ask for and to verify (HOST)", GROUP_TRUST,
+     TLSMSG_OPT_SERVER_NAME},
+    {"probe", 0, NULL, "show the server, its chain and the verdict", GROUP_TRUST, OWN_PROBE},
+    {"format", 0, "text|json", "form of what --probe shows (text)", GROUP_TRUST, OWN_FORMAT},
+    {"cert", 0, "FILE", "our certificate with its chain", GROUP_IDENTITY, TLSMSG_OPT_CERT},
+    {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_OPT_KEY},
+    {"key-password-file", 0, "FILE", "its first line decrypts the key", GROUP_IDENTITY,
+     TLSMSG_OPT_KEY_PASSWORD_FILE},
+    {"tls-min", 0, "1.2|1.3", "oldest version (1.2)", GROUP_TLS, TLSMSG_OPT_TLS_MIN},
+    {"keylog-file", 0, "FILE", "append session secrets, for debugging", GROUP_TLS,
+     TLSMSG_OPT_KEYLOG_FILE},
+    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_OPT_PAD},
+    {"help", 0, NULL, "print this", GROUP_OTHER, ARGS_HELP},
+    {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER, ARGS_VERSION},
+};
+
+const struct args_table client_options = {
+    .program = "tlsmsg-client",
+    .synopsis = "[OPTION]... [HOST[:PORT]]",
+    .purpose = "Sends each line of stdin as a message and prints the reply (127.0.0.1:12345).",
+    .groups = groups,
+    .group_count = sizeof(groups) / sizeof(groups[0]),
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(rows[0]),
+    .operands_max = 1,
+    .closing = "The line 'exit' or the end of stdin leaves; as a TEXT of --message, 'exit' is a\n"
+               "message like any other. Exit: 0 done, 1 other failure, 2 usage or configuration,\n"
+               "3 no connection, 4 server not to be trusted, 5 server refused us, 6 conversation\n"
+               "cut. SIGUSR1 has the client tell what --verbose tells.\n",
+    .remark = editor_remark,
+};
+
+enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err)
+{
+    *settings = (struct client_settings){.phrases = phrases_get(0)};
+    return tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &settings->options, err);
+}
+
+void client_settings_fini(struct client_settings *settings)
+{
+    tlsmsg_options_free(settings->options);
+    free(settings->messages);
+    settings->options = NULL;
+    settings->messages = NULL;
+}
+
+static enum tlsmsg_code take_message(struct client_settings *settings, const char *value,
+                                     struct tlsmsg_error *err)
+{
+    const char **messages;
+    size_t len = strlen(value);
+
+    if (len == 0) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--message: an empty message can't be sent");
+    }
+    if (!utf8_is_valid(value, len)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--message: the text is not valid UTF-8");
+    }
+    if (len > (size_t)BUILD_LINE_MAX_BYTES) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--message: %zu bytes are too long for a message (at most %zu)", len,
+                         (size_t)BUILD_LINE_MAX_BYTES);
+    }
+    messages = realloc(settings->messages, (settings->message_count + 1) * sizeof(*messages));
+    if (messages == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    messages[settings->message_count++] = value;
+    settings->messages = messages;
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code take_probe(struct client_settings *settings, int id, const char *value,
+                                   struct tlsmsg_error *err)
+{
+    static const char *const forms[] = {"text", "json"};
+    enum tlsmsg_code code = TLSMSG_OK;
+    size_t i = 0;
+
+    if (!BUILD_HAS_TLS) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s needs TLS, and this is the plaintext build",
+                         id == OWN_PROBE ? "--probe" : "--format");
+    }
+    if (id == OWN_PROBE) {
+        settings->probes = true;
+    } else {
+        code = args_choice("format", forms, 2, value, &i, err);
+        settings->has_format = true;
+        settings->probe_as_json = i == 1;
+    }
+    return code;
+}
+
+enum tlsmsg_code client_settings_check(const struct client_settings *settings,
+                                       struct tlsmsg_error *err)
+{
+    if (settings->has_format && !settings->probes) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--format is the form of --probe (add --probe)");
+    }
+    if (settings->probes && settings->message_count > 0) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--probe sends no message (leave --probe or --message out)");
+    }
+    if (settings->probes && settings->verbose) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--probe shows what --verbose tells (leave --verbose out)");
+    }
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
+                                      struct tlsmsg_error *err)
+{
+    struct client_settings *settings = user;
+    enum tlsmsg_code code;
+    size_t i = 0;
+
+    switch (id) {
+    case ARGS_OPERAND:
+        return tlsmsg_options_set(settings->options, TLSMSG_OPT_ADDRESS, value, err);
+    case OWN_MESSAGE:
+        return take_message(settings, value, err);
+    case OWN_LANG:
+        code = args_choice("lang", phrases_names, PHRASES_LANGUAGES, value, &i, err);
+        settings->phrases = phrases_get(i);
+        return code;
+    case OWN_PROBE:
+    case OWN_FORMAT:
+        return take_probe(settings, id, value, err);
+    case OWN_QUIET:
+        settings->quiet = true;
+        return TLSMSG_OK;
+    case OWN_VERBOSE:
+        settings->verbose = true;
+        return TLSMSG_OK;
+    default:
+        return tlsmsg_options_set(settings->options, (enum tlsmsg_option)id, value, err);
+    }
+}

@@ -1,0 +1,301 @@
+/* tlsmsg-server: puts the parts of the program together and takes them apart again.
+ *
+ * Owns the order of things at start and end, and the handler that ties the library's calls to
+ * transcript and log. The main thread does all of it; the handler runs on workers' threads. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <tlsmsg/tlsmsg.h>
+
+#include "app/server/main_loop.h"
+#include "app/server/options.h"
+#include "app/signals.h"
+#include "app/startup.h"
+#include "app/terminal.h"
+#include "base/build.h"
+
+struct program {
+    struct server_settings settings;
+    struct log log;
+    struct stdout_writer writer;
+    struct transcript transcript;
+    struct tlsmsg_server *server;
+    struct systemd systemd;
+    int signal_fd;
+};
+
+static const char *const name = "tlsmsg-server";
+
+static void on_connected(const struct tlsmsg_peer *peer, unsigned worker, void *user)
+{
+    struct program *program = user;
+
+    transcript_connected(&program->transcript, peer, worker);
+}
+
+static void on_message(struct tlsmsg_message *message, void *user)
+{
+    struct program *program = user;
+
+    transcript_message(&program->transcript, message);
+}
+
+static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void *user)
+{
+    struct program *program = user;
+
+    transcript_closed(&program->transcript, closed, worker);
+}
+
+static void tell_left_out(struct program *program, unsigned worker)
+{
+    uint64_t left_out = transcript_left_out(&program->transcript, worker);
+    char text[128];
+    struct tlsmsg_event event = {
+        .level = TLSMSG_LOG_WARNING, .cause = TLSMSG_CAUSE_LIMIT, .text = text};
+
+    if (left_out > 0) {
+        (void)snprintf(text, sizeof(text),
+                       "%" PRIu64 " transcript lines about connections were left out while "
+                       "stdout took nothing",
+                       left_out);
+        log_event(&program->log, &event);
+    }
+}
+
+static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
+{
+    struct program *program = user;
+    enum tlsmsg_turn turn = transcript_turn_end(&program->transcript, worker);
+
+    tell_left_out(program, worker);
+    return turn;
+}
+
+static void on_event(const struct tlsmsg_event *event, void *user)
+{
+    struct program *program = user;
+
+    log_event(&program->log, event);
+}
+
+static enum exit_code fail(const struct tlsmsg_error *err)
+{
+    startup_warn(name, "%s", err->text);
+    return exit_code_for(err->code, EXIT_WHILE_STARTING);
+}
+
+/* Goes as far as a start does without opening a socket: a process that ends can be confined too. */
+static enum exit_code check(const struct server_settings *settings)
+{
+    struct sandbox_report report;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    if (sandbox_check_user(settings->user, &err) != TLSMSG_OK ||
+        tlsmsg_server_check(settings->options, &err) != TLSMSG_OK ||
+        sandbox_enter(settings->user, &settings->sandbox, &report, &err) != TLSMSG_OK) {
+        return fail(&err);
+    }
+    if (report.warning[0] != '\0') {
+        startup_warn(name, "warning: %s", report.warning);
+    }
+    (void)puts("The configuration is good.");
+    return startup_flush_stdout(name);
+}
+
+/* Makes the server with its log and its transcript. */
+static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *err)
+{
+    const struct server_settings *settings = &program->settings;
+    struct tlsmsg_handler handler = {.size = sizeof(handler), .user = program, .event = on_event};
+    struct transcript_style style = {.phrases = settings->phrases,
+                                     .raw = BUILD_TEXT_IS_RAW && !isatty(STDOUT_FILENO),
+                                     .drops_line_end = !BUILD_LINE_END_IS_SHOWN};
+    enum tlsmsg_code code;
+
+    if (settings->quiet) {
+        return tlsmsg_server_new(settings->options, &handler, &program->server, err);
+    }
+    handler.connected = on_connected;
+    handler.message = on_message;
+    handler.closed = on_closed;
+    handler.turn_end = on_turn_end;
+    code = stdout_writer_init(&program->writer, STDOUT_FILENO, err);
+    if (code == TLSMSG_OK) {
+        transcript_init(&program->transcript, &program->writer, settings->format, &style);
+        code = tlsmsg_server_new(settings->options, &handler, &program->server, err);
+    }
+    if (code == TLSMSG_OK) {
+        code = transcript_set_workers(&program->transcript, tlsmsg_server_workers(program->server),
+                                      err);
+    }
+    return code;
+}
+
+/* Hands over the sockets that a service manager has passed. */
+static enum tlsmsg_code take_sockets(const struct program *program, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = TLSMSG_OK;
+    unsigned i;
+
+    for (i = 0; i < program->systemd.passed_sockets && code == TLSMSG_OK; i++) {
+        code =
+            tlsmsg_options_add_listener(program->settings.options, SYSTEMD_FIRST_FD + (int)i, err);
+    }
+    return code;
+}
+
+/* The server has duplicates. These would keep the sockets open when it closes them. */
+static void close_sockets(const struct program *program)
+{
+    unsigned i;
+
+    for (i = 0; i < program->systemd.passed_sockets; i++) {
+        (void)close(SYSTEMD_FIRST_FD + (int)i);
+    }
+}
+
+/* Gives up what serving does not need: all files and sockets are open, no worker runs yet. */
+static enum tlsmsg_code confine(struct program *program, struct tlsmsg_error *err)
+{
+    const struct server_settings *settings = &program->settings;
+    struct sandbox_report report;
+    struct tlsmsg_event event = {.cause = TLSMSG_CAUSE_OTHER};
+    enum tlsmsg_code code = sandbox_enter(settings->user, &settings->sandbox, &report, err);
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    event.level = TLSMSG_LOG_INFO;
+    event.text = report.held;
+    log_event(&program->log, &event);
+    if (report.warning[0] != '\0') {
+        event.level = TLSMSG_LOG_WARNING;
+        event.text = report.warning;
+        log_event(&program->log, &event);
+    }
+    return TLSMSG_OK;
+}
+
+/* Tells each address with a port that the system chose, since nobody could connect otherwise:
+ * "tlsmsg-server: listening on 127.0.0.1:40213". */
+static void tell_addresses(const struct program *program)
+{
+    const char *address;
+    size_t i;
+
+    for (i = 0; (address = tlsmsg_server_address(program->server, i)) != NULL; i++) {
+        if (server_port_is_chosen(program->settings.options, address)) {
+            startup_warn(name, "listening on %s", address);
+        }
+    }
+}
+
+/* Tells where it listens and starts the workers. */
+static enum exit_code begin(struct program *program)
+{
+    const struct server_settings *settings = &program->settings;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    if (signals_open_for_server(&program->signal_fd, &err) != TLSMSG_OK) {
+        return fail(&err);
+    }
+    if (!settings->quiet && !transcript_begin(&program->transcript, program->server)) {
+        startup_warn(name, "cannot write the transcript: %s",
+                     strerror(stdout_writer_cause(&program->writer)));
+        return EXIT_OTHER;
+    }
+    /* Whoever waits for this line finds the transcript begun. */
+    tell_addresses(program);
+    if (tlsmsg_server_start(program->server, &err) != TLSMSG_OK) {
+        return fail(&err);
+    }
+    return EXIT_DONE;
+}
+
+static enum exit_code serve(struct program *program)
+{
+    const struct server_settings *settings = &program->settings;
+    struct main_loop loop = {
+        .program = name,
+        .options = settings->options,
+        .transcript = settings->quiet ? NULL : &program->transcript,
+        .log = &program->log,
+        .systemd = &program->systemd,
+        .metrics_file = settings->metrics_file,
+        .drain_ms = tlsmsg_options_number(settings->options, TLSMSG_OPT_DRAIN_TIMEOUT)};
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    enum exit_code code;
+    unsigned worker;
+
+    if (sandbox_check_user(settings->user, &err) != TLSMSG_OK ||
+        take_sockets(program, &err) != TLSMSG_OK || prepare(program, &err) != TLSMSG_OK) {
+        return fail(&err);
+    }
+    close_sockets(program);
+    if (confine(program, &err) != TLSMSG_OK) {
+        return fail(&err);
+    }
+    /* From here on nobody sits at the terminal, and a reload must not wait for an answer. */
+    tlsmsg_options_set_ask_password(settings->options, NULL, NULL);
+    code = begin(program);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    loop.server = program->server;
+    loop.signal_fd = program->signal_fd;
+    code = main_loop_run(&loop) ? EXIT_DONE : EXIT_OTHER;
+    for (worker = 0; worker < program->transcript.workers; worker++) {
+        tell_left_out(program, worker);
+    }
+    return code;
+}
+
+static enum exit_code run(const struct server_settings *settings)
+{
+    struct program program = {.settings = *settings, .signal_fd = -1, .writer = {.wake_fd = -1}};
+    enum exit_code code;
+
+    log_init(&program.log, settings->log_level, settings->log_format);
+    signals_keep_for_server();
+    systemd_open(&program.systemd);
+    startup_raise_descriptor_limit();
+    code = serve(&program);
+    tlsmsg_server_free(program.server);
+    transcript_fini(&program.transcript);
+    stdout_writer_fini(&program.writer);
+    log_fini(&program.log);
+    systemd_close(&program.systemd);
+    if (program.signal_fd >= 0) {
+        (void)close(program.signal_fd);
+    }
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct server_settings settings;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    enum exit_code code;
+    int asked = ARGS_NONE;
+
+    startup_descriptors();
+    if (server_settings_init(&settings, &err) != TLSMSG_OK ||
+        args_parse(&server_options, argc, argv, server_settings_take, &settings, &asked, &err) !=
+            TLSMSG_OK) {
+        code = fail(&err);
+    } else if (asked != ARGS_NONE) {
+        code = args_answer(&server_options, asked);
+    } else if (server_settings_finish(&settings, &err) != TLSMSG_OK) {
+        code = fail(&err);
+    } else {
+        if (terminal_can_ask()) {
+            tlsmsg_options_set_ask_password(settings.options, terminal_ask_password, NULL);
+        }
+        code = settings.check ? check(&settings) : run(&settings);
+    }
+    server_settings_fini(&settings);
+    return (int)code;
+}

@@ -1,0 +1,226 @@
+/* tlsmsg-server's options: the table, and what the program itself does with some of them.
+ *
+ * Values of the library's options are checked by the library; the program keeps only what it
+ * needs to know besides. Main thread. */
+#include "app/server/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/build.h"
+#include "base/error.h"
+
+enum server_own {
+    OWN_LANG = ARGS_OWN,
+    OWN_FORMAT,
+    OWN_QUIET,
+    OWN_LOG_LEVEL,
+    OWN_LOG_FORMAT,
+    OWN_METRICS_FILE,
+    OWN_USER,
+    OWN_CHECK
+};
+
+enum server_group {
+    GROUP_SERVING,
+    GROUP_TRANSCRIPT,
+    GROUP_IDENTITY,
+    GROUP_TLS,
+    GROUP_LIMITS,
+    GROUP_OTHER
+};
+
+static const char *const groups[] = {
+    [GROUP_SERVING] = "Serving:",
+    [GROUP_TRANSCRIPT] = "The conversation on stdout, the log on stderr:",
+    [GROUP_IDENTITY] =
+        BUILD_HAS_TLS ? "Certificates:" : "Certificates (refused by this plaintext build):",
+    [GROUP_TLS] = BUILD_HAS_TLS ? "TLS:" : "TLS (refused by this plaintext build):",
+    [GROUP_LIMITS] = "Limits (SECS may be decimal; 0 = none):",
+    [GROUP_OTHER] = "Other:",
+};
+
+static const struct args_option rows[] = {
+    {"listen", 'l', "[HOST:]PORT", "repeatable; port 0 = any (127.0.0.1:12345)", GROUP_SERVING,
+     TLSMSG_OPT_LISTEN},
+    {"accept", 'n', "N", "conversations, 0 = no end (TLS 0, else 1)", GROUP_SERVING,
+     TLSMSG_OPT_ACCEPT},
+    {"workers", 'w', "N", "threads (TLS: one per processor, else 1)", GROUP_SERVING,
+     TLSMSG_OPT_WORKERS},
+    {"reply", 0, "TEMPLATE", "answer, with {message} once (the document's)", GROUP_SERVING,
+     TLSMSG_OPT_REPLY},
+    {"recv-size", 0, "BYTES", "one receive, 1..16384 (TLS 16384, else 1024)", GROUP_SERVING,
+     TLSMSG_OPT_RECV_SIZE},
+    {"lang", 0, "zh|en", "language of the transcript (zh)", GROUP_TRANSCRIPT, OWN_LANG},
+    {"format", 0, "text|json", "form of the transcript (text)", GROUP_TRANSCRIPT, OWN_FORMAT},
+    {"quiet", 'q', NULL, "no transcript", GROUP_TRANSCRIPT, OWN_QUIET},
+    {"log-level", 0, "LEVEL", "error, warning, info or debug (warning)", GROUP_TRANSCRIPT,
+     OWN_LOG_LEVEL},
+    {"log-format", 0, "text|json", "form of the log (text)", GROUP_TRANSCRIPT, OWN_LOG_FORMAT},
+    {"cert", 0, "FILE", "certificate with its chain; repeatable", GROUP_IDENTITY, TLSMSG_OPT_CERT},
+    {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_OPT_KEY},
+    {"key-password-file", 0, "FILE", "its first line decrypts the keys", GROUP_IDENTITY,
+     TLSMSG_OPT_KEY_PASSWORD_FILE},
+    {"client-ca", 0, "FILE", "ask for client certificates of these CAs", GROUP_IDENTITY,
+     TLSMSG_OPT_CLIENT_CA},
+    {"crl", 0, "FILE", "revoked certificates", GROUP_IDENTITY, TLSMSG_OPT_CRL},
+    {"allow", 0, "NAME", "only this client may talk; repeatable", GROUP_IDENTITY, TLSMSG_OPT_ALLOW},
+    {"allow-file", 0, "FILE", "such names, one a line", GROUP_IDENTITY, TLSMSG_OPT_ALLOW_FILE},
+    {"tls-min", 0, "1.2|1.3", "oldest version (1.2)", GROUP_TLS, TLSMSG_OPT_TLS_MIN},
+    {"ticket-keys", 0, "FILE", "keys of session tickets, shared by servers", GROUP_TLS,
+     TLSMSG_OPT_TICKET_KEYS},
+    {"keylog-file", 0, "FILE", "append session secrets, for debugging", GROUP_TLS,
+     TLSMSG_OPT_KEYLOG_FILE},
+    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_OPT_PAD},
+    {"handshake-timeout", 0, "SECS", "for a whole handshake (10)", GROUP_TLS,
+     TLSMSG_OPT_HANDSHAKE_TIMEOUT},
+    {"max-connections", 0, "N", "at once (0 = what descriptors allow)", GROUP_LIMITS,
+     TLSMSG_OPT_MAX_CONNECTIONS},
+    {"max-per-address", 0, "N", "at once from one address (0)", GROUP_LIMITS,
+     TLSMSG_OPT_MAX_PER_ADDRESS},
+    {"max-handshakes", 0, "N", "begun and not yet conversations (0)", GROUP_LIMITS,
+     TLSMSG_OPT_MAX_HANDSHAKES},
+    {"handshake-rate", 0, "N", "new ones a second from one address (0)", GROUP_LIMITS,
+     TLSMSG_OPT_HANDSHAKE_RATE},
+    {"idle-timeout", 0, "SECS", "without a message (0)", GROUP_LIMITS, TLSMSG_OPT_IDLE_TIMEOUT},
+    {"write-timeout", 0, "SECS", "a client takes nothing of its reply (30)", GROUP_LIMITS,
+     TLSMSG_OPT_WRITE_TIMEOUT},
+    {"drain-timeout", 0, "SECS", "for unsent replies when stopping (5)", GROUP_LIMITS,
+     TLSMSG_OPT_DRAIN_TIMEOUT},
+    {"metrics-file", 0, "FILE", "numbers in Prometheus' format, every 5 seconds", GROUP_OTHER,
+     OWN_METRICS_FILE},
+    {"user", 0, "NAME", "the user to become once all is open", GROUP_OTHER, OWN_USER},
+    {"check", 0, NULL, "check options and their files, then end", GROUP_OTHER, OWN_CHECK},
+    {"help", 0, NULL, "print this", GROUP_OTHER, ARGS_HELP},
+    {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER, ARGS_VERSION},
+};
+
+const struct args_table server_options = {
+    .program = "tlsmsg-server",
+    .synopsis = "[OPTION]...",
+    .purpose = "Receives messages from any number of clients and answers each one.",
+    .groups = groups,
+    .group_count = sizeof(groups) / sizeof(groups[0]),
+    .rows = rows,
+    .count = sizeof(rows) / sizeof(rows[0]),
+    .operands_max = 0,
+    .closing = "SIGTERM and SIGINT end it in order, SIGHUP reads the files again, SIGUSR1 tells\n"
+               "its state. Exit: 0 done, 1 failure, 2 usage or configuration.\n",
+};
+
+enum tlsmsg_code server_settings_init(struct server_settings *settings, struct tlsmsg_error *err)
+{
+    *settings =
+        (struct server_settings){.phrases = phrases_get(0), .log_level = TLSMSG_LOG_WARNING};
+    return tlsmsg_options_new(TLSMSG_ROLE_SERVER, &settings->options, err);
+}
+
+void server_settings_fini(struct server_settings *settings)
+{
+    tlsmsg_options_free(settings->options);
+    settings->options = NULL;
+}
+
+/* Files that a reload reads or writes stay within the sandbox's reach. */
+static bool note_files(struct sandbox *sandbox, const struct tlsmsg_options *options)
+{
+    static const enum tlsmsg_option read_again[] = {
+        TLSMSG_OPT_CERT, TLSMSG_OPT_KEY,        TLSMSG_OPT_KEY_PASSWORD_FILE, TLSMSG_OPT_CLIENT_CA,
+        TLSMSG_OPT_CRL,  TLSMSG_OPT_ALLOW_FILE, TLSMSG_OPT_TICKET_KEYS};
+    bool noted =
+        sandbox_may_write(sandbox, tlsmsg_options_text(options, TLSMSG_OPT_KEYLOG_FILE, 0));
+
+    for (size_t i = 0; i < sizeof(read_again) / sizeof(read_again[0]); i++) {
+        size_t count = tlsmsg_options_count(options, read_again[i]);
+
+        for (size_t k = 0; k < count && noted; k++) {
+            noted = sandbox_may_read(sandbox, tlsmsg_options_text(options, read_again[i], k));
+        }
+    }
+    return noted;
+}
+
+enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct tlsmsg_error *err)
+{
+    if (sandbox_may_write(&settings->sandbox, settings->metrics_file) &&
+        note_files(&settings->sandbox, settings->options)) {
+        return TLSMSG_OK;
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, 0, "the options name more than %d files",
+                     SANDBOX_PATHS_MAX);
+}
+
+static unsigned long port_of(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+
+    return strtoul(colon != NULL ? colon + 1 : address, NULL, 10);
+}
+
+bool server_port_is_chosen(const struct tlsmsg_options *options, const char *address)
+{
+    size_t count = tlsmsg_options_count(options, TLSMSG_OPT_LISTEN);
+    unsigned long port = port_of(address);
+    bool any_is_free = false;
+
+    for (size_t i = 0; i < count; i++) {
+        unsigned long named = port_of(tlsmsg_options_text(options, TLSMSG_OPT_LISTEN, i));
+
+        if (named == port) {
+            return false;
+        }
+        any_is_free |= named == 0;
+    }
+    return any_is_free;
+}
+
+static enum tlsmsg_code take_own(struct server_settings *settings, enum server_own own,
+                                 const char *value, struct tlsmsg_error *err)
+{
+    static const char *const forms[] = {"text", "json"};
+    enum tlsmsg_code code = TLSMSG_OK;
+    size_t i = 0;
+
+    switch (own) {
+    case OWN_LANG:
+        code = args_choice("lang", phrases_names, PHRASES_LANGUAGES, value, &i, err);
+        settings->phrases = phrases_get(i);
+        break;
+    case OWN_FORMAT:
+        code = args_choice("format", forms, 2, value, &i, err);
+        settings->format = i == 0 ? TRANSCRIPT_TEXT : TRANSCRIPT_JSON;
+        break;
+    case OWN_LOG_LEVEL:
+        code = args_choice("log-level", log_level_names, LOG_LEVELS, value, &i, err);
+        settings->log_level = (enum tlsmsg_log_level)i;
+        break;
+    case OWN_LOG_FORMAT:
+        code = args_choice("log-format", forms, 2, value, &i, err);
+        settings->log_format = i == 0 ? LOG_TEXT : LOG_JSON;
+        break;
+    case OWN_METRICS_FILE:
+        settings->metrics_file = value;
+        break;
+    case OWN_USER:
+        settings->user = value;
+        break;
+    case OWN_QUIET:
+        settings->quiet = true;
+        break;
+    case OWN_CHECK:
+        settings->check = true;
+        break;
+    }
+    return code;
+}
+
+enum tlsmsg_code server_settings_take(int id, const char *value, void *user,
+                                      struct tlsmsg_error *err)
+{
+    struct server_settings *settings = user;
+
+    if (id >= ARGS_OWN) {
+        return take_own(settings, (enum server_own)id, value, err);
+    }
+    return tlsmsg_options_set(settings->options, (enum tlsmsg_option)id, value, err);
+}

@@ -1,0 +1,47 @@
+/* Exit codes: every code of the library in every phase. */
+#include "support/unit.h"
+
+#include "app/startup.h"
+
+static const struct row {
+    const char *name;
+    enum tlsmsg_code code;
+    enum exit_code starting;
+    enum exit_code connecting;
+    enum exit_code talking;
+} rows[] = {
+    {"ok", TLSMSG_OK, 0, 0, 0},
+    {"out of memory", TLSMSG_ERR_NOMEM, 1, 1, 1},
+    {"system", TLSMSG_ERR_SYSTEM, 1, 3, 6},
+    {"configuration", TLSMSG_ERR_CONFIG, 2, 2, 2},
+    {"refused, unreachable, unknown", TLSMSG_ERR_CONNECT, 1, 3, 6},
+    {"no handshake", TLSMSG_ERR_HANDSHAKE, 1, 3, 6},
+    {"no TLS there", TLSMSG_ERR_NOT_TLS, 1, 3, 6},
+    {"TLS at a plaintext client", TLSMSG_ERR_IS_TLS, 1, 3, 6},
+    {"untrusted", TLSMSG_ERR_UNTRUSTED, 1, 4, 4},
+    {"refused us", TLSMSG_ERR_REFUSED, 1, 5, 5},
+    {"truncated", TLSMSG_ERR_TRUNCATED, 1, 3, 6},
+    {"reset", TLSMSG_ERR_RESET, 1, 3, 6},
+    {"timeout", TLSMSG_ERR_TIMEOUT, 1, 3, 6},
+    {"protocol", TLSMSG_ERR_PROTOCOL, 1, 3, 6},
+    {"invalid UTF-8", TLSMSG_ERR_UTF8, 1, 3, 6},
+    {"closed while a reply is due", TLSMSG_ERR_CLOSED, 1, 3, 6},
+    {"a code of a later library", (enum tlsmsg_code)1000, 1, 1, 1},
+};
+
+static void test_code(void **state)
+{
+    const struct row *row = *state;
+
+    assert_int_equal(exit_code_for(row->code, EXIT_WHILE_STARTING), row->starting);
+    assert_int_equal(exit_code_for(row->code, EXIT_WHILE_CONNECTING), row->connecting);
+    assert_int_equal(exit_code_for(row->code, EXIT_WHILE_TALKING), row->talking);
+}
+
+int main(void)
+{
+    int failed = 0;
+
+    RUN_ROWS(failed, test_code, rows);
+    return failed;
+}

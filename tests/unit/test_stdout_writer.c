@@ -1,0 +1,247 @@
+/* The writer: order, holds and their ends, failures. Both threads' parts are played in turn. */
+#include "support/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/server/stdout.h"
+
+#define WORKERS 3
+#define PIPE_BYTES 4096
+
+/* A writer that writes to a small pipe, and what it released. */
+struct fixture {
+    struct stdout_writer writer;
+    int ends[2];
+    unsigned released[WORKERS];
+    unsigned failed[WORKERS];
+};
+
+static void release(unsigned worker, bool fail, void *user)
+{
+    struct fixture *f = user;
+
+    assert_true(worker < WORKERS);
+    if (fail) {
+        f->failed[worker]++;
+    } else {
+        f->released[worker]++;
+    }
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    assert_int_equal(pipe(f->ends), 0);
+    assert_int_equal(fcntl(f->ends[1], F_SETPIPE_SZ, PIPE_BYTES), PIPE_BYTES);
+    assert_int_equal(stdout_writer_init(&f->writer, f->ends[1], NULL), TLSMSG_OK);
+    assert_int_equal(stdout_writer_set_workers(&f->writer, WORKERS), TLSMSG_OK);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    stdout_writer_fini(&f->writer);
+    stdout_writer_fini(&f->writer); /* again: no effect */
+    (void)close(f->ends[0]);
+    (void)close(f->ends[1]);
+    free(f);
+    return 0;
+}
+
+static bool go_on(struct fixture *f)
+{
+    int fd;
+
+    return stdout_writer_continue(&f->writer, release, f, &fd);
+}
+
+static bool is_woken(struct fixture *f)
+{
+    struct pollfd entry = {.fd = stdout_writer_wake_fd(&f->writer), .events = POLLIN};
+
+    return poll(&entry, 1, 0) == 1;
+}
+
+/* Reads n bytes and checks that each is c. */
+static void expect(struct fixture *f, char c, size_t n)
+{
+    char buf[PIPE_BYTES];
+
+    while (n > 0) {
+        ssize_t got = read(f->ends[0], buf, n < sizeof(buf) ? n : sizeof(buf));
+        ssize_t i;
+
+        assert_true(got > 0);
+        for (i = 0; i < got; i++) {
+            assert_int_equal(buf[i], c);
+        }
+        n -= (size_t)got;
+    }
+}
+
+static enum tlsmsg_turn end_turn(struct fixture *f, unsigned worker, char c, size_t n)
+{
+    char lines[3 * PIPE_BYTES];
+
+    assert_true(n <= sizeof(lines));
+    memset(lines, c, sizeof(lines));
+    return stdout_writer_end_turn(&f->writer, worker, lines, n);
+}
+
+static void test_fast_reader(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(end_turn(f, 0, 'a', 100), TLSMSG_TURN_RELEASE);
+    assert_int_equal(end_turn(f, 1, 'a', 0), TLSMSG_TURN_RELEASE);
+    assert_false(is_woken(f));
+    assert_false(go_on(f));
+    assert_int_equal(f->released[0] + f->released[1], 0);
+    expect(f, 'a', 100);
+}
+
+static void test_slow_reader(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(end_turn(f, 0, 'a', PIPE_BYTES + 10), TLSMSG_TURN_HOLD);
+    assert_true(is_woken(f));
+    assert_int_equal(end_turn(f, 1, 'b', 20), TLSMSG_TURN_HOLD);
+    assert_int_equal(end_turn(f, 2, 'c', 0), TLSMSG_TURN_RELEASE); /* has nothing to wait for */
+    assert_int_equal(stdout_writer_waiting_bytes(&f->writer), 30);
+    assert_true(go_on(f));
+    assert_false(is_woken(f));
+    assert_int_equal(f->released[0] + f->released[1], 0);
+    expect(f, 'a', PIPE_BYTES);
+    assert_false(go_on(f));
+    assert_int_equal(f->released[0], 1);
+    assert_int_equal(f->released[1], 1);
+    expect(f, 'a', 10);
+    expect(f, 'b', 20);
+    assert_false(go_on(f)); /* each hold ends once */
+    assert_int_equal(f->released[0], 1);
+    assert_int_equal(end_turn(f, 0, 'd', 5), TLSMSG_TURN_RELEASE);
+    expect(f, 'd', 5);
+}
+
+/* A hold ends when its own lines are out, not when all are. */
+static void test_holds_end_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(end_turn(f, 0, 'a', PIPE_BYTES + 10), TLSMSG_TURN_HOLD);
+    assert_int_equal(end_turn(f, 1, 'b', 2 * PIPE_BYTES), TLSMSG_TURN_HOLD);
+    expect(f, 'a', PIPE_BYTES);
+    assert_true(go_on(f));
+    assert_int_equal(f->released[0], 1);
+    assert_int_equal(f->released[1], 0);
+    expect(f, 'a', 10);
+    expect(f, 'b', PIPE_BYTES - 10);
+    assert_true(go_on(f));
+    assert_int_equal(f->released[1], 0);
+    expect(f, 'b', PIPE_BYTES);
+    assert_false(go_on(f));
+    assert_int_equal(f->released[1], 1);
+    expect(f, 'b', 10);
+}
+
+/* Holds are counted: as many ends as there were holds. */
+static void test_held_worker_holds_again(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(end_turn(f, 0, 'a', PIPE_BYTES + 10), TLSMSG_TURN_HOLD);
+    assert_int_equal(end_turn(f, 0, 'a', 10), TLSMSG_TURN_HOLD);
+    assert_int_equal(end_turn(f, 0, 'a', 0), TLSMSG_TURN_HOLD);
+    expect(f, 'a', PIPE_BYTES);
+    assert_false(go_on(f));
+    assert_int_equal(f->released[0], 3);
+    expect(f, 'a', 20);
+}
+
+static void test_early_lines_stay_in_order(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(stdout_writer_add(&f->writer, "aaaa", 4));
+    assert_int_equal(end_turn(f, 0, 'a', PIPE_BYTES), TLSMSG_TURN_HOLD);
+    assert_true(stdout_writer_add(&f->writer, "bbbb", 4));
+    expect(f, 'a', 4);
+    assert_true(go_on(f));
+    assert_int_equal(f->released[0], 1);
+    expect(f, 'a', PIPE_BYTES);
+    assert_false(go_on(f));
+    expect(f, 'b', 4);
+}
+
+static void test_reader_goes_while_lines_wait(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(end_turn(f, 1, 'a', 2 * PIPE_BYTES), TLSMSG_TURN_HOLD);
+    (void)close(f->ends[0]);
+    f->ends[0] = -1;
+    assert_false(go_on(f));
+    assert_int_equal(stdout_writer_cause(&f->writer), EPIPE);
+    assert_int_equal(f->failed[1], 1);
+    assert_int_equal(f->failed[0], 1); /* tells a server of which no worker held, too */
+    assert_false(go_on(f));
+    assert_int_equal(f->failed[0] + f->failed[1], 2);
+    assert_int_equal(end_turn(f, 2, 'b', 1), TLSMSG_TURN_FAIL);
+    assert_int_equal(end_turn(f, 2, 'b', 0), TLSMSG_TURN_FAIL);
+    assert_false(stdout_writer_add(&f->writer, "x", 1));
+    assert_int_equal(f->released[0] + f->released[1] + f->released[2], 0);
+}
+
+static void test_reader_goes_before_a_turn(void **state)
+{
+    struct fixture *f = *state;
+
+    (void)close(f->ends[0]);
+    f->ends[0] = -1;
+    assert_int_equal(end_turn(f, 1, 'a', 1), TLSMSG_TURN_FAIL);
+    assert_true(is_woken(f));
+    assert_false(go_on(f));
+    assert_int_equal(f->failed[0], 1);
+    assert_int_equal(stdout_writer_cause(&f->writer), EPIPE);
+}
+
+static void test_abandoned(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(end_turn(f, 2, 'a', 2 * PIPE_BYTES), TLSMSG_TURN_HOLD);
+    stdout_writer_abandon(&f->writer, ETIMEDOUT);
+    stdout_writer_abandon(&f->writer, EIO); /* the first cause stays */
+    assert_false(go_on(f));
+    assert_int_equal(stdout_writer_cause(&f->writer), ETIMEDOUT);
+    assert_int_equal(f->failed[2], 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_fast_reader, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_slow_reader, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_holds_end_one_by_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_held_worker_holds_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_early_lines_stay_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_reader_goes_while_lines_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_reader_goes_before_a_turn, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_abandoned, set_up, tear_down),
+    };
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
