@@ -95,7 +95,7 @@ TLSMSG_API enum tlsmsg_code tlsmsg_options_set_number(struct tlsmsg_options *opt
  * one is handed over and TLSMSG_OPT_LISTEN is unset, the default address isn't listened on.
  * options: a server's; fd: a listening TCP socket, borrowed until tlsmsg_server_new, which takes a
  * duplicate of its own; err: receives the cause, or NULL.
- * Returns TLSMSG_OK; TLSMSG_ERR_CONFIG when fd is no listening TCP socket or options are a
+ * Returns TLSMSG_OK; TLSMSG_ERR_CONFIG when fd is not a listening TCP socket or options are a
  * client's; TLSMSG_ERR_LIMIT over 32. Thread rule: one thread at a time per object; never blocks. */
 TLSMSG_API enum tlsmsg_code tlsmsg_options_add_listener(struct tlsmsg_options *options, int fd,
                                                         struct tlsmsg_error *err);

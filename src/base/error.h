@@ -10,7 +10,7 @@
 enum tlsmsg_code error_set(struct tlsmsg_error *err, enum tlsmsg_code code, int sys_errno,
                            const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Appends text to a recorded cause, such as the way on: "(scripts/gen-certs.sh makes one)".
+/* Appends text to a recorded cause, such as a hint: "(scripts/gen-certs.sh makes one)".
  * Nothing is done when err is NULL or empty; what does not fit is cut at a character. */
 void error_append(struct tlsmsg_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

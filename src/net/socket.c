@@ -96,7 +96,7 @@ static enum tlsmsg_code cannot_listen(const struct address *a, int sys_errno,
 }
 
 /* A name such as localhost often stands for an address of a family that is switched off here;
- * that is no failure while another of its addresses works. */
+ * that isn't a failure while another of its addresses works. */
 static bool is_absent_here(int sys_errno)
 {
     return sys_errno == EAFNOSUPPORT || sys_errno == EADDRNOTAVAIL;

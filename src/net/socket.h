@@ -10,7 +10,7 @@
 
 /* Opens listening sockets for all addresses of a name (a literal has one), with SO_REUSEADDR,
  * v6 sockets v6-only. fds and bound receive up to cap entries, *count how many; the caller closes
- * them. Blocks for the lookup of a name that is no literal. On failure nothing stays open;
+ * them. Blocks for the lookup of a name that is not a literal. On failure nothing stays open;
  * TLSMSG_ERR_SYSTEM (in use, no permission), TLSMSG_ERR_CONFIG (name unknown, or more addresses
  * than cap). */
 enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct address *bound,

@@ -236,7 +236,8 @@ enum tlsmsg_code tlsmsg_options_add_listener(struct tlsmsg_options *options, int
     }
     if ((domain != AF_INET && domain != AF_INET6) || socket_option(fd, SO_TYPE) != SOCK_STREAM ||
         socket_option(fd, SO_ACCEPTCONN) != 1) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "descriptor %d is no listening TCP socket", fd);
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "descriptor %d is not a listening TCP socket",
+                         fd);
     }
     options->listeners[options->listener_count++] = fd;
     return TLSMSG_OK;

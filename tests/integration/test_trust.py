@@ -193,7 +193,7 @@ class FirstUse(TrustTest):
 
 
     def test_life(self):
-        """First use, renewal, another key, and the way on."""
+        """First use, renewal, another key, and what to try."""
         folder, leaf = self.self_signed()
         got, current = [], [leaf]
 

@@ -36,6 +36,12 @@ def help_options(program):
     return options
 
 
+def help_texts(program):
+    """{long name: what --help says of it}."""
+    return dict(re.findall(r"^  (?:-\w, |    )--([a-z0-9-]+)(?: \S+)? {2,}(\S.*)$",
+                           run(os.path.join(BUILD, program), "--help"), re.M))
+
+
 def form(name, letter, value):
     """An option as tables show it."""
     return (f"-{letter}, " if letter else "") + f"--{name}" + (f" {value}" if value else "")
@@ -99,21 +105,25 @@ class Options:
     def test_zsh(self):
         text = read("packaging", "completions", "_" + self.program)
         self.assertTrue(text.startswith(f"#compdef {self.program}\n"))
-        found = {}
+        found, texts = {}, {}
         for line in text.splitlines():
-            match = re.search(r"(?:\{-(\w)\+?,)?--([a-z0-9-]+)(=?)(?:\}')?\[", line)
+            match = re.search(r"(?:\{-(\w)\+?,)?--([a-z0-9-]+)(=?)(?:\}')?\[(.*?)\]", line)
             if match:
                 found[match.group(2)] = (match.group(1) or "", match.group(3) == "=")
+                texts[match.group(2)] = match.group(4).replace("'\\''", "'").replace("\\:", ":")
         self.assertEqual(found, self.facts())
+        self.assertEqual(texts, help_texts(self.program))
 
     def test_fish(self):
-        found = {}
+        found, texts = {}, {}
         for line in read("packaging", "completions", self.program + ".fish").splitlines():
-            match = re.match(rf"complete -c {self.program}(?: -s (\w))? -l ([a-z0-9-]+)( -[rx]\b)?",
-                             line)
+            match = re.match(rf"complete -c {self.program}(?: -s (\w))? -l ([a-z0-9-]+)( -[rx]\b)?"
+                             r".* -d '(.*)'$", line)
             if match:
                 found[match.group(2)] = (match.group(1) or "", bool(match.group(3)))
+                texts[match.group(2)] = match.group(4).replace("\\'", "'")
         self.assertEqual(found, self.facts())
+        self.assertEqual(texts, help_texts(self.program))
 
     def complete(self, *words):
         """What bash's completion offers for the last of the words."""

@@ -21,7 +21,7 @@ static const struct row rows[] = {
     {"e-mail before DNS", "alice", "DNS:a.example,email:a@example.com", "email:a@example.com"},
     {"DNS before the common name", "alice", "DNS:a.example", "DNS:a.example"},
     {"the first of two", "alice", "DNS:b.example,DNS:a.example", "DNS:b.example"},
-    {"an address is no identity", "alice", "IP:127.0.0.1", "CN=alice"},
+    {"an address is not an identity", "alice", "IP:127.0.0.1", "CN=alice"},
     {"Chinese stays", "\xe4\xbd\xa0\xe5\xa5\xbd", NULL, "CN=\xe4\xbd\xa0\xe5\xa5\xbd"},
     {"a line break is escaped", "alice\nroot", NULL, "CN=alice\\nroot"},
     {"a terminal's control sequence is escaped", "a\x1b[2J", NULL, "CN=a\\x1b[2J"},

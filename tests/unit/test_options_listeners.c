@@ -123,7 +123,7 @@ static void test_other_descriptors_are_refused(void **state)
         assert_int_equal(listen(fd, 1), 0);
     }
     assert_int_equal(tlsmsg_options_add_listener(o, fd, &err), TLSMSG_ERR_CONFIG);
-    assert_non_null(strstr(err.text, "is no listening TCP socket"));
+    assert_non_null(strstr(err.text, "is not a listening TCP socket"));
     options_server(o, &set);
     assert_int_equal(set.listener_count, 0);
     tlsmsg_options_free(o);

@@ -158,7 +158,7 @@ struct dates {
 
 static const struct dates dates[] = {
     {"an expired certificate", -5 * TEST_DAY_S, -TEST_DAY_S, NULL, NULL,
-     "its certificate expired on 20", "needs a new certificate"},
+     "its certificate expired on 20", "try: a new certificate on the server"},
     {"a certificate for tomorrow", TEST_DAY_S, 5 * TEST_DAY_S, NULL, NULL, "not yet valid (from 20",
      "is this clock wrong?"},
     {"an end that is no date", 0, 0, NULL, "some other day", "notAfter field", NULL},

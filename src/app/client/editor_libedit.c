@@ -337,7 +337,7 @@ static wchar_t *widen(const char *text)
     return wide;
 }
 
-/* Tab is text here, and C1 controls in a pasted text are no commands. */
+/* Tab is text here, and C1 controls in a pasted text are not commands. */
 static void bind_keys(EditLine *el)
 {
     wchar_t key[2] = {L'\t', L'\0'};

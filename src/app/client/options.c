@@ -16,7 +16,7 @@ enum client_own { OWN_MESSAGE = ARGS_OWN, OWN_QUIET, OWN_VERBOSE, OWN_LANG, OWN_
 enum client_group { GROUP_TALKING, GROUP_TRUST, GROUP_IDENTITY, GROUP_TLS, GROUP_OTHER };
 
 static const char *const groups[] = {
-    [GROUP_TALKING] = "Talking:",
+    [GROUP_TALKING] = "Messages:",
     [GROUP_TRUST] = BUILD_HAS_TLS ? "Which server to trust (else the system's CAs decide):"
                                   : "Which server to trust (refused by this plaintext build):",
     [GROUP_IDENTITY] =
@@ -26,36 +26,39 @@ static const char *const groups[] = {
 };
 
 static const struct args_option rows[] = {
-    {"message", 'm', "TEXT", "send TEXT instead of asking; repeatable", GROUP_TALKING, OWN_MESSAGE},
-    {"quiet", 'q', NULL, "print replies alone, one a line", GROUP_TALKING, OWN_QUIET},
-    {"verbose", 'v', NULL, "tell on stderr what was agreed on", GROUP_TALKING, OWN_VERBOSE},
+    {"message", 'm', "TEXT", "send TEXT instead of stdin; repeatable", GROUP_TALKING, OWN_MESSAGE},
+    {"quiet", 'q', NULL, "print replies only, one per line", GROUP_TALKING, OWN_QUIET},
+    {"verbose", 'v', NULL, "print details of the connection on stderr", GROUP_TALKING, OWN_VERBOSE},
     {"lang", 0, "zh|en", "language of the prompt (zh)", GROUP_TALKING, OWN_LANG},
-    {"timeout", 0, "SECS", "to connect, and for each reply (10; 0 = none)", GROUP_TALKING,
+    {"timeout", 0, "SECS", "to connect, and for each reply (10; 0: no limit)", GROUP_TALKING,
      TLSMSG_OPT_TIMEOUT},
     {"ca", 0, "FILE", "trust these CAs instead of the system's", GROUP_TRUST, TLSMSG_OPT_CA},
-    {"crl", 0, "FILE", "revoked certificates", GROUP_TRUST, TLSMSG_OPT_CRL},
-    {"pin", 0, "sha256//BASE64", "trust this key of a server; repeatable", GROUP_TRUST,
+    {"crl", 0, "FILE", "revocation lists (CRL)", GROUP_TRUST, TLSMSG_OPT_CRL},
+    {"pin", 0, "sha256//BASE64", "trust a server with this key; repeatable", GROUP_TRUST,
      TLSMSG_OPT_PIN},
-    {"trust-on-first-use", 0, NULL, "remember keys; ask about an unknown server", GROUP_TRUST,
+    {"trust-on-first-use", 0, NULL, "remember servers' keys; ask about a new server", GROUP_TRUST,
      TLSMSG_OPT_TRUST_ON_FIRST_USE},
-    {"accept-new", 0, NULL, "... and remember it without asking", GROUP_TRUST,
+    {"accept-new", 0, NULL, "... and remember a new server without asking", GROUP_TRUST,
      TLSMSG_OPT_ACCEPT_NEW},
-    {"known-servers", 0, "FILE", "where keys are remembered", GROUP_TRUST,
+    {"known-servers", 0, "FILE", "file of the remembered keys", GROUP_TRUST,
      TLSMSG_OPT_KNOWN_SERVERS},
-    {"server-name", 0, "NAME", "name to ask for and to verify (HOST)", GROUP_TRUST,
+    {"server-name", 0, "NAME", "the server's name in its certificate (HOST)", GROUP_TRUST,
      TLSMSG_OPT_SERVER_NAME},
-    {"probe", 0, NULL, "show the server, its chain and the verdict", GROUP_TRUST, OWN_PROBE},
-    {"format", 0, "text|json", "form of what --probe shows (text)", GROUP_TRUST, OWN_FORMAT},
-    {"cert", 0, "FILE", "our certificate with its chain", GROUP_IDENTITY, TLSMSG_OPT_CERT},
-    {"key", 0, "FILE", "its key, where FILE of --cert has none", GROUP_IDENTITY, TLSMSG_OPT_KEY},
-    {"key-password-file", 0, "FILE", "its first line decrypts the key", GROUP_IDENTITY,
+    {"probe", 0, NULL, "show its certificates and whether it is trusted", GROUP_TRUST, OWN_PROBE},
+    {"format", 0, "text|json", "format of --probe's output (text)", GROUP_TRUST, OWN_FORMAT},
+    {"cert", 0, "FILE", "the client's certificate and its chain (PEM)", GROUP_IDENTITY,
+     TLSMSG_OPT_CERT},
+    {"key", 0, "FILE", "its private key, if FILE of --cert has none", GROUP_IDENTITY,
+     TLSMSG_OPT_KEY},
+    {"key-password-file", 0, "FILE", "file whose first line is the key's password", GROUP_IDENTITY,
      TLSMSG_OPT_KEY_PASSWORD_FILE},
-    {"tls-min", 0, "1.2|1.3", "oldest version (1.2)", GROUP_TLS, TLSMSG_OPT_TLS_MIN},
-    {"keylog-file", 0, "FILE", "append session secrets, for debugging", GROUP_TLS,
+    {"tls-min", 0, "1.2|1.3", "oldest TLS version to accept (1.2)", GROUP_TLS, TLSMSG_OPT_TLS_MIN},
+    {"keylog-file", 0, "FILE", "append session keys, for debugging", GROUP_TLS,
      TLSMSG_OPT_KEYLOG_FILE},
-    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple (0)", GROUP_TLS, TLSMSG_OPT_PAD},
-    {"help", 0, NULL, "print this", GROUP_OTHER, ARGS_HELP},
-    {"version", 0, NULL, "print version, transport and TLS library", GROUP_OTHER, ARGS_VERSION},
+    {"pad", 0, "BYTES", "pad TLS 1.3 records to a multiple of BYTES (0)", GROUP_TLS,
+     TLSMSG_OPT_PAD},
+    {"help", 0, NULL, "print this help", GROUP_OTHER, ARGS_HELP},
+    {"version", 0, NULL, "print the version and the TLS library", GROUP_OTHER, ARGS_VERSION},
 };
 
 const struct args_table client_options = {
@@ -67,10 +70,10 @@ const struct args_table client_options = {
     .rows = rows,
     .count = sizeof(rows) / sizeof(rows[0]),
     .operands_max = 1,
-    .closing = "The line 'exit' or the end of stdin leaves; as a TEXT of --message, 'exit' is a\n"
-               "message like any other. Exit: 0 done, 1 other failure, 2 usage or configuration,\n"
-               "3 no connection, 4 server not to be trusted, 5 server refused us, 6 conversation\n"
-               "cut. SIGUSR1 has the client tell what --verbose tells.\n",
+    .closing = "The line 'exit' or the end of stdin ends the conversation; as a TEXT of\n"
+               "--message, 'exit' is a message like any other. SIGUSR1: print what --verbose\n"
+               "prints. Exit status: 0 done, 1 other failure, 2 usage or configuration, 3 no\n"
+               "connection, 4 server not trusted, 5 refused by the server, 6 conversation cut.\n",
     .remark = editor_remark,
 };
 

@@ -26,7 +26,7 @@ struct console {
     struct buffer reply;
 };
 
-/* raw_text: replies go raw where stdout is no terminal; with quiet they do in any build. */
+/* raw_text: replies go raw where stdout is not a terminal; with quiet they do in any build. */
 void console_init(struct console *console, int fd, const struct phrases *phrases, bool quiet,
                   bool raw_text);
 void console_fini(struct console *console);

@@ -20,7 +20,7 @@ struct main_loop {
 };
 
 /* Serves until the server has ended and its transcript is out, or given up after the drain
- * timeout. Returns true when the server's end is no failure; else the cause was told. */
+ * timeout. Returns true when the server's end is not a failure; else the cause was told. */
 bool main_loop_run(const struct main_loop *loop);
 
 #endif

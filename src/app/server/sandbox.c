@@ -55,7 +55,7 @@ static uint64_t handled_fs(long abi)
     return rights;
 }
 
-/* Allows rights beneath a directory. One that isn't there allows nothing, which is no failure. */
+/* Allows rights beneath a directory. One that isn't there allows nothing, which is not a failure. */
 static bool allow_directory(int ruleset, const char *directory, uint64_t rights)
 {
     struct landlock_path_rule rule = {.allowed = rights};

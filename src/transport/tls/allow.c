@@ -53,13 +53,15 @@ static enum tlsmsg_code add(struct allow_list *list, const char *name, const cha
     if (!has_type(name) || !utf8_is_valid(name, strlen(name))) {
         (void)escape_name(shown, sizeof(shown), name);
         return line == 0
-                   ? error_set(err, TLSMSG_ERR_CONFIG, 0,
-                               "%s: '%s' is no identity (CN=..., DNS:..., email:... or URI:...)",
-                               where, shown)
-                   : error_set(err, TLSMSG_ERR_CONFIG, 0,
-                               "%s, line %d: '%s' is no identity (CN=..., DNS:..., email:... or "
-                               "URI:...)",
-                               where, line, shown);
+                   ? error_set(
+                         err, TLSMSG_ERR_CONFIG, 0,
+                         "%s: '%s' is not an identity (CN=..., DNS:..., email:... or URI:...)",
+                         where, shown)
+                   : error_set(
+                         err, TLSMSG_ERR_CONFIG, 0,
+                         "%s, line %d: '%s' is not an identity (CN=..., DNS:..., email:... or "
+                         "URI:...)",
+                         where, line, shown);
     }
     names = realloc(list->names, (list->count + 1) * sizeof(char *));
     if (names == NULL) {

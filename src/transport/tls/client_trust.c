@@ -157,7 +157,7 @@ static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
         return TLSMSG_OK;
     }
     return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
-                     "server '%s' is not known yet; its pin is %s; ways on: --accept-new records "
+                     "server '%s' is not known yet; its pin is %s; try: --accept-new records "
                      "it, or --pin %s",
                      trust->server, shown->text, shown->text);
 }

@@ -34,7 +34,7 @@ enum tlsmsg_code keylog_open(const struct tls_settings *settings, int *fd, struc
         (void)close(*fd);
         *fd = -1;
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "key log '%s' is no plain file of mode 0600 (chmod 600 mends the mode)",
+                         "key log '%s' is not a plain file of mode 0600 (chmod 600 mends the mode)",
                          shown);
     }
     return TLSMSG_OK;

@@ -119,7 +119,7 @@ static bool is_date(const char *text)
     return true;
 }
 
-/* Takes one line apart; false where it is no record. */
+/* Takes one line apart; false where it is not a record. */
 static bool parse_line(char *line, char **server, struct known_record *record)
 {
     char *pin;

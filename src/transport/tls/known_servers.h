@@ -29,7 +29,7 @@ struct known_record {
 enum tlsmsg_code known_servers_default_path(char *out, size_t cap, struct tlsmsg_error *err);
 
 /* Looks a server ("host:port") up. A file that isn't there knows nobody.
- * TLSMSG_ERR_CONFIG names the line that is no record, or says why the file can't be read. */
+ * TLSMSG_ERR_CONFIG names the line that is not a record, or says why the file can't be read. */
 enum tlsmsg_code known_servers_find(const char *path, const char *server, const struct pin *pin,
                                     enum known_answer *answer, struct known_record *record,
                                     struct tlsmsg_error *err);

@@ -80,6 +80,6 @@ enum tlsmsg_code peer_name_parse(const char *typed, struct peer_name *out, struc
         }
     }
     return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                     "'%s' is no server name (a name with other letters is written as xn--...)",
+                     "'%s' is not a server name (a name with other letters is written as xn--...)",
                      escape_name(name, sizeof(name), typed));
 }

@@ -18,7 +18,7 @@ struct pem_file {
     size_t len;
 };
 
-/* Reads a file of at most 4 MiB. what: "certificate", "key"; hint: the way on where the file is
+/* Reads a file of at most 4 MiB. what: "certificate", "key"; hint: what to try where the file is
  * missing, or NULL. TLSMSG_ERR_CONFIG (`cannot read key 'x.key': No such file or directory
  * (...)`) or _NOMEM. */
 enum tlsmsg_code pem_file_read(struct pem_file *file, const char *path, const char *what,

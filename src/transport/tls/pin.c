@@ -44,7 +44,7 @@ enum tlsmsg_code pin_parse(const char *text, struct pin *out, struct tlsmsg_erro
 
     if (!pin_is_valid(text)) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "'%s' is no pin: --pin wants sha256// and the base64 of 32 bytes, as "
+                         "'%s' is not a pin: --pin wants sha256// and the base64 of 32 bytes, as "
                          "scripts/gen-certs.sh show prints it",
                          escape_name(shown, sizeof(shown), text));
     }

@@ -104,20 +104,20 @@ static void refuse_server(const struct transport *t, X509 *leaf, const char *rea
     switch (way) {
     case WAY_TRUST:
         error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
-                  "cannot verify server '%s': %s; its pin is %s; ways on: --ca FILE, or --pin %s",
-                  name, reason, pin, pin);
+                  "cannot verify server '%s': %s; its pin is %s; try: --ca FILE, or --pin %s", name,
+                  reason, pin, pin);
         break;
     case WAY_NAME:
         error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
-                  "cannot verify server '%s': %s; its pin is %s; ways on: --server-name NAME, or "
+                  "cannot verify server '%s': %s; its pin is %s; try: --server-name NAME, or "
                   "--pin %s",
                   name, reason, pin, pin);
         break;
     case WAY_RENEW:
     case WAY_NONE:
         error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
-                  way == WAY_RENEW ? "cannot verify server '%s': %s; its pin is %s; way on: the "
-                                     "server needs a new certificate (or is this clock wrong?)"
+                  way == WAY_RENEW ? "cannot verify server '%s': %s; its pin is %s; try: a new "
+                                     "certificate on the server (or is this clock wrong?)"
                                    : "cannot verify server '%s': %s; its pin is %s",
                   name, reason, pin);
         break;

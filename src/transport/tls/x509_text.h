@@ -10,10 +10,10 @@
 #define X509_TEXT_DATE_MAX 16
 #define X509_TEXT_PIN_MAX 64
 
-/* "2026-11-22" (UTC), or "?" for what is no date. */
+/* "2026-11-22" (UTC), or "?" for what is not a date. */
 void x509_text_date(const ASN1_TIME *time, char out[X509_TEXT_DATE_MAX]);
 
-/* A date as seconds since the epoch; 0 for what is no date. */
+/* A date as seconds since the epoch; 0 for what is not a date. */
 int64_t x509_text_unix_s(const ASN1_TIME *time);
 
 /* Subject or issuer on one line, such as "CN=tlsmsg CA,O=Example" (RFC 2253), escaped and cut to
