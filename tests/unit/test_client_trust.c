@@ -1,13 +1,16 @@
 /* Trust in a key: what first use records, and when; and dates, which hold for a pinned key too. */
 #include "transport/tls/client_trust.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 
+#include "support/config.h"
 #include "support/tls_ends.h"
 #include "support/unit.h"
 #include "transport/tls/pin.h"
@@ -187,13 +190,107 @@ static void test_dates(void **state)
     test_cert_free(&cert);
 }
 
+/* The key is proved, the user has said yes, and then the record can't be made: a conversation all
+ * the same would have the next one take a man in the middle for the server. */
+static void test_key_that_cannot_be_recorded_ends_the_handshake(void **state)
+{
+    struct transport_config *config = trusting_client();
+    struct bare_server s;
+    char path[TEST_PATH_MAX];
+    char line[256];
+
+    (void)state;
+    (void)unlink(test_folder_file(&files.folder, "known.lock", path));
+    assert_int_equal(mkdir(path, 0700), 0);
+    bare_server_init(&s, &files.server, 0);
+    bare_server_join(&s, config, "server.test");
+    assert_false(bare_server_handshake(&s));
+    assert_false(s.client.opened);
+    assert_int_equal(s.client.code, TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(s.client.error.text, "cannot lock known servers file '"));
+    assert_int_equal(s.client.error.sys_errno, EISDIR);
+    assert_int_equal(rmdir(path), 0);
+    assert_false(there_is_a_record(line, sizeof(line)));
+    bare_server_fini(&s);
+    transport_config_unref(config);
+}
+
+static void test_wrong_pin(void **state)
+{
+    struct transport_config *config;
+    struct bare_server s;
+    struct pin other;
+    struct pin shown;
+    char text[512];
+
+    (void)state;
+    assert_true(pin_of(files.alice.cert, &other));
+    assert_true(pin_of(files.server.cert, &shown));
+    config = tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_PIN, other.text, TLSMSG_OPT_COUNT);
+    bare_server_init(&s, &files.server, 0);
+    bare_server_join(&s, config, "server.test");
+    assert_false(bare_server_handshake(&s));
+    assert_int_equal(s.client.code, TLSMSG_ERR_UNTRUSTED);
+    (void)snprintf(text, sizeof(text),
+                   "the server's pin is %s, which no --pin allows (a new key? compare with "
+                   "scripts/gen-certs.sh show on the server)",
+                   shown.text);
+    assert_string_equal(s.client.error.text, text);
+    bare_server_fini(&s);
+    transport_config_unref(config);
+
+    /* One of several is enough. */
+    config = tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_PIN, other.text, TLSMSG_OPT_PIN,
+                        shown.text, TLSMSG_OPT_COUNT);
+    bare_server_init(&s, &files.server, 0);
+    bare_server_join(&s, config, "server.test");
+    assert_true(bare_server_handshake(&s));
+    bare_server_fini(&s);
+    transport_config_unref(config);
+}
+
+struct misfit {
+    const char *name;
+    enum tlsmsg_option option;
+    const char *value;
+    const char *text;
+};
+
+static const struct misfit misfits[] = {
+    {"accept-new alone", TLSMSG_OPT_ACCEPT_NEW, "1", "--accept-new needs --trust-on-first-use"},
+    {"known-servers alone", TLSMSG_OPT_KNOWN_SERVERS, "known",
+     "--known-servers needs --trust-on-first-use"},
+    {"a pin in another form", TLSMSG_OPT_PIN, "sha256//AAAA",
+     "'sha256//AAAA' is no pin: --pin wants sha256// and the base64 of 32 bytes, as "
+     "scripts/gen-certs.sh show prints it"},
+};
+
+static void test_misfit(void **state)
+{
+    const struct misfit *row = *state;
+    struct tlsmsg_options *options =
+        tls_options(&files, TLSMSG_ROLE_CLIENT, row->option, row->value, TLSMSG_OPT_COUNT);
+    struct transport_config *config = NULL;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text, row->text);
+    tlsmsg_options_free(options);
+}
+
 int main(void)
 {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_key_that_cannot_be_recorded_ends_the_handshake),
+        cmocka_unit_test(test_wrong_pin),
+    };
     int failed = 0;
 
     (void)set_up(NULL);
     RUN_ROWS(failed, test_first_use, proofs);
     RUN_ROWS(failed, test_dates, dates);
+    RUN_ROWS(failed, test_misfit, misfits);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
     (void)tear_down(NULL);
     return failed;
 }

@@ -6,7 +6,8 @@ set(ticket_file_wraps WRAP clock_now_ns)
 set(known_servers_wraps WRAP read __read_chk)
 
 foreach(module alerts names identity certificates verify resumption tickets policy pin
-        known_servers allow ticket_file notes revocation client_trust read_ahead x509_text)
+        known_servers allow ticket_file notes revocation client_trust read_ahead x509_text keylog sni
+        tls_error config_memory)
     tlsmsg_unit_test(${module} SOURCES ${tls_support} ${${module}_wraps})
     target_link_libraries(test_${module} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
 endforeach()

@@ -23,21 +23,22 @@ static enum tlsmsg_code check_dates(const struct pem_file *file, STACK_OF(X509) 
     char date[X509_TEXT_DATE_MAX];
     int i;
 
+    tls_error_begin();
     for (i = 0; i < sk_X509_num(chain); i++) {
         X509 *cert = sk_X509_value(chain, i);
         const char *which = i == 0 ? "" : " (an issuer's, further down in the file)";
 
         if (X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0) {
             x509_text_date(X509_get0_notAfter(cert), date);
-            return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                             "certificate '%s' expired on %s%s (scripts/gen-certs.sh renews one)",
-                             file->name, date, which);
+            return tls_error_blame(
+                err, "certificate '%s' expired on %s%s (scripts/gen-certs.sh renews one)",
+                file->name, date, which);
         }
         if (X509_cmp_current_time(X509_get0_notBefore(cert)) >= 0) {
             x509_text_date(X509_get0_notBefore(cert), date);
-            return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                             "certificate '%s' is not valid before %s%s (is this clock right?)",
-                             file->name, date, which);
+            return tls_error_blame(
+                err, "certificate '%s' is not valid before %s%s (is this clock right?)", file->name,
+                date, which);
         }
     }
     return TLSMSG_OK;
@@ -54,9 +55,8 @@ static enum tlsmsg_code take_key(struct certificate *pair, const struct pem_file
     }
     tls_error_begin();
     if (X509_check_private_key(pair->leaf, pair->key) != 1) {
-        (void)tls_error_take_reason(0);
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "key '%s' does not belong to certificate '%s'",
-                         key_file->name, cert_file->name);
+        return tls_error_blame(err, "key '%s' does not belong to certificate '%s'", key_file->name,
+                               cert_file->name);
     }
     return TLSMSG_OK;
 }

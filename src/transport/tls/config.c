@@ -159,6 +159,7 @@ enum tlsmsg_code transport_config_new(const struct tls_settings *settings,
     atomic_init(&config->refs, 1);
     config->keylog_fd = -1;
     code = fill(config, settings, previous, err);
+    tls_error_begin(); /* the host program may use OpenSSL on this thread, too */
     if (code != TLSMSG_OK) {
         transport_config_unref(config);
         return code;

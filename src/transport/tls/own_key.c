@@ -88,21 +88,18 @@ enum tlsmsg_code own_key_read(const struct pem_file *file, const struct tls_sett
     if (*out != NULL) {
         return TLSMSG_OK;
     }
-    (void)tls_error_take_reason(0);
     if (request.wanted && request.len == 0) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "key '%s' is encrypted: --key-password-file FILE opens it", file->name);
+        return tls_error_blame(err, "key '%s' is encrypted: --key-password-file FILE opens it",
+                               file->name);
     }
     if (request.wanted) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "the password does not open key '%s'",
-                         file->name);
+        return tls_error_blame(err, "the password does not open key '%s'", file->name);
     }
     /* The library's reasons differ between versions; the label is the same in all forms. */
     if (strstr(file->bytes, "PRIVATE KEY-----") == NULL) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "'%s' holds no private key in PEM form (--key FILE names the key's file)",
-                         file->name);
+        return tls_error_blame(
+            err, "'%s' holds no private key in PEM form (--key FILE names the key's file)",
+            file->name);
     }
-    return error_set(err, TLSMSG_ERR_CONFIG, 0, "key '%s' is damaged or of an unknown kind",
-                     file->name);
+    return tls_error_blame(err, "key '%s' is damaged or of an unknown kind", file->name);
 }

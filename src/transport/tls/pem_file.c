@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -130,7 +131,7 @@ enum tlsmsg_code pem_file_certificates(const struct pem_file *file, const char *
     BIO *bio = pem_file_bio(file);
     int before = sk_X509_num(out);
     X509 *cert;
-    int reason;
+    bool at_end;
 
     if (bio == NULL) {
         return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot read %s '%s'", what, file->name);
@@ -143,15 +144,15 @@ enum tlsmsg_code pem_file_certificates(const struct pem_file *file, const char *
         }
     }
     BIO_free(bio);
-    reason = tls_error_take_reason(ERR_LIB_PEM);
     /* "No start line" after the last one is how the end looks. */
-    if (reason == PEM_R_NO_START_LINE && sk_X509_num(out) > before) {
+    at_end = tls_error_reason(ERR_LIB_PEM) == PEM_R_NO_START_LINE;
+    if (at_end && sk_X509_num(out) > before) {
+        tls_error_begin();
         return TLSMSG_OK;
     }
-    if (reason == PEM_R_NO_START_LINE) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s '%s' holds no certificate in PEM form",
-                         what, file->name);
+    if (at_end) {
+        return tls_error_blame(err, "%s '%s' holds no certificate in PEM form", what, file->name);
     }
-    return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s '%s' is damaged: certificate %d can't be read",
-                     what, file->name, sk_X509_num(out) - before + 1);
+    return tls_error_blame(err, "%s '%s' is damaged: certificate %d can't be read", what,
+                           file->name, sk_X509_num(out) - before + 1);
 }

@@ -29,51 +29,60 @@
 static const char *const wanted_groups[] = {"X25519MLKEM768", "X25519", "P-256", "P-384"};
 
 /* One unknown name fails a whole list, and '?' (optional) is not known before 3.3: so each name
- * is tried by itself, on a context that is thrown away. */
-static bool library_takes_groups(SSL_CTX *scratch, const char *list)
+ * is tried by itself, on a context that is thrown away. *no_memory is set where that was why it
+ * was not taken, which says nothing about the name. */
+static bool library_takes_groups(SSL_CTX *scratch, const char *list, bool *no_memory)
 {
     bool taken = SSL_CTX_set1_groups_list(scratch, list) == 1;
 
-    (void)tls_error_take_reason(0);
+    *no_memory |= tls_error_take_no_memory();
     return taken;
 }
 
-static void choose_groups(SSL_CTX *scratch, char list[GROUPS_MAX])
+/* False: out of memory. */
+static bool choose_groups(SSL_CTX *scratch, char list[GROUPS_MAX])
 {
+    bool no_memory = false;
     size_t used = 0;
     size_t i;
 
-    if (library_takes_groups(scratch, GROUPS_HYBRID_FIRST)) {
+    if (library_takes_groups(scratch, GROUPS_HYBRID_FIRST, &no_memory)) {
         (void)snprintf(list, GROUPS_MAX, "%s", GROUPS_HYBRID_FIRST);
-        return;
+        return true;
     }
     list[0] = '\0';
     for (i = 0; i < sizeof(wanted_groups) / sizeof(wanted_groups[0]); i++) {
-        if (library_takes_groups(scratch, wanted_groups[i])) {
+        if (library_takes_groups(scratch, wanted_groups[i], &no_memory)) {
             int n = snprintf(list + used, GROUPS_MAX - used, "%s%s", used > 0 ? ":" : "",
                              wanted_groups[i]);
 
             used += (size_t)n;
         }
     }
+    return !no_memory;
 }
 
 static enum tlsmsg_code set_groups(SSL_CTX *ctx, struct tlsmsg_error *err)
 {
     char list[GROUPS_MAX];
     SSL_CTX *scratch = SSL_CTX_new(TLS_method());
+    bool chosen;
 
     if (scratch == NULL) {
-        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot start the TLS library");
+        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot start the TLS library");
     }
-    choose_groups(scratch, list);
+    chosen = choose_groups(scratch, list);
     SSL_CTX_free(scratch);
+    if (!chosen) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
     if (list[0] == '\0') {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "the TLS library has none of the groups X25519, P-256, P-384");
     }
+    /* It has taken each of them before. */
     if (SSL_CTX_set1_groups_list(ctx, list) != 1) {
-        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use the groups %s", list);
+        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot use the groups %s", list);
     }
     return TLSMSG_OK;
 }

@@ -22,8 +22,8 @@ static enum tlsmsg_code check_date(const struct pem_file *file, const X509_CRL *
         return TLSMSG_OK;
     }
     x509_text_date(next, date);
-    return error_set(err, TLSMSG_ERR_CONFIG, 0, "revocation list '%s' ended on %s (" MAKES_ONE ")",
-                     file->name, date);
+    return tls_error_blame(err, "revocation list '%s' ended on %s (" MAKES_ONE ")", file->name,
+                           date);
 }
 
 static enum tlsmsg_code read_lists(const struct pem_file *file, STACK_OF(X509_CRL) *out,
@@ -46,12 +46,12 @@ static enum tlsmsg_code read_lists(const struct pem_file *file, STACK_OF(X509_CR
     if (code != TLSMSG_OK) {
         return code;
     }
-    if (tls_error_take_reason(ERR_LIB_PEM) != PEM_R_NO_START_LINE || sk_X509_CRL_num(out) == 0) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "'%s' holds no revocation list in PEM form, or a damaged one (" MAKES_ONE
-                         ")",
-                         file->name);
+    if (tls_error_reason(ERR_LIB_PEM) != PEM_R_NO_START_LINE || sk_X509_CRL_num(out) == 0) {
+        return tls_error_blame(
+            err, "'%s' holds no revocation list in PEM form, or a damaged one (" MAKES_ONE ")",
+            file->name);
     }
+    tls_error_begin();
     return TLSMSG_OK;
 }
 

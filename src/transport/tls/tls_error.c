@@ -213,10 +213,28 @@ enum tlsmsg_code tls_error_config(struct tlsmsg_error *err, enum tlsmsg_code cod
     return code;
 }
 
-int tls_error_take_reason(int library)
+bool tls_error_take_no_memory(void)
+{
+    return take_failure().no_memory;
+}
+
+enum tlsmsg_code tls_error_blame(struct tlsmsg_error *err, const char *format, ...)
+{
+    char text[sizeof(err->text)];
+    va_list args;
+
+    if (tls_error_take_no_memory()) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s", text);
+}
+
+int tls_error_reason(int library)
 {
     unsigned long code = ERR_peek_last_error();
 
-    ERR_clear_error();
     return ERR_GET_LIB(code) == library ? ERR_GET_REASON(code) : 0;
 }

@@ -35,8 +35,17 @@ enum transport_result tls_error_classify(const SSL *ssl, int ret,
 enum tlsmsg_code tls_error_config(struct tlsmsg_error *err, enum tlsmsg_code code,
                                   const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* The latest error's reason code when it comes from the given library, else 0; and the queue
- * emptied. For callers that tell expected failures apart. */
-int tls_error_take_reason(int library);
+/* Says what is wrong with a file or certificate where the library failed at it: TLSMSG_ERR_CONFIG
+ * and the text, without the library's reason, which differs between versions. Where it failed for
+ * want of memory, nothing is wrong with the file: TLSMSG_ERR_NOMEM. The queue is empty afterwards. */
+enum tlsmsg_code tls_error_blame(struct tlsmsg_error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* True where the library failed for want of memory; and the queue emptied. */
+bool tls_error_take_no_memory(void);
+
+/* The latest error's reason code when it comes from the given library, else 0. For callers that
+ * tell expected failures apart. */
+int tls_error_reason(int library);
 
 #endif

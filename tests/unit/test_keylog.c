@@ -1,0 +1,199 @@
+/* The key log: who may read it, what it may be, and what stands in it. */
+#include "support/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/config.h"
+#include "support/tls_ends.h"
+
+static struct tls_files files;
+
+static const char *log_path(char out[TEST_PATH_MAX])
+{
+    return test_folder_file(&files.folder, "keys.log", out);
+}
+
+static struct tlsmsg_options *logging_options(void)
+{
+    return tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                       "server.key", TLSMSG_OPT_KEYLOG_FILE, "keys.log", TLSMSG_OPT_COUNT);
+}
+
+/* What stands at the path beforehand. */
+enum there { A_FILE, A_LINK, A_FOLDER, A_FIFO };
+
+struct place {
+    const char *name;
+    enum there there;
+    mode_t mode;         /* of a file; 0: none is there */
+    const char *refusal; /* what stands behind the path in the error; NULL: it is taken */
+};
+
+#define NOT_PLAIN "is no plain file of mode 0600 (chmod 600 mends the mode)"
+
+static const struct place places[] = {
+    {"nothing", A_FILE, 0, NULL},
+    {"a file of ours", A_FILE, 0600, NULL},
+    {"a file that only we read", A_FILE, 0400, NULL},
+    {"a file that others read", A_FILE, 0604, NOT_PLAIN},
+    {"a file that the group reads", A_FILE, 0640, NOT_PLAIN},
+    {"a file that others write", A_FILE, 0602, NOT_PLAIN},
+    {"a link", A_LINK, 0, "(a symbolic link is not followed): Too many levels of symbolic links"},
+    {"a folder", A_FOLDER, 0, ": Is a directory"},
+    {"a fifo that nobody reads", A_FIFO, 0, ": No such device or address"},
+};
+
+static void put(const struct place *row, const char *path)
+{
+    int fd;
+
+    switch (row->there) {
+    case A_FILE:
+        if (row->mode == 0) {
+            return;
+        }
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, "before\n", 7), 7);
+        assert_int_equal(fchmod(fd, row->mode), 0);
+        assert_int_equal(close(fd), 0);
+        return;
+    case A_LINK:
+        assert_int_equal(symlink("elsewhere.log", path), 0);
+        return;
+    case A_FOLDER:
+        assert_int_equal(mkdir(path, 0700), 0);
+        return;
+    case A_FIFO:
+        assert_int_equal(mkfifo(path, 0600), 0);
+        return;
+    }
+}
+
+static void test_place(void **state)
+{
+    const struct place *row = *state;
+    struct tlsmsg_options *options = logging_options();
+    struct transport_config *config = NULL;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char path[TEST_PATH_MAX];
+    struct stat info;
+    enum tlsmsg_code code;
+
+    put(row, log_path(path));
+    if (row->mode == 0400 && geteuid() != 0) {
+        tlsmsg_options_free(options);
+        assert_int_equal(unlink(path), 0);
+        skip(); /* only root may write to it */
+    }
+    code = config_from_options(options, NULL, &config, &err);
+    tlsmsg_options_free(options);
+    if (row->refusal == NULL) {
+        assert_int_equal(code, TLSMSG_OK);
+        assert_int_equal(stat(path, &info), 0);
+        assert_int_equal(info.st_mode & 07777, row->mode != 0 ? row->mode : 0600);
+        assert_int_equal(info.st_size, row->mode != 0 ? 7 : 0);
+        transport_config_unref(config);
+    } else {
+        assert_int_equal(code, TLSMSG_ERR_CONFIG);
+        assert_non_null(strstr(err.text, path));
+        assert_string_equal(err.text + strlen(err.text) - strlen(row->refusal), row->refusal);
+    }
+    assert_int_equal(row->there == A_FOLDER ? rmdir(path) : unlink(path), 0);
+}
+
+/* One line of NSS's format: a label, 64 digits of the client's random, the secret's digits. */
+static void check_line(const char *line, const char *label)
+{
+    size_t label_len = strlen(label);
+    size_t digits = strspn(line + label_len + 1, "0123456789abcdefABCDEF");
+    const char *secret = line + label_len + 1 + digits;
+
+    assert_memory_equal(line, label, label_len);
+    assert_int_equal(line[label_len], ' ');
+    assert_int_equal(digits, 64);
+    assert_int_equal(*secret, ' ');
+    digits = strspn(secret + 1, "0123456789abcdefABCDEF");
+    assert_in_range(digits, 64, 96);
+    assert_string_equal(secret + 1 + digits, "\n");
+}
+
+static void test_secrets_of_a_handshake(void **state)
+{
+    static const char *const labels[] = {"SERVER_HANDSHAKE_TRAFFIC_SECRET",
+                                         "CLIENT_HANDSHAKE_TRAFFIC_SECRET", "EXPORTER_SECRET",
+                                         "SERVER_TRAFFIC_SECRET_0", "CLIENT_TRAFFIC_SECRET_0"};
+    struct transport_config *config = tls_config_from(logging_options(), NULL);
+    struct bare_client client;
+    char path[TEST_PATH_MAX];
+    char line[512];
+    bool found[COUNT_OF(labels)] = {false};
+    FILE *file;
+
+    (void)state;
+    bare_client_init(&client, &files, TLS1_3_VERSION);
+    bare_client_join(&client, config, NULL);
+    assert_true(bare_client_handshake(&client));
+    bare_client_fini(&client);
+    transport_config_unref(config);
+
+    file = fopen(log_path(path), "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        size_t i = 0;
+
+        while (i < COUNT_OF(labels) && strncmp(line, labels[i], strlen(labels[i])) != 0) {
+            i++;
+        }
+        assert_true(i < COUNT_OF(labels));
+        assert_false(found[i]);
+        found[i] = true;
+        check_line(line, labels[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(labels); i++) {
+        assert_true(found[i]);
+    }
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* Without the option nothing is written anywhere, whatever the environment says. */
+static void test_no_log_without_the_option(void **state)
+{
+    struct transport_config *config =
+        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                   "server.key", TLSMSG_OPT_COUNT);
+    struct bare_client client;
+    char path[TEST_PATH_MAX];
+
+    (void)state;
+    assert_int_equal(setenv("SSLKEYLOGFILE", log_path(path), 1), 0);
+    bare_client_init(&client, &files, TLS1_3_VERSION);
+    bare_client_join(&client, config, NULL);
+    assert_true(bare_client_handshake(&client));
+    bare_client_fini(&client);
+    transport_config_unref(config);
+    assert_int_equal(unsetenv("SSLKEYLOGFILE"), 0);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(errno, ENOENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_secrets_of_a_handshake),
+        cmocka_unit_test(test_no_log_without_the_option),
+    };
+    int failed = 0;
+
+    tls_files_make(&files);
+    RUN_ROWS(failed, test_place, places);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    tls_files_remove(&files);
+    return failed;
+}

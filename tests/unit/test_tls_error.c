@@ -1,0 +1,284 @@
+/* What OpenSSL's queue of errors means: codes and texts, on connections and while configuring. */
+#include "support/unit.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/pemerr.h>
+#include <openssl/sslerr.h>
+
+#include "transport/tls/tls_error.h"
+
+static SSL_CTX *ctx;
+static SSL *ssl;
+
+static int set_up(void **state)
+{
+    (void)state;
+    ctx = SSL_CTX_new(TLS_client_method());
+    assert_non_null(ctx);
+    ssl = SSL_new(ctx);
+    assert_non_null(ssl);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    return 0;
+}
+
+#define ALERT(number) (SSL_AD_REASON_OFFSET + (number))
+#define SERVER .is_server = true
+#define OPEN .is_open = true
+#define ASKED .cert_was_asked = true
+#define SHOWN .cert_is_there = true
+
+/* The entries of the queue, oldest first, and what is made of them. */
+struct failure_row {
+    const char *name;
+    int library;
+    int reason;
+    int second_library; /* 0: there is no second entry */
+    int second_reason;
+    struct tls_situation situation;
+    enum tlsmsg_code code;
+    const char *text;
+};
+
+static const struct failure_row failure_rows[] = {
+    {"an entry of SSL",
+     ERR_LIB_SSL,
+     SSL_R_NO_SHARED_CIPHER,
+     0,
+     0,
+     {SERVER},
+     TLSMSG_ERR_HANDSHAKE,
+     "TLS handshake failed: no cipher suite in common"},
+    {"the same in a conversation",
+     ERR_LIB_SSL,
+     SSL_R_UNEXPECTED_MESSAGE,
+     0,
+     0,
+     {OPEN},
+     TLSMSG_ERR_PROTOCOL,
+     "TLS failed: TLS message out of order"},
+    {"SSL's entry wins over an older one",
+     ERR_LIB_EVP,
+     ERR_R_EVP_LIB,
+     ERR_LIB_SSL,
+     SSL_R_NO_SHARED_GROUPS,
+     {SERVER},
+     TLSMSG_ERR_HANDSHAKE,
+     "TLS handshake failed: no key exchange group in common"},
+    {"the first of SSL's",
+     ERR_LIB_SSL,
+     SSL_R_NO_SHARED_GROUPS,
+     ERR_LIB_SSL,
+     SSL_R_UNEXPECTED_MESSAGE,
+     {SERVER},
+     TLSMSG_ERR_HANDSHAKE,
+     "TLS handshake failed: no key exchange group in common"},
+    {"no memory",
+     ERR_LIB_SSL,
+     ERR_R_MALLOC_FAILURE,
+     0,
+     0,
+     {OPEN},
+     TLSMSG_ERR_NOMEM,
+     "TLS failed: malloc failure"},
+    {"no memory behind another cause",
+     ERR_LIB_SSL,
+     SSL_R_UNEXPECTED_MESSAGE,
+     ERR_LIB_CRYPTO,
+     ERR_R_MALLOC_FAILURE,
+     {OPEN},
+     TLSMSG_ERR_NOMEM,
+     "TLS failed: TLS message out of order"},
+    {"an untrusted peer",
+     ERR_LIB_SSL,
+     SSL_R_CERTIFICATE_VERIFY_FAILED,
+     0,
+     0,
+     {SHOWN},
+     TLSMSG_ERR_UNTRUSTED,
+     "TLS handshake failed: the peer's certificate is not to be trusted"},
+    {"a client without a certificate",
+     ERR_LIB_SSL,
+     SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE,
+     0,
+     0,
+     {SERVER},
+     TLSMSG_ERR_UNTRUSTED,
+     "TLS handshake failed: the client shows no certificate"},
+    {"an empty queue",
+     0,
+     0,
+     0,
+     0,
+     {SERVER},
+     TLSMSG_ERR_HANDSHAKE,
+     "TLS handshake failed: unknown reason"},
+    {"client: handshake refused",
+     ERR_LIB_SSL,
+     ALERT(70),
+     0,
+     0,
+     {SHOWN},
+     TLSMSG_ERR_HANDSHAKE,
+     "the server refuses the TLS handshake (alert: protocol version)"},
+    {"client: our certificate refused",
+     ERR_LIB_SSL,
+     ALERT(48),
+     0,
+     0,
+     {ASKED, SHOWN},
+     TLSMSG_ERR_REFUSED,
+     "the server does not accept this certificate (alert: unknown ca)"},
+    {"client: a certificate is missing",
+     ERR_LIB_SSL,
+     ALERT(116),
+     0,
+     0,
+     {ASKED, OPEN},
+     TLSMSG_ERR_REFUSED,
+     "the server wants a client certificate (alert: certificate required); --cert and --key give "
+     "one"},
+    {"client: TLS 1.2's word for it",
+     ERR_LIB_SSL,
+     ALERT(40),
+     0,
+     0,
+     {ASKED},
+     TLSMSG_ERR_REFUSED,
+     "the server wants a client certificate (alert: handshake failure); --cert and --key give "
+     "one"},
+    {"client: the same unasked",
+     ERR_LIB_SSL,
+     ALERT(40),
+     0,
+     0,
+     {SHOWN},
+     TLSMSG_ERR_HANDSHAKE,
+     "the server refuses the TLS handshake (alert: handshake failure)"},
+    {"client: no access",
+     ERR_LIB_SSL,
+     ALERT(49),
+     0,
+     0,
+     {ASKED, SHOWN},
+     TLSMSG_ERR_REFUSED,
+     "the server refuses access (alert: access denied)"},
+    {"client: broken off",
+     ERR_LIB_SSL,
+     ALERT(80),
+     0,
+     0,
+     {OPEN},
+     TLSMSG_ERR_PROTOCOL,
+     "the server broke off (alert: internal error)"},
+    {"client: an alert without a name",
+     ERR_LIB_SSL,
+     ALERT(200),
+     0,
+     0,
+     {OPEN},
+     TLSMSG_ERR_PROTOCOL,
+     "the server broke off (alert: 200)"},
+    {"server: its certificate refused",
+     ERR_LIB_SSL,
+     ALERT(45),
+     0,
+     0,
+     {SERVER},
+     TLSMSG_ERR_HANDSHAKE,
+     "the client does not accept the server's certificate (alert: certificate expired)"},
+    {"server: given up",
+     ERR_LIB_SSL,
+     ALERT(90),
+     0,
+     0,
+     {SERVER},
+     TLSMSG_ERR_HANDSHAKE,
+     "the client gave up (alert: user canceled)"},
+    {"server: broken off",
+     ERR_LIB_SSL,
+     ALERT(20),
+     0,
+     0,
+     {SERVER, OPEN},
+     TLSMSG_ERR_PROTOCOL,
+     "the client gave up (alert: bad record mac)"},
+};
+
+static void test_failure(void **state)
+{
+    const struct failure_row *row = *state;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    ERR_clear_error();
+    if (row->library != 0) {
+        ERR_raise(row->library, row->reason);
+    }
+    if (row->second_library != 0) {
+        ERR_raise(row->second_library, row->second_reason);
+    }
+    assert_int_equal(tls_error_classify(ssl, -1, &row->situation, &err), TRANSPORT_ERROR);
+    assert_int_equal(err.code, row->code);
+    assert_string_equal(err.text, row->text);
+    assert_int_equal(err.sys_errno, 0);
+    assert_int_equal(err.ssl_code != 0, row->library != 0);
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+/* What another connection on this thread left behind must not be taken for this one's. */
+static void test_begin_empties_the_queue(void **state)
+{
+    (void)state;
+    ERR_raise(ERR_LIB_SSL, SSL_R_UNEXPECTED_MESSAGE);
+    tls_error_begin();
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+static void test_configuring(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    (void)state;
+    ERR_clear_error();
+    ERR_raise(ERR_LIB_SSL, SSL_R_CA_MD_TOO_WEAK);
+    assert_int_equal(tls_error_config(&err, TLSMSG_ERR_CONFIG, "cannot use '%s'", "x.crt"),
+                     TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text, "cannot use 'x.crt': ca md too weak");
+    assert_int_equal(ERR_GET_REASON(err.ssl_code), SSL_R_CA_MD_TOO_WEAK);
+    assert_int_equal(ERR_peek_error(), 0);
+
+    tlsmsg_error_clear(&err);
+    assert_int_equal(tls_error_config(&err, TLSMSG_ERR_CONFIG, "cannot use '%s'", "x.crt"),
+                     TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text, "cannot use 'x.crt'");
+
+    /* Without memory it is no fault of what was configured, wherever the failure was met. */
+    tlsmsg_error_clear(&err);
+    ERR_raise(ERR_LIB_SSL, SSL_R_CA_MD_TOO_WEAK);
+    ERR_raise(ERR_LIB_CRYPTO, ERR_R_MALLOC_FAILURE);
+    assert_int_equal(tls_error_config(&err, TLSMSG_ERR_CONFIG, "cannot use it"), TLSMSG_ERR_NOMEM);
+    assert_int_equal(err.code, TLSMSG_ERR_NOMEM);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_begin_empties_the_queue),
+        cmocka_unit_test(test_configuring),
+    };
+    int failed = 0;
+
+    (void)set_up(NULL);
+    RUN_ROWS(failed, test_failure, failure_rows);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    (void)tear_down(NULL);
+    return failed;
+}
