@@ -261,7 +261,7 @@ static const struct misfit misfits[] = {
     {"known-servers alone", TLSMSG_OPT_KNOWN_SERVERS, "known",
      "--known-servers needs --trust-on-first-use"},
     {"a pin in another form", TLSMSG_OPT_PIN, "sha256//AAAA",
-     "'sha256//AAAA' is no pin: --pin wants sha256// and the base64 of 32 bytes, as "
+     "'sha256//AAAA' is not a pin: --pin wants sha256// and the base64 of 32 bytes, as "
      "scripts/gen-certs.sh show prints it"},
 };
 
