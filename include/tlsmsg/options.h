@@ -61,6 +61,12 @@ enum tlsmsg_option {
     TLSMSG_OPT_COUNT
 };
 
+/* The name of an option as the programs' command lines have it, such as "handshake-timeout", for a
+ * program with a command line or a configuration file of its own.
+ * option: any key. Returns a static text; NULL for a value that is not a key. The operand of
+ * TLSMSG_OPT_ADDRESS is called "address". Thread rule: any thread; never blocks. */
+TLSMSG_API const char *tlsmsg_option_name(enum tlsmsg_option option);
+
 /* Makes an option object with the defaults of a role and of this build.
  * role: whose options; out: receives the object, owned by the caller;
  * err: receives the cause, or NULL.

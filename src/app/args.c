@@ -27,6 +27,11 @@ struct cursor {
     struct tlsmsg_error *err;
 };
 
+const char *args_name(const struct args_option *row)
+{
+    return row->name != NULL ? row->name : tlsmsg_option_name((enum tlsmsg_option)row->id);
+}
+
 static enum tlsmsg_code refuse(const struct cursor *c, const char *what, const char *word,
                                const char *rest)
 {
@@ -43,7 +48,7 @@ static enum tlsmsg_code refuse_ambiguous(const struct cursor *c, const char *wor
     size_t i;
 
     for (i = 0; i < c->table->count; i++) {
-        const char *name = c->table->rows[i].name;
+        const char *name = args_name(&c->table->rows[i]);
 
         if (strncmp(name, word + 2, len) == 0 && used < sizeof(names)) {
             int n =
@@ -76,11 +81,12 @@ static const struct args_option *find_long(const struct args_table *table, const
     *several = false;
     for (i = 0; i < table->count; i++) {
         const struct args_option *row = &table->rows[i];
+        const char *whole = args_name(row);
 
-        if (strncmp(row->name, name, len) != 0) {
+        if (strncmp(whole, name, len) != 0) {
             continue;
         }
-        if (row->name[len] == '\0') {
+        if (whole[len] == '\0') {
             *several = false;
             return row;
         }
@@ -226,8 +232,9 @@ static void print_row(const struct args_option *row, FILE *out)
     char left[80];
 
     (void)snprintf(left, sizeof(left), "  %c%c%c --%s%s%s", row->letter != 0 ? '-' : ' ',
-                   row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', row->name,
-                   row->value != NULL ? " " : "", row->value != NULL ? row->value : "");
+                   row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ',
+                   args_name(row), row->value != NULL ? " " : "",
+                   row->value != NULL ? row->value : "");
     (void)fprintf(out, "%-*s%s%s\n", HELP_COLUMN - 1, left, strlen(left) < HELP_COLUMN ? " " : "  ",
                   row->help);
 }

@@ -24,13 +24,16 @@ enum {
 };
 
 struct args_option {
-    const char *name;  /* long name, without its dashes */
+    int id;
+    const char *name;  /* long name, without its dashes; NULL: the library's */
     char letter;       /* short name; 0: none */
     const char *value; /* what the value is called in --help; NULL: takes none */
     const char *help;  /* one line */
     unsigned group;    /* index into args_table.groups */
-    int id;
 };
+
+/* The long name of an option. */
+const char *args_name(const struct args_option *row);
 
 struct args_table {
     const char *program;

@@ -127,6 +127,13 @@ static enum tlsmsg_code find_row(const struct tlsmsg_options *options, enum tlsm
     return TLSMSG_OK;
 }
 
+const char *tlsmsg_option_name(enum tlsmsg_option option)
+{
+    const struct option_row *row = table_row(option);
+
+    return row != NULL ? row->name : NULL;
+}
+
 enum tlsmsg_code tlsmsg_options_new(enum tlsmsg_role role, struct tlsmsg_options **out,
                                     struct tlsmsg_error *err)
 {

@@ -310,7 +310,7 @@ class Checklist(unittest.TestCase):
             shown = re.findall(r"^  (?:-\w, |    )--([a-z0-9-]+)",
                                output(os.path.join(BUILD, f"tlsmsg-{program}"), "--help"), re.M)
             self.assertGreater(len(shown), 10)
-            text = read(path) + read("src", "app", "args.c")
+            text = read(path) + read("src", "options", "table.c")
             for name in shown:
                 self.assertIn(f'"{name}"', text)
 

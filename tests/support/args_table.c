@@ -22,7 +22,7 @@ void assert_help_fits_a_screen(const struct args_table *table)
     for (i = 0; i < table->count; i++) {
         char name[64];
 
-        (void)snprintf(name, sizeof(name), "--%s", table->rows[i].name);
+        (void)snprintf(name, sizeof(name), "--%s", args_name(&table->rows[i]));
         assert_non_null(strstr(text, name));
     }
     for (i = 0; i < len; i++) {
@@ -48,7 +48,7 @@ void assert_table_is_sound(const struct args_table *table)
         for (j = 0; j < i; j++) {
             const struct args_option *b = &table->rows[j];
 
-            assert_string_not_equal(a->name, b->name);
+            assert_string_not_equal(args_name(a), args_name(b));
             assert_int_not_equal(a->id, b->id);
             assert_true(a->letter == 0 || a->letter != b->letter);
         }

@@ -11,15 +11,15 @@
 static const char *const titles[] = {"All:"};
 
 static const struct args_option rows_of_table[] = {
-    {"listen", 'l', "PORT", "", 0, 1},
-    {"cert", 0, "FILE", "", 0, 2},
-    {"client-ca", 0, "FILE", "", 0, 3},
-    {"quiet", 'q', NULL, "", 0, 4},
-    {"key", 0, "FILE", "", 0, 5},
-    {"keylog-file", 0, "FILE", "", 0, 6},
-    {"verbose", 'v', NULL, "", 0, 7},
-    {"help", 0, NULL, "", 0, ARGS_HELP},
-    {"version", 0, NULL, "", 0, ARGS_VERSION},
+    {1, "listen", 'l', "PORT", "", 0},
+    {2, "cert", 0, "FILE", "", 0},
+    {3, "client-ca", 0, "FILE", "", 0},
+    {4, "quiet", 'q', NULL, "", 0},
+    {5, "key", 0, "FILE", "", 0},
+    {6, "keylog-file", 0, "FILE", "", 0},
+    {7, "verbose", 'v', NULL, "", 0},
+    {ARGS_HELP, "help", 0, NULL, "", 0},
+    {ARGS_VERSION, "version", 0, NULL, "", 0},
 };
 
 static const struct args_table table = {

@@ -1,4 +1,5 @@
-/* Settings: each option is in the field that its readers know it by, and in no other. */
+/* Settings: each option is in the field that its readers know it by, and in no other; and what an
+ * option is called. */
 #include "support/unit.h"
 
 #include <stdbool.h>
@@ -191,12 +192,30 @@ static void test_numbers_of_tls(void **state)
     tlsmsg_options_free(o);
 }
 
+/* Errors and command lines call an option the same. */
+static void test_names(void **state)
+{
+    (void)state;
+    assert_string_equal(tlsmsg_option_name(TLSMSG_OPT_HANDSHAKE_TIMEOUT), "handshake-timeout");
+    assert_string_equal(tlsmsg_option_name(TLSMSG_OPT_ADDRESS), "address");
+    for (int i = 0; i < TLSMSG_OPT_COUNT; i++) {
+        assert_non_null(tlsmsg_option_name((enum tlsmsg_option)i));
+        for (int k = 0; k < i; k++) {
+            assert_string_not_equal(tlsmsg_option_name((enum tlsmsg_option)i),
+                                    tlsmsg_option_name((enum tlsmsg_option)k));
+        }
+    }
+    assert_null(tlsmsg_option_name(TLSMSG_OPT_COUNT));
+    assert_null(tlsmsg_option_name((enum tlsmsg_option) - 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_settings_of_a_server),
         cmocka_unit_test(test_settings_of_a_client),
         cmocka_unit_test(test_callbacks_are_kept_and_copied),
+        cmocka_unit_test(test_names),
     };
     const struct CMUnitTest tls_tests[] = {cmocka_unit_test(test_numbers_of_tls)};
     int failed = cmocka_run_group_tests_name("settings", tests, NULL, NULL);
