@@ -12,9 +12,9 @@ Installs what is missing: compiler, CMake, make, pkg-config, OpenSSL, Python, cm
   --plaintext    for the plaintext build alone, which needs no OpenSSL
   --check-tools  also what scripts/check-style.sh and all of scripts/test.sh use:
                  clang, clang-format, clang-tidy, cppcheck, g++, libedit, mandoc, shellcheck,
-                 systemd-analyze, valgrind
+                 systemd, valgrind, and what makes packages (dpkg-dev, rpm)
   --peers        also the programs that the tests talk to where they are installed:
-                 gnutls-cli, ncat, socat, node, curl
+                 gnutls-cli, ncat, socat, node, curl, promtool
   -h, --help     this text
 
 Exit codes: 0 all is there, 1 something is missing and could not be installed, 2 usage.
@@ -103,6 +103,10 @@ int main(void) { return 0; }'
         need systemd has systemd-analyze
         need iproute2 has ip
         need util-linux has unshare
+        need dpkg-dev has dpkg-shlibdeps
+        need rpm has rpmbuild
+        need cpio has cpio
+        need file has file
         need libclang-rt-dev compiles clang -fsanitize=address,undefined
     fi
     if $peers; then
@@ -111,7 +115,22 @@ int main(void) { return 0; }'
         for tool in ncat socat curl; do
             need "$tool" has "$tool"
         done
+        need promtool has promtool
     fi
+}
+
+# Prometheus is a service that would start at once, so its checking tool alone is taken out of the
+# package.
+unpack_promtool() {
+    folder=$(mktemp -d)
+    # apt-get downloads as a user of its own, where it can.
+    chmod 755 "$folder"
+    (cd "$folder" && apt-get -qq download prometheus && dpkg-deb --extract prometheus_*.deb .) \
+        >"$log" 2>&1 </dev/null &&
+        $as_root install -m 755 "$folder/usr/bin/promtool" /usr/local/bin/
+    status=$?
+    rm -rf "$folder"
+    return $status
 }
 
 list_missing
@@ -134,8 +153,8 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=sudo
 fi
 
-# install PACKAGE...
-install() {
+# install_packages PACKAGE...
+install_packages() {
     # shellcheck disable=SC2086 # empty for root
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
         install -y --no-install-recommends "$@" >"$log" 2>&1 </dev/null
@@ -144,9 +163,14 @@ install() {
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "setup.sh: installing$missing"
+packages=
+for name in $missing; do
+    [ "$name" = promtool ] || packages="$packages $name"
+done
 # shellcheck disable=SC2086 # empty for root; a list of packages
 if ! $as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >"$log" 2>&1 </dev/null ||
-    ! install $missing; then
+    { [ -n "$packages" ] && ! install_packages $packages; } ||
+    { [ "$packages" != "$missing" ] && ! unpack_promtool; }; then
     cat "$log" >&2
     echo "setup.sh: cannot install$missing (apt-get's words are above)" >&2
     exit 1

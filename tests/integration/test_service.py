@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
@@ -224,9 +225,10 @@ class Metrics(ServiceTest):
         self.assertEqual(found['tlsmsg_closed_total{how="clean"}'], 1)
         self.assertEqual(found['tlsmsg_reply_seconds_bucket{le="+Inf"}'], 1)
         if not is_plaintext():
-            self.assertGreater(found["tlsmsg_certificate_days_left"], 30)
+            ends = found["tlsmsg_certificate_not_after_timestamp_seconds"]
+            self.assertGreater(ends, time.time() + 30 * 86400)
         else:
-            self.assertNotIn("tlsmsg_certificate_days_left", found)
+            self.assertNotIn("tlsmsg_certificate_not_after_timestamp_seconds", found)
         self.assertEqual(os.listdir(self.folder), ["m.prom"])
         self.assertEqual(os.stat(self.path("m.prom")).st_mode & 0o777, 0o644)
         self.assert_quiet(server)

@@ -13,8 +13,7 @@ static const struct metrics_facts facts = {
     .version = "1.2.3",
     .transport = "TLS, OpenSSL 3.0.19",
     .started_unix_s = 1000,
-    .certificate_unix_s = 1000 + 10 * 86400,
-    .now_unix_s = 1000 + 86400,
+    .certificate_unix_s = 4102444800,
 };
 
 static void test_text_holds_the_numbers(void **state)
@@ -24,7 +23,7 @@ static void test_text_holds_the_numbers(void **state)
         "\ntlsmsg_queued_bytes 12\n",
         "\ntlsmsg_closed_total{how=\"truncated\"} 2\n",
         "\ntlsmsg_events_total{cause=\"limit\"} 3\n",
-        "\ntlsmsg_certificate_days_left 9.00\n",
+        "\ntlsmsg_certificate_not_after_timestamp_seconds 4102444800\n",
         "tlsmsg_build_info{version=\"1.2.3\",transport=\"TLS, OpenSSL 3.0.19\"} 1\n",
         "\ntlsmsg_reply_seconds_bucket{le=\"0.0001\"} 4\n",
         "\ntlsmsg_reply_seconds_bucket{le=\"0.00025\"} 6\n",
@@ -87,7 +86,7 @@ static void test_no_certificate_no_line(void **state)
     (void)state;
     none.certificate_unix_s = 0;
     text = metrics_print(&stats, &none);
-    assert_null(strstr(text, "certificate_days_left"));
+    assert_null(strstr(text, "certificate_not_after"));
     free(text);
 }
 

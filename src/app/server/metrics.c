@@ -96,9 +96,10 @@ static void print_facts(FILE *out, const struct metrics_facts *facts)
     head(out, "start_time_seconds", "gauge", "When the server started, since the epoch.");
     (void)fprintf(out, "tlsmsg_start_time_seconds %" PRId64 "\n", facts->started_unix_s);
     if (facts->certificate_unix_s != 0) {
-        head(out, "certificate_days_left", "gauge", "Days until the first certificate ends.");
-        (void)fprintf(out, "tlsmsg_certificate_days_left %.2f\n",
-                      (double)(facts->certificate_unix_s - facts->now_unix_s) / 86400);
+        head(out, "certificate_not_after_timestamp_seconds", "gauge",
+             "When the first certificate ends, since the epoch.");
+        (void)fprintf(out, "tlsmsg_certificate_not_after_timestamp_seconds %" PRId64 "\n",
+                      facts->certificate_unix_s);
     }
 }
 

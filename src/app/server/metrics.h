@@ -18,7 +18,6 @@ struct metrics_facts {
     const char *transport;      /* "TLS, OpenSSL 3.0.19" */
     int64_t started_unix_s;     /* wall clock */
     int64_t certificate_unix_s; /* when the first certificate ends; 0: there is none */
-    int64_t now_unix_s;
 };
 
 /* The whole text, NUL-terminated, to be freed by the caller; NULL when out of memory. */

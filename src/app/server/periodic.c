@@ -43,7 +43,6 @@ static void write_metrics(struct periodic *periodic)
         .transport = tlsmsg_transport(),
         .started_unix_s = periodic->started_unix_s,
         .certificate_unix_s = tlsmsg_server_certificate_expiry(periodic->server),
-        .now_unix_s = (int64_t)time(NULL),
     };
     struct tlsmsg_error err = {.code = TLSMSG_ERR_NOMEM, .text = "cannot write metrics: no memory"};
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
