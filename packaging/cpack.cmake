@@ -1,12 +1,10 @@
 # Packages by `cpack`: for Debian, for RPM systems where rpmbuild is there, and an archive for any
-# other prefix than /usr.
+# other prefix than /usr, or with a static library.
 #
-#   cmake -S . -B build/package -DCMAKE_INSTALL_PREFIX=/usr -DTLSMSG_TESTS=OFF
-#   cmake --build build/package && (cd build/package && cpack)
+#   cmake --preset package && cmake --build --preset package && cpack --preset package
 #
-# Two packages: tlsmsg, the programs with all that a service needs, and libtlsmsg-dev (or
-# tlsmsg-devel), for those who write programs with the library. The library in it is static: before
-# 1.0 its binary interface changes with each minor version.
+# Four packages, named as each system names them: the server with all that a service needs, the
+# client, the shared library that both use, and what those need who write programs with it.
 
 set(CPACK_PACKAGE_NAME tlsmsg)
 set(CPACK_PACKAGE_VENDOR tlsmsg)
@@ -24,25 +22,32 @@ set(CPACK_PACKAGING_INSTALL_PREFIX "${CMAKE_INSTALL_PREFIX}")
 set(CPACK_INSTALL_PREFIX "${CMAKE_INSTALL_PREFIX}")
 # Configuration is at /etc, outside of the prefix.
 set(CPACK_SET_DESTDIR ON)
-set(CPACK_COMPONENTS_ALL Unspecified development)
+set(CPACK_COMPONENTS_ALL library development client server)
 set(CPACK_VERBATIM_VARIABLES ON)
 
 if(TLSMSG_PLAINTEXT)
-    set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "message server and its client, in plaintext")
-    set(tlsmsg_package_words
-        "A message server and its client in plaintext: receive, reply, close.\n\
- This build has no TLS: it is for learning and for trusted machines.")
+    set(transport "in plaintext")
+    set(transport_words "This build has no TLS: it is for learning and for trusted machines.")
 else()
-    set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "message server and its client, over TLS")
-    set(tlsmsg_package_words
-        "A message server and its client over TLS 1.3 and 1.2. A reply means that\n\
- the message was taken: it is in the server's transcript by then.")
+    set(transport "over TLS")
+    set(transport_words "It speaks TLS 1.3 and 1.2.")
 endif()
-set(tlsmsg_development_words
-    "Headers, static library and examples of libtlsmsg, with which a C program\n\
- is such a server or client itself.")
+# cpack puts a summary for all packages before each one's own, unless it is the default.
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${CMAKE_PROJECT_NAME} built using CMake")
+set(tlsmsg_server_summary "message server ${transport}")
+set(tlsmsg_server_words "Takes messages from clients and answers each one. An answer means that the\n\
+message was taken: it is in the server's transcript by then.\n${transport_words}")
+set(tlsmsg_client_summary "sends messages to a tlsmsg server, ${transport}")
+set(tlsmsg_client_words "Sends lines from a terminal, a pipe or the command line to a server, and shows\n\
+the answer to each one.\n${transport_words}")
+set(tlsmsg_library_summary "message servers and clients ${transport}, as a library")
+set(tlsmsg_library_words "The library that tlsmsg-server and tlsmsg-client are made of.\n\
+${transport_words}")
+set(tlsmsg_development_summary "${tlsmsg_library_summary} - development files")
+set(tlsmsg_development_words "Headers, manual and examples of libtlsmsg, with which a C program is such a\n\
+server or client itself.")
 
-if(NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+if(NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr" OR tlsmsg_is_static)
     set(CPACK_GENERATOR TGZ)
     include(CPack)
     return()
@@ -57,29 +62,49 @@ endif()
 # ---- Debian
 
 set(tlsmsg_debian_dir ${CMAKE_CURRENT_LIST_DIR}/debian)
+set(tlsmsg_soversion ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_NAME tlsmsg)
-set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_SECTION net)
-set(CPACK_DEBIAN_UNSPECIFIED_DESCRIPTION "${tlsmsg_package_words}")
-# Finds the libraries that the programs need, OpenSSL by its package of this release.
-set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_SHLIBDEPS ON)
-if(TLSMSG_PLAINTEXT)
-    set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_DEPENDS "adduser")
-    set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libc6-dev")
-else()
+# dpkg-shlibdeps finds the packages of the libraries that are linked (finish.cmake wants it there),
+# and cpack that of our own.
+get_target_property(tlsmsg_built_dir tlsmsg BINARY_DIR)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${tlsmsg_built_dir})
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+set(CPACK_DEBIAN_ENABLE_COMPONENT_DEPENDS ON)
+set(CPACK_COMPONENT_SERVER_DEPENDS library)
+set(CPACK_COMPONENT_CLIENT_DEPENDS library)
+set(CPACK_COMPONENT_DEVELOPMENT_DEPENDS library)
+
+# tlsmsg_debian_package(<component> <name> <section>)
+macro(tlsmsg_debian_package component name section)
+    string(TOUPPER ${component} upper)
+    set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${name})
+    set(CPACK_DEBIAN_${upper}_PACKAGE_SECTION ${section})
+    set(CPACK_DEBIAN_${upper}_PACKAGE_SHLIBDEPS ON)
+    set(CPACK_DEBIAN_${upper}_DESCRIPTION
+        "${tlsmsg_${component}_summary}\n${tlsmsg_${component}_words}")
+endmacro()
+tlsmsg_debian_package(library libtlsmsg${tlsmsg_soversion} libs)
+tlsmsg_debian_package(development libtlsmsg-dev libdevel)
+tlsmsg_debian_package(client tlsmsg-client net)
+tlsmsg_debian_package(server tlsmsg-server net)
+# Before 0.2 one package, tlsmsg, held both programs.
+foreach(upper CLIENT SERVER)
+    set(CPACK_DEBIAN_${upper}_PACKAGE_BREAKS "tlsmsg (<< 0.2~)")
+    set(CPACK_DEBIAN_${upper}_PACKAGE_REPLACES "tlsmsg (<< 0.2~)")
+endforeach()
+set(CPACK_DEBIAN_CLIENT_PACKAGE_SUGGESTS "tlsmsg-server")
+set(CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS "adduser")
+if(NOT TLSMSG_PLAINTEXT)
     # The openssl program makes the first certificates.
-    set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_DEPENDS "adduser, openssl")
-    set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_SUGGESTS "ca-certificates")
-    set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libc6-dev, libssl-dev (>= 3.0)")
+    string(APPEND CPACK_DEBIAN_SERVER_PACKAGE_DEPENDS ", openssl")
+    string(PREPEND CPACK_DEBIAN_CLIENT_PACKAGE_SUGGESTS "ca-certificates, ")
 endif()
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libtlsmsg-dev)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "${tlsmsg_development_words}")
-set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_CONTROL_EXTRA
-    ${tlsmsg_debian_dir}/conffiles ${tlsmsg_debian_dir}/postinst ${tlsmsg_debian_dir}/prerm
-    ${tlsmsg_debian_dir}/postrm)
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${tlsmsg_debian_dir}/library/triggers)
+set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA
+    ${tlsmsg_debian_dir}/server/conffiles ${tlsmsg_debian_dir}/server/postinst
+    ${tlsmsg_debian_dir}/server/prerm ${tlsmsg_debian_dir}/server/postrm)
 
 set(CPACK_PRE_BUILD_SCRIPTS ${tlsmsg_debian_dir}/finish.cmake)
 
@@ -87,34 +112,47 @@ set(CPACK_PRE_BUILD_SCRIPTS ${tlsmsg_debian_dir}/finish.cmake)
 
 set(CPACK_RPM_COMPONENT_INSTALL ON)
 set(CPACK_RPM_FILE_NAME RPM-DEFAULT)
-set(CPACK_RPM_MAIN_COMPONENT Unspecified)
 # Staged by DESTDIR, because of /etc; a package is at its one place.
 set(CPACK_PACKAGE_RELOCATABLE OFF)
-set(CPACK_RPM_PACKAGE_NAME tlsmsg)
 set(CPACK_RPM_PACKAGE_LICENSE MIT)
 set(CPACK_RPM_SPEC_MORE_DEFINE "%define packager ${TLSMSG_PACKAGER}")
-set(CPACK_RPM_PACKAGE_GROUP "System Environment/Daemons")
-# Debian's form indents what follows a first line.
-string(REPLACE "\n " "\n" CPACK_RPM_PACKAGE_DESCRIPTION "${tlsmsg_package_words}")
-string(REPLACE "\n " "\n" CPACK_RPM_DEVELOPMENT_PACKAGE_DESCRIPTION "${tlsmsg_development_words}")
-set(CPACK_RPM_DEVELOPMENT_PACKAGE_NAME tlsmsg-devel)
-set(CPACK_RPM_DEVELOPMENT_PACKAGE_GROUP "Development/Libraries")
-set(CPACK_RPM_DEVELOPMENT_PACKAGE_SUMMARY "Headers and static library of libtlsmsg")
+
+# tlsmsg_rpm_package(<component> <name> <group>)
+macro(tlsmsg_rpm_package component name group)
+    string(TOUPPER ${component} upper)
+    set(CPACK_RPM_${upper}_PACKAGE_NAME ${name})
+    set(CPACK_RPM_${upper}_PACKAGE_GROUP "${group}")
+    set(CPACK_RPM_${upper}_PACKAGE_SUMMARY "${tlsmsg_${component}_summary}")
+    set(CPACK_RPM_${upper}_PACKAGE_DESCRIPTION "${tlsmsg_${component}_words}")
+endmacro()
+tlsmsg_rpm_package(library libtlsmsg "System Environment/Libraries")
+tlsmsg_rpm_package(development libtlsmsg-devel "Development/Libraries")
+tlsmsg_rpm_package(client tlsmsg-client "Applications/Internet")
+tlsmsg_rpm_package(server tlsmsg-server "System Environment/Daemons")
+set(tlsmsg_rpm_library "libtlsmsg = ${PROJECT_VERSION}")
+set(CPACK_RPM_CLIENT_PACKAGE_REQUIRES "${tlsmsg_rpm_library}")
+set(CPACK_RPM_SERVER_PACKAGE_REQUIRES "${tlsmsg_rpm_library}")
+set(CPACK_RPM_DEVELOPMENT_PACKAGE_REQUIRES "${tlsmsg_rpm_library}")
+foreach(upper CLIENT SERVER)
+    set(CPACK_RPM_${upper}_PACKAGE_OBSOLETES "tlsmsg < 0.2")
+endforeach()
 if(NOT TLSMSG_PLAINTEXT)
-    set(CPACK_RPM_UNSPECIFIED_PACKAGE_REQUIRES "openssl >= 3.0")
-    set(CPACK_RPM_DEVELOPMENT_PACKAGE_REQUIRES "openssl-devel >= 3.0")
+    string(APPEND CPACK_RPM_SERVER_PACKAGE_REQUIRES ", openssl >= 3.0")
 endif()
-set(CPACK_RPM_UNSPECIFIED_PACKAGE_REQUIRES_PRE "shadow-utils")
-set(CPACK_RPM_UNSPECIFIED_PRE_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/pre)
-set(CPACK_RPM_UNSPECIFIED_POST_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/post)
-set(CPACK_RPM_UNSPECIFIED_PRE_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/preun)
-set(CPACK_RPM_UNSPECIFIED_POST_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/postun)
-set(CPACK_RPM_UNSPECIFIED_USER_FILELIST "%config(noreplace) /etc/tlsmsg/server.env")
+set(CPACK_RPM_SERVER_PACKAGE_REQUIRES_PRE "shadow-utils")
+set(CPACK_RPM_SERVER_PRE_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/pre)
+set(CPACK_RPM_SERVER_POST_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/post)
+set(CPACK_RPM_SERVER_PRE_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/preun)
+set(CPACK_RPM_SERVER_POST_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/postun)
+set(CPACK_RPM_LIBRARY_POST_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/ldconfig)
+set(CPACK_RPM_LIBRARY_POST_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/ldconfig)
+set(CPACK_RPM_SERVER_USER_FILELIST "%config(noreplace) /etc/tlsmsg/server.env")
 set(CPACK_RPM_EXCLUDE_FROM_AUTO_FILELIST_ADDITION
     /etc /usr/lib/systemd /usr/lib/systemd/system /usr/share/man /usr/share/man/man1
     /usr/share/man/man3 /usr/share/man/man7 /usr/share/bash-completion
     /usr/share/bash-completion/completions /usr/share/zsh /usr/share/zsh/site-functions
     /usr/share/zsh/vendor-completions /usr/share/fish /usr/share/fish/vendor_completions.d
-    /usr/lib/cmake /usr/lib64/cmake /usr/lib/pkgconfig /usr/lib64/pkgconfig)
+    /usr/${CMAKE_INSTALL_LIBDIR} /usr/${CMAKE_INSTALL_LIBDIR}/cmake
+    /usr/${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 include(CPack)

@@ -74,20 +74,17 @@ else()
     set(tlsmsg_pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
 # Every link of a static library needs what it needs; so that is not private, or `pkg-config --libs`
-# would have to be told --static, and that brings the static dependencies of OpenSSL itself.
-if(tlsmsg_is_static)
-    set(private "")
-else()
-    set(private .private)
-endif()
-set(tlsmsg_pc_needs "")
+# would have to be told --static, and that brings the static dependencies of OpenSSL itself. A shared
+# library brings its own, and no header of ours includes one of OpenSSL's.
+set(tlsmsg_pc_transport TLS)
 if(TLSMSG_PLAINTEXT)
     set(tlsmsg_pc_transport plaintext)
-else()
-    set(tlsmsg_pc_transport TLS)
-    string(APPEND tlsmsg_pc_needs "Requires${private}: openssl >= 3.0\n")
 endif()
+set(tlsmsg_pc_needs "")
 set(tlsmsg_pc_libs "")
+if(tlsmsg_needs_openssl)
+    set(tlsmsg_pc_needs "Requires: openssl >= 3.0\n")
+endif()
 if(tlsmsg_is_static)
     set(tlsmsg_pc_libs " ${CMAKE_THREAD_LIBS_INIT}")
     if(NOT TLSMSG_HAS_ATOMICS)
@@ -145,6 +142,9 @@ install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server
     PATTERN CONTRIBUTING.md EXCLUDE PATTERN examples EXCLUDE PATTERN man EXCLUDE)
 install(PROGRAMS scripts/gen-certs.sh scripts/rotate-ticket-keys.sh
     DESTINATION ${tlsmsg_data_dir} COMPONENT server)
+
+install(FILES packaging/prometheus/tlsmsg.rules.yml DESTINATION ${tlsmsg_data_dir}/prometheus
+    COMPONENT server)
 
 # ---- the service
 

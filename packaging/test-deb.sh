@@ -1,132 +1,170 @@
 #!/bin/sh
-# The Debian packages, tried as users do: built, and in a clean root of this release installed, run,
-# upgraded, removed and purged. Needs root, mmdebstrap and the network; says what it skips.
+# The Debian packages, tried as users do: for each release built in a root of it, and in a clean one
+# installed, run, upgraded, removed and purged; also in the place of the one package of 0.1. Needs
+# root, mmdebstrap and the network; says what it skips.
 set -eu
 unset CDPATH
 LC_ALL=C.UTF-8
 export LC_ALL
-cd "$(dirname "$0")/.."
-top=$PWD
+here=$(cd "$(dirname "$0")" && pwd)
+top=${here%/*}
 
 help() {
     cat <<'END_OF_HELP'
-Usage: test-deb.sh [--root DIR]
-Builds the Debian packages and tries them in a clean root.
+Usage: test-deb.sh [--roots DIR] [RELEASE...]
+Builds the Debian packages and tries them, for bookworm and trixie or the named ones.
 
-  --root DIR  copy this root (of Debian, with apt) instead of making one by mmdebstrap
+  --roots DIR  keep the roots that are made here (RELEASE, RELEASE-build), and take those that are
+               there; else they are made by mmdebstrap each time, and removed
 
-The variable TLSMSG_BUILD names a folder to build in (a temporary one). Exit codes: 0 passed,
-1 failed, 2 usage, 77 skipped.
+Exit codes: 0 passed, 1 failed, 2 usage, 77 skipped.
 END_OF_HELP
 }
 
-template=
+roots=
+releases=
 while [ $# -gt 0 ]; do
     case $1 in
-    --root)
-        template=${2:?--root needs a folder}
+    --roots)
+        roots=${2:?--roots needs a folder}
         shift
         ;;
     -h | --help)
         help
         exit 0
         ;;
+    bookworm | trixie) releases="$releases $1" ;;
     *)
-        echo "test-deb.sh: unknown option '$1' (--help lists them)" >&2
+        echo "test-deb.sh: neither an option nor a release: '$1' (--help lists them)" >&2
         exit 2
         ;;
     esac
     shift
 done
-
-skip() {
-    echo "test-deb.sh: skipped: $1"
-    exit 77
-}
-[ "$(id -u)" -eq 0 ] || skip 'needs root, for chroot'
-command -v dpkg-deb >/dev/null || skip 'this is no Debian (no dpkg-deb)'
-command -v dpkg-shlibdeps >/dev/null || skip 'dpkg-dev is not installed'
-command -v mount >/dev/null || skip 'mount is not installed'
-if [ -z "$template" ]; then
-    command -v mmdebstrap >/dev/null || skip 'mmdebstrap is not installed (or give --root DIR)'
-fi
-
-work=$(mktemp -d)
-root=$work/root
-server= # process id inside of the root, which is the same outside
-clean() {
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null || :
-    fi
-    umount "$root/proc" 2>/dev/null || :
-    # Never remove what another mount shows.
-    if ! grep -q " $root/" /proc/mounts; then
-        rm -rf "$work"
-    fi
-}
-trap clean EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+releases=${releases:-bookworm trixie}
 
 say() { echo "test-deb.sh: $1"; }
+skip() {
+    say "skipped: $1"
+    exit 77
+}
 fail() {
     echo "test-deb.sh: FAILED: $1" >&2
     exit 1
 }
+[ "$(id -u)" -eq 0 ] || skip 'needs root, for chroot'
+command -v dpkg-deb >/dev/null || skip 'this is not Debian (dpkg-deb is missing)'
+command -v mmdebstrap >/dev/null || skip 'mmdebstrap is not installed'
+# In namespaces of its own: whatever is mounted or still runs goes with them.
+if [ "${TLSMSG_TEST_DEB:-}" != inside ]; then
+    export TLSMSG_TEST_DEB=inside
+    # shellcheck disable=SC2086 # a list
+    exec unshare --mount --pid --fork --kill-child --mount-proc "$0" ${roots:+--roots "$roots"} \
+        $releases
+fi
+
+work=$(mktemp -d)
+root=
+clean() {
+    if [ -n "$root" ]; then
+        umount "$root/proc" 2>/dev/null || :
+    fi
+    rm -rf --one-file-system "$work"
+}
+trap clean EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+roots=${roots:-$work/roots}
+mkdir -p "$roots"
+
+# logged WHAT COMMAND...: its words are shown when it fails.
+logged() {
+    what=$1
+    shift
+    "$@" >"$work/log" 2>&1 </dev/null || {
+        tail -n 40 "$work/log" >&2
+        fail "$what"
+    }
+}
+# inside COMMAND...: in the root that is tried.
 inside() {
-    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
+    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/root \
         DEBIAN_FRONTEND=noninteractive "$@"
 }
-
-# pack VERSION: builds packages that say they are of that version, into $work/VERSION.
-pack() {
-    build=${TLSMSG_BUILD:-$work/build}
-    {
-        cmake -S "$top" -B "$build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr \
-            -DTLSMSG_TESTS=OFF &&
-            cmake --build "$build" --parallel "$(nproc)" &&
-            (cd "$build" && cpack -G DEB -B "$work/$1" -D "CPACK_PACKAGE_VERSION=$1")
-    } >"$work/build.log" 2>&1 || {
-        tail -n 40 "$work/build.log" >&2
-        fail "cannot build the packages of $1"
-    }
-    mkdir -p "$root/packages/$1"
-    cp "$work/$1"/*.deb "$root/packages/$1/"
+apt() {
+    logged "apt-get $*" inside apt-get -qq -y --no-install-recommends "$@"
 }
 
-make_root() {
-    if [ -n "$template" ]; then
-        mkdir "$root"
-        (cd "$template" && tar cf - --one-file-system --exclude=./proc/* --exclude=./sys/* \
-            --exclude=./dev/* .) | tar xf - -C "$root"
-    else
-        # This machine's own release and mirrors.
-        # shellcheck disable=SC1091
-        suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-        mmdebstrap --quiet --variant=apt "$suite" "$root" >"$work/root.log" 2>&1 || {
-            tail -n 20 "$work/root.log" >&2
-            fail 'mmdebstrap cannot make a root'
-        }
-    fi
-    mkdir -p "$root/proc" "$root/dev"
-    [ -e "$root/dev/null" ] || mknod -m 666 "$root/dev/null" c 1 3
-    [ -e "$root/dev/urandom" ] || mknod -m 666 "$root/dev/urandom" c 1 9
+# use ROOT: makes a root usable, and no service is started by what is installed in it.
+use() {
+    root=$1
     mount -t proc proc "$root/proc"
     cp /etc/resolv.conf "$root/etc/resolv.conf"
-    # No service may be started by a package that comes along.
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
     chmod 755 "$root/usr/sbin/policy-rc.d"
-    [ -n "$(find "$root/var/lib/apt/lists" -name '*_Packages*' 2>/dev/null | head -n 1)" ] ||
-        inside apt-get -qq update >"$work/apt.log" 2>&1 ||
-        fail "apt-get update: $(cat "$work/apt.log")"
 }
 
-apt() {
-    inside apt-get -qq -y --no-install-recommends -o Dpkg::Options::=--force-confdef \
-        -o Dpkg::Options::=--force-confold "$@" >"$work/apt.log" 2>&1 </dev/null || {
-        tail -n 40 "$work/apt.log" >&2
-        fail "apt-get $1"
-    }
+make_roots() {
+    if [ ! -d "$roots/$release" ]; then
+        logged 'mmdebstrap cannot make a root' \
+            mmdebstrap --variant=apt "$release" "$roots/$release.part"
+        mv "$roots/$release.part" "$roots/$release"
+    fi
+    if [ ! -d "$roots/$release-build" ]; then
+        rm -rf "$roots/$release-build.part"
+        cp -a "$roots/$release" "$roots/$release-build.part"
+        use "$roots/$release-build.part"
+        apt update
+        apt install cmake dpkg-dev file gcc libc6-dev libedit-dev libssl-dev lintian make \
+            openssl pkg-config
+        umount "$root/proc"
+        mv "$root" "$roots/$release-build"
+    fi
+    cp -a "$roots/$release" "$work/$release"
+}
+
+# Builds the packages of this version, and again as the next, into packages/ of the root to be tried.
+pack() {
+    use "$roots/$release-build"
+    rm -rf "$root/source"
+    mkdir "$root/source"
+    (cd "$top" && git ls-files -z --cached --others --exclude-standard | xargs -0 tar cf -) | tar xf - -C "$root/source"
+    # shellcheck disable=SC2016 # for the shell inside
+    logged 'the build' inside sh -c 'cd /source && cmake --preset package &&
+        cmake --build --preset package --parallel "$(nproc)"'
+    for as in "$version" "$next"; do
+        logged "cpack, as $as" inside sh -c "cd /source/build/package && cpack -G DEB -B /source/$as \
+            -D CPACK_PACKAGE_VERSION=$as"
+    done
+    # The reasons for what is left are in its overrides.
+    logged 'lintian' inside sh -c "lintian --allow-root --fail-on error,warning \
+        /source/$version/*.deb"
+    mv "$root/usr/bin/dpkg-shlibdeps" "$root/usr/bin/dpkg-shlibdeps.away"
+    made=yes
+    inside sh -c 'cd /source/build/package && cpack -G DEB -B /source/without' >"$work/log" 2>&1 ||
+        made=no
+    mv "$root/usr/bin/dpkg-shlibdeps.away" "$root/usr/bin/dpkg-shlibdeps"
+    [ $made = no ] || fail 'cpack makes packages without dpkg-shlibdeps'
+    grep -q 'dpkg-shlibdeps is missing' "$work/log" || fail 'cpack does not say what it lacks'
+    mkdir "$work/$release/packages"
+    cp -a "$root/source/$version" "$root/source/$next" "$work/$release/packages/"
+    cp -a "$top/tests/package/tlsmsg-0.1.0" "$work/$release/packages/old"
+    rm -rf "$root/source"
+    umount "$root/proc"
+}
+
+# package NAME VERSION: its file in the root.
+package() { echo "/packages/$2/$1_$2_$(dpkg --print-architecture).deb"; }
+# mode FILE: octal mode and owner, as in "600 tlsmsg".
+mode() { inside stat -c '%a %U' "$1"; }
+want() { # WHAT FOUND WANTED
+    [ "$2" = "$3" ] || fail "$1: '$2' instead of '$3'"
+}
+field() { inside dpkg-deb -f "$(package "$1" "$version")" "$2"; }
+# status PACKAGE: "installed", "config-files" or, of one that is not known, nothing.
+status() {
+    # shellcheck disable=SC2016 # dpkg's own form
+    inside dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || :
 }
 
 # The server as the unit starts it: with the options of server.env, as its user.
@@ -152,92 +190,185 @@ converse() {
     serve
     reply=$(inside timeout 20 tlsmsg-client --ca /etc/tlsmsg/certs/ca.crt -q -m "$1" \
         "127.0.0.1:$port") || fail "the client: exit $?"
-    [ "$reply" = "你好，我已收到你的消息：$1" ] || fail "the reply was '$reply'"
+    case $reply in
+    *"：$1") ;;
+    *) fail "the reply was '$reply'" ;;
+    esac
     kill -TERM "$server"
     wait "$server" || fail "the server's exit code was $?"
-    server=
     grep -q "收到消息：$1" "$root/tmp/out" || fail 'the transcript lacks the message'
 }
-# mode FILE: octal mode and owner, as in "600 tlsmsg".
-mode() { inside stat -c '%a %U' "$1"; }
-want() { # WHAT FOUND WANTED
-    [ "$2" = "$3" ] || fail "$1: '$2' instead of '$3'"
+
+try_dependencies() {
+    depends=$(field libtlsmsg0.2 Depends | sed 's/ ([^)]*)//g')
+    case $depends in
+    'libc6, libssl3' | 'libc6, libssl3t64') ;;
+    *) fail "the library depends on '$depends'" ;;
+    esac
+    for name in tlsmsg-server tlsmsg-client libtlsmsg-dev; do
+        case ", $(field "$name" Depends)," in
+        *", libtlsmsg0.2 (= $version),"*) ;;
+        *) fail "$name depends on '$(field "$name" Depends)'" ;;
+        esac
+    done
+    case $(field tlsmsg-client Depends) in
+    *libedit2*) ;;
+    *) fail 'the client has no line editing' ;;
+    esac
 }
 
-version=$(sed -n 's/^#define TLSMSG_VERSION "\(.*\)"/\1/p' include/tlsmsg/tlsmsg.h)
+try_client() {
+    say "$release: the client alone"
+    apt install "$(package libtlsmsg0.2 "$version")" "$(package tlsmsg-client "$version")"
+    inside tlsmsg-client --version | grep -q "^tlsmsg-client $version " || fail 'it does not run'
+    [ ! -e "$root/etc/tlsmsg" ] || fail 'a client has a configuration for the server'
+    ! inside getent passwd tlsmsg >/dev/null || fail 'a client has the user of the service'
+    apt purge tlsmsg-client libtlsmsg0.2
+}
 
-say 'making a clean root'
-make_root
-say "building $version, and the same again as $version.1"
-pack "$version"
-pack "$version.1"
+install_both() { # VERSION
+    apt install "$(package libtlsmsg0.2 "$1")" "$(package tlsmsg-client "$1")" \
+        "$(package tlsmsg-server "$1")"
+}
 
-say 'install'
-apt install "/packages/$version/tlsmsg_${version}_$(dpkg --print-architecture).deb"
-inside getent passwd tlsmsg >/dev/null || fail 'there is no user tlsmsg'
-want 'server.key' "$(mode /etc/tlsmsg/certs/server.key)" '600 tlsmsg'
-want 'ca.key' "$(mode /etc/tlsmsg/certs/ca.key)" '600 root'
-want 'folder' "$(mode /etc/tlsmsg/certs)" '755 root'
-for file in /usr/bin/tlsmsg-server /usr/bin/tlsmsg-client /usr/share/man/man1/tlsmsg-server.1 \
-    /usr/share/man/man7/tlsmsg.7 /usr/lib/systemd/system/tlsmsg.service \
-    /usr/lib/systemd/system/tlsmsg.socket /usr/share/tlsmsg/gen-certs.sh \
-    /usr/share/bash-completion/completions/tlsmsg-client; do
-    inside dpkg -L tlsmsg | grep -qx "$file\(.gz\)\{0,1\}" || fail "the package lacks $file"
+try_installed() {
+    say "$release: install, run"
+    install_both "$version"
+    inside getent passwd tlsmsg >/dev/null || fail 'there is no user tlsmsg'
+    want 'server.key' "$(mode /etc/tlsmsg/certs/server.key)" '600 tlsmsg'
+    want 'ca.key' "$(mode /etc/tlsmsg/certs/ca.key)" '600 root'
+    want 'folder' "$(mode /etc/tlsmsg/certs)" '755 root'
+    while read -r name file; do
+        inside dpkg -L "$name" | grep -qx "$file\(.gz\)\{0,1\}" || fail "$name lacks $file"
+    done <<END
+tlsmsg-server /usr/bin/tlsmsg-server
+tlsmsg-server /usr/share/man/man1/tlsmsg-server.1
+tlsmsg-server /usr/share/man/man7/tlsmsg.7
+tlsmsg-server /usr/lib/systemd/system/tlsmsg.service
+tlsmsg-server /usr/lib/systemd/system/tlsmsg-server@.service
+tlsmsg-server /usr/lib/systemd/system/tlsmsg.socket
+tlsmsg-server /usr/share/tlsmsg/gen-certs.sh
+tlsmsg-client /usr/bin/tlsmsg-client
+tlsmsg-client /usr/share/man/man1/tlsmsg-client.1
+tlsmsg-client /usr/share/bash-completion/completions/tlsmsg-client
+END
+    apt install debsums
+    for name in tlsmsg-server tlsmsg-client libtlsmsg0.2; do
+        ! inside dpkg -L "$name" | grep -q '/include/' || fail "$name has headers"
+        logged "debsums $name" inside debsums --all "$name"
+    done
+    # shellcheck disable=SC2016 # dpkg's own form
+    want 'conffiles' "$(inside dpkg-query -W -f '${Conffiles}' tlsmsg-server |
+        sed -n 's/^ \([^ ]*\) .*/\1/p')" "$(inside find /etc/tlsmsg -type f ! -path '*/certs/*')"
+    converse first
+}
+
+try_upgrade() {
+    say "$release: upgrade, a new key"
+    certificate=$(inside cat /etc/tlsmsg/certs/server.crt)
+    echo '# changed by the administrator' >>"$root/etc/tlsmsg/server.env"
+    install_both "$next"
+    # shellcheck disable=SC2016 # dpkg's own form
+    want 'version' "$(inside dpkg-query -W -f '${Version}' tlsmsg-server)" "$next"
+    want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"
+    grep -q 'changed by the administrator' "$root/etc/tlsmsg/server.env" ||
+        fail 'the upgrade took the configuration away'
+    converse second
+    # Made by root: the service reads it.
+    logged 'gen-certs.sh' inside /usr/share/tlsmsg/gen-certs.sh rekey --out /etc/tlsmsg/certs
+    want 'server.key' "$(mode /etc/tlsmsg/certs/server.key)" '600 tlsmsg'
+    [ "$(inside cat /etc/tlsmsg/certs/server.crt)" != "$certificate" ] ||
+        fail 'the certificate is the old one'
+    converse rekeyed
+}
+
+try_removal() {
+    say "$release: remove, install again, purge"
+    certificate=$(inside cat /etc/tlsmsg/certs/server.crt)
+    apt remove tlsmsg-server
+    [ ! -e "$root/usr/bin/tlsmsg-server" ] || fail 'the program is still there'
+    [ -e "$root/etc/tlsmsg/server.env" ] || fail 'a removal took the configuration away'
+    [ -e "$root/etc/tlsmsg/certs/server.key" ] || fail 'a removal took the certificates away'
+    apt --allow-downgrades install "$(package tlsmsg-server "$next")"
+    want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"
+    converse third
+    purge_all
+}
+
+# A purge, with what an administrator adds: further files, and "systemctl enable".
+purge_all() {
+    : >"$root/etc/tlsmsg/allow"
+    : >"$root/etc/tlsmsg/certs/other.key"
+    for link in multi-user.target.wants/tlsmsg.service sockets.target.wants/tlsmsg.socket \
+        multi-user.target.wants/tlsmsg-server@two.service; do
+        mkdir -p "$root/etc/systemd/system/${link%/*}"
+        ln -s "/usr/lib/systemd/system/${link#*/}" "$root/etc/systemd/system/$link"
+    done
+    apt purge tlsmsg-server tlsmsg-client libtlsmsg0.2
+    want 'left by the purge' \
+        "$(inside find /etc /run /usr /var -xdev -name '*tlsmsg*' ! -path '/var/log/apt/*')" ''
+    want "left by the purge, the user's" "$(inside find / -xdev -nouser -o -xdev -nogroup)" ''
+    if inside getent passwd tlsmsg >/dev/null || inside getent group tlsmsg >/dev/null; then
+        fail 'a purge left the user or the group'
+    fi
+}
+
+# The one package of 0.1, with options that were changed.
+try_replacement() {
+    say "$release: in the place of tlsmsg 0.1.0"
+    logged 'dpkg-deb' inside dpkg-deb --build --root-owner-group /packages/old /packages/old.deb
+    apt install /packages/old.deb
+    sed -i 's/^TLSMSG_OPTIONS="/&--log-level info /' "$root/etc/tlsmsg/server.env"
+    # Its script asks a tool for certificates that the stand-in lacks.
+    mkdir "$root/etc/tlsmsg/certs"
+    logged 'gen-certs.sh' "$top/scripts/gen-certs.sh" --quiet --force --out "$root/etc/tlsmsg/certs"
+    inside chown tlsmsg:tlsmsg /etc/tlsmsg/certs/server.key
+    user=$(inside id -u tlsmsg)
+    certificate=$(inside cat /etc/tlsmsg/certs/server.crt)
+    install_both "$version"
+    case $(status tlsmsg) in
+    config-files | '') ;;
+    *) fail "tlsmsg 0.1.0 is still '$(status tlsmsg)'" ;;
+    esac
+    for step in replaced purged; do
+        want 'user' "$(inside id -u tlsmsg)" "$user"
+        want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"
+        grep -q -e '--log-level info' "$root/etc/tlsmsg/server.env" ||
+            fail 'the options of 0.1.0 are lost'
+        converse "$step"
+        # What is left of the old package must take nothing along.
+        [ "$step" = purged ] || [ -z "$(status tlsmsg)" ] || apt purge tlsmsg
+    done
+    purge_all
+}
+
+try_development() {
+    say "$release: the development package"
+    apt install gcc libc6-dev pkg-config "$(package libtlsmsg0.2 "$version")" \
+        "$(package libtlsmsg-dev "$version")"
+    # shellcheck disable=SC2016 # for the shell inside
+    logged 'an example does not compile' inside sh -c \
+        'cc /usr/share/doc/libtlsmsg-dev/examples/ask.c -o /tmp/ask $(pkg-config --cflags --libs tlsmsg)'
+    inside /tmp/ask 2>&1 | grep -q '^usage: ask' || fail 'an example does not run'
+}
+
+version=$(sed -n 's/^#define TLSMSG_VERSION "\(.*\)"/\1/p' "$top/include/tlsmsg/tlsmsg.h")
+next=$version.1
+for release in $releases; do
+    say "$release: roots"
+    make_roots
+    say "$release: building $version, and the same again as $next"
+    pack
+    use "$work/$release"
+    apt update
+    try_dependencies
+    try_client
+    try_installed
+    try_upgrade
+    try_removal
+    try_replacement
+    try_development
+    umount "$root/proc"
+    rm -rf --one-file-system "$root"
 done
-inside dpkg -L tlsmsg | grep -q '/include/' && fail 'the package of the programs has headers'
-say 'run'
-converse first
-
-say 'upgrade'
-pin=$(inside cat /etc/tlsmsg/certs/server.crt)
-echo '# changed by the administrator' >>"$root/etc/tlsmsg/server.env"
-apt install "/packages/$version.1/tlsmsg_${version}.1_$(dpkg --print-architecture).deb"
-# shellcheck disable=SC2016 # dpkg's own form
-want 'version' "$(inside dpkg-query -W -f '${Version}' tlsmsg)" "$version.1"
-want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$pin"
-grep -q 'changed by the administrator' "$root/etc/tlsmsg/server.env" ||
-    fail 'the upgrade took the configuration away'
-converse second
-
-say 'a new key, made by root: the service reads it'
-inside /usr/share/tlsmsg/gen-certs.sh rekey --out /etc/tlsmsg/certs >"$work/rekey.log" 2>&1 ||
-    fail "gen-certs.sh: $(cat "$work/rekey.log")"
-want 'server.key' "$(mode /etc/tlsmsg/certs/server.key)" '600 tlsmsg'
-[ "$(inside cat /etc/tlsmsg/certs/server.crt)" != "$pin" ] || fail 'the certificate is the old one'
-pin=$(inside cat /etc/tlsmsg/certs/server.crt)
-converse rekeyed
-
-say 'remove'
-apt remove tlsmsg
-[ ! -e "$root/usr/bin/tlsmsg-server" ] || fail 'the program is still there'
-[ -e "$root/etc/tlsmsg/server.env" ] || fail 'a removal took the configuration away'
-[ -e "$root/etc/tlsmsg/certs/server.key" ] || fail 'a removal took the certificates away'
-say 'install again: it goes on with what was there'
-apt install "/packages/$version/tlsmsg_${version}_$(dpkg --print-architecture).deb"
-want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$pin"
-converse third
-
-say 'purge'
-# What an administrator adds: further files of the configuration, and "systemctl enable".
-: >"$root/etc/tlsmsg/allow"
-: >"$root/etc/tlsmsg/certs/other.key"
-for link in multi-user.target.wants/tlsmsg.service sockets.target.wants/tlsmsg.socket; do
-    mkdir -p "$root/etc/systemd/system/${link%/*}"
-    ln -s "/usr/lib/systemd/system/${link#*/}" "$root/etc/systemd/system/$link"
-done
-apt purge tlsmsg
-want 'left by the purge' \
-    "$(inside find /etc /run /usr /var -xdev -name '*tlsmsg*' ! -path '/var/log/*')" ''
-want "left by the purge, the user's" "$(inside find / -xdev -nouser -o -xdev -nogroup)" ''
-if inside getent passwd tlsmsg >/dev/null || inside getent group tlsmsg >/dev/null; then
-    fail 'a purge left the user or the group'
-fi
-
-say 'the development package'
-apt install gcc pkg-config \
-    "/packages/$version/libtlsmsg-dev_${version}_$(dpkg --print-architecture).deb"
-# shellcheck disable=SC2016 # for the shell inside
-inside sh -c 'cc /usr/share/doc/tlsmsg/examples/ask.c -o /tmp/ask \
-    $(pkg-config --cflags --libs tlsmsg)' || fail 'an example does not compile'
-inside /tmp/ask 2>&1 | grep -q '^usage: ask' || fail 'an example does not run'
 say passed

@@ -177,7 +177,7 @@ analysis() {
 # The Containerfile's rules are a test's, tests/package/test_container.py.
 scripts() {
     shellcheck scripts/*.sh packaging/*.sh .ci/run || :
-    shellcheck --shell=sh packaging/debian/p* packaging/rpm/* || :
+    shellcheck --shell=sh packaging/debian/server/p* packaging/rpm/* || :
     shellcheck --shell=bash packaging/completions/*.bash || :
 }
 

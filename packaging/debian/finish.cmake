@@ -1,5 +1,7 @@
-# What Debian wants of every package, done to the staged files: compressed manuals, the changelog
-# and the licence in a folder of the package's own name.
+# What Debian wants of every package, done to the staged files: compressed manuals, the changelog,
+# the licence and other texts in a folder of the package's own name, and the reasons for what
+# lintian finds.
+cmake_policy(VERSION 3.25)
 if(CPACK_PACKAGE_CONTACT MATCHES "\\.invalid>$")
     message(NOTICE "Maintainer of the packages: ${CPACK_PACKAGE_CONTACT}\n"
                    "To give them to others: cmake -D 'TLSMSG_PACKAGER=Name <address>'")
@@ -7,21 +9,40 @@ endif()
 if(NOT CPACK_GENERATOR STREQUAL "DEB")
     return()
 endif()
-set(source "${CMAKE_CURRENT_LIST_DIR}/../..")
+# Without it cpack would make packages that need no library at all, and say so in one quiet line.
+find_program(shlibdeps dpkg-shlibdeps)
+if(NOT shlibdeps)
+    message(FATAL_ERROR "dpkg-shlibdeps is missing, which finds what the packages depend on; "
+                        "try: apt-get install dpkg-dev")
+endif()
 find_program(gzip gzip REQUIRED)
+set(source "${CMAKE_CURRENT_LIST_DIR}/../..")
+# As of SOURCE_DATE_EPOCH, where that is set.
+string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)
+set(changelog "tlsmsg (${CPACK_PACKAGE_VERSION}) unstable; urgency=medium\n\n\
+  * What changed is told in CHANGELOG.md of tlsmsg-server.\n\n\
+ -- ${CPACK_PACKAGE_CONTACT}  ${date}\n")
 
-foreach(component Unspecified development)
+foreach(component ${CPACK_COMPONENTS_ALL})
+    string(TOUPPER ${component} upper)
+    set(package "${CPACK_DEBIAN_${upper}_PACKAGE_NAME}")
     set(share "${CPACK_TEMPORARY_DIRECTORY}/${component}/usr/share")
-    if(component STREQUAL "development")
-        set(doc "${share}/doc/libtlsmsg-dev")
-    else()
-        set(doc "${share}/doc/tlsmsg")
+    set(doc "${share}/doc/${package}")
+    if(EXISTS "${share}/doc/tlsmsg")
+        file(RENAME "${share}/doc/tlsmsg" "${doc}")
     endif()
     file(MAKE_DIRECTORY "${doc}")
     configure_file("${source}/LICENSE" "${doc}/copyright" COPYONLY)
-    configure_file("${source}/CHANGELOG.md" "${doc}/changelog" COPYONLY)
-    file(REMOVE "${doc}/LICENSE" "${doc}/CHANGELOG.md")
+    file(WRITE "${doc}/changelog" "${changelog}")
+    file(REMOVE "${doc}/LICENSE")
     file(GLOB manuals "${share}/man/man*/*.[137]")
-    # -n: no time in it, so that the same source gives the same package.
+    # -n: no time in it.
     execute_process(COMMAND "${gzip}" -9n ${manuals} "${doc}/changelog" COMMAND_ERROR_IS_FATAL ANY)
+    set(overrides "${CMAKE_CURRENT_LIST_DIR}/${component}/lintian-overrides")
+    if(EXISTS "${overrides}")
+        file(MAKE_DIRECTORY "${share}/lintian/overrides")
+        file(READ "${overrides}" text)
+        string(REPLACE "libtlsmsg0.2" "${package}" text "${text}")
+        file(WRITE "${share}/lintian/overrides/${package}" "${text}")
+    endif()
 endforeach()

@@ -1,0 +1,199 @@
+"""The packages of one cpack run, read: what is in which, what each depends on. Installing them is
+the business of packaging/test-deb.sh."""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
+CMAKE = os.environ.get("TLSMSG_CMAKE", "cmake")
+CC = os.environ.get("TLSMSG_CC", "cc")
+GENERATOR = os.environ.get("TLSMSG_GENERATOR", "Unix Makefiles")
+SECONDS = 600
+TOOLS = {"DEB": ("dpkg-deb", "dpkg-shlibdeps", "file"), "RPM": ("rpmbuild", "rpm")}
+# What each package must have; no file may be in two.
+FILES = {
+    "server": ["/usr/bin/tlsmsg-server", "/usr/lib/systemd/system/tlsmsg.service",
+               "/usr/lib/systemd/system/tlsmsg-server@.service",
+               "/usr/lib/systemd/system/tlsmsg.socket", "/etc/tlsmsg/server.env",
+               "/usr/share/man/man1/tlsmsg-server.1", "/usr/share/man/man7/tlsmsg.7",
+               "/usr/share/tlsmsg/gen-certs.sh",
+               "/usr/share/bash-completion/completions/tlsmsg-server"],
+    "client": ["/usr/bin/tlsmsg-client", "/usr/share/man/man1/tlsmsg-client.1",
+               "/usr/share/bash-completion/completions/tlsmsg-client"],
+    "library": [],
+    "development": ["/usr/include/tlsmsg/tlsmsg.h", "/usr/share/man/man3/tlsmsg.3"]}
+
+
+def run(*command):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=SECONDS, check=False,
+                          env={**os.environ, "LC_ALL": "C"}, encoding="utf-8", errors="replace")
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def version():
+    with open(os.path.join(ROOT, "include", "tlsmsg", "tlsmsg.h"), encoding="utf-8") as file:
+        return re.search(r'TLSMSG_VERSION "([\d.]+)"', file.read()).group(1)
+
+
+def soname_version():
+    return version().rpartition(".")[0]
+
+
+def setUpModule():
+    """Builds once for both kinds, and without optimising: nobody runs what is in them."""
+    if not any(all(map(shutil.which, tools)) for tools in TOOLS.values()):
+        raise unittest.SkipTest("neither dpkg-dev nor rpm is installed")
+    Built.folder = tempfile.mkdtemp(prefix="tlsmsg-packages-")
+    unittest.addModuleCleanup(shutil.rmtree, Built.folder)
+    run(CMAKE, "-S", ROOT, "-B", Built.folder, "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
+        "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_INSTALL_PREFIX=/usr", "-DBUILD_SHARED_LIBS=ON",
+        "-DTLSMSG_TESTS=OFF", "-DTLSMSG_PACKAGER=Some Body <some@body.example>")
+    run(CMAKE, "--build", Built.folder, "--parallel", str(os.cpu_count() or 1))
+
+
+class Built:
+    """What both kinds of packages have in common; mixed into a TestCase for each."""
+    folder = ""
+    kind = ""
+    names = {}
+
+    @classmethod
+    def setUpClass(cls):
+        missing = [tool for tool in TOOLS[cls.kind] if not shutil.which(tool)]
+        if missing:
+            raise unittest.SkipTest(f"{missing[0]} is not installed")
+        cls.out = os.path.join(cls.folder, cls.kind)
+        run("cpack", "--config", os.path.join(cls.folder, "CPackConfig.cmake"), "-G", cls.kind,
+            "-B", cls.out)
+
+    def package(self, component):
+        (path,) = glob.glob(os.path.join(self.out, self.names[component] + "[_-][0-9]*"))
+        return path
+
+    def test_four(self):
+        made = glob.glob(os.path.join(self.out, f"*.{self.kind.lower()}"))
+        self.assertEqual(sorted(made), sorted(map(self.package, self.names)))
+
+    def test_files(self):
+        found = {}
+        for component, wanted in FILES.items():
+            files = self.files(component)
+            for name in wanted:
+                self.assertTrue({name, name + ".gz"} & set(files), f"{component}: {name}")
+            for name in files:
+                self.assertNotIn(name, found, f"in {component}, and in {found.get(name)}")
+                found[name] = component
+        libraries = {os.path.basename(name): component for name, component in found.items()
+                     if "libtlsmsg.so" in name}
+        self.assertEqual(libraries, {
+            "libtlsmsg.so": "development", f"libtlsmsg.so.{soname_version()}": "library",
+            f"libtlsmsg.so.{version()}": "library"})
+
+    def test_nothing_is_searched_elsewhere(self):
+        """Below /usr the loader finds the library; a path of one's own would be a door."""
+        folder = self.unpacked()
+        for name in ("tlsmsg-server", "tlsmsg-client"):
+            self.assertNotRegex(run("readelf", "--dynamic", os.path.join(folder, "usr", "bin", name)),
+                                r"\((RUNPATH|RPATH)\)")
+
+
+class Debian(Built, unittest.TestCase):
+    kind = "DEB"
+    names = {"server": "tlsmsg-server", "client": "tlsmsg-client",
+             "library": f"libtlsmsg{soname_version()}", "development": "libtlsmsg-dev"}
+
+    def files(self, component):
+        listed = run("dpkg-deb", "--contents", self.package(component)).splitlines()
+        return [line.split()[5].removeprefix(".") for line in listed if not line.startswith("d")]
+
+    def field(self, component, name):
+        return run("dpkg-deb", "--field", self.package(component), name).strip()
+
+    def unpacked(self):
+        folder = os.path.join(self.out, "unpacked")
+        for component in ("server", "client"):
+            run("dpkg-deb", "--extract", self.package(component), folder)
+        return folder
+
+    def test_dependencies(self):
+        library = [word.split()[0] for word in self.field("library", "Depends").split(", ")]
+        self.assertEqual(len(library), 2, library)
+        self.assertRegex(" ".join(library), r"\Alibc6 libssl3(t64)?\Z")
+        ours = f"{self.names['library']} (= {version()})"
+        for component in ("server", "client", "development"):
+            self.assertIn(ours, self.field(component, "Depends").split(", "))
+        for component in ("server", "client"):
+            for name in ("Breaks", "Replaces"):
+                self.assertEqual(self.field(component, name), "tlsmsg (<< 0.2~)")
+            self.assertEqual(self.field(component, "Maintainer"), "Some Body <some@body.example>")
+
+    def test_configuration(self):
+        """What is in /etc is a conffile, and nothing else is."""
+        conffiles = run("dpkg-deb", "--info", self.package("server"), "conffiles").split()
+        self.assertEqual(sorted(conffiles),
+                         sorted(name for name in self.files("server") if name.startswith("/etc/")))
+
+
+class Rpm(Built, unittest.TestCase):
+    kind = "RPM"
+    names = {"server": "tlsmsg-server", "client": "tlsmsg-client", "library": "libtlsmsg",
+             "development": "libtlsmsg-devel"}
+
+    def query(self, component, *words):
+        return run("rpm", "--query", "--package", *words, self.package(component)).splitlines()
+
+    def files(self, component):
+        """Without folders and build ids, which packages may share."""
+        return [line.split()[-1] for line in self.query(component, "--qf",
+                                                        "[%{FILEMODES:perms} %{FILENAMES}\n]")
+                if not line.startswith("d") and "/.build-id/" not in line]
+
+    def unpacked(self):
+        folder = os.path.join(self.out, "unpacked")
+        os.makedirs(folder, exist_ok=True)
+        for component in ("server", "client"):
+            with subprocess.Popen(["rpm2cpio", self.package(component)],
+                                  stdout=subprocess.PIPE) as archive:
+                subprocess.run(["cpio", "--extract", "--make-directories", "--quiet"], cwd=folder,
+                               stdin=archive.stdout, timeout=SECONDS, check=True)
+        return folder
+
+    def requires(self, component):
+        return {re.sub(r"[( ].*", "", line) for line in self.query(component, "--requires")}
+
+    def test_dependencies(self):
+        self.assertEqual({name for name in self.requires("library") if name.startswith("lib")},
+                         {"libc.so.6", "libcrypto.so.3", "libssl.so.3"})
+        for component in ("server", "client", "development"):
+            self.assertIn(f"libtlsmsg = {version()}", self.query(component, "--requires"))
+        self.assertLessEqual({"openssl", "shadow-utils"}, self.requires("server"))
+        for component in ("server", "client"):
+            self.assertEqual(self.query(component, "--obsoletes"), ["tlsmsg < 0.2"])
+
+    def test_configuration(self):
+        self.assertEqual(self.query("server", "--configfiles"),
+                         [name for name in self.files("server") if name.startswith("/etc/")])
+
+    def test_scripts(self):
+        """The service's user before its files, certificates after them; the loader's cache."""
+        scripts = "\n".join(self.query("server", "--scripts"))
+        for kind in ("preinstall", "postinstall", "preuninstall", "postuninstall"):
+            self.assertIn(f"{kind} scriptlet", scripts)
+        self.assertLess(scripts.index("useradd"), scripts.index("gen-certs.sh"))
+        self.assertIn("/sbin/ldconfig", "\n".join(self.query("library", "--scripts")))
+
+
+if __name__ == "__main__":
+    if not BUILD:
+        sys.exit("set TLSMSG_BUILD_DIR to a finished build (ctest does)")
+    unittest.main(verbosity=2)
