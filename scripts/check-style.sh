@@ -89,7 +89,7 @@ floors() {
             only["sys/eventfd.h"] = "src/base/wake.c"
             only["sys/signalfd.h"] = "src/app/signals.c"
             only["sys/prctl.h"] = only["sys/syscall.h"] = "src/app/server/sandbox.c"
-            only["sys/random.h"] = "src/server/admission.c"
+            only["sys/random.h"] = "src/server/limits.c"
             only["malloc.h"] = "src/base/build.h"
         }
         FNR == 1 {

@@ -1,55 +1,53 @@
-/* Accepting connections, and the reasons not to for a while.
- *
- * All workers watch the same sockets (EPOLLEXCLUSIVE); one that has clearly
- * more connections than its share leaves them to the others for a moment, and
- * one that is out of descriptors leaves them instead of spinning. */
+/* All workers watch the same sockets (EPOLLEXCLUSIVE). One that has clearly more connections than
+ * its share leaves them to the others for a moment, and one that is out of descriptors leaves them
+ * instead of spinning. */
 #include "server/accept.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/build.h"
 #include "base/clock.h"
 #include "net/socket.h"
-#include "server/server_state.h"
+#include "server/conversation.h"
+#include "server/limits.h"
+#include "server/table.h"
 
 /* Connections above the mean share before a worker leaves the listeners: below it, the
  * difference costs less than the leaving. */
 #define SHARE_SLACK 64
 
-bool accept_listen(struct worker *w)
+static void leave_listeners(struct worker *w)
 {
+    for (size_t i = 0; i < w->listener_count; i++) {
+        loop_remove(&w->loop, &w->listeners[i]);
+    }
+    w->listening = false;
+}
+
+bool accept_begin(struct worker *w)
+{
+    w->resume_ns = 0;
     if (w->listening || w->listener_count == 0) {
-        w->resume_ns = 0;
         return true;
     }
     w->listening = true;
-    w->resume_ns = 0;
     for (size_t i = 0; i < w->listener_count; i++) {
-        if (!loop_add(&w->loop, &w->listeners[i].watch, LOOP_READ | LOOP_EXCLUSIVE)) {
-            accept_unlisten(w);
+        if (!loop_add(&w->loop, &w->listeners[i], LOOP_READ | LOOP_EXCLUSIVE)) {
+            leave_listeners(w);
             return false;
         }
     }
     return true;
 }
 
-void accept_unlisten(struct worker *w)
-{
-    for (size_t i = 0; i < w->listener_count; i++) {
-        loop_remove(&w->loop, &w->listeners[i].watch);
-    }
-    w->listening = false;
-}
-
-void accept_close(struct worker *w)
+void accept_stop(struct worker *w)
 {
     if (w->listener_count == 0) {
         return;
     }
-    accept_unlisten(w);
+    leave_listeners(w);
     w->listener_count = 0;
     w->resume_ns = 0;
     server_leave_listeners(w->server);
@@ -57,51 +55,45 @@ void accept_close(struct worker *w)
 
 static void pause_accepting(struct worker *w)
 {
-    accept_unlisten(w);
+    leave_listeners(w);
     w->resume_ns = clock_deadline_ns(w->now_ns, ACCEPT_PAUSE_MS);
 }
 
 void accept_resume(struct worker *w)
 {
-    if (w->resume_ns != 0 && w->resume_ns <= w->now_ns && !accept_listen(w)) {
+    if (w->resume_ns != 0 && w->resume_ns <= w->now_ns && !accept_begin(w)) {
         w->resume_ns = clock_deadline_ns(w->now_ns, ACCEPT_PAUSE_MS);
     }
 }
 
 /* Closes a connection that is over a limit: no cryptography, no memory, one line in the log. */
-static void refuse(struct worker *w, int fd, const struct address *peer,
-                   enum admission_verdict verdict)
+static void refuse(struct worker *w, int fd, const struct address *peer, enum limit limit)
 {
     char text[ADDRESS_TEXT_MAX];
 
     (void)close(fd);
     address_print(peer, text, sizeof(text));
     worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, NULL, "refused %s: over %s %" PRIu64,
-                 text, admission_verdict_option(verdict),
-                 admission_verdict_limit(&w->server->admission, verdict));
+                 text, limit_option(limit), limit_value(&w->server->limits, limit));
 }
 
 /* Takes over one accepted socket. */
-static void welcome(struct worker *w, int fd, const struct address *peer)
+static void accept_one(struct worker *w, int fd, const struct address *peer)
 {
-    struct server *server = w->server;
-    enum admission_verdict verdict = admission_enter(&server->admission, peer, w->now_ns);
+    struct tlsmsg_server *server = w->server;
+    enum limit limit = limits_enter(&server->limits, peer, w->now_ns);
     struct conversation *c;
 
     count(&w->stats.accepted, 1);
-    if (verdict != ADMITTED) {
-        refuse(w, fd, peer, verdict);
+    if (limit != LIMIT_NONE) {
+        refuse(w, fd, peer, limit);
         return;
     }
-    c = conversation_new(w, fd, peer, atomic_fetch_add(&server->next_id, 1));
-    if (c == NULL || !worker_adopt(w, c)) {
-        if (c != NULL) {
-            conversation_free(c);
-        } else {
-            (void)close(fd);
-        }
-        admission_handshake_done(&server->admission);
-        admission_leave(&server->admission, peer);
+    c = table_add(w, fd, peer, atomic_fetch_add(&server->next_id, 1));
+    if (c == NULL) {
+        (void)close(fd);
+        limits_handshake_done(&server->limits);
+        limits_leave(&server->limits, peer);
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, NULL,
                      "out of memory: a connection was dropped");
         return;
@@ -110,7 +102,7 @@ static void welcome(struct worker *w, int fd, const struct address *peer)
         /* Nothing to wait for: the connection is the conversation. */
         conversation_step(c, 0);
     }
-    worker_settle(w, c);
+    conversation_update(c);
 }
 
 static void accept_failed(struct worker *w, int error)
@@ -131,18 +123,18 @@ static void accept_failed(struct worker *w, int error)
 
 static bool has_more_than_its_share(const struct worker *w)
 {
-    const struct server *server = w->server;
+    const struct tlsmsg_server *server = w->server;
 
     if (server->worker_count == 1) {
         return false;
     }
     return w->conversations >
-           atomic_load(&server->admission.connections) / server->worker_count + SHARE_SLACK;
+           atomic_load(&server->limits.connections) / server->worker_count + SHARE_SLACK;
 }
 
 void accept_ready(struct worker *w, struct loop_watch *watch)
 {
-    for (int i = 0; i < ACCEPT_TURN && w->listening; i++) {
+    for (int i = 0; i < ACCEPT_BATCH && w->listening; i++) {
         struct address peer;
         int fd;
 
@@ -154,7 +146,7 @@ void accept_ready(struct worker *w, struct loop_watch *watch)
             accept_failed(w, errno);
             return;
         }
-        welcome(w, fd, &peer);
+        accept_one(w, fd, &peer);
     }
     if (w->listening && has_more_than_its_share(w)) {
         pause_accepting(w);

@@ -2,19 +2,18 @@
 #ifndef SERVER_ACCEPT_H
 #define SERVER_ACCEPT_H
 
-#include "server/worker.h"
+#include "server/internal.h"
 
-/* Connections taken from one listener in one turn, before the running ones have theirs. */
-#define ACCEPT_TURN 32
+/* Connections taken from one listener in one iteration, before the running ones have theirs. */
+#define ACCEPT_BATCH 32
 /* How long a worker leaves the listeners when descriptors are out or others have less to do. */
 #define ACCEPT_PAUSE_MS 100
 
-/* Puts the listeners into the worker's loop, or takes them out. */
-bool accept_listen(struct worker *w);
-void accept_unlisten(struct worker *w);
+/* Puts the listeners into the worker's loop. False when the kernel refuses. */
+bool accept_begin(struct worker *w);
 
 /* For good: no more connections come to this worker. */
-void accept_close(struct worker *w);
+void accept_stop(struct worker *w);
 
 /* A listener is readable. */
 void accept_ready(struct worker *w, struct loop_watch *watch);

@@ -1,49 +1,62 @@
-/* The life of a conversation: what each state does, what it waits for, how it ends.
- *
- * Reading messages is in reading.c, sending replies in sending.c, the moves
- * between states in states.c. */
+/* From every state the way leads only downwards, so that no sequence of events can bring a
+ * conversation back to life. What reads and sends (messages.c, the flows) reports a verdict; it is
+ * carried out here, after the handler's function that it came from has returned. */
 #include "server/conversation.h"
 
-#include <stdlib.h>
-#include <unistd.h>
+#include <assert.h>
 
-#include "base/build.h"
 #include "base/clock.h"
-#include "server/exchange.h"
-#include "server/server_state.h"
-#include "server/worker.h"
+#include "server/deferred.h"
+#include "server/flow.h"
+#include "server/messages.h"
+#include "server/table.h"
 
-struct conversation *conversation_new(struct worker *worker, int fd, const struct address *peer,
-                                      uint64_t id)
+/* After close_notify or an alert: how long is read and discarded. */
+#define LINGER_MS 1000
+
+#define BIT(state) (1u << (state))
+
+static const struct {
+    const char *name;
+    unsigned allowed;
+} states[CONVERSATION_STATE_COUNT] = {
+    [CONVERSATION_HANDSHAKE] = {"handshake", BIT(CONVERSATION_OPEN) | BIT(CONVERSATION_LINGER) |
+                                                 BIT(CONVERSATION_DEAD)},
+    [CONVERSATION_OPEN] = {"open", BIT(CONVERSATION_FLUSH) | BIT(CONVERSATION_LINGER) |
+                                       BIT(CONVERSATION_DEAD)},
+    [CONVERSATION_FLUSH] = {"flush", BIT(CONVERSATION_SHUTDOWN) | BIT(CONVERSATION_LINGER) |
+                                         BIT(CONVERSATION_DEAD)},
+    [CONVERSATION_SHUTDOWN] = {"shutdown", BIT(CONVERSATION_LINGER) | BIT(CONVERSATION_DEAD)},
+    [CONVERSATION_LINGER] = {"linger", BIT(CONVERSATION_DEAD)},
+    [CONVERSATION_DEAD] = {"dead", 0},
+};
+
+const char *conversation_state_name(enum conversation_state state)
 {
-    struct conversation *c = calloc(1, sizeof(*c));
-
-    if (c == NULL) {
-        return NULL;
-    }
-    c->watch = (struct loop_watch){.fd = fd, .kind = WATCH_CONVERSATION};
-    socket_source_init(&c->source, fd);
-    queue_init(&c->out, CONVERSATION_QUEUE_LIMIT);
-    c->worker = worker;
-    c->id = id;
-    c->peer = *peer;
-    c->accepted_ns = worker->now_ns;
-    c->since_ns = worker->now_ns;
-    c->activity_ns = worker->now_ns;
-    c->linger_budget = CONVERSATION_LINGER_BYTES;
-    return c;
+    return (unsigned)state < CONVERSATION_STATE_COUNT ? states[state].name : "unknown";
 }
 
-void conversation_free(struct conversation *c)
+bool conversation_may_move(enum conversation_state from, enum conversation_state to)
 {
-    if (c == NULL) {
+    return (states[from].allowed & BIT(to)) != 0;
+}
+
+/* A move that the table does not allow is a bug: an assertion in debug builds, a closed
+ * conversation in release builds. */
+static void move(struct conversation *c, enum conversation_state to)
+{
+    if (c->state == CONVERSATION_DEAD) {
         return;
     }
-    transport_free(c->transport);
-    (void)close(c->watch.fd);
-    pending_fini(&c->pending);
-    queue_fini(&c->out);
-    free(c);
+    if (!conversation_may_move(c->state, to)) {
+        assert(false && "illegal move of a conversation");
+        to = CONVERSATION_DEAD;
+    }
+    c->state = to;
+    c->since_ns = c->worker->now_ns;
+    if (to == CONVERSATION_DEAD) {
+        table_mark_closed(c->worker, c);
+    }
 }
 
 static uint32_t sending_interest(const struct conversation *c)
@@ -62,7 +75,7 @@ uint32_t conversation_interest(const struct conversation *c)
     case CONVERSATION_HANDSHAKE:
         return c->read_wants_out ? LOOP_WRITE : LOOP_READ;
     case CONVERSATION_OPEN:
-        if (exchange_may_read(c)) {
+        if (messages_may_read(c)) {
             /* Unread bytes would wake the poll again and again for a read that first has to
              * write. */
             want |= c->read_wants_out ? LOOP_WRITE : LOOP_READ;
@@ -98,8 +111,8 @@ static bool is_writing(const struct conversation *c)
  * later. Not where it was our own end that stopped the reading: that has the drain timeout. */
 static bool awaits_handler(const struct conversation *c)
 {
-    return c->state == CONVERSATION_FLUSH && c->how != TLSMSG_CLOSE_DRAINED &&
-           c->pending.count > 0 && pending_front(&c->pending) == NULL;
+    return c->state == CONVERSATION_FLUSH && c->reason != TLSMSG_CLOSE_DRAINED &&
+           c->deferred.count > 0 && reply_queue_first(&c->deferred) == NULL;
 }
 
 /* Until when such a reply may come: nothing is read any more that would tell of the peer's end, so
@@ -113,16 +126,16 @@ static int64_t answer_deadline(const struct conversation *c)
 
 int64_t conversation_deadline(const struct conversation *c)
 {
-    const struct server_settings *limits = &c->worker->server->settings;
+    const struct server_settings *settings = &c->worker->server->settings;
     int64_t deadline = 0;
 
     switch (c->state) {
     case CONVERSATION_HANDSHAKE:
-        return clock_deadline_ns(c->accepted_ns, limits->handshake_timeout_ms);
+        return clock_deadline_ns(c->accepted_ns, settings->handshake_timeout_ms);
     case CONVERSATION_OPEN:
         /* Idle is the peer's silence, not our not listening. */
-        if (exchange_may_read(c) && c->out.len == 0 && c->pending.count == 0) {
-            deadline = clock_deadline_ns(c->activity_ns, limits->idle_timeout_ms);
+        if (messages_may_read(c) && c->out.len == 0 && c->deferred.count == 0) {
+            deadline = clock_deadline_ns(c->activity_ns, settings->idle_timeout_ms);
         }
         break;
     case CONVERSATION_FLUSH:
@@ -133,28 +146,28 @@ int64_t conversation_deadline(const struct conversation *c)
         break;
     case CONVERSATION_SHUTDOWN:
     case CONVERSATION_LINGER:
-        return clock_deadline_ns(c->since_ns, CONVERSATION_LINGER_MS);
+        return clock_deadline_ns(c->since_ns, LINGER_MS);
     default:
         return 0;
     }
     if (is_writing(c)) {
-        deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, limits->write_timeout_ms));
+        deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, settings->write_timeout_ms));
     }
     return deadline;
 }
 
-void conversation_describe(const struct conversation *c, struct peer_view *who)
+void conversation_update(struct conversation *c)
 {
-    bool encrypted =
-        c->transport != NULL && c->counted && transport_describe(c->transport, &who->tls);
+    struct worker *w = c->worker;
 
-    address_print(&c->peer, who->address, sizeof(who->address));
-    who->peer = (struct tlsmsg_peer){
-        .connection = c->id,
-        .address = who->address,
-        .socket_address = (const struct sockaddr *)&c->peer.storage,
-        .tls = encrypted ? &who->tls : NULL,
-    };
+    if (c->state == CONVERSATION_DEAD) {
+        return;
+    }
+    loop_set(&w->loop, &c->watch, conversation_interest(c));
+    timers_set(&w->timers, &c->timer, conversation_deadline(c));
+    if (w->held && c->state == CONVERSATION_OPEN && !list_is_linked(&c->in_paused)) {
+        list_append(&w->paused, &c->in_paused);
+    }
 }
 
 /* Tells the handler of the end, once, when no message can follow any more. */
@@ -167,10 +180,10 @@ static void report(struct conversation *c)
         return;
     }
     c->reported = true;
-    count(&w->stats.closed[c->how], 1);
+    count(&w->stats.closed[c->reason], 1);
     if (handler->closed != NULL) {
         struct peer_view who;
-        struct tlsmsg_closed closed = {.reason = c->how, .messages = c->messages};
+        struct tlsmsg_closed closed = {.reason = c->reason, .messages = c->messages};
 
         conversation_describe(c, &who);
         closed.peer = &who.peer;
@@ -181,29 +194,40 @@ static void report(struct conversation *c)
     }
 }
 
-static void settle_how(struct conversation *c, enum tlsmsg_close_reason how)
+/* The first reason is the one that is told. */
+static void give_reason(struct conversation *c, enum tlsmsg_close_reason reason)
 {
-    if (!c->how_known) {
-        c->how = how;
-        c->how_known = true;
+    if (!c->reason_known) {
+        c->reason = reason;
+        c->reason_known = true;
     }
 }
 
-void conversation_abort(struct conversation *c, enum tlsmsg_close_reason how)
+void conversation_abort(struct conversation *c, enum tlsmsg_close_reason reason)
 {
     if (c->state == CONVERSATION_DEAD) {
         return;
     }
-    settle_how(c, how);
+    give_reason(c, reason);
     report(c);
-    conversation_move(c, CONVERSATION_DEAD);
+    move(c, CONVERSATION_DEAD);
 }
 
-void conversation_finish(struct conversation *c, enum tlsmsg_close_reason how)
+/* Ends in order: what is queued leaves, then close_notify. */
+static void finish(struct conversation *c, enum tlsmsg_close_reason reason)
 {
     if (c->state == CONVERSATION_OPEN) {
-        settle_how(c, how);
-        conversation_move(c, CONVERSATION_FLUSH);
+        give_reason(c, reason);
+        move(c, CONVERSATION_FLUSH);
+    }
+}
+
+static void act_on(struct conversation *c, struct verdict verdict)
+{
+    if (verdict.next == FINISH) {
+        finish(c, verdict.reason);
+    } else if (verdict.next == ABORT) {
+        conversation_abort(c, verdict.reason);
     }
 }
 
@@ -213,7 +237,7 @@ static void linger(struct conversation *c)
 {
     report(c);
     worker_handshake_over(c->worker, c);
-    conversation_move(c, c->eof ? CONVERSATION_DEAD : CONVERSATION_LINGER);
+    move(c, c->eof ? CONVERSATION_DEAD : CONVERSATION_LINGER);
 }
 
 static void handshake_failed(struct conversation *c, const struct tlsmsg_error *err)
@@ -239,9 +263,55 @@ static void handshake_failed(struct conversation *c, const struct tlsmsg_error *
         conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
         return;
     }
-    settle_how(c, TLSMSG_CLOSE_HANDSHAKE);
+    give_reason(c, TLSMSG_CLOSE_HANDSHAKE);
     (void)transport_shutdown(c->transport, NULL);
     linger(c);
+}
+
+/* Takes a place of the accept budget. False when it is used up. */
+static bool take_place(struct tlsmsg_server *server)
+{
+    uint64_t place;
+
+    if (server->settings.accept == 0) {
+        return true;
+    }
+    place = atomic_fetch_add(&server->taken, 1) + 1;
+    if (place > server->settings.accept) {
+        return false;
+    }
+    if (place == server->settings.accept) {
+        server_advance(server, SERVER_FULL);
+    }
+    return true;
+}
+
+/* The handshake is done: a conversation begins. */
+static void begin(struct conversation *c)
+{
+    struct worker *w = c->worker;
+    const struct tlsmsg_handler *handler = &w->server->handler;
+    struct peer_view who;
+
+    move(c, CONVERSATION_OPEN);
+    c->activity_ns = w->now_ns;
+    if (!take_place(w->server)) {
+        conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
+        return;
+    }
+    c->counted = true;
+    c->flow = &flow_document;
+    worker_handshake_over(w, c);
+    count(&w->stats.conversations, 1);
+    conversation_describe(c, &who);
+    if (who.peer.tls != NULL) {
+        count(&w->stats.resumed, who.tls.resumed ? 1 : 0);
+        count(&w->stats.tls12, who.tls.version[6] == '2' ? 1 : 0);
+    }
+    if (handler->connected != NULL) {
+        handler->connected(&who.peer, w->index, handler->user);
+        w->dirty = true;
+    }
 }
 
 static void step_handshake(struct conversation *c)
@@ -259,11 +329,7 @@ static void step_handshake(struct conversation *c)
     c->heard = transport_heard(c->transport);
     c->read_wants_out = result == TRANSPORT_WANT_WRITE;
     if (result == TRANSPORT_OK) {
-        conversation_move(c, CONVERSATION_OPEN);
-        c->activity_ns = c->worker->now_ns;
-        if (!worker_begin(c->worker, c)) {
-            conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
-        }
+        begin(c);
     } else if (result == TRANSPORT_ERROR || result == TRANSPORT_CLOSED) {
         handshake_failed(c, &err);
     }
@@ -271,17 +337,17 @@ static void step_handshake(struct conversation *c)
 
 static void step_open(struct conversation *c)
 {
-    exchange_send(c);
+    act_on(c, messages_send(c));
     if (c->state == CONVERSATION_OPEN) {
-        exchange_read(c);
+        act_on(c, messages_read(c));
     }
 }
 
 static void step_flush(struct conversation *c)
 {
-    exchange_send(c);
-    if (c->state == CONVERSATION_FLUSH && c->out.len == 0 && c->pending.count == 0) {
-        conversation_move(c, CONVERSATION_SHUTDOWN);
+    act_on(c, messages_send(c));
+    if (c->state == CONVERSATION_FLUSH && c->out.len == 0 && c->deferred.count == 0) {
+        move(c, CONVERSATION_SHUTDOWN);
     }
 }
 
@@ -309,7 +375,7 @@ static void step_linger(struct conversation *c)
         }
     } while (result == BYTE_OK && c->linger_budget > 0);
     if (result != BYTE_AGAIN) {
-        conversation_move(c, CONVERSATION_DEAD);
+        move(c, CONVERSATION_DEAD);
     }
 }
 
@@ -339,7 +405,7 @@ void conversation_step(struct conversation *c, uint32_t ready)
     socket_source_ready(&c->source);
     /* Nothing is read and the connection is gone: no read will ever tell, and the poll would not
      * stop telling. */
-    if ((ready & LOOP_HANGUP) && ((c->state == CONVERSATION_OPEN && !exchange_may_read(c)) ||
+    if ((ready & LOOP_HANGUP) && ((c->state == CONVERSATION_OPEN && !messages_may_read(c)) ||
                                   c->state == CONVERSATION_FLUSH)) {
         conversation_abort(c, TLSMSG_CLOSE_RESET);
         return;
@@ -360,10 +426,15 @@ void conversation_release(struct conversation *c)
         run(c);
         return;
     }
-    exchange_send(c);
-    if (c->state == CONVERSATION_OPEN && c->unread && exchange_may_read(c)) {
-        worker_again(c->worker, c);
+    act_on(c, messages_send(c));
+    if (c->state == CONVERSATION_OPEN && c->unread && messages_may_read(c)) {
+        worker_requeue(c->worker, c);
     }
+}
+
+void conversation_answer(struct conversation *c, uint64_t message, char *data, size_t len)
+{
+    act_on(c, messages_answer(c, message, data, len));
 }
 
 static void expire_handshake(struct conversation *c)
@@ -382,13 +453,12 @@ static void expire_answers(struct conversation *c)
 
     worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                  "a deferred reply did not come within %.3g s; the conversation ends without %zu",
-                 (double)w->server->settings.write_timeout_ms / 1000, (size_t)c->pending.count);
+                 (double)w->server->settings.write_timeout_ms / 1000, c->deferred.count);
     if (c->draining) {
         atomic_store(&w->server->undelivered, true);
     }
-    pending_fini(&c->pending);
-    c->how_known = false;
-    settle_how(c, TLSMSG_CLOSE_TIMEOUT);
+    reply_queue_fini(&c->deferred);
+    c->reason = TLSMSG_CLOSE_TIMEOUT;
     run(c);
 }
 
@@ -396,19 +466,19 @@ static void expire_answers(struct conversation *c)
 static void expire_exchange(struct conversation *c)
 {
     struct worker *w = c->worker;
-    const struct server_settings *limits = &w->server->settings;
-    int64_t stall = clock_deadline_ns(c->progress_ns, limits->write_timeout_ms);
+    const struct server_settings *settings = &w->server->settings;
+    int64_t stall = clock_deadline_ns(c->progress_ns, settings->write_timeout_ms);
 
     if (c->draining && w->drain_deadline_ns != 0 && w->drain_deadline_ns <= w->now_ns) {
         atomic_store(&w->server->undelivered, true);
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                      "a reply could not be delivered before the drain timeout");
-        c->how_known = false;
+        c->reason_known = false;
         conversation_abort(c, TLSMSG_CLOSE_TIMEOUT);
     } else if (is_writing(c) && stall != 0 && stall <= w->now_ns) {
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                      "took no byte of its replies for %.3g s",
-                     (double)limits->write_timeout_ms / 1000);
+                     (double)settings->write_timeout_ms / 1000);
         if (c->draining) {
             atomic_store(&w->server->undelivered, true);
         }
@@ -417,8 +487,8 @@ static void expire_exchange(struct conversation *c)
         expire_answers(c);
     } else {
         worker_event(w, TLSMSG_LOG_INFO, TLSMSG_CAUSE_TIMEOUT, c, "idle for %.3g s",
-                     (double)limits->idle_timeout_ms / 1000);
-        conversation_finish(c, TLSMSG_CLOSE_TIMEOUT);
+                     (double)settings->idle_timeout_ms / 1000);
+        finish(c, TLSMSG_CLOSE_TIMEOUT);
         run(c);
     }
 }
@@ -451,7 +521,7 @@ void conversation_drain(struct conversation *c)
     if (c->state == CONVERSATION_HANDSHAKE) {
         conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
     } else if (c->state == CONVERSATION_OPEN) {
-        conversation_finish(c, TLSMSG_CLOSE_DRAINED);
+        finish(c, TLSMSG_CLOSE_DRAINED);
         run(c);
     }
 }

@@ -9,56 +9,17 @@
 #include "base/error.h"
 #include "base/wake.h"
 #include "net/socket.h"
-#include "server/server_state.h"
+#include "server/deferred.h"
+#include "server/internal.h"
+#include "server/limits.h"
+#include "server/stats.h"
+#include "server/worker.h"
 
 #define WORKERS_MAX 1024
 /* Descriptors that connections must leave free: standard ones, listeners, loops, files of a reload. */
 #define DESCRIPTORS_RESERVED 32
 
-struct tlsmsg_server {
-    struct server s;
-};
-
-struct transport_config *server_config(struct server *server, unsigned *generation)
-{
-    struct transport_config *config;
-
-    (void)pthread_mutex_lock(&server->config_lock);
-    config = transport_config_ref(server->config);
-    *generation = atomic_load(&server->config_generation);
-    (void)pthread_mutex_unlock(&server->config_lock);
-    return config;
-}
-
-void server_advance(struct server *server, enum server_phase phase)
-{
-    int now = atomic_load(&server->phase);
-
-    while (now < (int)phase && !atomic_compare_exchange_weak(&server->phase, &now, (int)phase)) {
-    }
-    for (unsigned i = 0; i < server->worker_count; i++) {
-        loop_wake(&server->workers[i].loop);
-    }
-}
-
-static void close_listeners(struct server *s)
-{
-    for (size_t i = 0; i < s->listener_count; i++) {
-        if (s->listeners[i].fd >= 0) {
-            (void)close(s->listeners[i].fd);
-            s->listeners[i].fd = -1;
-        }
-    }
-}
-
-void server_leave_listeners(struct server *server)
-{
-    if (atomic_fetch_sub(&server->listening, 1) == 1) {
-        close_listeners(server);
-    }
-}
-
-static void add_listener(struct server *s, int fd, const struct address *bound)
+static void add_listener(struct tlsmsg_server *s, int fd, const struct address *bound)
 {
     struct server_listener *listener = &s->listeners[s->listener_count++];
 
@@ -67,20 +28,21 @@ static void add_listener(struct server *s, int fd, const struct address *bound)
 }
 
 /* Opens the sockets of one --listen. */
-static enum tlsmsg_code listen_on(struct server *s, const char *text, struct tlsmsg_error *err)
+static enum tlsmsg_code listen_on(struct tlsmsg_server *s, const char *text,
+                                  struct tlsmsg_error *err)
 {
     struct address_name name;
-    struct address bound[WORKER_LISTENERS_MAX];
-    int fds[WORKER_LISTENERS_MAX];
+    struct address bound[LISTENERS_MAX];
+    int fds[LISTENERS_MAX];
     size_t n = 0;
     enum tlsmsg_code code = address_parse_listen(text, "--listen", &name, err);
 
-    if (code == TLSMSG_OK && s->listener_count == WORKER_LISTENERS_MAX) {
-        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "more than %d listening sockets",
-                         WORKER_LISTENERS_MAX);
+    if (code == TLSMSG_OK && s->listener_count == LISTENERS_MAX) {
+        code =
+            error_set(err, TLSMSG_ERR_CONFIG, 0, "more than %d listening sockets", LISTENERS_MAX);
     }
     if (code == TLSMSG_OK) {
-        code = socket_listen(&name, fds, bound, WORKER_LISTENERS_MAX - s->listener_count, &n, err);
+        code = socket_listen(&name, fds, bound, LISTENERS_MAX - s->listener_count, &n, err);
     }
     if (code != TLSMSG_OK) {
         return code;
@@ -92,7 +54,7 @@ static enum tlsmsg_code listen_on(struct server *s, const char *text, struct tls
 }
 
 /* Takes over the sockets that were handed to the options. */
-static enum tlsmsg_code adopt_listeners(struct server *s, struct tlsmsg_error *err)
+static enum tlsmsg_code adopt_listeners(struct tlsmsg_server *s, struct tlsmsg_error *err)
 {
     for (size_t i = 0; i < s->settings.listener_count; i++) {
         struct address bound;
@@ -106,7 +68,7 @@ static enum tlsmsg_code adopt_listeners(struct server *s, struct tlsmsg_error *e
     return TLSMSG_OK;
 }
 
-static enum tlsmsg_code open_listeners(struct server *s, struct tlsmsg_error *err)
+static enum tlsmsg_code open_listeners(struct tlsmsg_server *s, struct tlsmsg_error *err)
 {
     enum tlsmsg_code code = adopt_listeners(s, err);
 
@@ -116,7 +78,7 @@ static enum tlsmsg_code open_listeners(struct server *s, struct tlsmsg_error *er
     return code;
 }
 
-static enum tlsmsg_code make_workers(struct server *s, struct tlsmsg_error *err)
+static enum tlsmsg_code make_workers(struct tlsmsg_server *s, struct tlsmsg_error *err)
 {
     long wanted = (long)s->settings.workers;
     enum tlsmsg_code code = TLSMSG_OK;
@@ -166,9 +128,9 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struc
         return code;
     }
     options_server(options, &settings);
-    if (settings.listen.count > WORKER_LISTENERS_MAX) {
+    if (settings.listen.count > LISTENERS_MAX) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "more than %d listening sockets",
-                         WORKER_LISTENERS_MAX);
+                         LISTENERS_MAX);
     }
     for (size_t i = 0; i < settings.listen.count && code == TLSMSG_OK; i++) {
         struct address_name name;
@@ -183,7 +145,7 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struc
 }
 
 /* What is worth knowing of a configuration that works. */
-static void tell_warnings(const struct server *s, const struct transport_config *config)
+static void tell_warnings(const struct tlsmsg_server *s, const struct transport_config *config)
 {
     for (size_t i = 0; i < transport_config_warning_count(config); i++) {
         const struct tlsmsg_event event = {
@@ -198,7 +160,7 @@ static void tell_warnings(const struct server *s, const struct transport_config 
     }
 }
 
-static enum tlsmsg_code prepare(struct server *s, const struct tlsmsg_options *options,
+static enum tlsmsg_code prepare(struct tlsmsg_server *s, const struct tlsmsg_options *options,
                                 struct tlsmsg_error *err)
 {
     enum tlsmsg_code code = check_role(options, err);
@@ -215,7 +177,7 @@ static enum tlsmsg_code prepare(struct server *s, const struct tlsmsg_options *o
     if (s->done_fd < 0) {
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot create an event descriptor");
     }
-    code = admission_init(&s->admission, &s->settings, DESCRIPTORS_RESERVED, err);
+    code = limits_init(&s->limits, &s->settings, DESCRIPTORS_RESERVED, err);
     if (code == TLSMSG_OK) {
         code = load(s->options, NULL, &s->config, err);
     }
@@ -254,12 +216,12 @@ enum tlsmsg_code tlsmsg_server_new(const struct tlsmsg_options *options,
     if (server == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    server->s.done_fd = -1;
-    (void)pthread_mutex_init(&server->s.config_lock, NULL);
-    atomic_store(&server->s.next_id, 1);
-    code = copy_handler(&server->s.handler, handler, err);
+    server->done_fd = -1;
+    (void)pthread_mutex_init(&server->config_lock, NULL);
+    atomic_store(&server->next_id, 1);
+    code = copy_handler(&server->handler, handler, err);
     if (code == TLSMSG_OK) {
-        code = prepare(&server->s, options, err);
+        code = prepare(server, options, err);
     }
     if (code != TLSMSG_OK) {
         tlsmsg_server_free(server);
@@ -271,11 +233,11 @@ enum tlsmsg_code tlsmsg_server_new(const struct tlsmsg_options *options,
 
 const char *tlsmsg_server_address(const struct tlsmsg_server *server, size_t i)
 {
-    return i < server->s.listener_count ? server->s.listeners[i].text : NULL;
+    return i < server->listener_count ? server->listeners[i].text : NULL;
 }
 
 /* Starts the threads with all signals blocked: they are the program's, not the library's. */
-static int start_threads(struct server *s)
+static int start_threads(struct tlsmsg_server *s)
 {
     sigset_t all;
     sigset_t before;
@@ -298,25 +260,24 @@ static int start_threads(struct server *s)
 
 enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg_error *err)
 {
-    struct server *s = &server->s;
     int failed;
 
-    if (s->started > 0) {
+    if (server->started > 0) {
         return error_set(err, TLSMSG_ERR_STATE, 0, "the server was started already");
     }
-    for (size_t i = 0; i < s->listener_count && s->handler.listening != NULL; i++) {
-        s->handler.listening(s->listeners[i].text, s->handler.user);
+    for (size_t i = 0; i < server->listener_count && server->handler.listening != NULL; i++) {
+        server->handler.listening(server->listeners[i].text, server->handler.user);
     }
-    tell_warnings(s, s->config);
-    failed = start_threads(s);
+    tell_warnings(server, server->config);
+    failed = start_threads(server);
     if (failed != 0) {
         /* Those that never ran don't count, so that the others' end is the server's. */
-        unsigned missing = s->worker_count - s->started;
+        unsigned missing = server->worker_count - server->started;
 
-        if (atomic_fetch_sub(&s->running, missing) == missing) {
-            wake_raise(s->done_fd);
+        if (atomic_fetch_sub(&server->running, missing) == missing) {
+            wake_raise(server->done_fd);
         }
-        server_advance(s, SERVER_STOPPING);
+        server_advance(server, SERVER_STOPPING);
         return error_set(err, TLSMSG_ERR_SYSTEM, failed, "cannot start a worker's thread");
     }
     return TLSMSG_OK;
@@ -324,16 +285,14 @@ enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg
 
 enum tlsmsg_code tlsmsg_server_wait(struct tlsmsg_server *server, struct tlsmsg_error *err)
 {
-    struct server *s = &server->s;
-
-    for (unsigned i = 0; i < s->started; i++) {
-        (void)pthread_join(s->workers[i].thread, NULL);
+    for (unsigned i = 0; i < server->started; i++) {
+        (void)pthread_join(server->workers[i].thread, NULL);
     }
-    s->started = 0;
-    if (atomic_load(&s->phase) == SERVER_FAILED) {
+    server->started = 0;
+    if (atomic_load(&server->phase) == SERVER_FAILED) {
         return error_set(err, TLSMSG_ERR_CLOSED, 0, "the handler failed");
     }
-    if (atomic_load(&s->undelivered)) {
+    if (atomic_load(&server->undelivered)) {
         return error_set(err, TLSMSG_ERR_TIMEOUT, 0,
                          "a reply could not be delivered before the drain timeout");
     }
@@ -342,19 +301,19 @@ enum tlsmsg_code tlsmsg_server_wait(struct tlsmsg_server *server, struct tlsmsg_
 
 int tlsmsg_server_done_fd(const struct tlsmsg_server *server)
 {
-    return server->s.done_fd;
+    return server->done_fd;
 }
 
 void tlsmsg_server_stop(struct tlsmsg_server *server)
 {
-    server_advance(&server->s, SERVER_STOPPING);
+    server_advance(server, SERVER_STOPPING);
 }
 
 void tlsmsg_server_release(struct tlsmsg_server *server, unsigned worker, bool fail)
 {
-    if (worker < server->s.worker_count) {
-        mailbox_post_release(&server->s.workers[worker].mailbox, fail);
-        loop_wake(&server->s.workers[worker].loop);
+    if (worker < server->worker_count) {
+        mailbox_post_release(&server->workers[worker].mailbox, fail);
+        loop_wake(&server->workers[worker].loop);
     }
 }
 
@@ -363,15 +322,15 @@ enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server, const struct 
 {
     enum tlsmsg_code code;
 
-    if (len > CONVERSATION_REPLY_MAX) {
+    if (len > REPLY_MAX_BYTES) {
         return TLSMSG_ERR_LIMIT;
     }
-    if (token->worker >= server->s.worker_count) {
+    if (token->worker >= server->worker_count) {
         return TLSMSG_OK;
     }
-    code = mailbox_post(&server->s.workers[token->worker].mailbox, token, data, len);
+    code = mailbox_post(&server->workers[token->worker].mailbox, token, data, len);
     if (code == TLSMSG_OK) {
-        loop_wake(&server->s.workers[token->worker].loop);
+        loop_wake(&server->workers[token->worker].loop);
     }
     return code;
 }
@@ -380,7 +339,6 @@ enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
                                       const struct tlsmsg_options *options,
                                       struct tlsmsg_error *err)
 {
-    struct server *s = &server->s;
     unsigned generation;
     struct transport_config *previous;
     struct transport_config *fresh = NULL;
@@ -390,18 +348,18 @@ enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
     if (code != TLSMSG_OK) {
         return code;
     }
-    previous = server_config(s, &generation);
+    previous = server_config(server, &generation);
     code = load(options, previous, &fresh, err);
     transport_config_unref(previous);
     if (code != TLSMSG_OK) {
         return code;
     }
-    tell_warnings(s, fresh);
-    (void)pthread_mutex_lock(&s->config_lock);
-    old = s->config;
-    s->config = fresh;
-    atomic_fetch_add_explicit(&s->config_generation, 1, memory_order_release);
-    (void)pthread_mutex_unlock(&s->config_lock);
+    tell_warnings(server, fresh);
+    (void)pthread_mutex_lock(&server->config_lock);
+    old = server->config;
+    server->config = fresh;
+    atomic_fetch_add_explicit(&server->config_generation, 1, memory_order_release);
+    (void)pthread_mutex_unlock(&server->config_lock);
     transport_config_unref(old);
     return TLSMSG_OK;
 }
@@ -410,8 +368,8 @@ void tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats
 {
     struct tlsmsg_stats sum = {.size = out->size < sizeof(sum) ? out->size : sizeof(sum)};
 
-    for (unsigned i = 0; i < server->s.worker_count; i++) {
-        stats_add(&server->s.workers[i].stats, &sum);
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        stats_add(&server->workers[i].stats, &sum);
     }
     memcpy(out, &sum, sum.size);
 }
@@ -421,7 +379,7 @@ int64_t tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server)
     unsigned generation;
     /* The lock is the server's own, whatever the caller may see of it. */
     struct transport_config *config =
-        server_config((struct server *)(uintptr_t)&server->s, &generation);
+        server_config((struct tlsmsg_server *)(uintptr_t)server, &generation);
     int64_t expiry = transport_config_expiry(config);
 
     transport_config_unref(config);
@@ -430,7 +388,7 @@ int64_t tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server)
 
 unsigned tlsmsg_server_workers(const struct tlsmsg_server *server)
 {
-    return server->s.worker_count;
+    return server->worker_count;
 }
 
 void tlsmsg_server_free(struct tlsmsg_server *server)
@@ -438,19 +396,19 @@ void tlsmsg_server_free(struct tlsmsg_server *server)
     if (server == NULL) {
         return;
     }
-    for (unsigned i = 0; i < server->s.worker_count; i++) {
-        worker_fini(&server->s.workers[i]);
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        worker_fini(&server->workers[i]);
     }
-    free(server->s.workers);
-    close_listeners(&server->s);
-    transport_config_unref(server->s.config);
-    if (server->s.options != NULL) {
-        admission_fini(&server->s.admission);
+    free(server->workers);
+    server_close_listeners(server);
+    transport_config_unref(server->config);
+    if (server->options != NULL) {
+        limits_fini(&server->limits);
     }
-    tlsmsg_options_free(server->s.options);
-    if (server->s.done_fd >= 0) {
-        (void)close(server->s.done_fd);
+    tlsmsg_options_free(server->options);
+    if (server->done_fd >= 0) {
+        (void)close(server->done_fd);
     }
-    (void)pthread_mutex_destroy(&server->s.config_lock);
+    (void)pthread_mutex_destroy(&server->config_lock);
     free(server);
 }

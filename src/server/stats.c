@@ -1,4 +1,4 @@
-/* Adding up the workers' counters, and the buckets of the latency histogram. */
+/* The counters, the latency histogram, and the names that logs and metrics show them under. */
 #include "server/stats.h"
 
 int64_t tlsmsg_latency_bound_us(unsigned bucket)
@@ -50,4 +50,38 @@ void stats_add(const struct stats *stats, struct tlsmsg_stats *out)
         out->latency[i] += value(&stats->latency[i]);
     }
     out->latency_sum_us += value(&stats->latency_sum_us);
+}
+
+const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason reason)
+{
+    static const char *const names[] = {
+        [TLSMSG_CLOSE_CLEAN] = "clean",     [TLSMSG_CLOSE_TRUNCATED] = "truncated",
+        [TLSMSG_CLOSE_RESET] = "reset",     [TLSMSG_CLOSE_HANDSHAKE] = "handshake",
+        [TLSMSG_CLOSE_TIMEOUT] = "timeout", [TLSMSG_CLOSE_INVALID_UTF8] = "invalid-utf8",
+        [TLSMSG_CLOSE_DRAINED] = "drained", [TLSMSG_CLOSE_FAILED] = "failed",
+    };
+
+    return (unsigned)reason < TLSMSG_CLOSE_COUNT ? names[reason] : "unknown";
+}
+
+const char *tlsmsg_cause_name(enum tlsmsg_cause cause)
+{
+    static const char *const names[] = {
+        [TLSMSG_CAUSE_PLAINTEXT_PEER] = "plaintext-peer",
+        [TLSMSG_CAUSE_TLS_PEER] = "tls-peer",
+        [TLSMSG_CAUSE_HANDSHAKE] = "handshake",
+        [TLSMSG_CAUSE_REFUSED] = "refused",
+        [TLSMSG_CAUSE_TIMEOUT] = "timeout",
+        [TLSMSG_CAUSE_TRUNCATED] = "truncated",
+        [TLSMSG_CAUSE_RESET] = "reset",
+        [TLSMSG_CAUSE_INVALID_UTF8] = "invalid-utf8",
+        [TLSMSG_CAUSE_PROBE] = "probe",
+        [TLSMSG_CAUSE_LIMIT] = "limit",
+        [TLSMSG_CAUSE_DESCRIPTORS] = "descriptors",
+        [TLSMSG_CAUSE_MEMORY] = "memory",
+        [TLSMSG_CAUSE_CERTIFICATE] = "certificate",
+        [TLSMSG_CAUSE_OTHER] = "other",
+    };
+
+    return (unsigned)cause < TLSMSG_CAUSE_COUNT ? names[cause] : "unknown";
 }

@@ -10,6 +10,7 @@
 
 #include "base/build.h"
 #include "fuzz_identity.h"
+#include "server/table.h"
 #include "support/raw_peer.h"
 #include "support/stepped_worker.h"
 
@@ -76,7 +77,7 @@ static void on_connected(const struct tlsmsg_peer *who, unsigned worker, void *u
 
 static void on_message(struct tlsmsg_message *message, void *user)
 {
-    const struct server *s = stepped_inside(server);
+    const struct tlsmsg_server *s = server;
     const char own[] = "<";
     const struct iovec part = {.iov_base = (void *)(uintptr_t)own, .iov_len = 1};
     size_t len;
@@ -285,15 +286,15 @@ static bool operate(void)
  * the deferred ones that come all at once. */
 static void check_bounds(void)
 {
-    const struct worker *w = &stepped_inside(server)->workers[0];
+    const struct worker *w = &server->workers[0];
 
     for (uint32_t i = 0; i < w->slot_cap; i++) {
-        const struct conversation *c = worker_find(w, i, 1);
+        const struct conversation *c = table_find(w, i, 1);
 
         if (c != NULL) {
-            FUZZ_CHECK(c->pending.count <= CONVERSATION_PENDING_MAX);
+            FUZZ_CHECK(c->deferred.count <= DEFERRED_MAX);
             FUZZ_CHECK(run.habit == HABIT_DEFER ||
-                       c->out.len < CONVERSATION_QUEUE_MARK + RAW_PEER_RECORD_MAX + 64);
+                       c->out.len < QUEUE_MARK_BYTES + RAW_PEER_RECORD_MAX + 64);
             return;
         }
     }
@@ -376,15 +377,15 @@ static void check_complete(void)
 
 static void check_run(void)
 {
-    const struct server *s = stepped_inside(server);
+    const struct tlsmsg_server *s = server;
     bool stayed = run.how == TLSMSG_CLOSE_CLEAN || run.how == TLSMSG_CLOSE_INVALID_UTF8 ||
                   run.how == TLSMSG_CLOSE_DRAINED;
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
     tlsmsg_server_stats(server, &stats);
     FUZZ_CHECK(stats.open == 0 && stats.handshaking == 0 && stats.queued_bytes == 0);
-    FUZZ_CHECK(atomic_load(&s->admission.connections) == 0);
-    FUZZ_CHECK(atomic_load(&s->admission.handshakes) == 0);
+    FUZZ_CHECK(atomic_load(&s->limits.connections) == 0);
+    FUZZ_CHECK(atomic_load(&s->limits.handshakes) == 0);
     FUZZ_CHECK(run.failed ? run.closed <= 1 : run.closed == 1);
     FUZZ_CHECK(run.seen_len <= run.said_len && memcmp(seen, said, run.seen_len) == 0);
     FUZZ_CHECK(peer.heard <= run.want_len);
@@ -407,7 +408,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     run.left = len - 2;
     run.recv_size = recv_sizes[data[0] & 3];
     run.habit = (enum habit)(data[0] >> 2 & 3);
-    stepped_inside(server)->settings.recv_size_bytes = run.recv_size;
+    server->settings.recv_size_bytes = run.recv_size;
     FUZZ_CHECK(stepped_begin(server));
     fd = stepped_connect(server);
     FUZZ_CHECK(fd >= 0);

@@ -193,7 +193,7 @@ bool memory_scene_play(const struct memory_fault *how, unsigned long n)
                         third_wakes,     third_talks,        third_hears,
                         first_ends,      first_has_left,
                     };
-    const struct server *s = stepped_inside(server);
+    const struct tlsmsg_server *s = server;
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
     enum stepped_end end;
     bool was_hurt;
@@ -203,6 +203,7 @@ bool memory_scene_play(const struct memory_fault *how, unsigned long n)
     assert_true(stepped_begin(server));
     scene_init(&scene, server, peers);
     scene.defer = SECOND + 1;
+    scene.replies_itself = true;
     scene.always = pause_peers;
     scene.after = resume_worker;
     assert_true(scene_enter(&scene, -1));
@@ -225,8 +226,8 @@ bool memory_scene_play(const struct memory_fault *how, unsigned long n)
     }
     tlsmsg_server_stats(server, &stats);
     assert_int_equal(stats.open + stats.handshaking + stats.queued_bytes, 0);
-    assert_int_equal(atomic_load(&s->admission.connections), 0);
-    assert_int_equal(atomic_load(&s->admission.handshakes), 0);
+    assert_int_equal(atomic_load(&s->limits.connections), 0);
+    assert_int_equal(atomic_load(&s->limits.handshakes), 0);
     scene_fini(&scene);
     return counted >= n;
 }

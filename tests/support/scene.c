@@ -7,19 +7,49 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "server/table.h"
 #include "support/ends_identity.h"
 #include "support/unit.h"
 
 #define TURNS_MAX 100000
 
 static struct scene *on;
+static unsigned inside; /* functions of the handler that have not returned */
+
+/* None of the handler's functions is called inside another. */
+static void enter(void)
+{
+    assert_int_equal(inside, 0);
+    inside++;
+}
+
+static void leave(void)
+{
+    inside--;
+}
 
 static void on_connected(const struct tlsmsg_peer *peer, unsigned worker, void *user)
 {
     (void)peer;
     (void)worker;
     (void)user;
+    enter();
     on->connected++;
+    leave();
+}
+
+static void reply_as_by_default(struct tlsmsg_message *message)
+{
+    const struct server_settings *settings = &on->server->settings;
+    size_t len;
+    const char *data = tlsmsg_message_data(message, &len);
+    const struct iovec parts[] = {
+        {.iov_base = (void *)(uintptr_t)settings->reply_prefix,
+         .iov_len = settings->reply_prefix_len},
+        {.iov_base = (void *)(uintptr_t)data, .iov_len = len},
+    };
+
+    (void)tlsmsg_message_reply(message, parts, 2);
 }
 
 static void on_message(struct tlsmsg_message *message, void *user)
@@ -27,6 +57,7 @@ static void on_message(struct tlsmsg_message *message, void *user)
     uint64_t sender = tlsmsg_message_connection(message);
 
     (void)user;
+    enter();
     if (on->messages < SCENE_MESSAGES) {
         on->senders[on->messages] = sender;
     }
@@ -34,35 +65,49 @@ static void on_message(struct tlsmsg_message *message, void *user)
     if (sender == on->defer && on->token_count < SCENE_TOKENS &&
         tlsmsg_message_defer(message, &on->tokens[on->token_count]) == TLSMSG_OK) {
         on->token_count++;
+    } else if (on->replies_itself) {
+        reply_as_by_default(message);
     }
+    leave();
 }
 
 static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void *user)
 {
     (void)worker;
     (void)user;
+    enter();
     on->closed++;
     on->ends[closed->reason]++;
     on->last_how = closed->reason;
+    leave();
 }
 
 static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
 {
+    enum tlsmsg_turn verdict = TLSMSG_TURN_RELEASE;
+
     (void)worker;
     (void)user;
+    enter();
+    if (on->turn_end != NULL) {
+        (void)on->turn_end(on);
+    }
     if (on->hold > 0) {
         on->hold--;
         on->holds++;
-        return TLSMSG_TURN_HOLD;
+        verdict = TLSMSG_TURN_HOLD;
     }
-    return TLSMSG_TURN_RELEASE;
+    leave();
+    return verdict;
 }
 
 static void on_event(const struct tlsmsg_event *event, void *user)
 {
     (void)user;
     if (on != NULL) {
+        enter();
         on->events[event->cause]++;
+        leave();
     }
 }
 
@@ -142,15 +187,15 @@ void scene_begin(struct scene *scene, struct tlsmsg_server *server, struct raw_p
 
 void scene_finish(struct scene *scene)
 {
-    const struct server *s = stepped_inside(scene->server);
+    const struct tlsmsg_server *s = scene->server;
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
     tlsmsg_server_stats(scene->server, &stats);
     assert_int_equal(stats.open, 0);
     assert_int_equal(stats.handshaking, 0);
     assert_int_equal(stats.queued_bytes, 0);
-    assert_int_equal(atomic_load(&s->admission.connections), 0);
-    assert_int_equal(atomic_load(&s->admission.handshakes), 0);
+    assert_int_equal(atomic_load(&s->limits.connections), 0);
+    assert_int_equal(atomic_load(&s->limits.handshakes), 0);
     scene_fini(scene);
 }
 
@@ -257,11 +302,11 @@ bool scene_time_passes(struct scene *scene)
 
 struct conversation *scene_conversation(const struct scene *scene, unsigned peer)
 {
-    const struct worker *w = &stepped_inside(scene->server)->workers[0];
+    const struct worker *w = &scene->server->workers[0];
     struct conversation *c = NULL;
 
     for (uint32_t i = 0; i < w->slot_cap && c == NULL; i++) {
-        c = worker_find(w, i, peer + 1);
+        c = table_find(w, i, peer + 1);
     }
     return c;
 }

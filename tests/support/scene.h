@@ -42,9 +42,11 @@ struct scene {
     unsigned events[TLSMSG_CAUSE_COUNT];
 
     /* What it does. */
-    uint64_t defer; /* messages of this connection are answered later */
-    unsigned hold;  /* turns to hold from now on */
-    unsigned holds; /* not yet ended */
+    uint64_t defer;       /* messages of this connection are answered later */
+    bool replies_itself;  /* the others by the handler, with the default reply's text */
+    scene_step *turn_end; /* called in turn_end(), before its answer; or NULL */
+    unsigned hold;        /* turns to hold from now on */
+    unsigned holds;       /* not yet ended */
     struct tlsmsg_token tokens[SCENE_TOKENS];
     size_t token_count;
 };

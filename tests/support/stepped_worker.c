@@ -8,6 +8,10 @@
 
 #include "base/build.h"
 #include "base/clock.h"
+#include "server/conversation.h"
+#include "server/limits.h"
+#include "server/table.h"
+#include "server/worker.h"
 
 /* How often peers look whether the real world has brought them something. */
 #define SLICE_MS 5
@@ -18,7 +22,7 @@ size_t __wrap_loop_wait(struct loop *loop, struct loop_event *events, size_t cap
                         bool *woken);
 
 static struct {
-    struct server *server; /* NULL: no run */
+    struct tlsmsg_server *server; /* NULL: no run */
     stepped_idle *idle;
     void *user;
     int patience_ms;
@@ -75,18 +79,12 @@ size_t __wrap_loop_wait(struct loop *loop, struct loop_event *events, size_t cap
     }
 }
 
-struct server *stepped_inside(struct tlsmsg_server *server)
-{
-    /* The inner server is the first member of the public one. */
-    return (struct server *)(void *)server;
-}
-
 struct tlsmsg_server *stepped_server_new(struct tlsmsg_options *options,
                                          const struct tlsmsg_handler *handler)
 {
     struct tlsmsg_server *server = NULL;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct server *s;
+    struct tlsmsg_server *s;
 
     if (tlsmsg_options_set_number(options, TLSMSG_OPT_WORKERS, 1, &err) != TLSMSG_OK ||
         tlsmsg_options_set(options, TLSMSG_OPT_LISTEN, "127.0.0.1:0", &err) != TLSMSG_OK ||
@@ -96,7 +94,7 @@ struct tlsmsg_server *stepped_server_new(struct tlsmsg_options *options,
         return NULL;
     }
     tlsmsg_options_free(options);
-    s = stepped_inside(server);
+    s = server;
     worker_fini(&s->workers[0]);
     s->worker_count = 0;
     for (size_t i = 0; i < s->listener_count; i++) {
@@ -109,7 +107,7 @@ struct tlsmsg_server *stepped_server_new(struct tlsmsg_options *options,
 void stepped_server_free(struct tlsmsg_server *server)
 {
     if (server != NULL) {
-        struct server *s = stepped_inside(server);
+        struct tlsmsg_server *s = server;
 
         if (s->worker_count > 0) {
             worker_fini(&s->workers[0]);
@@ -121,7 +119,7 @@ void stepped_server_free(struct tlsmsg_server *server)
 
 bool stepped_begin(struct tlsmsg_server *server)
 {
-    struct server *s = stepped_inside(server);
+    struct tlsmsg_server *s = server;
     struct worker *w = &s->workers[0];
 
     if (s->worker_count > 0) {
@@ -146,31 +144,27 @@ bool stepped_begin(struct tlsmsg_server *server)
 /* What accept.c does for a socket that it was given. */
 bool stepped_adopt(struct tlsmsg_server *server, int fd)
 {
-    struct server *s = stepped_inside(server);
+    struct tlsmsg_server *s = server;
     struct worker *w = &s->workers[0];
     struct address peer = {.len = sizeof(struct sockaddr_in)};
     struct conversation *c;
 
     peer.storage.ss_family = AF_INET;
-    if (admission_enter(&s->admission, &peer, w->now_ns) != ADMITTED) {
+    if (limits_enter(&s->limits, &peer, w->now_ns) != LIMIT_NONE) {
         (void)close(fd);
         return false;
     }
-    c = conversation_new(w, fd, &peer, atomic_fetch_add(&s->next_id, 1));
-    if (c == NULL || !worker_adopt(w, c)) {
-        if (c != NULL) {
-            conversation_free(c);
-        } else {
-            (void)close(fd);
-        }
-        admission_handshake_done(&s->admission);
-        admission_leave(&s->admission, &peer);
+    c = table_add(w, fd, &peer, atomic_fetch_add(&s->next_id, 1));
+    if (c == NULL) {
+        (void)close(fd);
+        limits_handshake_done(&s->limits);
+        limits_leave(&s->limits, &peer);
         return false;
     }
     if (!BUILD_HAS_TLS) {
         conversation_step(c, 0);
     }
-    worker_settle(w, c);
+    conversation_update(c);
     return true;
 }
 
@@ -191,7 +185,7 @@ int stepped_connect(struct tlsmsg_server *server)
 enum stepped_end stepped_run(struct tlsmsg_server *server, stepped_idle *idle, void *user,
                              int patience_ms, unsigned long turns_max)
 {
-    run.server = stepped_inside(server);
+    run.server = server;
     run.idle = idle;
     run.user = user;
     run.patience_ms = patience_ms;

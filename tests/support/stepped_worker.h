@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "server/server_state.h"
+#include "server/internal.h"
 
 /* The peers act; the worker has nothing to do. False: neither have they. */
 typedef bool stepped_idle(void *user);
@@ -19,9 +19,6 @@ enum stepped_end {
     STEPPED_STUCK, /* it waited, and nobody had anything to do */
     STEPPED_SPUN   /* too many turns */
 };
-
-/* The inside of a server. */
-struct server *stepped_inside(struct tlsmsg_server *server);
 
 /* A server of one worker that has left its listeners: only what is adopted becomes a conversation.
  * options: its own, and freed here; NULL, having said why on stderr, where there can't be one. */

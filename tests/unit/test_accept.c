@@ -7,11 +7,11 @@
 
 #include "base/clock.h"
 #include "server/accept.h"
-#include "server/server_state.h"
+#include "server/internal.h"
 #include "support/loopback.h"
 #include "support/socket_script.h"
 
-static struct server server;
+static struct tlsmsg_server server;
 static struct worker worker;
 static int listener;
 
@@ -27,14 +27,14 @@ static int set_up(void **state)
     listener = loopback_listen(&bound);
     server.worker_count = 2;
     atomic_store(&server.listening, 2);
-    atomic_store(&server.admission.connections, 200);
+    atomic_store(&server.limits.connections, 200);
     worker.server = &server;
     worker.now_ns = clock_now_ns();
     worker.conversations = 200;
-    worker.listeners[0].watch = (struct loop_watch){.fd = listener, .kind = WATCH_LISTENER};
+    worker.listeners[0] = (struct loop_watch){.fd = listener, .kind = WATCH_LISTENER};
     worker.listener_count = 1;
     assert_int_equal(loop_init(&worker.loop, NULL), TLSMSG_OK);
-    assert_true(accept_listen(&worker));
+    assert_true(accept_begin(&worker));
     return 0;
 }
 
@@ -53,7 +53,7 @@ static void pause_begins(void)
     static const int answers[] = {EMFILE};
 
     socket_script_follow(&on_accept, answers);
-    accept_ready(&worker, &worker.listeners[0].watch);
+    accept_ready(&worker, &worker.listeners[0]);
     assert_int_equal(on_accept.calls, 1);
     socket_script_follow(&on_accept, NULL);
 }
@@ -76,8 +76,8 @@ static void test_pause_begins_and_ends(void **state)
 static void test_event_after_the_door_was_closed(void **state)
 {
     (void)state;
-    accept_close(&worker);
-    accept_ready(&worker, &worker.listeners[0].watch);
+    accept_stop(&worker);
+    accept_ready(&worker, &worker.listeners[0]);
     assert_int_equal(worker.resume_ns, 0);
 }
 
@@ -89,7 +89,7 @@ static void test_event_in_a_pause_does_not_prolong_it(void **state)
     pause_begins();
     until_ns = worker.resume_ns;
     worker.now_ns += CLOCK_NS_PER_MS;
-    accept_ready(&worker, &worker.listeners[0].watch);
+    accept_ready(&worker, &worker.listeners[0]);
     assert_int_equal(worker.resume_ns, until_ns);
 }
 
@@ -97,7 +97,7 @@ static void test_event_in_a_pause_does_not_prolong_it(void **state)
 static void test_pause_ends_without_a_listener(void **state)
 {
     (void)state;
-    accept_close(&worker);
+    accept_stop(&worker);
     worker.resume_ns = worker.now_ns;
     accept_resume(&worker);
     assert_int_equal(worker.resume_ns, 0);

@@ -3,12 +3,15 @@
  * the same in every run. */
 #include "support/unit.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/build.h"
 #include "base/clock.h"
+#include "server/table.h"
 #include "support/loopback.h"
 #include "support/scene.h"
 
@@ -64,8 +67,11 @@ static bool enter_by_tcp(void)
     struct address bound;
     int listener = loopback_listen(&bound);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int now = 1;
     int accepted;
 
+    /* What is said leaves at once, also where the message before it was not acknowledged yet. */
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &now, sizeof(now)), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&bound.storage, bound.len), 0);
     accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     (void)close(listener);
@@ -110,7 +116,7 @@ static bool victim_resets(struct scene *s)
 static bool victim_is_gone(struct scene *s)
 {
     /* A connection that sent nothing at all is closed without being told. */
-    return s->closed > 0 || stepped_inside(s->server)->workers[0].conversations == 1;
+    return s->closed > 0 || s->server->workers[0].conversations == 1;
 }
 
 static void test_reset_at_each_point(void **state)
@@ -142,6 +148,54 @@ static void test_reset_at_each_point(void **state)
         assert_int_equal(scene.closed, 2);
         scene_finish(&scene);
     }
+    stepped_server_free(server);
+}
+
+/* ---- a reset that a reply meets ---- */
+
+static bool victim_says_more(struct scene *s)
+{
+    return scene_say(&s->peers[1], "more");
+}
+
+/* Between the reading of its second message and the reply the victim says one more and resets. */
+static bool victim_resets_behind_a_message(struct scene *s)
+{
+    if (s->messages == 2 && !scene_is_over(&s->peers[1])) {
+        assert_true(scene_say(&s->peers[1], "last"));
+        (void)raw_peer_step(&s->peers[1]);
+        raw_peer_drop(&s->peers[1], true);
+    }
+    return true;
+}
+
+static bool all_have_come(struct scene *s)
+{
+    return s->messages == 3;
+}
+
+static bool victim_was_told_of(struct scene *s)
+{
+    return s->closed == 1;
+}
+
+static void test_messages_before_a_reset_met_by_a_reply_are_read(void **state)
+{
+    static scene_step *const steps[] = {
+        victim_opens,       victim_says,   victim_hears,    victim_says_more, all_have_come,
+        victim_was_told_of, healthy_opens, healthy_goes_on, healthy_leaves,   healthy_has_left};
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    begin();
+    scene.turn_end = victim_resets_behind_a_message;
+    assert_true(scene_enter(&scene, -1));
+    assert_true(enter_by_tcp());
+    assert_int_equal(PLAY(steps), STEPPED_ENDED);
+    assert_int_equal(scene.messages, 3 + 2);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_FAILED], 0);
+    assert_int_equal(scene.events[TLSMSG_CAUSE_OTHER], 0);
+    scene_finish(&scene);
     stepped_server_free(server);
 }
 
@@ -289,7 +343,7 @@ static void test_peer_that_never_reads(void **state)
     assert_int_equal(PLAY(steps), STEPPED_ENDED);
     /* TLS stops reading as soon as a record is half sent, the plain transport at the mark. */
     assert_true(most_queued > 0);
-    assert_true(most_queued < CONVERSATION_QUEUE_MARK + RAW_PEER_RECORD_MAX + 384);
+    assert_true(most_queued < QUEUE_MARK_BYTES + RAW_PEER_RECORD_MAX + 384);
     scene_finish(&scene);
     stepped_server_free(server);
 }
@@ -323,7 +377,7 @@ static bool burst_arrives_and_is_held(struct scene *s)
 static bool more_comes_to_the_hold(struct scene *s)
 {
     assert_int_equal(s->holds, 1);
-    assert_in_range(s->messages, 1, CONVERSATION_TURN_RECORDS);
+    assert_in_range(s->messages, 1, ITERATION_RECORDS);
     assert_int_equal(s->peers[1].heard, 0);
     seen_at_hold = s->messages;
     return scene_say(&s->peers[0], FOUR) && scene_say(&s->peers[1], FOUR);
@@ -375,13 +429,13 @@ static void test_burst_leaves_others_their_turn(void **state)
     begin();
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
-    burst = 4 * CONVERSATION_TURN_RECORDS;
+    burst = 4 * ITERATION_RECORDS;
     assert_int_equal(PLAY(steps), STEPPED_ENDED);
     assert_int_equal(scene.messages, burst + 1);
     while (scene.senders[first] != 1) {
         first++;
     }
-    assert_in_range(first, 0, CONVERSATION_TURN_RECORDS);
+    assert_in_range(first, 0, ITERATION_RECORDS);
     scene_finish(&scene);
     stepped_server_free(server);
 }
@@ -415,10 +469,10 @@ static bool newcomer_asks(struct scene *s)
  * a reply to its own first message. */
 static bool reply_comes_too_late(struct scene *s)
 {
-    const struct worker *w = &stepped_inside(s->server)->workers[0];
+    const struct worker *w = &s->server->workers[0];
 
     assert_int_equal(s->token_count, 2);
-    assert_non_null(worker_find(w, s->tokens[0].slot, 3));
+    assert_non_null(table_find(w, s->tokens[0].slot, 3));
     assert_int_equal(s->tokens[0].message, s->tokens[1].message);
     assert_int_equal(tlsmsg_server_reply(s->server, &s->tokens[0], "not", 3), TLSMSG_OK);
     assert_int_equal(tlsmsg_server_reply(s->server, &s->tokens[1], "yours", 5), TLSMSG_OK);
@@ -486,6 +540,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reset_at_each_point),
+        cmocka_unit_test(test_messages_before_a_reset_met_by_a_reply_are_read),
         cmocka_unit_test(test_stream_cut_at_every_byte),
         cmocka_unit_test(test_peer_that_never_reads),
         cmocka_unit_test(test_held_turn_reads_no_more),

@@ -202,7 +202,7 @@ static bool stranger_is_turned_away(struct scene *s)
 static bool next_one_enters(struct scene *s)
 {
     assert_int_equal(scene_conversation(s, 0)->state, CONVERSATION_LINGER);
-    assert_int_equal(atomic_load(&stepped_inside(s->server)->admission.handshakes), 0);
+    assert_int_equal(atomic_load(&s->server->limits.handshakes), 0);
     return scene_enter(s, -1);
 }
 

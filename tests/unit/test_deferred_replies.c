@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "server/conversation.h"
 #include "support/scene.h"
 
 #define PATIENCE_MS 10000
@@ -121,7 +122,7 @@ static void test_large_replies_leave_in_portions(void **state)
 
     (void)state;
     /* More than the queue may hold, so they can't all be in it at once. */
-    assert_true((size_t)LARGE_COUNT * LARGE > CONVERSATION_QUEUE_LIMIT);
+    assert_true((size_t)LARGE_COUNT * LARGE > QUEUE_LIMIT_BYTES);
     begin("30");
     large_heard = 0;
     scene.always = large_ones_come;
@@ -134,7 +135,7 @@ static void test_large_replies_leave_in_portions(void **state)
 
 /* ---- many replies that the client's side takes at once ---- */
 
-#define PORTION CONVERSATION_QUEUE_MARK
+#define PORTION QUEUE_MARK_BYTES
 #define PORTION_COUNT 8
 
 static bool asks_for_portions(struct scene *s)
@@ -335,7 +336,7 @@ static void test_missing_answer_while_the_server_stops(void **state)
     begin("0.2");
     play(steps, COUNT_OF(steps));
     assert_int_equal(scene.ends[TLSMSG_CLOSE_TIMEOUT], 1);
-    assert_true(atomic_load(&stepped_inside(server)->undelivered));
+    assert_true(atomic_load(&server->undelivered));
     end();
 }
 
@@ -354,7 +355,7 @@ static void test_answer_while_the_server_stops(void **state)
     play(steps, COUNT_OF(steps));
     assert_int_equal(scene.events[TLSMSG_CAUSE_TIMEOUT], 0);
     assert_int_equal(scene.ends[TLSMSG_CLOSE_TIMEOUT], 0);
-    assert_false(atomic_load(&stepped_inside(server)->undelivered));
+    assert_false(atomic_load(&server->undelivered));
     assert_int_equal(peers[0].heard, 3);
     assert_memory_equal(peers[0].in, "123", 3);
     end();

@@ -2,6 +2,7 @@
 #include "support/unit.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -220,6 +221,28 @@ static void test_handler_needs_its_size(void **state)
     assert_string_equal(err.text, "the handler's size is not set (sizeof(struct tlsmsg_handler))");
     assert_null(server);
     tlsmsg_options_free(o);
+}
+
+/* A server that never came to be closes nothing of the program's: its first descriptor stays. */
+static void test_failing_new_closes_nothing_of_ours(void **state)
+{
+    struct tlsmsg_options *o = NULL;
+    struct tlsmsg_server *server = NULL;
+    int was = dup(STDIN_FILENO);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_true(null >= 0);
+    assert_true(dup2(null, STDIN_FILENO) >= 0);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &o, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_new(o, NULL, &server, NULL), TLSMSG_ERR_CONFIG);
+    assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+    tlsmsg_options_free(o);
+    (void)close(null);
+    if (was >= 0) {
+        (void)dup2(was, STDIN_FILENO);
+        (void)close(was);
+    }
 }
 
 /* A program built against headers that end before a member gets none of it, and loses nothing. */
@@ -545,6 +568,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_handler_needs_its_size, fresh),
+        cmocka_unit_test_setup(test_failing_new_closes_nothing_of_ours, fresh),
         cmocka_unit_test_setup(test_older_structures_are_kept_apart, fresh),
         cmocka_unit_test_setup(test_default_reply_without_a_handler, fresh),
         cmocka_unit_test_setup(test_budget_ends_the_server, fresh),

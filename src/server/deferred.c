@@ -1,0 +1,146 @@
+/* The reply queue is short by construction (DEFERRED_MAX), so it is searched. */
+#include "server/deferred.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct queued_reply *queued(struct list *link)
+{
+    return LIST_ITEM(link, struct queued_reply, link);
+}
+
+void reply_queue_init(struct reply_queue *queue)
+{
+    *queue = (struct reply_queue){.count = 0};
+    list_init(&queue->replies);
+}
+
+void reply_queue_fini(struct reply_queue *queue)
+{
+    while (queue->count > 0) {
+        reply_queue_drop_first(queue);
+    }
+}
+
+bool reply_queue_add(struct reply_queue *queue, uint64_t message)
+{
+    struct queued_reply *reply = calloc(1, sizeof(*reply));
+
+    if (reply == NULL) {
+        return false;
+    }
+    reply->message = message;
+    list_append(&queue->replies, &reply->link);
+    queue->count++;
+    return true;
+}
+
+bool reply_queue_fill(struct reply_queue *queue, uint64_t message, char *data, size_t len)
+{
+    LIST_EACH(at, &queue->replies) {
+        struct queued_reply *reply = queued(at);
+
+        if (reply->message == message && !reply->ready) {
+            reply->data = data;
+            reply->len = len;
+            reply->ready = true;
+            queue->bytes += len;
+            return true;
+        }
+    }
+    free(data);
+    return false;
+}
+
+struct queued_reply *reply_queue_first(const struct reply_queue *queue)
+{
+    struct queued_reply *first;
+
+    if (queue->count == 0) {
+        return NULL;
+    }
+    first = queued(queue->replies.next);
+    return first->ready ? first : NULL;
+}
+
+void reply_queue_drop_first(struct reply_queue *queue)
+{
+    struct list *link = list_take_first(&queue->replies);
+
+    if (link != NULL) {
+        struct queued_reply *reply = queued(link);
+
+        queue->count--;
+        queue->bytes -= reply->len;
+        free(reply->data);
+        free(reply);
+    }
+}
+
+void mailbox_init(struct mailbox *mailbox)
+{
+    *mailbox = (struct mailbox){.release = false};
+    (void)pthread_mutex_init(&mailbox->lock, NULL);
+    list_init(&mailbox->posted);
+}
+
+void mailbox_fini(struct mailbox *mailbox)
+{
+    struct list *link;
+
+    while ((link = list_take_first(&mailbox->posted)) != NULL) {
+        posted_reply_free(LIST_ITEM(link, struct posted_reply, link));
+    }
+    (void)pthread_mutex_destroy(&mailbox->lock);
+}
+
+void posted_reply_free(struct posted_reply *reply)
+{
+    if (reply != NULL) {
+        free(reply->data);
+        free(reply);
+    }
+}
+
+enum tlsmsg_code mailbox_post(struct mailbox *mailbox, const struct tlsmsg_token *token,
+                              const void *data, size_t len)
+{
+    struct posted_reply *reply = calloc(1, sizeof(*reply));
+
+    if (reply == NULL) {
+        return TLSMSG_ERR_NOMEM;
+    }
+    reply->token = *token;
+    reply->len = len;
+    if (len > 0) {
+        reply->data = malloc(len);
+        if (reply->data == NULL) {
+            posted_reply_free(reply);
+            return TLSMSG_ERR_NOMEM;
+        }
+        memcpy(reply->data, data, len);
+    }
+    (void)pthread_mutex_lock(&mailbox->lock);
+    list_append(&mailbox->posted, &reply->link);
+    (void)pthread_mutex_unlock(&mailbox->lock);
+    return TLSMSG_OK;
+}
+
+void mailbox_post_release(struct mailbox *mailbox, bool fail)
+{
+    (void)pthread_mutex_lock(&mailbox->lock);
+    mailbox->release = true;
+    mailbox->fail = mailbox->fail || fail;
+    (void)pthread_mutex_unlock(&mailbox->lock);
+}
+
+void mailbox_take(struct mailbox *mailbox, struct list *out, bool *release, bool *fail)
+{
+    (void)pthread_mutex_lock(&mailbox->lock);
+    list_move_all(&mailbox->posted, out);
+    *release = mailbox->release;
+    *fail = mailbox->fail;
+    mailbox->release = false;
+    mailbox->fail = false;
+    (void)pthread_mutex_unlock(&mailbox->lock);
+}

@@ -1,0 +1,57 @@
+/* Replies that come later: their place among the others, and their way from another thread. */
+#ifndef SERVER_DEFERRED_H
+#define SERVER_DEFERRED_H
+
+#include "server/internal.h"
+
+/* The reply queue, which one conversation owns. */
+
+struct queued_reply {
+    struct list link;
+    uint64_t message; /* its number in the conversation */
+    char *data;       /* owned; NULL until it is there, or when empty */
+    size_t len;
+    bool ready;
+};
+
+void reply_queue_init(struct reply_queue *queue);
+
+/* Drops all places; more may be added again. */
+void reply_queue_fini(struct reply_queue *queue);
+
+/* Appends a place for a message's reply. False when out of memory. */
+bool reply_queue_add(struct reply_queue *queue, uint64_t message);
+
+/* Fills the place of a message; takes data (malloc'd, may be NULL). False, and data is freed,
+ * when there is no such place or it is filled already. */
+bool reply_queue_fill(struct reply_queue *queue, uint64_t message, char *data, size_t len);
+
+/* The first reply when it is ready, else NULL. */
+struct queued_reply *reply_queue_first(const struct reply_queue *queue);
+
+/* Drops the first place. */
+void reply_queue_drop_first(struct reply_queue *queue);
+
+/* The mailbox, which a worker owns and any thread posts to. */
+
+struct posted_reply {
+    struct list link;
+    struct tlsmsg_token token;
+    size_t len;
+    char *data; /* owned */
+};
+
+void mailbox_init(struct mailbox *mailbox);
+void mailbox_fini(struct mailbox *mailbox);
+
+/* Posts a reply; data is copied. TLSMSG_OK or TLSMSG_ERR_NOMEM. */
+enum tlsmsg_code mailbox_post(struct mailbox *mailbox, const struct tlsmsg_token *token,
+                              const void *data, size_t len);
+void mailbox_post_release(struct mailbox *mailbox, bool fail);
+
+/* Moves all that was posted to the end of `out` (each is freed with posted_reply_free), and tells
+ * what was said about a hold. */
+void mailbox_take(struct mailbox *mailbox, struct list *out, bool *release, bool *fail);
+void posted_reply_free(struct posted_reply *reply);
+
+#endif

@@ -1,0 +1,301 @@
+/* The server's structures, on one page. Only src/server sees them.
+ *
+ * A server has workers, a worker has conversations, a conversation has a transport and a flow.
+ * Everything below a worker belongs to its thread alone; what several threads share is said to be
+ * so. The functions at the end are what all files of this folder use (shared.c). */
+#ifndef SERVER_INTERNAL_H
+#define SERVER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <tlsmsg/server.h>
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "base/ratelimit.h"
+#include "base/utf8.h"
+#include "net/address.h"
+#include "net/loop.h"
+#include "net/socket.h"
+#include "net/timers.h"
+#include "options/options.h"
+#include "transport/transport.h"
+
+struct conversation;
+struct flow;
+struct tlsmsg_server;
+struct worker;
+
+/* Counters of a worker. Written by its thread alone, read by any: relaxed atomics, so that
+ * counting costs a plain addition and a reader may be a moment behind. */
+typedef _Atomic uint64_t counter;
+
+struct stats {
+    counter accepted;
+    counter open;
+    counter handshaking;
+    counter conversations;
+    counter resumed;
+    counter tls12;
+    counter messages;
+    counter replies;
+    counter bytes_in;
+    counter bytes_out;
+    counter queued_bytes;
+    counter closed[TLSMSG_CLOSE_COUNT];
+    counter events[TLSMSG_CAUSE_COUNT];
+    counter latency[TLSMSG_LATENCY_BUCKETS];
+    counter latency_sum_us;
+};
+
+/* Connection limits, which act before any cryptography. Shared by all workers: two atomic totals,
+ * and a table per address under a lock that is taken only where such a limit was asked for. */
+struct limits {
+    uint64_t max_connections;
+    uint64_t max_per_address; /* 0: no limit; so the next two */
+    uint64_t max_handshakes;
+    uint64_t handshake_rate;
+    atomic_uint_fast64_t connections;
+    atomic_uint_fast64_t handshakes;
+    pthread_mutex_t lock;
+    struct limit_entry **buckets; /* NULL unless there is a limit per address */
+    uint64_t hash_seed;
+    size_t entries; /* in the buckets */
+    int64_t swept_ns;
+};
+
+/* Replies in the order of their messages, from the first deferred message on. Empty as long as
+ * every message is answered at once. */
+struct reply_queue {
+    struct list replies;
+    size_t count;
+    size_t bytes; /* of replies that are there */
+};
+
+/* What other threads leave for a worker: replies to deferred messages, and the end of a hold. The
+ * only lock that a worker shares with the program's threads; taken after a wake-up alone. */
+struct mailbox {
+    pthread_mutex_t lock;
+    struct list posted;
+    bool release; /* tlsmsg_server_release was called */
+    bool fail;    /* ... with fail */
+};
+
+/* What reading, sending and a flow report. The conversation alone acts on it. */
+enum next_step {
+    GO_ON,
+    FINISH, /* in order: what is queued leaves, then close_notify */
+    ABORT   /* at once: nothing more is sent */
+};
+
+struct verdict {
+    enum next_step next;
+    enum tlsmsg_close_reason reason; /* of FINISH and ABORT */
+};
+
+enum conversation_state {
+    CONVERSATION_HANDSHAKE, /* accepted; no message can come yet */
+    CONVERSATION_OPEN,      /* messages come, replies leave */
+    CONVERSATION_FLUSH,     /* no more messages; replies still leave */
+    CONVERSATION_SHUTDOWN,  /* saying that nothing more will be sent */
+    CONVERSATION_LINGER,    /* said; what still comes is discarded, so that no reset overtakes it */
+    CONVERSATION_DEAD,      /* over; the table frees it */
+    CONVERSATION_STATE_COUNT
+};
+
+/* Longest reply, and replies that wait to be sent: over the mark the conversation isn't read. The
+ * queue holds the mark and one longest reply. */
+#define REPLY_MAX_BYTES (1024u * 1024)
+#define QUEUE_MARK_BYTES (64u * 1024)
+#define QUEUE_LIMIT_BYTES (QUEUE_MARK_BYTES + REPLY_MAX_BYTES)
+/* Records read in one iteration before other conversations have theirs. */
+#define ITERATION_RECORDS 64
+/* Messages deferred at once, and bytes of replies that wait behind a deferred one, before the
+ * conversation isn't read. */
+#define DEFERRED_MAX 64
+#define DEFERRED_MAX_BYTES (1024u * 1024)
+
+/* What the document's flow keeps: the begin of a character whose rest is still to come. */
+struct document_state {
+    uint8_t tail_len;
+    char tail[UTF8_TAIL_MAX];
+};
+
+struct conversation {
+    struct loop_watch watch;
+    struct timer timer;
+    struct socket_source source;
+    struct transport *transport; /* NULL until the first byte came */
+    const struct flow *flow;     /* NULL until the handshake is done */
+    struct worker *worker;       /* borrowed, for life */
+    struct buffer out;
+    size_t released; /* bytes at the head of out that may leave */
+    struct reply_queue deferred;
+    uint64_t id;
+    uint64_t messages;
+    int64_t accepted_ns;
+    int64_t since_ns;        /* when the state was entered */
+    int64_t activity_ns;     /* last message, for the idle timeout */
+    int64_t progress_ns;     /* last time the peer took bytes, for the write timeout */
+    struct list in_replies;  /* in the worker's list of this iteration's replies */
+    struct list in_requeued; /* in the list of those with more to read, or of the dead */
+    struct list in_paused;   /* in the list of those that aren't read during a hold */
+    uint32_t slot;           /* in the worker's table */
+    uint32_t unsent;         /* replies in out */
+    uint32_t linger_budget;  /* bytes left to discard */
+    enum conversation_state state;
+    enum tlsmsg_close_reason reason;
+    union {
+        struct document_state document;
+    } flow_state;
+    bool reason_known;
+    bool reported;       /* closed() was called */
+    bool counted;        /* took a place of the accept budget */
+    bool handshake_over; /* gave back its place among the handshakes */
+    bool unread;         /* the last read stopped before the transport ran dry */
+    bool eof;            /* the peer's end of file was seen */
+    bool heard;          /* the peer sent at least one byte */
+    bool read_wants_out; /* the transport must write before it can read */
+    bool write_wants_in; /* the transport must read before it can write */
+    bool write_broken;   /* nothing can be sent any more */
+    bool draining;       /* the server stops */
+    struct address peer;
+};
+
+/* What a watch's kind says it is embedded in. */
+enum watch_kind { WATCH_CONVERSATION, WATCH_LISTENER };
+
+#define LISTENERS_MAX 32
+/* One record, with room for the tail of a character before it. */
+#define WORKER_BUFFER_BYTES (UTF8_TAIL_MAX + 16384)
+
+struct worker {
+    struct tlsmsg_server *server; /* borrowed */
+    unsigned index;
+    pthread_t thread;
+    struct loop loop;
+    struct timers timers;
+    struct mailbox mailbox;
+    struct stats stats;
+    int64_t now_ns; /* of this iteration */
+
+    struct transport_config *config; /* of new connections */
+    unsigned config_generation;
+
+    struct conversation **slots; /* by conversation.slot; NULL: free */
+    uint32_t *free_slots;
+    size_t slot_cap;
+    size_t free_count;
+    size_t conversations;
+    size_t most_conversations; /* since memory was given back */
+    size_t handshaking;
+
+    struct list replies;  /* conversations whose replies wait for this iteration's end */
+    struct list requeued; /* ... that have more to read without a poll saying so */
+    struct list dead;     /* ... to be freed after dispatch */
+    struct list paused;   /* ... that aren't read while the handler holds replies */
+    uint64_t answered;    /* messages whose replies wait for this iteration's end */
+    int64_t answered_ns;  /* when the first of them came */
+    bool dirty;           /* the handler was called since the last turn_end */
+    bool held;            /* the handler said TLSMSG_TURN_HOLD */
+    bool draining;
+    bool failed; /* the handler said TLSMSG_TURN_FAIL */
+    int64_t drain_deadline_ns;
+
+    struct loop_watch listeners[LISTENERS_MAX];
+    size_t listener_count; /* 0 once closed for good */
+    bool listening;        /* in the loop at the moment */
+    int64_t resume_ns;     /* when to listen again after a pause; 0: not paused */
+
+    char buffer[WORKER_BUFFER_BYTES];
+};
+
+/* How far the server has come; it only grows. */
+enum server_phase {
+    SERVER_RUNNING,
+    SERVER_FULL,     /* the accept budget is used up: no more connections */
+    SERVER_STOPPING, /* asked to stop: conversations end in order */
+    SERVER_FAILED    /* the handler failed: everything ends at once */
+};
+
+struct server_listener {
+    int fd;
+    char text[ADDRESS_TEXT_MAX];
+};
+
+/* Shared by all workers. Immutable after tlsmsg_server_new, but for the configuration of new
+ * connections (replaced whole on reload, under its lock) and atomics. */
+struct tlsmsg_server {
+    struct tlsmsg_options *options; /* a copy, which the settings borrow from */
+    struct server_settings settings;
+    struct tlsmsg_handler handler;
+
+    struct server_listener listeners[LISTENERS_MAX]; /* workers borrow the descriptors */
+    size_t listener_count;
+    struct worker *workers;
+    unsigned worker_count;
+    unsigned started; /* threads to join */
+    int done_fd;      /* base/wake.h, readable once the last worker has ended */
+
+    pthread_mutex_t config_lock;
+    struct transport_config *config;
+    atomic_uint config_generation;
+
+    struct limits limits;
+    atomic_uint_fast64_t taken; /* places of the accept budget */
+    atomic_uint_fast64_t next_id;
+    atomic_uint running;   /* workers that have not ended */
+    atomic_uint listening; /* workers that have not left the listeners for good */
+    atomic_int phase;
+    atomic_bool undelivered; /* a reply could not be delivered while stopping */
+};
+
+/* Describes the peer; texts live in the buffers of who. */
+struct peer_view {
+    struct tlsmsg_peer peer;
+    struct tlsmsg_tls tls;
+    char address[ADDRESS_TEXT_MAX];
+};
+
+static inline void count(counter *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline void uncount(counter *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) - n,
+                          memory_order_relaxed);
+}
+
+/* Moves the phase forward, never back, and wakes all workers. Async-signal-safe. */
+void server_advance(struct tlsmsg_server *server, enum server_phase phase);
+
+/* A worker has left the listening sockets for good; the last one closes them, so that clients
+ * are refused rather than left waiting. */
+void server_leave_listeners(struct tlsmsg_server *server);
+void server_close_listeners(struct tlsmsg_server *server);
+
+/* A reference to the configuration of new connections, and its generation. */
+struct transport_config *server_config(struct tlsmsg_server *server, unsigned *generation);
+
+/* Tells the handler's event(); c may be NULL. The text is formatted only when somebody listens.
+ * Never inside another call of the handler. */
+void worker_event(struct worker *w, enum tlsmsg_log_level level, enum tlsmsg_cause cause,
+                  const struct conversation *c, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Puts c on the list of this iteration's replies, or of those with more to read. */
+void worker_answered(struct worker *w, struct conversation *c);
+void worker_requeue(struct worker *w, struct conversation *c);
+
+/* The handshake of c is over, one way or another; again: no effect. */
+void worker_handshake_over(struct worker *w, struct conversation *c);
+
+void conversation_describe(const struct conversation *c, struct peer_view *who);
+
+#endif

@@ -1,0 +1,235 @@
+/* The table is a fixed number of buckets with lists: its keys come from the
+ * network, so their hash is seeded, and an entry lives only as long as it
+ * says something (an open connection, or a rate that has not recovered). */
+#include "server/limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+#define BUCKETS 4096u
+#define SWEEP_NS (10 * (int64_t)CLOCK_NS_PER_S)
+
+struct limit_entry {
+    struct limit_entry *next;
+    uint8_t key[16];
+    uint64_t connections;
+    struct ratelimit handshakes;
+};
+
+enum tlsmsg_code limits_init(struct limits *limits, const struct server_settings *settings,
+                             uint64_t reserved_descriptors, struct tlsmsg_error *err)
+{
+    struct rlimit limit;
+
+    *limits = (struct limits){
+        .max_connections = settings->max_connections,
+        .max_per_address = settings->max_per_address,
+        .max_handshakes = settings->max_handshakes,
+        .handshake_rate = settings->handshake_rate,
+    };
+    (void)pthread_mutex_init(&limits->lock, NULL);
+    if (limits->max_connections == 0) {
+        limits->max_connections = UINT64_MAX;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+            limits->max_connections = limit.rlim_cur > 2 * reserved_descriptors
+                                          ? limit.rlim_cur - reserved_descriptors
+                                          : limit.rlim_cur / 2 + 1;
+        }
+    }
+    if (limits->max_per_address > 0 || limits->handshake_rate > 0) {
+        limits->buckets = calloc(BUCKETS, sizeof(struct limit_entry *));
+        if (limits->buckets == NULL) {
+            return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+        }
+        /* Without randomness from the kernel, an address still does: it only guards the table. */
+        if (getrandom(&limits->hash_seed, sizeof(limits->hash_seed), GRND_NONBLOCK) < 0) {
+            limits->hash_seed = (uint64_t)(uintptr_t)limits->buckets;
+        }
+    }
+    return TLSMSG_OK;
+}
+
+static void free_list(struct limit_entry *entry)
+{
+    while (entry != NULL) {
+        struct limit_entry *next = entry->next;
+
+        free(entry);
+        entry = next;
+    }
+}
+
+void limits_fini(struct limits *limits)
+{
+    for (size_t i = 0; limits->buckets != NULL && i < BUCKETS; i++) {
+        free_list(limits->buckets[i]);
+    }
+    free(limits->buckets);
+    limits->buckets = NULL;
+    (void)pthread_mutex_destroy(&limits->lock);
+}
+
+static struct limit_entry **bucket(struct limits *limits, const uint8_t key[16])
+{
+    uint64_t hash = limits->hash_seed;
+
+    for (int i = 0; i < 16; i++) {
+        hash = (hash ^ key[i]) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+    }
+    return &limits->buckets[hash % BUCKETS];
+}
+
+/* Frees entries that say nothing any more, so that the table can't be filled by passers-by. */
+static void sweep(struct limits *limits, int64_t now_ns)
+{
+    if (now_ns - limits->swept_ns < SWEEP_NS) {
+        return;
+    }
+    limits->swept_ns = now_ns;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct limit_entry **at = &limits->buckets[i];
+
+        while (*at != NULL) {
+            struct limit_entry *entry = *at;
+
+            if (entry->connections == 0 && ratelimit_is_full(&entry->handshakes, now_ns)) {
+                *at = entry->next;
+                free(entry);
+                limits->entries--;
+            } else {
+                at = &entry->next;
+            }
+        }
+    }
+}
+
+static struct limit_entry *find(struct limits *limits, const uint8_t key[16])
+{
+    struct limit_entry *entry = *bucket(limits, key);
+
+    while (entry != NULL && memcmp(entry->key, key, 16) != 0) {
+        entry = entry->next;
+    }
+    return entry;
+}
+
+static struct limit_entry *add(struct limits *limits, const uint8_t key[16])
+{
+    struct limit_entry **at = bucket(limits, key);
+    struct limit_entry *entry = calloc(1, sizeof(*entry));
+
+    if (entry != NULL) {
+        memcpy(entry->key, key, 16);
+        entry->next = *at;
+        *at = entry;
+        limits->entries++;
+    }
+    return entry;
+}
+
+static enum limit enter_address(struct limits *limits, const struct address *peer, int64_t now_ns)
+{
+    enum limit verdict = LIMIT_NONE;
+    struct limit_entry *entry;
+    uint8_t key[16];
+
+    address_key(peer, key);
+    (void)pthread_mutex_lock(&limits->lock);
+    sweep(limits, now_ns);
+    entry = find(limits, key);
+    if (entry == NULL) {
+        entry = add(limits, key);
+    }
+    if (entry == NULL) {
+        verdict = LIMIT_PER_ADDRESS; /* no memory to count it: the careful answer */
+    } else if (limits->max_per_address > 0 && entry->connections >= limits->max_per_address) {
+        verdict = LIMIT_PER_ADDRESS;
+    } else if (limits->handshake_rate > 0 &&
+               !ratelimit_take(&entry->handshakes, now_ns,
+                               CLOCK_NS_PER_S / (int64_t)limits->handshake_rate, CLOCK_NS_PER_S)) {
+        verdict = LIMIT_RATE;
+    }
+    if (verdict == LIMIT_NONE) {
+        entry->connections++;
+    }
+    (void)pthread_mutex_unlock(&limits->lock);
+    return verdict;
+}
+
+enum limit limits_enter(struct limits *limits, const struct address *peer, int64_t now_ns)
+{
+    if (atomic_fetch_add(&limits->connections, 1) >= limits->max_connections) {
+        atomic_fetch_sub(&limits->connections, 1);
+        return LIMIT_CONNECTIONS;
+    }
+    if (atomic_fetch_add(&limits->handshakes, 1) >= limits->max_handshakes &&
+        limits->max_handshakes > 0) {
+        atomic_fetch_sub(&limits->handshakes, 1);
+        atomic_fetch_sub(&limits->connections, 1);
+        return LIMIT_HANDSHAKES;
+    }
+    if (limits->buckets != NULL) {
+        enum limit verdict = enter_address(limits, peer, now_ns);
+
+        if (verdict != LIMIT_NONE) {
+            atomic_fetch_sub(&limits->handshakes, 1);
+            atomic_fetch_sub(&limits->connections, 1);
+            return verdict;
+        }
+    }
+    return LIMIT_NONE;
+}
+
+void limits_handshake_done(struct limits *limits)
+{
+    atomic_fetch_sub(&limits->handshakes, 1);
+}
+
+void limits_leave(struct limits *limits, const struct address *peer)
+{
+    atomic_fetch_sub(&limits->connections, 1);
+    if (limits->buckets != NULL) {
+        struct limit_entry *entry;
+        uint8_t key[16];
+
+        address_key(peer, key);
+        (void)pthread_mutex_lock(&limits->lock);
+        entry = find(limits, key);
+        if (entry != NULL && entry->connections > 0) {
+            entry->connections--;
+        }
+        (void)pthread_mutex_unlock(&limits->lock);
+    }
+}
+
+const char *limit_option(enum limit limit)
+{
+    static const char *const names[] = {
+        [LIMIT_NONE] = "",
+        [LIMIT_CONNECTIONS] = "--max-connections",
+        [LIMIT_PER_ADDRESS] = "--max-per-address",
+        [LIMIT_HANDSHAKES] = "--max-handshakes",
+        [LIMIT_RATE] = "--handshake-rate",
+    };
+
+    return names[limit];
+}
+
+uint64_t limit_value(const struct limits *limits, enum limit limit)
+{
+    const uint64_t values[] = {
+        [LIMIT_NONE] = 0,
+        [LIMIT_CONNECTIONS] = limits->max_connections,
+        [LIMIT_PER_ADDRESS] = limits->max_per_address,
+        [LIMIT_HANDSHAKES] = limits->max_handshakes,
+        [LIMIT_RATE] = limits->handshake_rate,
+    };
+
+    return values[limit];
+}

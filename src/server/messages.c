@@ -1,0 +1,378 @@
+/* The order of messages is the order of replies. Replies leave from a bounded queue of bytes, as
+ * far as the iteration's end has released it; while the queue is over its mark, nothing is read. */
+#include "server/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/deferred.h"
+#include "server/flow.h"
+
+enum answer { ANSWER_NONE, ANSWER_GIVEN, ANSWER_DEFERRED };
+
+/* A message on its way through the handler. */
+struct tlsmsg_message {
+    struct conversation *conversation;
+    const char *data;
+    size_t len;
+    uint64_t number;
+    enum answer answer;
+    bool failed; /* there was no memory for its reply */
+    bool described;
+    struct peer_view who;
+};
+
+static const struct verdict go_on = {.next = GO_ON};
+
+/* Appends parts to the queue of bytes, as one piece. */
+static enum tlsmsg_code append(struct conversation *c, const struct iovec *parts, int n)
+{
+    enum tlsmsg_code code;
+    size_t total = 0;
+
+    for (int i = 0; i < n; i++) {
+        total += parts[i].iov_len;
+    }
+    if (total == 0 || c->write_broken) {
+        return TLSMSG_OK;
+    }
+    code = buffer_reserve(&c->out, total);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    for (int i = 0; i < n; i++) {
+        if (parts[i].iov_len > 0) {
+            buffer_put(&c->out, parts[i].iov_base, parts[i].iov_len);
+        }
+    }
+    c->unsent++;
+    count(&c->worker->stats.queued_bytes, total);
+    worker_answered(c->worker, c);
+    return TLSMSG_OK;
+}
+
+/* Joins parts into memory of their own; NULL with *len 0 for nothing. */
+static char *join(const struct iovec *parts, int n, size_t *len, bool *ok)
+{
+    char *data;
+    size_t at = 0;
+
+    *len = 0;
+    *ok = true;
+    for (int i = 0; i < n; i++) {
+        *len += parts[i].iov_len;
+    }
+    if (*len == 0) {
+        return NULL;
+    }
+    data = malloc(*len);
+    *ok = data != NULL;
+    for (int i = 0; i < n && data != NULL; i++) {
+        memcpy(data + at, parts[i].iov_base, parts[i].iov_len);
+        at += parts[i].iov_len;
+    }
+    return data;
+}
+
+/* Queues the reply to a message, or keeps it while an earlier one is due. */
+static enum tlsmsg_code queue_reply(struct conversation *c, uint64_t message,
+                                    const struct iovec *parts, int n)
+{
+    char *data;
+    size_t len;
+    bool ok;
+
+    if (c->deferred.count == 0) {
+        return append(c, parts, n);
+    }
+    if (!reply_queue_add(&c->deferred, message)) {
+        return TLSMSG_ERR_NOMEM;
+    }
+    data = join(parts, n, &len, &ok);
+    (void)reply_queue_fill(&c->deferred, message, data, len);
+    return ok ? TLSMSG_OK : TLSMSG_ERR_NOMEM;
+}
+
+/* Without memory for a reply the conversation can't keep its promise: it ends. */
+static struct verdict no_room(struct conversation *c)
+{
+    worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, c,
+                 "no room for a reply; the conversation is closed");
+    return (struct verdict){ABORT, TLSMSG_CLOSE_FAILED};
+}
+
+/* Moves replies that are there and next in order into the queue of bytes, while it is below its
+ * mark: what stays follows when the peer has taken some. */
+static struct verdict queue_ready_replies(struct conversation *c)
+{
+    struct queued_reply *reply;
+
+    while (c->out.len < QUEUE_MARK_BYTES && (reply = reply_queue_first(&c->deferred)) != NULL) {
+        struct iovec part = {.iov_base = reply->data, .iov_len = reply->len};
+
+        if (append(c, &part, 1) != TLSMSG_OK) {
+            return no_room(c);
+        }
+        reply_queue_drop_first(&c->deferred);
+        /* Also when the reply was empty: what waited for it goes on at the iteration's end. */
+        worker_answered(c->worker, c);
+    }
+    return go_on;
+}
+
+struct verdict messages_answer(struct conversation *c, uint64_t message, char *data, size_t len)
+{
+    return reply_queue_fill(&c->deferred, message, data, len) ? queue_ready_replies(c) : go_on;
+}
+
+const char *tlsmsg_message_data(const struct tlsmsg_message *message, size_t *len)
+{
+    *len = message->len;
+    return message->data;
+}
+
+uint64_t tlsmsg_message_connection(const struct tlsmsg_message *message)
+{
+    return message->conversation->id;
+}
+
+unsigned tlsmsg_message_worker(const struct tlsmsg_message *message)
+{
+    return message->conversation->worker->index;
+}
+
+const struct tlsmsg_peer *tlsmsg_message_peer(const struct tlsmsg_message *message)
+{
+    /* The texts' buffers are in the message, which only its functions know to be writable. */
+    struct tlsmsg_message *m = (struct tlsmsg_message *)(uintptr_t)message;
+
+    if (!m->described) {
+        conversation_describe(m->conversation, &m->who);
+        m->described = true;
+    }
+    return &m->who.peer;
+}
+
+/* Without memory the conversation ends, but not now: the handler is still in message(), and
+ * nothing else of it may be called. */
+static enum tlsmsg_code give(struct tlsmsg_message *message, const struct iovec *parts, int n)
+{
+    enum tlsmsg_code code = queue_reply(message->conversation, message->number, parts, n);
+
+    message->answer = ANSWER_GIVEN;
+    message->failed = code != TLSMSG_OK;
+    return code;
+}
+
+enum tlsmsg_code tlsmsg_message_reply(struct tlsmsg_message *message, const struct iovec *parts,
+                                      int n)
+{
+    size_t total = 0;
+
+    if (message->answer != ANSWER_NONE) {
+        return TLSMSG_ERR_STATE;
+    }
+    for (int i = 0; i < n; i++) {
+        if (parts[i].iov_len > REPLY_MAX_BYTES - total) {
+            return TLSMSG_ERR_LIMIT;
+        }
+        total += parts[i].iov_len;
+    }
+    return give(message, parts, n);
+}
+
+enum tlsmsg_code tlsmsg_message_defer(struct tlsmsg_message *message, struct tlsmsg_token *token)
+{
+    struct conversation *c = message->conversation;
+
+    if (message->answer != ANSWER_NONE) {
+        return TLSMSG_ERR_STATE;
+    }
+    if (!reply_queue_add(&c->deferred, message->number)) {
+        return TLSMSG_ERR_NOMEM;
+    }
+    message->answer = ANSWER_DEFERRED;
+    *token = (struct tlsmsg_token){
+        .connection = c->id,
+        .message = message->number,
+        .worker = c->worker->index,
+        .slot = c->slot,
+    };
+    return TLSMSG_OK;
+}
+
+static void give_default(struct tlsmsg_message *message)
+{
+    const struct server_settings *settings = &message->conversation->worker->server->settings;
+    const struct iovec parts[] = {
+        {.iov_base = (void *)(uintptr_t)settings->reply_prefix,
+         .iov_len = settings->reply_prefix_len},
+        {.iov_base = (void *)(uintptr_t)message->data, .iov_len = message->len},
+        {.iov_base = (void *)(uintptr_t)settings->reply_suffix,
+         .iov_len = settings->reply_suffix_len},
+    };
+
+    (void)give(message, parts, 3);
+}
+
+struct verdict messages_dispatch(struct conversation *c, const char *data, size_t len)
+{
+    struct worker *w = c->worker;
+    const struct tlsmsg_handler *handler = &w->server->handler;
+    struct tlsmsg_message message;
+
+    /* Only what is read before it is described: the view's buffers stay as they are. */
+    message.conversation = c;
+    message.data = data;
+    message.len = len;
+    message.number = ++c->messages;
+    message.answer = ANSWER_NONE;
+    message.failed = false;
+    message.described = false;
+    c->activity_ns = w->now_ns;
+    count(&w->stats.messages, 1);
+    if (w->answered++ == 0) {
+        w->answered_ns = w->now_ns;
+    }
+    if (handler->message != NULL) {
+        handler->message(&message, handler->user);
+        w->dirty = true;
+    }
+    if (message.answer == ANSWER_NONE) {
+        give_default(&message);
+    }
+    return message.failed ? no_room(c) : go_on;
+}
+
+bool messages_may_read(const struct conversation *c)
+{
+    return !c->worker->held && c->out.len < QUEUE_MARK_BYTES && c->deferred.count < DEFERRED_MAX &&
+           c->deferred.bytes < DEFERRED_MAX_BYTES;
+}
+
+static struct verdict read_failed(struct conversation *c, const struct tlsmsg_error *err)
+{
+    struct worker *w = c->worker;
+
+    switch (err->code) {
+    case TLSMSG_ERR_TRUNCATED:
+        /* The peer may have shut only its writing side: its replies still leave. */
+        c->eof = true;
+        worker_event(w, TLSMSG_LOG_INFO, TLSMSG_CAUSE_TRUNCATED, c, "%s", err->text);
+        return (struct verdict){FINISH, TLSMSG_CLOSE_TRUNCATED};
+    case TLSMSG_ERR_RESET:
+        worker_event(w, TLSMSG_LOG_INFO, TLSMSG_CAUSE_RESET, c, "%s", err->text);
+        return (struct verdict){ABORT, TLSMSG_CLOSE_RESET};
+    case TLSMSG_ERR_IS_TLS:
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TLS_PEER, c, "%s", err->text);
+        return (struct verdict){FINISH, TLSMSG_CLOSE_INVALID_UTF8};
+    default:
+        /* The transport is broken: nothing can be sent, but its alert must not be overtaken. */
+        worker_event(w, TLSMSG_LOG_WARNING,
+                     err->code == TLSMSG_ERR_NOMEM ? TLSMSG_CAUSE_MEMORY : TLSMSG_CAUSE_OTHER, c,
+                     "%s", err->text);
+        messages_drop(c);
+        return (struct verdict){FINISH, TLSMSG_CLOSE_FAILED};
+    }
+}
+
+struct verdict messages_read(struct conversation *c)
+{
+    struct worker *w = c->worker;
+    struct verdict verdict = go_on;
+    int records = 0;
+
+    c->unread = true;
+    while (verdict.next == GO_ON && messages_may_read(c)) {
+        struct tlsmsg_error err;
+        size_t got = 0;
+        enum transport_result result;
+
+        if (records++ == ITERATION_RECORDS) {
+            worker_requeue(w, c);
+            return go_on;
+        }
+        err.code = TLSMSG_OK;
+        result = transport_recv(c->transport, w->buffer + UTF8_TAIL_MAX,
+                                w->server->settings.recv_size_bytes, &got, &err);
+        if (result == TRANSPORT_WANT_WRITE && !c->read_wants_out && c->released == 0) {
+            c->progress_ns = w->now_ns;
+        }
+        c->read_wants_out = result == TRANSPORT_WANT_WRITE;
+        switch (result) {
+        case TRANSPORT_OK:
+            c->heard = true;
+            count(&w->stats.bytes_in, got);
+            verdict = c->flow->received(c, w->buffer + UTF8_TAIL_MAX, got);
+            break;
+        case TRANSPORT_CLOSED:
+            verdict = c->flow->ended(c);
+            break;
+        case TRANSPORT_ERROR:
+            verdict = read_failed(c, &err);
+            break;
+        default:
+            c->unread = false;
+            return go_on;
+        }
+    }
+    return verdict;
+}
+
+void messages_drop(struct conversation *c)
+{
+    c->write_broken = true;
+    uncount(&c->worker->stats.queued_bytes, c->out.len);
+    buffer_consume(&c->out, c->out.len);
+    c->released = 0;
+    c->unsent = 0;
+}
+
+/* The peer takes nothing any more. What it sent before is still read, so that no message that
+ * reached this machine is missing from the transcript. */
+static struct verdict write_failed(struct conversation *c, const struct tlsmsg_error *err)
+{
+    struct worker *w = c->worker;
+
+    messages_drop(c);
+    if (err->code == TLSMSG_ERR_RESET) {
+        if (c->state == CONVERSATION_OPEN) {
+            worker_requeue(w, c);
+        }
+        return go_on;
+    }
+    worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_OTHER, c, "%s", err->text);
+    return (struct verdict){ABORT, TLSMSG_CLOSE_FAILED};
+}
+
+struct verdict messages_send(struct conversation *c)
+{
+    struct worker *w = c->worker;
+
+    while (c->released > 0) {
+        struct tlsmsg_error err;
+        size_t sent = 0;
+        enum transport_result result;
+
+        err.code = TLSMSG_OK;
+        result = transport_send(c->transport, buffer_head(&c->out), c->released, &sent, &err);
+        c->write_wants_in = result == TRANSPORT_WANT_READ;
+        if (result == TRANSPORT_ERROR || result == TRANSPORT_CLOSED) {
+            return write_failed(c, &err);
+        }
+        if (result != TRANSPORT_OK) {
+            return go_on;
+        }
+        buffer_consume(&c->out, sent);
+        c->released -= sent;
+        c->progress_ns = w->now_ns;
+        count(&w->stats.bytes_out, sent);
+        uncount(&w->stats.queued_bytes, sent);
+    }
+    if (c->out.len == 0 && c->unsent > 0) {
+        count(&w->stats.replies, c->unsent);
+        c->unsent = 0;
+        c->activity_ns = w->now_ns;
+    }
+    return reply_queue_first(&c->deferred) != NULL ? queue_ready_replies(c) : go_on;
+}

@@ -1,0 +1,109 @@
+/* What all files of the server use: its phase, its listeners, a worker's lists and events. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "server/internal.h"
+#include "server/limits.h"
+
+void server_advance(struct tlsmsg_server *server, enum server_phase phase)
+{
+    int now = atomic_load(&server->phase);
+
+    while (now < (int)phase && !atomic_compare_exchange_weak(&server->phase, &now, (int)phase)) {
+    }
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        loop_wake(&server->workers[i].loop);
+    }
+}
+
+void server_close_listeners(struct tlsmsg_server *server)
+{
+    for (size_t i = 0; i < server->listener_count; i++) {
+        if (server->listeners[i].fd >= 0) {
+            (void)close(server->listeners[i].fd);
+            server->listeners[i].fd = -1;
+        }
+    }
+}
+
+void server_leave_listeners(struct tlsmsg_server *server)
+{
+    if (atomic_fetch_sub(&server->listening, 1) == 1) {
+        server_close_listeners(server);
+    }
+}
+
+struct transport_config *server_config(struct tlsmsg_server *server, unsigned *generation)
+{
+    struct transport_config *config;
+
+    (void)pthread_mutex_lock(&server->config_lock);
+    config = transport_config_ref(server->config);
+    *generation = atomic_load(&server->config_generation);
+    (void)pthread_mutex_unlock(&server->config_lock);
+    return config;
+}
+
+void worker_event(struct worker *w, enum tlsmsg_log_level level, enum tlsmsg_cause cause,
+                  const struct conversation *c, const char *format, ...)
+{
+    const struct tlsmsg_handler *handler = &w->server->handler;
+    struct tlsmsg_event event = {.level = level, .cause = cause};
+    char address[ADDRESS_TEXT_MAX];
+    char text[640];
+    va_list args;
+
+    count(&w->stats.events[cause], 1);
+    if (handler->event == NULL) {
+        return;
+    }
+    if (c != NULL) {
+        address_print(&c->peer, address, sizeof(address));
+        event.address = address;
+        event.connection = c->id;
+    }
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    event.text = text;
+    handler->event(&event, handler->user);
+}
+
+void worker_answered(struct worker *w, struct conversation *c)
+{
+    if (!list_is_linked(&c->in_replies)) {
+        list_append(&w->replies, &c->in_replies);
+    }
+}
+
+void worker_requeue(struct worker *w, struct conversation *c)
+{
+    if (!list_is_linked(&c->in_requeued)) {
+        list_append(&w->requeued, &c->in_requeued);
+    }
+}
+
+void worker_handshake_over(struct worker *w, struct conversation *c)
+{
+    if (!c->handshake_over) {
+        c->handshake_over = true;
+        w->handshaking--;
+        uncount(&w->stats.handshaking, 1);
+        limits_handshake_done(&w->server->limits);
+    }
+}
+
+void conversation_describe(const struct conversation *c, struct peer_view *who)
+{
+    bool encrypted =
+        c->transport != NULL && c->counted && transport_describe(c->transport, &who->tls);
+
+    address_print(&c->peer, who->address, sizeof(who->address));
+    who->peer = (struct tlsmsg_peer){
+        .connection = c->id,
+        .address = who->address,
+        .socket_address = (const struct sockaddr *)&c->peer.storage,
+        .tls = encrypted ? &who->tls : NULL,
+    };
+}
