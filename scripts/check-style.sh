@@ -170,7 +170,8 @@ tidy() {
 analysis() {
     cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
         --suppress=missingIncludeSystem --template='{file}:{line}: {id}: {message}' \
-        -D_GNU_SOURCE -I src -I include -j "$(nproc)" src || :
+        -D_GNU_SOURCE -DTLSMSG_BUILD_PLAINTEXT=0 -DTLSMSG_BUILD_SANDBOX=1 \
+        -DTLSMSG_BUILD_MALLOC_TRIM=1 -I src -I include -j "$(nproc)" src || :
 }
 
 # Package managers run theirs without a first line (RPM), or by one (Debian): sh in either case.

@@ -25,8 +25,8 @@ enum {
 
 struct args_option {
     int id;
-    const char *name;  /* long name, without its dashes; NULL: the library's */
     char letter;       /* short name; 0: none */
+    const char *name;  /* long name, without its dashes; NULL: the library's */
     const char *value; /* what the value is called in --help; NULL: takes none */
     const char *help;  /* one line */
     unsigned group;    /* index into args_table.groups */

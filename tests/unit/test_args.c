@@ -11,15 +11,15 @@
 static const char *const titles[] = {"All:"};
 
 static const struct args_option rows_of_table[] = {
-    {1, "listen", 'l', "PORT", "", 0},
-    {2, "cert", 0, "FILE", "", 0},
-    {3, "client-ca", 0, "FILE", "", 0},
-    {4, "quiet", 'q', NULL, "", 0},
-    {5, "key", 0, "FILE", "", 0},
-    {6, "keylog-file", 0, "FILE", "", 0},
-    {7, "verbose", 'v', NULL, "", 0},
-    {ARGS_HELP, "help", 0, NULL, "", 0},
-    {ARGS_VERSION, "version", 0, NULL, "", 0},
+    {1, 'l', "listen", "PORT", "", 0},
+    {2, 0, "cert", "FILE", "", 0},
+    {3, 0, "client-ca", "FILE", "", 0},
+    {4, 'q', "quiet", NULL, "", 0},
+    {5, 0, "key", "FILE", "", 0},
+    {6, 0, "keylog-file", "FILE", "", 0},
+    {7, 'v', "verbose", NULL, "", 0},
+    {ARGS_HELP, 0, "help", NULL, "", 0},
+    {ARGS_VERSION, 0, "version", NULL, "", 0},
 };
 
 static const struct args_table table = {
