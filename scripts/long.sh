@@ -1,0 +1,125 @@
+#!/bin/sh
+# All tests that are too long for scripts/test.sh, by hand: one function each, named in the table
+# below. One that fails doesn't stop the next; ends with the names of those that failed.
+set -eu
+unset CDPATH
+cd "$(dirname "$0")/.."
+
+# A new one gets a line here and a function of its name below, which returns 0 where all is well.
+list() {
+    cat <<'END'
+fuzz         each fuzz target for TLSMSG_FUZZ_SECONDS (600), on a corpus that grows (needs clang)
+soak         good and hostile clients with reloads for TLSMSG_SOAK_MINUTES (30)
+scale        10,000 idle connections, 20,000 connects, two workers, ten minutes at full load
+portability  musl, 32 bits, big-endian, Debian 13 (installs compilers; as root)
+valgrind     every unit test under valgrind, also those that scripts/test.sh leaves out
+repeat       the tests of both programs, TLSMSG_REPEAT times (5), while both cores are busy
+END
+}
+
+help() {
+    cat <<'END'
+Usage: long.sh [OPTIONS] [NAME...]
+Runs the long tests, all or the named ones. Together they take hours.
+
+  --list      says what there is
+  -h, --help  this text
+
+Exit codes: 0 all passed, 1 one failed, 2 usage.
+END
+}
+
+# build NAME PRESET [OPTION...]: in build/long/NAME.
+build() {
+    folder=build/long/$1 preset=$2
+    shift 2
+    mkdir -p build/long
+    if ! cmake --preset "$preset" -B "$folder" -DTLSMSG_WERROR=ON "$@" >"$folder.log" 2>&1 ||
+        ! cmake --build "$folder" --parallel "$(nproc)" >>"$folder.log" 2>&1; then
+        tail -n 50 "$folder.log"
+        return 1
+    fi
+}
+
+long_fuzz() {
+    scripts/fuzz.sh "${TLSMSG_FUZZ_SECONDS:-600}"
+}
+
+long_soak() {
+    build release release && scripts/soak.sh "${TLSMSG_SOAK_MINUTES:-30}" build/long/release
+}
+
+long_scale() {
+    scripts/bench-scale.sh
+}
+
+long_portability() {
+    scripts/portability.sh --install
+}
+
+long_valgrind() {
+    build valgrind release -DCMAKE_C_FLAGS=-g "-DCMAKE_CROSSCOMPILING_EMULATOR=valgrind;--quiet;\
+--error-exitcode=99;--leak-check=full;--errors-for-leak-kinds=definite" &&
+        ctest --test-dir build/long/valgrind --label-regex unit --output-on-failure \
+            --no-tests=error --parallel "$(nproc)"
+}
+
+# Deadlines that pass only on an idle machine show here.
+long_repeat() {
+    build release release || return
+    burners=
+    for _ in $(seq "$(nproc)"); do
+        (while :; do :; done) &
+        burners="$burners $!"
+    done
+    status=0
+    ctest --test-dir build/long/release --label-regex integration --output-on-failure \
+        --no-tests=error --repeat "until-fail:${TLSMSG_REPEAT:-5}" --parallel "$(nproc)" || status=$?
+    # shellcheck disable=SC2086 # a list of processes
+    kill $burners
+    burners=
+    return $status
+}
+
+all=$(list | sed 's/ .*//')
+names=
+for word; do
+    case $word in
+    --list)
+        list
+        exit 0
+        ;;
+    -h | --help)
+        help
+        exit 0
+        ;;
+    *)
+        if ! printf '%s\n' "$all" | grep -qxF -e "$word"; then
+            echo "long.sh: neither an option nor a test: '$word' (--list names them)" >&2
+            exit 2
+        fi
+        names="$names $word"
+        ;;
+    esac
+done
+
+burners=
+# shellcheck disable=SC2086 # a list of processes
+trap '[ -z "$burners" ] || kill $burners' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+broken=
+for name in ${names:-$all}; do
+    echo "== $name"
+    began=$(date +%s)
+    verdict=ok
+    if ! "long_$name"; then
+        verdict=FAILED
+        broken="$broken $name"
+    fi
+    echo "== $name: $verdict ($(($(date +%s) - began)) s)"
+done
+if [ -n "$broken" ]; then
+    echo "failed:$broken"
+    exit 1
+fi
