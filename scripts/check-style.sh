@@ -8,29 +8,60 @@ LC_ALL=C.UTF-8
 export LC_ALL
 cd "$(dirname "$0")/.."
 
+# The rules, in the order in which they run; each is a function of its name below. Some run only
+# where they are named.
+quick='floors conditionals lengths texts words format scripts'
+named='headers sizes constants forms rings'
+slow='analysis tidy'
+
 help() {
     cat <<'END'
-Usage: check-style.sh [--fast]
-Checks floors, conditionals, lengths, format, clang-tidy, cppcheck and shellcheck.
+Usage: check-style.sh [OPTIONS] [RULE...]
+Holds the source against all rules, or those that are named.
 
-  --fast  without clang-tidy and cppcheck, which take minutes
+  --fast         without clang-tidy and cppcheck, which take minutes
+  --objects DIR  a finished build's folder, for the rule 'rings'
+  --list         names the rules
+  -h, --help     this text
 END
 }
 
-fast=false
-for word; do
-    case $word in
+fast=false objects='' rules=''
+while [ $# -gt 0 ]; do
+    case $1 in
     --fast) fast=true ;;
+    --objects)
+        if [ ! -d "${2:-}/src" ]; then
+            echo "check-style.sh: --objects needs the folder of a finished build" >&2
+            exit 2
+        fi
+        objects=$2
+        shift
+        ;;
+    --list)
+        printf '%s\n' "$quick $named $slow" | tr ' ' '\n'
+        exit 0
+        ;;
     -h | --help)
         help
         exit 0
         ;;
     *)
-        echo "check-style.sh: unknown option '$word' (--help lists them)" >&2
-        exit 2
+        case " $quick $named $slow " in
+        *" $1 "*) rules="$rules $1" ;;
+        *)
+            echo "check-style.sh: neither an option nor a rule: '$1' (--help lists options)" >&2
+            exit 2
+            ;;
+        esac
         ;;
     esac
+    shift
 done
+if [ -z "$rules" ]; then
+    rules=$quick
+    $fast || rules="$rules $slow"
+fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -38,14 +69,12 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 failed=0
 
-# check RULE COMMAND...: what the command prints are violations of the rule.
+# check WHY: what the rule's function prints are violations.
 check() {
-    rule=$1
-    shift
-    "$@" >"$work/found" 2>&1
+    "$rule" >"$work/found" 2>&1
     if [ -s "$work/found" ]; then
         failed=$((failed + 1))
-        echo "check-style.sh: $rule:"
+        echo "check-style.sh: $rule: $1:"
         sed 's/^/  /' "$work/found"
     fi
 }
@@ -75,14 +104,16 @@ found() {
 }
 
 # Each folder includes its own headers and those of lower floors; the programs are users of the
-# public library, so of the rest they see src/base alone; neither sees the other's wing of src/app. The umbrella header belongs to floor 3;
-# version.c is where its own two functions are. What Linux alone has is behind one file each.
+# public library, so of the rest they see src/base alone; neither sees the other's wing of src/app.
+# src/store is a user of the library as they are, and theirs is the only use of it. The umbrella
+# header belongs to floor 3; version.c is where its own two functions are. What Linux alone has is
+# behind one file each.
 floors() {
     # shellcheck disable=SC2016 # awk's own $0
     find src -name '*.[ch]' -exec awk '
         BEGIN {
             floor["base"] = 0; floor["net"] = 1; floor["options"] = 1; floor["protocol"] = 2; floor["transport"] = 2
-            floor["server"] = 3; floor["client"] = 3; floor["app"] = 4
+            floor["server"] = 3; floor["client"] = 3; floor["app"] = 4; floor["store"] = 4
             public["error.h"] = 0; public["options.h"] = 1; public["tls.h"] = 2; public["server.h"] = 3
             public["client.h"] = 3; public["tlsmsg.h"] = 3
             only["sys/epoll.h"] = "src/net/loop.c"
@@ -114,8 +145,9 @@ floors() {
                 else if (here == "app" && to[1] == "app") {
                     if (n == 3 && to[2] != wing) wrong("the other wing, or a wing from the common part")
                 } else if (to[1] == here) next
+                else if (here == "app" && to[1] == "store" && wing == "server") next
                 else if (floor[to[1]] >= floor[here]) wrong("a sibling or a higher floor")
-                else if (here == "app" && to[1] != "base") wrong("not a public header")
+                else if (floor[here] == 4 && to[1] != "base") wrong("not a public header")
             } else if (to[1] == "openssl" && !tls) {
                 wrong("OpenSSL outside src/transport/tls")
             } else if (name in only && FILENAME != only[name]) {
@@ -138,6 +170,143 @@ lengths() {
     found -name '*.[ch]' | xargs -0 awk 'FNR == 601 { print FILENAME ": over 600 lines" }'
 }
 
+# A header tells where the code is: what it declares stands in the file of its name. Free of that is
+# the one header that a floor's files share, and what has several forms, of which CMake picks one.
+headers() {
+    # shellcheck disable=SC2046 # names without spaces
+    awk -v chosen=' src/transport/transport.h src/app/client/editor.h ' '
+        FNR == 1 { of = FILENAME; sub(/\.[ch]$/, "", of) }
+        /^[a-z].*[a-z0-9_]\(/ && !/^(static|typedef|extern "C")/ {
+            name = $0
+            gsub(/__attribute__ *\(\([^)]*\)+\)* */, "", name)
+            if (match(name, /[A-Za-z0-9_]+\(/)) {
+                name = substr(name, RSTART, RLENGTH - 1)
+                if (FILENAME ~ /\.c$/) {
+                    at[name] = at[name] " " FILENAME
+                } else if (FILENAME !~ /\/internal\.h$/ && !index(chosen, " " FILENAME " ") &&
+                           !index(at[name] " ", " " of ".c ")) {
+                    print FILENAME ":" FNR ": " name " is defined in" \
+                        (at[name] == "" ? " no file" : at[name]) ", not in " of ".c"
+                }
+            }
+        }
+        ' $(find src -name '*.c') $(find src -name '*.h')
+}
+
+# FOLDER LINES MEDIAN: how many lines a floor may have in all (.c and .h), and how long half of its
+# .c files are at least. Fewer and larger rooms are easier to find one's way in; a floor that
+# outgrows its budget has taken on something that belongs elsewhere, or earns a new number here.
+budgets() {
+    cat <<'END'
+src/base 2600 100
+src/net 1700 150
+src/options 1100 150
+src/protocol 800 150
+src/transport 600 0
+src/transport/tls 5200 150
+src/server 4200 150
+src/client 1500 150
+src/store 3000 150
+src/app 1200 0
+src/app/server 3500 150
+src/app/client 2100 150
+END
+}
+
+sizes() {
+    budgets >"$work/budgets"
+    # shellcheck disable=SC2046 # names without spaces
+    wc -l $(find src -name '*.[ch]') | awk -v budgets="$work/budgets" '
+        BEGIN {
+            while ((getline line <budgets) > 0) {
+                split(line, part, " ")
+                most[part[1]] = part[2]
+                half[part[1]] = part[3]
+            }
+        }
+        $2 == "total" { next }
+        {
+            folder = $2
+            sub(/\/[^\/]*$/, "", folder)
+            lines[folder] += $1
+            if ($2 ~ /\.c$/) size[folder, ++files[folder]] = $1
+        }
+        END {
+            for (folder in lines) {
+                if (!(folder in most)) { print folder ": no budget is known"; continue }
+                if (lines[folder] > most[folder])
+                    print folder ": " lines[folder] " lines, over the budget of " most[folder]
+                n = files[folder]
+                for (i = 2; i <= n; i++)
+                    for (j = i; j > 1 && size[folder, j - 1] > size[folder, j]; j--) {
+                        t = size[folder, j]; size[folder, j] = size[folder, j - 1]
+                        size[folder, j - 1] = t
+                    }
+                if (n > 0 && size[folder, int((n + 1) / 2)] < half[folder])
+                    print folder ": half of its .c files have at most " \
+                        size[folder, int((n + 1) / 2)] " lines, under " half[folder]
+            }
+        }' | sort
+}
+
+# Calls among the files of a floor go one way: who uses whom, by the names in the objects, has an
+# order (tsort).
+rings() {
+    # shellcheck disable=SC2046 # names without spaces
+    (cd "$objects" && nm -A -P -g $(find src -name '*.c.o')) | awk -v into="$work/uses" '
+        {
+            file = $1
+            sub(/CMakeFiles\/[^\/]*\.dir\//, "", file)
+            sub(/\.o:$/, "", file)
+            if ($3 == "U") { users[$2] = users[$2] " " file }
+            else definer[$2] = file
+        }
+        END {
+            for (name in users) {
+                n = split(users[name], user, " ")
+                if (!(name in definer)) continue
+                folder = definer[name]
+                sub(/\/[^\/]*$/, "", folder)
+                for (i = 1; i <= n; i++) {
+                    other = user[i]
+                    sub(/\/[^\/]*$/, "", other)
+                    if (other == folder && user[i] != definer[name])
+                        print user[i], definer[name]
+                }
+            }
+        }' | sort -u | tsort 2>&1 >/dev/null | sed 's/^tsort: //; s/^-: //'
+}
+
+# The same name for two things, or one thing in two places, which drift apart.
+constants() {
+    # shellcheck disable=SC2046 # names without spaces
+    awk '/^[ \t]*#[ \t]*define[ \t]+[A-Z]/ && NF > 2 && $2 !~ /\(/ {
+            if (at[$2]) print FILENAME ":" FNR ": " $2 ", as in " at[$2]
+            else at[$2] = FILENAME ":" FNR
+        }' $(find src include -name '*.[ch]' | sort)
+}
+
+# Declarations head their block; no cast takes a const away, nor what a function returned. A call
+# whose result is not wanted says so by (void), but for those that only return what they were given.
+forms() {
+    found_here=$(pkg-config --cflags openssl libedit 2>/dev/null || :)
+    # shellcheck disable=SC2086 # flags
+    find src -name '*.c' -print0 |
+        xargs -0 -n 8 -P "$(nproc)" cc -std=c11 -D_GNU_SOURCE -Isrc -Iinclude $found_here \
+            -fsyntax-only -Wdeclaration-after-statement -Wcast-qual -Wbad-function-cast 2>&1 |
+        grep -E 'warning:|fatal error:' | grep -vE "fatal error: (openssl|editline|histedit)" || :
+    grep -rnE '\(void\) ?(memcpy|memmove|memset|strcpy|strncpy)\(' src --include='*.c' || :
+    grep -rnE '\*\) ?(malloc|calloc|realloc|reallocarray)\(' src --include='*.c' || :
+}
+
+# English that was thought in another language, in what people read.
+texts() {
+    grep -rnE '"[^"]*\b(ways on:|(is|are|was) no [a-z])' src --include='*.[ch]' |
+        grep -vE 'there (is|are|was) no |(is|are) no (longer|more|way|better|less)' || :
+    grep -rnE '\bways on:' docs packaging README.md tests --include='*.md' --include='*.[1357]' \
+        --include='*.py' --include='*.c' --include='*.fish' || :
+}
+
 # Work that is left to do belongs in an issue.
 words() {
     grep -rnIwE 'TO''DO|FIX''ME' include src tests scripts docs packaging ./*.md 2>/dev/null || :
@@ -149,8 +318,12 @@ format() {
         sed -n 's/^\([^:]*\):[0-9].* error: .*/\1/p' | sort -u
 }
 
-# tidy TLS|plaintext: each file that the build compiles; the second time only what is new.
+# Each file that a TLS build compiles, then those that only a plaintext build does.
 tidy() {
+    tidy_build TLS
+    tidy_build plaintext
+}
+tidy_build() {
     if [ "$1" = plaintext ]; then option=ON; else option=OFF; fi
     if pkg-config --exists libedit; then editing=ON; else editing=OFF; fi
     if ! cmake -S . -B "$work/build" -DTLSMSG_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug \
@@ -175,31 +348,37 @@ analysis() {
 }
 
 # Package managers run theirs without a first line (RPM), or by one (Debian): sh in either case.
-# The Containerfile's rules are a test's, tests/package/test_container.py.
 scripts() {
     shellcheck scripts/*.sh packaging/*.sh .ci/run || :
     shellcheck --shell=sh packaging/debian/server/p* packaging/rpm/* || :
     shellcheck --shell=bash packaging/completions/*.bash || :
 }
 
-echo "check-style.sh: floors, conditionals, lengths, words"
-check 'includes that break the floors' floors
-check 'conditionals in flow code (CMake picks files instead)' conditionals
-check 'too long' lengths
-check 'left to do' words
-if have clang-format 14; then
-    check 'clang-format would change' format
-fi
-if have shellcheck; then
-    check 'shellcheck' scripts
-fi
-if ! $fast && have cppcheck 2.10; then
-    check 'cppcheck' analysis
-fi
-if ! $fast && have clang-tidy 14; then
-    check 'clang-tidy, TLS build' tidy TLS
-    check 'clang-tidy, plaintext build' tidy plaintext
-fi
+echo "check-style.sh:$(for rule in $rules; do printf ' %s' "$rule"; done)"
+for rule in $rules; do
+    case $rule in
+    floors) check 'an include that breaks the floors' ;;
+    conditionals) check 'a conditional in flow code (CMake picks files instead)' ;;
+    lengths) check 'too long' ;;
+    headers) check 'what x.h declares is defined in x.c' ;;
+    sizes) check 'too small a room, or too full a floor' ;;
+    rings)
+        if [ -z "$objects" ]; then
+            echo "check-style.sh: rings needs --objects DIR" >&2
+            exit 2
+        fi
+        check 'files of one floor that call in a ring'
+        ;;
+    constants) check 'a constant with two definitions' ;;
+    forms) check 'a declaration or cast of another style' ;;
+    texts) check 'wording (docs/CONTRIBUTING.md, "Words")' ;;
+    words) check 'left to do' ;;
+    format) ! have clang-format 14 || check 'clang-format would change' ;;
+    scripts) ! have shellcheck || check 'shellcheck' ;;
+    analysis) ! have cppcheck 2.10 || check 'cppcheck' ;;
+    tidy) ! have clang-tidy 14 || check 'clang-tidy' ;;
+    esac
+done
 
 if [ "$failed" -gt 0 ]; then
     echo "check-style.sh: $failed rule(s) broken"

@@ -2,7 +2,8 @@
 """scripts/gen-certs.sh: what it makes, what peers say to it, and what it does when things go wrong.
 
 Each test works in a fresh folder. GEN_CERTS_SHELL names the shell that runs the script (default:
-sh). Peers that are not installed are skipped, and said so.
+sh); GEN_CERTS_KEPT a folder that several runs of this file share, for what they begin with. Peers
+that are not installed are skipped, and said so.
 """
 
 import atexit
@@ -69,8 +70,19 @@ def now():
     return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
 
 
+def kept_folder():
+    """Where first runs are kept: of this process, unless several share one."""
+    shared = os.environ.get("GEN_CERTS_KEPT")
+    if shared:
+        os.makedirs(shared, exist_ok=True)
+        return pathlib.Path(shared)
+    own = tempfile.mkdtemp(prefix="gen-certs-kept-")
+    atexit.register(shutil.rmtree, own)
+    return pathlib.Path(own)
+
+
 class Case(unittest.TestCase):
-    kept = {}
+    kept = None
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gen-certs-test-"))
@@ -89,15 +101,20 @@ class Case(unittest.TestCase):
 
     def start(self, *args):
         """What the script makes from nothing, for a test that is about what comes after: the first
-        run of each kind is kept, and copied with its times and modes."""
-        kept = self.kept.get(args)
-        if kept is None:
-            kept = Case.kept[args] = tempfile.mkdtemp(prefix="gen-certs-kept-")
-            atexit.register(shutil.rmtree, kept)
+        run of each kind is kept, and copied with its times and modes. It may be minutes old."""
+        if Case.kept is None:
+            Case.kept = kept_folder()
+        kept = Case.kept / hashlib.sha256(repr((args, SHELL)).encode()).hexdigest()[:16]
+        if not kept.exists():
             self.run_script(*args)
-            shutil.copytree(self.out, kept, dirs_exist_ok=True)
-        else:
-            shutil.copytree(kept, self.out)
+            copy = tempfile.mkdtemp(dir=Case.kept)
+            shutil.copytree(self.out, copy, dirs_exist_ok=True)
+            try:
+                os.rename(copy, kept)
+            except OSError:
+                shutil.rmtree(copy)  # another process was first
+            return
+        shutil.copytree(kept, self.out)
 
     def fails(self, *args, code=1, saying="", **options):
         """The script ends with the code and one line that says so, and changes nothing."""
@@ -236,7 +253,7 @@ class Makes(Case):
                                                                 self.out / "server.key")
 
     def test_dates_and_serials(self):
-        self.start("--client", "alice")
+        self.run_script("--client", "alice")
         seen = set()
         for name, days in (("ca", 3650), ("server", 397), ("alice", 397)):
             crt = self.out / f"{name}.crt"
