@@ -57,6 +57,7 @@ fi
 
 # Unit tests that valgrind is not asked about, see there.
 repeating='openssl_memory|conversation_(faults|memory|limits)|deferred_replies|key_updates|client_memory'
+repeating="$repeating|escape|utf8|notes|client_trust|certificates|client_close"
 
 out=$top/build/test
 jobs=$(nproc)
@@ -225,7 +226,8 @@ stage_editline() {
 
 # Of memory errors the sanitizers see all but one kind: what is read before it was written, such as
 # a hole in a struct that goes to the kernel or to OpenSSL. Each module's own tests show that. What
-# is left out leads whole conversations through them again, thousands of times.
+# is left out leads whole conversations through them again, thousands of times, or walks all of
+# Unicode, or spends its time on OpenSSL's making of keys: half of the time for no module of its own.
 stage_valgrind() {
     if missing valgrind; then
         skip 'valgrind is not installed (scripts/setup.sh --check-tools)'
