@@ -86,15 +86,12 @@ static enum tlsmsg_code grow(struct buffer *b, size_t need)
     return TLSMSG_OK;
 }
 
-enum tlsmsg_code buffer_reserve(struct buffer *b, size_t len)
+enum tlsmsg_code buffer_make_room(struct buffer *b, size_t len)
 {
     size_t need;
 
     if (len > b->limit - b->len) {
         return TLSMSG_ERR_LIMIT;
-    }
-    if (b->data != NULL && len <= buffer_room(b)) {
-        return TLSMSG_OK;
     }
     need = b->len + len;
     /* Moving to the front is worth it only where at least as much was consumed as is moved, or

@@ -38,9 +38,6 @@ void buffer_init_fixed(struct buffer *b, char *memory, size_t cap_bytes);
 /* Gives the memory back; the buffer is empty and can be used again, but for a fixed one. */
 void buffer_fini(struct buffer *b);
 
-/* Makes room for len more bytes. TLSMSG_OK, TLSMSG_ERR_LIMIT or TLSMSG_ERR_NOMEM. */
-enum tlsmsg_code buffer_reserve(struct buffer *b, size_t len);
-
 /* Appends len bytes. As buffer_reserve; all or nothing. */
 enum tlsmsg_code buffer_append(struct buffer *b, const void *data, size_t len);
 
@@ -69,6 +66,15 @@ static inline char *buffer_end(const struct buffer *b)
 static inline size_t buffer_room(const struct buffer *b)
 {
     return b->cap - b->head - b->len;
+}
+
+/* As buffer_reserve, where there is not room enough. */
+enum tlsmsg_code buffer_make_room(struct buffer *b, size_t len);
+
+/* Makes room for len more bytes. TLSMSG_OK, TLSMSG_ERR_LIMIT or TLSMSG_ERR_NOMEM. */
+static inline enum tlsmsg_code buffer_reserve(struct buffer *b, size_t len)
+{
+    return b->data != NULL && len <= buffer_room(b) ? TLSMSG_OK : buffer_make_room(b, len);
 }
 
 /* Appends len bytes, for which room must be reserved. */

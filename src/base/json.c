@@ -112,6 +112,15 @@ void json_string_cut(struct json *json, const char *name, const char *text, size
     }
 }
 
+void json_plain(struct json *json, const char *name, const char *text, size_t len)
+{
+    if (begin_value(json, name, len + 2)) {
+        BUFFER_PUT(json->out, "\"");
+        buffer_put(json->out, text, len);
+        BUFFER_PUT(json->out, "\"");
+    }
+}
+
 void json_number(struct json *json, const char *name, uint64_t number)
 {
     if (begin_value(json, name, DECIMAL_DIGITS_MAX)) {

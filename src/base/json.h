@@ -48,6 +48,9 @@ void json_bytes(struct json *json, const char *name, const char *text, size_t le
 /* A text of which at most max bytes of the escaped form are put, cut at a character. */
 void json_string_cut(struct json *json, const char *name, const char *text, size_t max);
 
+/* A text of len bytes that is ours and needs no escape, such as a time. */
+void json_plain(struct json *json, const char *name, const char *text, size_t len);
+
 void json_number(struct json *json, const char *name, uint64_t number);
 void json_signed(struct json *json, const char *name, int64_t number);
 void json_bool(struct json *json, const char *name, bool value);

@@ -18,6 +18,7 @@ static void write_all_kinds(struct json *json)
 {
     json_string(json, "text", "hello");
     json_string(json, "absent", NULL);
+    json_plain(json, "plain", "12:00", 5);
     json_bytes(json, "bytes", "a\0b", 3);
     json_number(json, "most", UINT64_MAX);
     json_signed(json, "least", INT64_MIN);
@@ -41,7 +42,7 @@ static void write_all_kinds(struct json *json)
 }
 
 static const char all_kinds[] =
-    "{\"text\":\"hello\",\"bytes\":\"a\\u0000b\",\"most\":18446744073709551615,"
+    "{\"text\":\"hello\",\"plain\":\"12:00\",\"bytes\":\"a\\u0000b\",\"most\":18446744073709551615,"
     "\"least\":-9223372036854775808,\"plus\":7,\"yes\":true,\"no\":false,\"seconds\":1.203,"
     "\"never\":0.000,\"tls\":{\"version\":\"TLSv1.3\"},\"empty\":{},\"chain\":[{\"i\":0},\"x\"],"
     "\"exit\":0}\n";

@@ -35,8 +35,8 @@ size_t transcript_json_peer_bound(const struct tlsmsg_peer *peer)
 static void begin(struct json *json, struct buffer *lines, const char *time, const char *event)
 {
     json_begin(json, lines);
-    json_string(json, "time", time);
-    json_string(json, "event", event);
+    json_plain(json, "time", time, strlen(time));
+    json_plain(json, "event", event, strlen(event));
 }
 
 /* Whoever calls has made sure of the room, so no line fails. */
