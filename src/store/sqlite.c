@@ -1,0 +1,653 @@
+/* The store by SQLite: a write-ahead log that is synced at each commit, one transaction a batch.
+ *
+ * Owns the statements and what an error of theirs means: only SQLITE_FULL with a proved rollback
+ * is "no room", a lock that another program holds before anything was written is "away", all else
+ * has failed. The commit thread. */
+#include "store/sqlite.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "store/sqlite_batch.h"
+#include "store/sqlite_db.h"
+#include "store/sqlite_file.h"
+
+#define BUSY_MS 200
+#define START_BUSY_MS 5000
+#define FRAME_HEADER_BYTES 24
+#define PRUNE_STEP_BYTES ((int64_t)4 * 1024 * 1024)
+
+enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    PRODUCER_GET,
+    PRODUCER_ADD,
+    PRODUCER_SET,
+    MESSAGE_ADD,
+    MESSAGE_HASH,
+    LAST_ID,
+    FREE_PAGES,
+    OLDEST,
+    PRUNE,
+    FORGET,
+    STATEMENTS
+};
+
+static const char *const statements[STATEMENTS] = {
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [PRODUCER_GET] = "SELECT id, seq, seen FROM producer WHERE identity = ?1 AND name = ?2",
+    [PRODUCER_ADD] = "INSERT INTO producer(identity, name, seq, seen) VALUES(?1, ?2, 0, 0)",
+    [PRODUCER_SET] = "UPDATE producer SET seq = ?2, seen = ?3 WHERE id = ?1",
+    [MESSAGE_ADD] = "INSERT INTO message(time, run, connection, peer, producer, seq, hash, body)"
+                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [MESSAGE_HASH] = "SELECT hash FROM message WHERE producer = ?1 AND seq = ?2",
+    [LAST_ID] = "SELECT max(id) FROM message",
+    [FREE_PAGES] = "PRAGMA freelist_count",
+    [OLDEST] = "SELECT id, time, length(body) FROM message ORDER BY id LIMIT ?1",
+    [PRUNE] = "DELETE FROM message WHERE id <= ?1",
+    /* One that messages still name stays, or nobody could tell any more who sent them. */
+    [FORGET] = "DELETE FROM producer WHERE id IN (SELECT id FROM producer"
+               " WHERE (name >= '~' OR name BETWEEN '@' AND 'A') AND seen < ?1 AND NOT EXISTS"
+               " (SELECT 1 FROM message WHERE message.producer = producer.id) LIMIT ?2)",
+};
+
+struct sqlite_backend {
+    struct store_backend base;
+    struct sqlite_file file;
+    sqlite3 *db;
+    sqlite3_stmt *statements[STATEMENTS];
+    struct batch_producers producers;
+    int64_t run;
+    int64_t page_bytes;
+    int checkpoint_pages;
+    int log_pages; /* of the write-ahead log, after the last commit */
+};
+
+static struct sqlite_backend *of(struct store_backend *backend)
+{
+    return (struct sqlite_backend *)backend;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static enum store_result failed(struct sqlite_backend *store, const char *doing,
+                                struct tlsmsg_error *err)
+{
+    (void)sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, doing, err);
+    return STORE_RESULT_FAILED;
+}
+
+/* Runs a statement that gives no row, and makes it ready again. */
+static int run(struct sqlite_backend *store, enum statement which)
+{
+    sqlite3_stmt *statement = store->statements[which];
+    int result = sqlite3_step(statement);
+
+    (void)sqlite3_reset(statement);
+    return result == SQLITE_DONE || result == SQLITE_ROW ? SQLITE_OK : result;
+}
+
+/* The same for a query of one number; 0 where it is NULL. */
+static int ask(struct sqlite_backend *store, enum statement which, int64_t *value)
+{
+    sqlite3_stmt *statement = store->statements[which];
+    int result = sqlite3_step(statement);
+
+    if (result == SQLITE_ROW) {
+        *value = sqlite3_column_int64(statement, 0);
+        result = SQLITE_OK;
+    }
+    (void)sqlite3_reset(statement);
+    return result;
+}
+
+static int begin(struct sqlite_backend *store)
+{
+    int result = run(store, BEGIN);
+
+    return (result & 0xFF) == SQLITE_BUSY ? SQLITE_BUSY : result;
+}
+
+/* After SQLITE_FULL: nothing of the transaction may be there, and the engine has to say so. */
+static enum store_result prove_rollback(struct sqlite_backend *store, int64_t last_id,
+                                        struct tlsmsg_error *err)
+{
+    int64_t now_last_id = -1;
+
+    if (sqlite3_get_autocommit(store->db) == 0 && run(store, ROLLBACK) != SQLITE_OK) {
+        return failed(store, "roll back in", err);
+    }
+    if (sqlite3_get_autocommit(store->db) == 0 ||
+        sqlite3_txn_state(store->db, NULL) != SQLITE_TXN_NONE ||
+        ask(store, LAST_ID, &now_last_id) != SQLITE_OK || now_last_id != last_id) {
+        (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
+                        "the store is full, and what was begun there can't be proved undone");
+        return STORE_RESULT_FAILED;
+    }
+    return STORE_RESULT_NO_ROOM;
+}
+
+/* What a failed transaction means. The error is recorded before ROLLBACK says something else. */
+static enum store_result give_up(struct sqlite_backend *store, int result, int64_t last_id,
+                                 const char *doing, struct tlsmsg_error *err)
+{
+    if ((result & 0xFF) == SQLITE_FULL) {
+        return prove_rollback(store, last_id, err);
+    }
+    return failed(store, doing, err);
+}
+
+static int find_producer(struct sqlite_backend *store, struct batch_producer *producer)
+{
+    sqlite3_stmt *statement = store->statements[PRODUCER_GET];
+    int result;
+
+    (void)sqlite3_bind_text(statement, 1, producer->identity, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(statement, 2, producer->name, -1, SQLITE_STATIC);
+    result = sqlite3_step(statement);
+    if (result == SQLITE_ROW) {
+        producer->id = sqlite3_column_int64(statement, 0);
+        producer->seq = (uint64_t)sqlite3_column_int64(statement, 1);
+        producer->seen = sqlite3_column_int64(statement, 2);
+        result = SQLITE_DONE;
+    }
+    (void)sqlite3_reset(statement);
+    return result == SQLITE_DONE ? SQLITE_OK : result;
+}
+
+static int add_producer(struct sqlite_backend *store, struct batch_producer *producer)
+{
+    sqlite3_stmt *statement = store->statements[PRODUCER_ADD];
+    int result;
+
+    (void)sqlite3_bind_text(statement, 1, producer->identity, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(statement, 2, producer->name, -1, SQLITE_STATIC);
+    result = run(store, PRODUCER_ADD);
+    if (result == SQLITE_OK) {
+        producer->id = sqlite3_last_insert_rowid(store->db);
+    }
+    return result;
+}
+
+/* Whether the stored message of that number has the item's bytes. A row that was pruned is told
+ * by its number alone. */
+static int compare(struct sqlite_backend *store, const struct batch_producer *producer,
+                   const struct store_item *item, bool *same)
+{
+    sqlite3_stmt *statement = store->statements[MESSAGE_HASH];
+    int result;
+
+    *same = true;
+    (void)sqlite3_bind_int64(statement, 1, producer->id);
+    (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)item->seq);
+    result = sqlite3_step(statement);
+    if (result == SQLITE_ROW) {
+        const void *hash = sqlite3_column_blob(statement, 0);
+        int bytes = sqlite3_column_bytes(statement, 0);
+
+        *same = item->hash == NULL ? bytes == 0
+                                   : bytes == STORE_HASH_BYTES &&
+                                         memcmp(hash, item->hash, STORE_HASH_BYTES) == 0;
+        result = SQLITE_DONE;
+    }
+    (void)sqlite3_reset(statement);
+    return result == SQLITE_DONE ? SQLITE_OK : result;
+}
+
+static int add_message(struct sqlite_backend *store, const struct batch_producer *producer,
+                       const struct store_item *item)
+{
+    sqlite3_stmt *statement = store->statements[MESSAGE_ADD];
+
+    (void)sqlite3_bind_int64(statement, 1, item->time_ms);
+    (void)sqlite3_bind_int64(statement, 2, store->run);
+    (void)sqlite3_bind_int64(statement, 3, (sqlite3_int64)item->connection);
+    (void)sqlite3_bind_text(statement, 4, item->peer, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_int64(statement, 5, producer->id);
+    (void)sqlite3_bind_int64(statement, 6, (sqlite3_int64)item->seq);
+    if (item->hash != NULL) {
+        (void)sqlite3_bind_blob(statement, 7, item->hash, STORE_HASH_BYTES, SQLITE_STATIC);
+    } else {
+        (void)sqlite3_bind_null(statement, 7);
+    }
+    (void)sqlite3_bind_blob64(statement, 8, item->body, item->body_len, SQLITE_STATIC);
+    return run(store, MESSAGE_ADD);
+}
+
+/* A message whose number the producer has not had yet. */
+static int decide_new(struct sqlite_backend *store, struct batch_producer *producer,
+                      struct store_item *item, bool take_new)
+{
+    int result = SQLITE_OK;
+
+    /* Behind a number that is undecided nothing is taken: else that one would pass for taken. */
+    if (producer->refused == item->connection ||
+        (item->seq != producer->seq + 1 && !item->jumps)) {
+        item->verdict = STORE_AWAY;
+        return SQLITE_OK;
+    }
+    if (!take_new) {
+        item->verdict = STORE_NO_ROOM;
+        return SQLITE_OK;
+    }
+    if (producer->id == 0) {
+        result = add_producer(store, producer);
+    }
+    if (result == SQLITE_OK) {
+        result = add_message(store, producer, item);
+    }
+    if (result == SQLITE_OK) {
+        producer->seq = item->seq;
+        item->verdict = STORE_TAKEN;
+    }
+    return result;
+}
+
+static int decide(struct sqlite_backend *store, struct store_item *item, bool take_new)
+{
+    bool fresh;
+    bool same;
+    struct batch_producer *producer =
+        batch_producers_get(&store->producers, item->identity, item->producer, &fresh);
+    int result = fresh ? find_producer(store, producer) : SQLITE_OK;
+
+    if (result == SQLITE_OK && item->seq == 0) {
+        item->verdict = STORE_TAKEN;
+    } else if (result == SQLITE_OK && item->seq > producer->seq) {
+        result = decide_new(store, producer, item, take_new);
+    } else if (result == SQLITE_OK) {
+        result = compare(store, producer, item, &same);
+        item->verdict = same ? STORE_DUPLICATE : STORE_OTHER_BYTES;
+        if (!same) {
+            producer->refused = item->connection;
+        }
+    }
+    item->last = producer->seq;
+    return result;
+}
+
+/* Every producer that is in the store is written, also where nothing new came: what was only
+ * visible so far (a crash may have left it so) is durable once this is. SQLite leaves a page alone
+ * whose bytes stay the same, so `seen` always grows. */
+static int write_producers(struct sqlite_backend *store, int64_t now)
+{
+    sqlite3_stmt *statement = store->statements[PRODUCER_SET];
+    int result = SQLITE_OK;
+    size_t i;
+
+    for (i = 0; i < store->producers.capacity && result == SQLITE_OK; i++) {
+        const struct batch_producer *producer = &store->producers.places[i];
+
+        if (producer->identity == NULL || producer->id == 0) {
+            continue;
+        }
+        (void)sqlite3_bind_int64(statement, 1, producer->id);
+        (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)producer->seq);
+        (void)sqlite3_bind_int64(statement, 3, now > producer->seen ? now : producer->seen + 1);
+        result = run(store, PRODUCER_SET);
+    }
+    return result;
+}
+
+static enum store_result sqlite_append(struct store_backend *backend,
+                                       const struct store_batch *batch, struct tlsmsg_error *err)
+{
+    struct sqlite_backend *store = of(backend);
+    int64_t last_id = 0;
+    size_t i;
+    int result;
+
+    if (!batch_producers_begin(&store->producers, batch->count)) {
+        (void)error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+        return STORE_RESULT_FAILED;
+    }
+    result = begin(store);
+    if (result == SQLITE_BUSY) {
+        return STORE_RESULT_AWAY;
+    }
+    if (result == SQLITE_OK) {
+        result = ask(store, LAST_ID, &last_id);
+    }
+    for (i = 0; i < batch->count && result == SQLITE_OK; i++) {
+        result = decide(store, batch->items[i], batch->take_new);
+    }
+    if (result == SQLITE_OK) {
+        result = write_producers(store, now_ms());
+    }
+    if (result == SQLITE_OK) {
+        result = run(store, COMMIT);
+    }
+    return result == SQLITE_OK ? STORE_RESULT_DONE
+                               : give_up(store, result, last_id, "write to", err);
+}
+
+static enum store_result sqlite_find(struct store_backend *backend, const char *identity,
+                                     const char *name, uint64_t seq, uint64_t *last,
+                                     unsigned char hash[STORE_HASH_BYTES], bool *has_hash,
+                                     struct tlsmsg_error *err)
+{
+    struct sqlite_backend *store = of(backend);
+    struct batch_producer producer = {.identity = identity, .name = name};
+    sqlite3_stmt *statement = store->statements[MESSAGE_HASH];
+    int result = find_producer(store, &producer);
+
+    *last = producer.seq;
+    *has_hash = false;
+    if (result == SQLITE_OK && seq > 0 && producer.id != 0) {
+        (void)sqlite3_bind_int64(statement, 1, producer.id);
+        (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)seq);
+        result = sqlite3_step(statement);
+        if (result == SQLITE_ROW && sqlite3_column_bytes(statement, 0) == STORE_HASH_BYTES) {
+            memcpy(hash, sqlite3_column_blob(statement, 0), STORE_HASH_BYTES);
+            *has_hash = true;
+        }
+        (void)sqlite3_reset(statement);
+        result = result == SQLITE_ROW || result == SQLITE_DONE ? SQLITE_OK : result;
+    }
+    return result == SQLITE_OK ? STORE_RESULT_DONE : failed(store, "read", err);
+}
+
+static bool sqlite_room(struct store_backend *backend, uint64_t *bytes)
+{
+    struct sqlite_backend *store = of(backend);
+    struct statvfs system;
+    int64_t pages = 0;
+
+    if (fstatvfs(store->file.fd, &system) != 0 || ask(store, FREE_PAGES, &pages) != SQLITE_OK) {
+        return false;
+    }
+    *bytes = (uint64_t)system.f_bavail * system.f_frsize + (uint64_t)(pages * store->page_bytes);
+    return true;
+}
+
+/* The last of the oldest messages that one step deletes: those before the first younger one, so
+ * that what is left has no hole; 0 where none is due. */
+static int oldest(struct sqlite_backend *store, int64_t before_ms, unsigned limit, int64_t *up_to)
+{
+    sqlite3_stmt *statement = store->statements[OLDEST];
+    int64_t bytes = 0;
+    int result;
+
+    *up_to = 0;
+    (void)sqlite3_bind_int64(statement, 1, limit);
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW && bytes < PRUNE_STEP_BYTES &&
+           sqlite3_column_int64(statement, 1) < before_ms) {
+        *up_to = sqlite3_column_int64(statement, 0);
+        bytes += sqlite3_column_int64(statement, 2);
+    }
+    (void)sqlite3_reset(statement);
+    return result == SQLITE_ROW || result == SQLITE_DONE ? SQLITE_OK : result;
+}
+
+static enum store_result sqlite_prune(struct store_backend *backend, int64_t before_ms,
+                                      unsigned limit, unsigned *deleted, struct tlsmsg_error *err)
+{
+    struct sqlite_backend *store = of(backend);
+    int64_t last_id = 0;
+    int64_t up_to = 0;
+    int result = oldest(store, before_ms, limit, &up_to);
+
+    *deleted = 0;
+    if (result == SQLITE_OK && up_to == 0) {
+        return STORE_RESULT_DONE; /* nothing is due, and so nothing is locked */
+    }
+    if (result == SQLITE_OK) {
+        result = begin(store);
+    }
+    if (result == SQLITE_BUSY) {
+        return STORE_RESULT_AWAY;
+    }
+    if (result == SQLITE_OK) {
+        result = ask(store, LAST_ID, &last_id);
+    }
+    if (result == SQLITE_OK) {
+        (void)sqlite3_bind_int64(store->statements[PRUNE], 1, up_to);
+        result = run(store, PRUNE);
+        *deleted = (unsigned)sqlite3_changes(store->db);
+    }
+    if (result == SQLITE_OK) {
+        result = run(store, COMMIT);
+    }
+    return result == SQLITE_OK ? STORE_RESULT_DONE
+                               : give_up(store, result, last_id, "prune", err);
+}
+
+static enum store_result sqlite_forget(struct store_backend *backend, int64_t before_ms,
+                                       unsigned limit, unsigned *forgotten,
+                                       struct tlsmsg_error *err)
+{
+    struct sqlite_backend *store = of(backend);
+    sqlite3_stmt *statement = store->statements[FORGET];
+    int64_t last_id = 0;
+    int result = begin(store);
+
+    *forgotten = 0;
+    if (result == SQLITE_BUSY) {
+        return STORE_RESULT_AWAY;
+    }
+    if (result == SQLITE_OK) {
+        result = ask(store, LAST_ID, &last_id);
+    }
+    if (result == SQLITE_OK) {
+        (void)sqlite3_bind_int64(statement, 1, before_ms);
+        (void)sqlite3_bind_int64(statement, 2, limit);
+        result = run(store, FORGET);
+        *forgotten = (unsigned)sqlite3_changes(store->db);
+    }
+    if (result == SQLITE_OK) {
+        result = run(store, COMMIT);
+    }
+    return result == SQLITE_OK ? STORE_RESULT_DONE
+                               : give_up(store, result, last_id, "forget producers in", err);
+}
+
+/* Called by SQLite after each commit, with the log's length. */
+static int note_log(void *user, sqlite3 *db, const char *schema_name, int pages)
+{
+    struct sqlite_backend *store = user;
+
+    (void)db;
+    (void)schema_name;
+    store->log_pages = pages;
+    return SQLITE_OK;
+}
+
+static enum store_result sqlite_tidy(struct store_backend *backend, uint64_t *log_bytes,
+                                     struct tlsmsg_error *err)
+{
+    struct sqlite_backend *store = of(backend);
+    int result = SQLITE_OK;
+
+    *log_bytes = (uint64_t)store->log_pages * (uint64_t)(store->page_bytes + FRAME_HEADER_BYTES);
+    if (store->log_pages >= store->checkpoint_pages) {
+        result = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    }
+    /* A file that can't grow leaves all of it in the log, where it is as durable. */
+    if (result == SQLITE_OK || (result & 0xFF) == SQLITE_BUSY || (result & 0xFF) == SQLITE_FULL) {
+        return STORE_RESULT_DONE;
+    }
+    return failed(store, "checkpoint", err);
+}
+
+static enum tlsmsg_code sqlite_prove(struct store_backend *backend, enum store_promise *promise,
+                                     struct tlsmsg_error *err)
+{
+    struct sqlite_backend *store = of(backend);
+
+    *promise = STORE_PROMISE_DISK;
+    return sqlite_db_prove(store->db, store->file.path, err);
+}
+
+/* Makes the log what it seems to be. What a crash has left there may be in the machine's memory
+ * alone; were it moved to its place as it is, a cut in the middle would leave half of it there and
+ * no log to mend it from. The transaction keeps other writers away. */
+static enum tlsmsg_code harden_log(struct sqlite_backend *store, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code;
+
+    if (run(store, BEGIN) != SQLITE_OK) {
+        return sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "recover", err);
+    }
+    code = sqlite_file_rewrite_log(&store->file, err);
+    if (run(store, ROLLBACK) != SQLITE_OK && code == TLSMSG_OK) {
+        code = sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "recover", err);
+    }
+    return code;
+}
+
+/* Empties the log, so that nothing is left that is visible only. */
+static enum tlsmsg_code settle_log(struct sqlite_backend *store, struct tlsmsg_error *err)
+{
+    int frames = 0;
+    int moved = 0;
+    enum tlsmsg_code code;
+    int result;
+
+    (void)sqlite3_busy_timeout(store->db, START_BUSY_MS);
+    code = harden_log(store, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    result = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &frames, &moved);
+    (void)sqlite3_busy_timeout(store->db, BUSY_MS);
+    if ((result & 0xFF) == SQLITE_BUSY || (result == SQLITE_OK && frames != moved)) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, 0,
+                         "another program keeps a transaction open in the store, which can't be "
+                         "recovered meanwhile (try: end it)");
+    }
+    if (result != SQLITE_OK) {
+        return sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "recover", err);
+    }
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code sqlite_begin_run(struct store_backend *backend, const char *name,
+                                         const char *version, struct tlsmsg_error *err)
+{
+    struct sqlite_backend *store = of(backend);
+    sqlite3_stmt *statement = NULL;
+    enum tlsmsg_code code = settle_log(store, err);
+    int result;
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    result = sqlite3_prepare_v2(store->db, "INSERT INTO run(name, time, version) VALUES(?1, ?2, ?3)",
+                                -1, &statement, NULL);
+    if (result == SQLITE_OK) {
+        (void)sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+        (void)sqlite3_bind_int64(statement, 2, now_ms());
+        (void)sqlite3_bind_text(statement, 3, version, -1, SQLITE_STATIC);
+        result = sqlite3_step(statement);
+    }
+    if (result != SQLITE_DONE) {
+        code = sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "write to", err);
+    }
+    store->run = sqlite3_last_insert_rowid(store->db);
+    (void)sqlite3_finalize(statement);
+    /* Only now the log has its name, and the journal of a creation has lost its own. */
+    return code == TLSMSG_OK ? sqlite_file_sync_folder(&store->file, err) : code;
+}
+
+static void sqlite_close(struct store_backend *backend, bool has_failed)
+{
+    struct sqlite_backend *store = of(backend);
+    size_t i;
+
+    for (i = 0; i < STATEMENTS; i++) {
+        (void)sqlite3_finalize(store->statements[i]);
+    }
+    if (has_failed && store->db != NULL) {
+        (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    }
+    (void)sqlite3_close(store->db);
+    sqlite_file_close(&store->file);
+    batch_producers_fini(&store->producers);
+    free(store);
+}
+
+static const struct store_backend_ops sqlite_ops = {
+    .prove = sqlite_prove,
+    .begin_run = sqlite_begin_run,
+    .find = sqlite_find,
+    .append = sqlite_append,
+    .room = sqlite_room,
+    .prune = sqlite_prune,
+    .forget = sqlite_forget,
+    .tidy = sqlite_tidy,
+    .close = sqlite_close,
+};
+
+static enum tlsmsg_code prepare(struct sqlite_backend *store, struct tlsmsg_error *err)
+{
+    const char *path = store->file.path;
+    enum sqlite_db_kind kind;
+    enum tlsmsg_code code = sqlite_db_open(path, &store->db, err);
+    size_t i;
+
+    if (code == TLSMSG_OK && !sqlite_file_is_same(&store->file)) {
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the store was replaced while it was opened");
+    }
+    if (code == TLSMSG_OK) {
+        (void)sqlite3_busy_timeout(store->db, START_BUSY_MS);
+        code = sqlite_db_identify(store->db, path, &kind, err);
+    }
+    if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY) {
+        code = sqlite_db_create(store->db, path, err);
+    }
+    if (code == TLSMSG_OK) {
+        code = sqlite_db_configure(store->db, path, err);
+    }
+    for (i = 0; i < STATEMENTS && code == TLSMSG_OK; i++) {
+        if (sqlite3_prepare_v3(store->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &store->statements[i], NULL) != SQLITE_OK) {
+            code = sqlite_db_error(store->db, path, TLSMSG_ERR_CONFIG, "use", err);
+        }
+    }
+    if (code == TLSMSG_OK &&
+        sqlite_db_number(store->db, "PRAGMA page_size", &store->page_bytes) != SQLITE_OK) {
+        code = sqlite_db_error(store->db, path, TLSMSG_ERR_SYSTEM, "read", err);
+    }
+    return code;
+}
+
+enum tlsmsg_code sqlite_backend_open(const char *path, int checkpoint_pages,
+                                     struct store_backend **out, struct tlsmsg_error *err)
+{
+    struct sqlite_backend *store = calloc(1, sizeof(*store));
+    enum tlsmsg_code code;
+
+    if (store == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    store->base.ops = &sqlite_ops;
+    store->file = SQLITE_FILE_CLOSED;
+    store->checkpoint_pages = checkpoint_pages;
+    code = sqlite_file_open(&store->file, path, true, err);
+    if (code == TLSMSG_OK) {
+        code = sqlite_file_lock(&store->file, err);
+    }
+    if (code == TLSMSG_OK) {
+        code = prepare(store, err);
+    }
+    if (code != TLSMSG_OK) {
+        sqlite_close(&store->base, true);
+        return code;
+    }
+    (void)sqlite3_wal_hook(store->db, note_log, store);
+    *out = &store->base;
+    return TLSMSG_OK;
+}

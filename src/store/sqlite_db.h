@@ -1,0 +1,48 @@
+/* An SQLite database as the store and its tool use it: opened, known by its mark, its schema. */
+#ifndef STORE_SQLITE_DB_H
+#define STORE_SQLITE_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sqlite3.h>
+
+#include <tlsmsg/error.h>
+
+#include "store/backend.h"
+
+/* "tlsm", in the header of each of our files (PRAGMA application_id). */
+#define SQLITE_DB_MARK 0x746C736D
+#define SQLITE_DB_SCHEMA 1
+
+enum sqlite_db_kind { SQLITE_DB_EMPTY, SQLITE_DB_OURS };
+
+/* Opens path, which exists. Nothing of it is changed. *db is set only with TLSMSG_OK; closed by
+ * sqlite3_close. */
+enum tlsmsg_code sqlite_db_open(const char *path, sqlite3 **db, struct tlsmsg_error *err);
+
+/* Whether it is a store, of a version that is known. Reads only. TLSMSG_OK or TLSMSG_ERR_CONFIG. */
+enum tlsmsg_code sqlite_db_identify(sqlite3 *db, const char *path, enum sqlite_db_kind *kind,
+                                    struct tlsmsg_error *err);
+
+/* Makes the schema in an empty database, as one transaction. */
+enum tlsmsg_code sqlite_db_create(sqlite3 *db, const char *path, struct tlsmsg_error *err);
+
+/* The write-ahead log, and every commit synced. */
+enum tlsmsg_code sqlite_db_configure(sqlite3 *db, const char *path, struct tlsmsg_error *err);
+
+/* Asks the engine itself whether that is so. */
+enum tlsmsg_code sqlite_db_prove(sqlite3 *db, const char *path, struct tlsmsg_error *err);
+
+/* Whether a store could be opened or made there, judged by its header; creates and changes nothing.
+ * TLSMSG_OK, TLSMSG_ERR_CONFIG or TLSMSG_ERR_SYSTEM. */
+enum tlsmsg_code sqlite_db_check(const char *path, struct tlsmsg_error *err);
+
+/* Runs a query for one number. An SQLite result code; SQLITE_DONE: there was no row. */
+int sqlite_db_number(sqlite3 *db, const char *sql, int64_t *value);
+
+/* Records what SQLite says about its last failed call on db. Returns code. */
+enum tlsmsg_code sqlite_db_error(sqlite3 *db, const char *path, enum tlsmsg_code code,
+                                 const char *doing, struct tlsmsg_error *err);
+
+#endif

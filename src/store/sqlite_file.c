@@ -1,0 +1,254 @@
+/* SQLite's file: see sqlite_file.h. Everything is decided on descriptors, so that a name that
+ * changes its meaning meanwhile changes nothing of what was decided. */
+#include "store/sqlite_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/escape.h"
+
+#define NAME_MAX_SHOWN 256
+#define LOCK_SUFFIX "-lock"
+#define LOG_SUFFIX "-wal"
+#define REWRITE_BYTES 65536
+
+/* Of statfs(2): locks and mapped memory there are another machine's business. */
+static const struct {
+    uint32_t magic;
+    const char *name;
+} network_file_systems[] = {
+    {0x6969, "NFS"},       {0xFF534D42, "CIFS"},  {0xFE534D42, "SMB2"}, {0x517B, "SMB"},
+    {0x5346414F, "AFS"},   {0x6B414653, "AFS"},   {0x73757245, "Coda"}, {0x564C, "NCP"},
+    {0x00C36400, "Ceph"},  {0x01021997, "9P"},    {0x0BD00BD0, "Lustre"}, {0x47504653, "GPFS"},
+    {0x19830326, "BeeGFS"}, {0x01161970, "GFS2"}, {0x7461636F, "OCFS2"},
+};
+
+static const char *network_file_system(uint32_t magic)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(network_file_systems) / sizeof(network_file_systems[0]); i++) {
+        if (network_file_systems[i].magic == magic) {
+            return network_file_systems[i].name;
+        }
+    }
+    return NULL;
+}
+
+/* A link that somebody else planted must not lead root to a file of his choice. */
+static int no_follow(void)
+{
+    return geteuid() == 0 ? O_NOFOLLOW : 0;
+}
+
+static enum tlsmsg_code cannot_open(const char *path, int cause, struct tlsmsg_error *err)
+{
+    char name[NAME_MAX_SHOWN];
+
+    if (cause == ELOOP) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "store '%s' is a link, and root follows none (try: name the file itself)",
+                         escape_name(name, sizeof(name), path));
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, cause, "cannot open store '%s'",
+                     escape_name(name, sizeof(name), path));
+}
+
+static enum tlsmsg_code judge(int fd, const char *path, struct tlsmsg_error *err)
+{
+    char name[NAME_MAX_SHOWN];
+    struct stat status;
+    struct statfs system;
+    const char *network;
+
+    if (fstat(fd, &status) != 0 || fstatfs(fd, &system) != 0) {
+        return cannot_open(path, errno, err);
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "store '%s' is not a regular file",
+                         escape_name(name, sizeof(name), path));
+    }
+    network = network_file_system((uint32_t)system.f_type);
+    if (network != NULL) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "store '%s' is on a network file system (%s), where SQLite can't keep its "
+                         "promise (try: a local disk)",
+                         escape_name(name, sizeof(name), path), network);
+    }
+    return TLSMSG_OK;
+}
+
+/* The folder that path is in. */
+static int open_folder(const char *path)
+{
+    char copy[PATH_MAX];
+    size_t len = strlen(path);
+
+    if (len >= sizeof(copy)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(copy, path, len + 1);
+    return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bool create,
+                                  struct tlsmsg_error *err)
+{
+    /* Neither a pipe nor a terminal may hold us or become ours before it is judged. */
+    int flags = O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | no_follow() | (create ? O_CREAT : 0);
+    enum tlsmsg_code code;
+
+    *file = SQLITE_FILE_CLOSED;
+    file->path = path;
+    file->folder_fd = open_folder(path);
+    file->fd = file->folder_fd < 0 ? -1 : open(path, flags, 0600);
+    code = file->fd < 0 ? cannot_open(path, errno, err) : judge(file->fd, path, err);
+    if (code != TLSMSG_OK) {
+        sqlite_file_close(file);
+    }
+    return code;
+}
+
+/* Who has the lock. */
+static enum tlsmsg_code tell_owner(int fd, const char *path, struct tlsmsg_error *err)
+{
+    char name[NAME_MAX_SHOWN];
+    char text[32] = "";
+    ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
+    long pid = got > 0 ? strtol(text, NULL, 10) : 0;
+
+    if (pid > 0) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, 0, "store '%s' is in use by process %ld",
+                         escape_name(name, sizeof(name), path), pid);
+    }
+    return error_set(err, TLSMSG_ERR_SYSTEM, 0, "store '%s' is in use by another process",
+                     escape_name(name, sizeof(name), path));
+}
+
+enum tlsmsg_code sqlite_file_lock(struct sqlite_file *file, struct tlsmsg_error *err)
+{
+    char name[NAME_MAX_SHOWN];
+    char path[PATH_MAX];
+    char pid[32];
+    struct stat status;
+    int n = snprintf(path, sizeof(path), "%s" LOCK_SUFFIX, file->path);
+    int len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    int fd;
+
+    if (n < 0 || (size_t)n >= sizeof(path)) {
+        return cannot_open(file->path, ENAMETOOLONG, err);
+    }
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0600);
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        enum tlsmsg_code code = error_set(err, TLSMSG_ERR_CONFIG, fd < 0 ? errno : 0,
+                                          "'%s' can't be the store's lock",
+                                          escape_name(name, sizeof(name), path));
+
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return code;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        enum tlsmsg_code code = errno == EWOULDBLOCK
+                                    ? tell_owner(fd, file->path, err)
+                                    : error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot lock '%s'",
+                                                escape_name(name, sizeof(name), path));
+
+        (void)close(fd);
+        return code;
+    }
+    /* The number is for people: a full disk, which may refuse it, must not keep the store shut. Of
+     * an older number nothing is left over in any case. */
+    if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)len, 0) != len && ftruncate(fd, 0) != 0) {
+        (void)close(fd);
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot write '%s'",
+                         escape_name(name, sizeof(name), path));
+    }
+    file->lock_fd = fd;
+    return TLSMSG_OK;
+}
+
+bool sqlite_file_is_same(const struct sqlite_file *file)
+{
+    struct stat ours;
+    struct stat named;
+
+    return fstat(file->fd, &ours) == 0 && stat(file->path, &named) == 0 &&
+           ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+enum tlsmsg_code sqlite_file_sync_folder(const struct sqlite_file *file, struct tlsmsg_error *err)
+{
+    char name[NAME_MAX_SHOWN];
+
+    if (fsync(file->folder_fd) != 0) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot sync the folder of store '%s'",
+                         escape_name(name, sizeof(name), file->path));
+    }
+    return TLSMSG_OK;
+}
+
+static int rewrite_log(int fd)
+{
+    char block[REWRITE_BYTES];
+    off_t at = 0;
+    ssize_t got;
+
+    while ((got = pread(fd, block, sizeof(block), at)) > 0) {
+        ssize_t put = pwrite(fd, block, (size_t)got, at);
+
+        if (put != got) {
+            return put < 0 ? errno : EIO;
+        }
+        at += got;
+    }
+    return got < 0 || fsync(fd) != 0 ? errno : 0;
+}
+
+enum tlsmsg_code sqlite_file_rewrite_log(const struct sqlite_file *file, struct tlsmsg_error *err)
+{
+    char name[NAME_MAX_SHOWN];
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s" LOG_SUFFIX, file->path);
+    int fd = n < 0 || (size_t)n >= sizeof(path) ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int cause;
+
+    if (fd < 0 && errno == ENOENT) {
+        return TLSMSG_OK;
+    }
+    cause = fd < 0 ? errno : rewrite_log(fd);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (cause != 0) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, cause, "cannot recover store '%s'",
+                         escape_name(name, sizeof(name), file->path));
+    }
+    return TLSMSG_OK;
+}
+
+void sqlite_file_close(struct sqlite_file *file)
+{
+    const int fds[] = {file->fd, file->folder_fd, file->lock_fd};
+    size_t i;
+
+    for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
+    }
+    *file = SQLITE_FILE_CLOSED;
+}

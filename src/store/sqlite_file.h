@@ -1,0 +1,41 @@
+/* The file of an SQLite store, before SQLite sees it: judged, locked, its folder synced. */
+#ifndef STORE_SQLITE_FILE_H
+#define STORE_SQLITE_FILE_H
+
+#include <stdbool.h>
+
+#include <tlsmsg/error.h>
+
+struct sqlite_file {
+    const char *path; /* borrowed */
+    int fd;           /* of the database, kept open: to close it would drop SQLite's own locks */
+    int folder_fd;
+    int lock_fd; /* -1: not locked */
+};
+
+#define SQLITE_FILE_CLOSED ((struct sqlite_file){.fd = -1, .folder_fd = -1, .lock_fd = -1})
+
+/* Opens path and judges what was opened: a regular file on a file system of this machine. create:
+ * makes it (0600) where it is missing. As root no link is followed.
+ * TLSMSG_OK, TLSMSG_ERR_CONFIG or TLSMSG_ERR_SYSTEM; on failure all is closed again. */
+enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bool create,
+                                  struct tlsmsg_error *err);
+
+/* Takes the lock of a writer: one server at a time. Its owner's number is told where another one
+ * has it. Codes as above; file stays open. */
+enum tlsmsg_code sqlite_file_lock(struct sqlite_file *file, struct tlsmsg_error *err);
+
+/* Whether path still names what was judged. */
+bool sqlite_file_is_same(const struct sqlite_file *file);
+
+/* Makes the names in the folder durable. */
+enum tlsmsg_code sqlite_file_sync_folder(const struct sqlite_file *file, struct tlsmsg_error *err);
+
+/* Writes the bytes of the write-ahead log over themselves and syncs them. After a sync that failed
+ * the machine's memory shows a log that the disk doesn't have, and that no later sync would bring
+ * there. The caller keeps others from writing to the log meanwhile. No log: nothing to do. */
+enum tlsmsg_code sqlite_file_rewrite_log(const struct sqlite_file *file, struct tlsmsg_error *err);
+
+void sqlite_file_close(struct sqlite_file *file);
+
+#endif
