@@ -145,7 +145,7 @@ floors() {
                 else if (here == "app" && to[1] == "app") {
                     if (n == 3 && to[2] != wing) wrong("the other wing, or a wing from the common part")
                 } else if (to[1] == here) next
-                else if (here == "app" && to[1] == "store" && wing == "server") next
+                else if (here == "app" && to[1] == "store" && (wing == "server" || wing == "store")) next
                 else if (floor[to[1]] >= floor[here]) wrong("a sibling or a higher floor")
                 else if (floor[here] == 4 && to[1] != "base") wrong("not a public header")
             } else if (to[1] == "openssl" && !tls) {

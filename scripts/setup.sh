@@ -12,7 +12,7 @@ Installs what is missing: compiler, CMake, make, pkg-config, OpenSSL, Python, cm
   --plaintext    for the plaintext build alone, which needs no OpenSSL
   --check-tools  also what scripts/check-style.sh and all of scripts/test.sh use:
                  clang, clang-format, clang-tidy, cppcheck, g++, libedit, mandoc, shellcheck,
-                 systemd, valgrind, and what makes packages (dpkg-dev, rpm)
+                 SQLite, systemd, valgrind, and what makes packages (dpkg-dev, rpm)
   --peers        also the programs that the tests talk to where they are installed:
                  gnutls-cli, ncat, socat, node, curl, promtool
   -h, --help     this text
@@ -100,6 +100,7 @@ int main(void) { return 0; }'
         done
         need g++ has g++
         need libedit-dev pkg-config --exists libedit
+        need libsqlite3-dev pkg-config --exists sqlite3
         need systemd has systemd-analyze
         need iproute2 has ip
         need util-linux has unshare

@@ -10,7 +10,12 @@
 
 #include "store/store.h"
 
-enum store_result { STORE_RESULT_DONE, STORE_RESULT_NO_ROOM, STORE_RESULT_AWAY, STORE_RESULT_FAILED };
+enum store_result {
+    STORE_RESULT_DONE,
+    STORE_RESULT_NO_ROOM,
+    STORE_RESULT_AWAY,
+    STORE_RESULT_FAILED
+};
 
 /* A record as the commit thread holds it. */
 struct store_item {
@@ -83,10 +88,5 @@ struct store_backend_ops {
 struct store_backend {
     const struct store_backend_ops *ops;
 };
-
-/* The commit thread on a backend of the caller's, which it owns from then on, also when this
- * fails. */
-enum tlsmsg_code store_start(const struct store_settings *settings, struct store_backend *backend,
-                             struct store **out, struct tlsmsg_error *err);
 
 #endif

@@ -5,38 +5,15 @@
  * has failed. The commit thread. */
 #include "store/sqlite.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/error.h"
-#include "store/sqlite_batch.h"
-#include "store/sqlite_db.h"
-#include "store/sqlite_file.h"
+#include "store/sqlite_internal.h"
 
 #define BUSY_MS 200
 #define START_BUSY_MS 5000
-#define FRAME_HEADER_BYTES 24
-#define PRUNE_STEP_BYTES ((int64_t)4 * 1024 * 1024)
-
-enum statement {
-    BEGIN,
-    COMMIT,
-    ROLLBACK,
-    PRODUCER_GET,
-    PRODUCER_ADD,
-    PRODUCER_SET,
-    MESSAGE_ADD,
-    MESSAGE_HASH,
-    LAST_ID,
-    FREE_PAGES,
-    OLDEST,
-    PRUNE,
-    FORGET,
-    STATEMENTS
-};
 
 static const char *const statements[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
@@ -45,35 +22,18 @@ static const char *const statements[STATEMENTS] = {
     [PRODUCER_GET] = "SELECT id, seq, seen FROM producer WHERE identity = ?1 AND name = ?2",
     [PRODUCER_ADD] = "INSERT INTO producer(identity, name, seq, seen) VALUES(?1, ?2, 0, 0)",
     [PRODUCER_SET] = "UPDATE producer SET seq = ?2, seen = ?3 WHERE id = ?1",
-    [MESSAGE_ADD] = "INSERT INTO message(time, run, connection, peer, producer, seq, hash, body)"
-                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [MESSAGE_ADD] = ("INSERT INTO message(time, run, connection, peer, producer, seq, hash, body)"
+                     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
     [MESSAGE_HASH] = "SELECT hash FROM message WHERE producer = ?1 AND seq = ?2",
     [LAST_ID] = "SELECT max(id) FROM message",
     [FREE_PAGES] = "PRAGMA freelist_count",
     [OLDEST] = "SELECT id, time, length(body) FROM message ORDER BY id LIMIT ?1",
     [PRUNE] = "DELETE FROM message WHERE id <= ?1",
     /* One that messages still name stays, or nobody could tell any more who sent them. */
-    [FORGET] = "DELETE FROM producer WHERE id IN (SELECT id FROM producer"
-               " WHERE (name >= '~' OR name BETWEEN '@' AND 'A') AND seen < ?1 AND NOT EXISTS"
-               " (SELECT 1 FROM message WHERE message.producer = producer.id) LIMIT ?2)",
+    [FORGET] = ("DELETE FROM producer WHERE id IN (SELECT id FROM producer"
+                " WHERE (name >= '~' OR name >= '@' AND name < 'A') AND seen < ?1 AND NOT EXISTS"
+                " (SELECT 1 FROM message WHERE message.producer = producer.id) LIMIT ?2)"),
 };
-
-struct sqlite_backend {
-    struct store_backend base;
-    struct sqlite_file file;
-    sqlite3 *db;
-    sqlite3_stmt *statements[STATEMENTS];
-    struct batch_producers producers;
-    int64_t run;
-    int64_t page_bytes;
-    int checkpoint_pages;
-    int log_pages; /* of the write-ahead log, after the last commit */
-};
-
-static struct sqlite_backend *of(struct store_backend *backend)
-{
-    return (struct sqlite_backend *)backend;
-}
 
 static int64_t now_ms(void)
 {
@@ -83,7 +43,7 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static enum store_result failed(struct sqlite_backend *store, const char *doing,
+enum store_result sqlite_failed(struct sqlite_backend *store, const char *doing,
                                 struct tlsmsg_error *err)
 {
     (void)sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, doing, err);
@@ -91,7 +51,7 @@ static enum store_result failed(struct sqlite_backend *store, const char *doing,
 }
 
 /* Runs a statement that gives no row, and makes it ready again. */
-static int run(struct sqlite_backend *store, enum statement which)
+int sqlite_run(struct sqlite_backend *store, enum statement which)
 {
     sqlite3_stmt *statement = store->statements[which];
     int result = sqlite3_step(statement);
@@ -101,7 +61,7 @@ static int run(struct sqlite_backend *store, enum statement which)
 }
 
 /* The same for a query of one number; 0 where it is NULL. */
-static int ask(struct sqlite_backend *store, enum statement which, int64_t *value)
+int sqlite_ask(struct sqlite_backend *store, enum statement which, int64_t *value)
 {
     sqlite3_stmt *statement = store->statements[which];
     int result = sqlite3_step(statement);
@@ -114,9 +74,9 @@ static int ask(struct sqlite_backend *store, enum statement which, int64_t *valu
     return result;
 }
 
-static int begin(struct sqlite_backend *store)
+int sqlite_begin(struct sqlite_backend *store)
 {
-    int result = run(store, BEGIN);
+    int result = sqlite_run(store, BEGIN);
 
     return (result & 0xFF) == SQLITE_BUSY ? SQLITE_BUSY : result;
 }
@@ -127,12 +87,12 @@ static enum store_result prove_rollback(struct sqlite_backend *store, int64_t la
 {
     int64_t now_last_id = -1;
 
-    if (sqlite3_get_autocommit(store->db) == 0 && run(store, ROLLBACK) != SQLITE_OK) {
-        return failed(store, "roll back in", err);
+    if (sqlite3_get_autocommit(store->db) == 0 && sqlite_run(store, ROLLBACK) != SQLITE_OK) {
+        return sqlite_failed(store, "roll back in", err);
     }
     if (sqlite3_get_autocommit(store->db) == 0 ||
         sqlite3_txn_state(store->db, NULL) != SQLITE_TXN_NONE ||
-        ask(store, LAST_ID, &now_last_id) != SQLITE_OK || now_last_id != last_id) {
+        sqlite_ask(store, LAST_ID, &now_last_id) != SQLITE_OK || now_last_id != last_id) {
         (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
                         "the store is full, and what was begun there can't be proved undone");
         return STORE_RESULT_FAILED;
@@ -141,13 +101,13 @@ static enum store_result prove_rollback(struct sqlite_backend *store, int64_t la
 }
 
 /* What a failed transaction means. The error is recorded before ROLLBACK says something else. */
-static enum store_result give_up(struct sqlite_backend *store, int result, int64_t last_id,
+enum store_result sqlite_give_up(struct sqlite_backend *store, int result, int64_t last_id,
                                  const char *doing, struct tlsmsg_error *err)
 {
     if ((result & 0xFF) == SQLITE_FULL) {
         return prove_rollback(store, last_id, err);
     }
-    return failed(store, doing, err);
+    return sqlite_failed(store, doing, err);
 }
 
 static int find_producer(struct sqlite_backend *store, struct batch_producer *producer)
@@ -175,7 +135,7 @@ static int add_producer(struct sqlite_backend *store, struct batch_producer *pro
 
     (void)sqlite3_bind_text(statement, 1, producer->identity, -1, SQLITE_STATIC);
     (void)sqlite3_bind_text(statement, 2, producer->name, -1, SQLITE_STATIC);
-    result = run(store, PRODUCER_ADD);
+    result = sqlite_run(store, PRODUCER_ADD);
     if (result == SQLITE_OK) {
         producer->id = sqlite3_last_insert_rowid(store->db);
     }
@@ -198,9 +158,9 @@ static int compare(struct sqlite_backend *store, const struct batch_producer *pr
         const void *hash = sqlite3_column_blob(statement, 0);
         int bytes = sqlite3_column_bytes(statement, 0);
 
-        *same = item->hash == NULL ? bytes == 0
-                                   : bytes == STORE_HASH_BYTES &&
-                                         memcmp(hash, item->hash, STORE_HASH_BYTES) == 0;
+        *same = item->hash == NULL
+                    ? bytes == 0
+                    : bytes == STORE_HASH_BYTES && memcmp(hash, item->hash, STORE_HASH_BYTES) == 0;
         result = SQLITE_DONE;
     }
     (void)sqlite3_reset(statement);
@@ -224,7 +184,7 @@ static int add_message(struct sqlite_backend *store, const struct batch_producer
         (void)sqlite3_bind_null(statement, 7);
     }
     (void)sqlite3_bind_blob64(statement, 8, item->body, item->body_len, SQLITE_STATIC);
-    return run(store, MESSAGE_ADD);
+    return sqlite_run(store, MESSAGE_ADD);
 }
 
 /* A message whose number the producer has not had yet. */
@@ -234,8 +194,7 @@ static int decide_new(struct sqlite_backend *store, struct batch_producer *produ
     int result = SQLITE_OK;
 
     /* Behind a number that is undecided nothing is taken: else that one would pass for taken. */
-    if (producer->refused == item->connection ||
-        (item->seq != producer->seq + 1 && !item->jumps)) {
+    if (producer->refused == item->connection || (item->seq != producer->seq + 1 && !item->jumps)) {
         item->verdict = STORE_AWAY;
         return SQLITE_OK;
     }
@@ -297,7 +256,7 @@ static int write_producers(struct sqlite_backend *store, int64_t now)
         (void)sqlite3_bind_int64(statement, 1, producer->id);
         (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)producer->seq);
         (void)sqlite3_bind_int64(statement, 3, now > producer->seen ? now : producer->seen + 1);
-        result = run(store, PRODUCER_SET);
+        result = sqlite_run(store, PRODUCER_SET);
     }
     return result;
 }
@@ -305,7 +264,7 @@ static int write_producers(struct sqlite_backend *store, int64_t now)
 static enum store_result sqlite_append(struct store_backend *backend,
                                        const struct store_batch *batch, struct tlsmsg_error *err)
 {
-    struct sqlite_backend *store = of(backend);
+    struct sqlite_backend *store = sqlite_of(backend);
     int64_t last_id = 0;
     size_t i;
     int result;
@@ -314,12 +273,12 @@ static enum store_result sqlite_append(struct store_backend *backend,
         (void)error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
         return STORE_RESULT_FAILED;
     }
-    result = begin(store);
+    result = sqlite_begin(store);
     if (result == SQLITE_BUSY) {
         return STORE_RESULT_AWAY;
     }
     if (result == SQLITE_OK) {
-        result = ask(store, LAST_ID, &last_id);
+        result = sqlite_ask(store, LAST_ID, &last_id);
     }
     for (i = 0; i < batch->count && result == SQLITE_OK; i++) {
         result = decide(store, batch->items[i], batch->take_new);
@@ -328,10 +287,10 @@ static enum store_result sqlite_append(struct store_backend *backend,
         result = write_producers(store, now_ms());
     }
     if (result == SQLITE_OK) {
-        result = run(store, COMMIT);
+        result = sqlite_run(store, COMMIT);
     }
     return result == SQLITE_OK ? STORE_RESULT_DONE
-                               : give_up(store, result, last_id, "write to", err);
+                               : sqlite_give_up(store, result, last_id, "write to", err);
 }
 
 static enum store_result sqlite_find(struct store_backend *backend, const char *identity,
@@ -339,7 +298,7 @@ static enum store_result sqlite_find(struct store_backend *backend, const char *
                                      unsigned char hash[STORE_HASH_BYTES], bool *has_hash,
                                      struct tlsmsg_error *err)
 {
-    struct sqlite_backend *store = of(backend);
+    struct sqlite_backend *store = sqlite_of(backend);
     struct batch_producer producer = {.identity = identity, .name = name};
     sqlite3_stmt *statement = store->statements[MESSAGE_HASH];
     int result = find_producer(store, &producer);
@@ -357,101 +316,7 @@ static enum store_result sqlite_find(struct store_backend *backend, const char *
         (void)sqlite3_reset(statement);
         result = result == SQLITE_ROW || result == SQLITE_DONE ? SQLITE_OK : result;
     }
-    return result == SQLITE_OK ? STORE_RESULT_DONE : failed(store, "read", err);
-}
-
-static bool sqlite_room(struct store_backend *backend, uint64_t *bytes)
-{
-    struct sqlite_backend *store = of(backend);
-    struct statvfs system;
-    int64_t pages = 0;
-
-    if (fstatvfs(store->file.fd, &system) != 0 || ask(store, FREE_PAGES, &pages) != SQLITE_OK) {
-        return false;
-    }
-    *bytes = (uint64_t)system.f_bavail * system.f_frsize + (uint64_t)(pages * store->page_bytes);
-    return true;
-}
-
-/* The last of the oldest messages that one step deletes: those before the first younger one, so
- * that what is left has no hole; 0 where none is due. */
-static int oldest(struct sqlite_backend *store, int64_t before_ms, unsigned limit, int64_t *up_to)
-{
-    sqlite3_stmt *statement = store->statements[OLDEST];
-    int64_t bytes = 0;
-    int result;
-
-    *up_to = 0;
-    (void)sqlite3_bind_int64(statement, 1, limit);
-    while ((result = sqlite3_step(statement)) == SQLITE_ROW && bytes < PRUNE_STEP_BYTES &&
-           sqlite3_column_int64(statement, 1) < before_ms) {
-        *up_to = sqlite3_column_int64(statement, 0);
-        bytes += sqlite3_column_int64(statement, 2);
-    }
-    (void)sqlite3_reset(statement);
-    return result == SQLITE_ROW || result == SQLITE_DONE ? SQLITE_OK : result;
-}
-
-static enum store_result sqlite_prune(struct store_backend *backend, int64_t before_ms,
-                                      unsigned limit, unsigned *deleted, struct tlsmsg_error *err)
-{
-    struct sqlite_backend *store = of(backend);
-    int64_t last_id = 0;
-    int64_t up_to = 0;
-    int result = oldest(store, before_ms, limit, &up_to);
-
-    *deleted = 0;
-    if (result == SQLITE_OK && up_to == 0) {
-        return STORE_RESULT_DONE; /* nothing is due, and so nothing is locked */
-    }
-    if (result == SQLITE_OK) {
-        result = begin(store);
-    }
-    if (result == SQLITE_BUSY) {
-        return STORE_RESULT_AWAY;
-    }
-    if (result == SQLITE_OK) {
-        result = ask(store, LAST_ID, &last_id);
-    }
-    if (result == SQLITE_OK) {
-        (void)sqlite3_bind_int64(store->statements[PRUNE], 1, up_to);
-        result = run(store, PRUNE);
-        *deleted = (unsigned)sqlite3_changes(store->db);
-    }
-    if (result == SQLITE_OK) {
-        result = run(store, COMMIT);
-    }
-    return result == SQLITE_OK ? STORE_RESULT_DONE
-                               : give_up(store, result, last_id, "prune", err);
-}
-
-static enum store_result sqlite_forget(struct store_backend *backend, int64_t before_ms,
-                                       unsigned limit, unsigned *forgotten,
-                                       struct tlsmsg_error *err)
-{
-    struct sqlite_backend *store = of(backend);
-    sqlite3_stmt *statement = store->statements[FORGET];
-    int64_t last_id = 0;
-    int result = begin(store);
-
-    *forgotten = 0;
-    if (result == SQLITE_BUSY) {
-        return STORE_RESULT_AWAY;
-    }
-    if (result == SQLITE_OK) {
-        result = ask(store, LAST_ID, &last_id);
-    }
-    if (result == SQLITE_OK) {
-        (void)sqlite3_bind_int64(statement, 1, before_ms);
-        (void)sqlite3_bind_int64(statement, 2, limit);
-        result = run(store, FORGET);
-        *forgotten = (unsigned)sqlite3_changes(store->db);
-    }
-    if (result == SQLITE_OK) {
-        result = run(store, COMMIT);
-    }
-    return result == SQLITE_OK ? STORE_RESULT_DONE
-                               : give_up(store, result, last_id, "forget producers in", err);
+    return result == SQLITE_OK ? STORE_RESULT_DONE : sqlite_failed(store, "read", err);
 }
 
 /* Called by SQLite after each commit, with the log's length. */
@@ -465,27 +330,10 @@ static int note_log(void *user, sqlite3 *db, const char *schema_name, int pages)
     return SQLITE_OK;
 }
 
-static enum store_result sqlite_tidy(struct store_backend *backend, uint64_t *log_bytes,
-                                     struct tlsmsg_error *err)
-{
-    struct sqlite_backend *store = of(backend);
-    int result = SQLITE_OK;
-
-    *log_bytes = (uint64_t)store->log_pages * (uint64_t)(store->page_bytes + FRAME_HEADER_BYTES);
-    if (store->log_pages >= store->checkpoint_pages) {
-        result = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    }
-    /* A file that can't grow leaves all of it in the log, where it is as durable. */
-    if (result == SQLITE_OK || (result & 0xFF) == SQLITE_BUSY || (result & 0xFF) == SQLITE_FULL) {
-        return STORE_RESULT_DONE;
-    }
-    return failed(store, "checkpoint", err);
-}
-
 static enum tlsmsg_code sqlite_prove(struct store_backend *backend, enum store_promise *promise,
                                      struct tlsmsg_error *err)
 {
-    struct sqlite_backend *store = of(backend);
+    struct sqlite_backend *store = sqlite_of(backend);
 
     *promise = STORE_PROMISE_DISK;
     return sqlite_db_prove(store->db, store->file.path, err);
@@ -498,11 +346,11 @@ static enum tlsmsg_code harden_log(struct sqlite_backend *store, struct tlsmsg_e
 {
     enum tlsmsg_code code;
 
-    if (run(store, BEGIN) != SQLITE_OK) {
+    if (sqlite_run(store, BEGIN) != SQLITE_OK) {
         return sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "recover", err);
     }
     code = sqlite_file_rewrite_log(&store->file, err);
-    if (run(store, ROLLBACK) != SQLITE_OK && code == TLSMSG_OK) {
+    if (sqlite_run(store, ROLLBACK) != SQLITE_OK && code == TLSMSG_OK) {
         code = sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "recover", err);
     }
     return code;
@@ -521,7 +369,8 @@ static enum tlsmsg_code settle_log(struct sqlite_backend *store, struct tlsmsg_e
     if (code != TLSMSG_OK) {
         return code;
     }
-    result = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &frames, &moved);
+    result =
+        sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, &frames, &moved);
     (void)sqlite3_busy_timeout(store->db, BUSY_MS);
     if ((result & 0xFF) == SQLITE_BUSY || (result == SQLITE_OK && frames != moved)) {
         return error_set(err, TLSMSG_ERR_SYSTEM, 0,
@@ -537,7 +386,7 @@ static enum tlsmsg_code settle_log(struct sqlite_backend *store, struct tlsmsg_e
 static enum tlsmsg_code sqlite_begin_run(struct store_backend *backend, const char *name,
                                          const char *version, struct tlsmsg_error *err)
 {
-    struct sqlite_backend *store = of(backend);
+    struct sqlite_backend *store = sqlite_of(backend);
     sqlite3_stmt *statement = NULL;
     enum tlsmsg_code code = settle_log(store, err);
     int result;
@@ -545,8 +394,8 @@ static enum tlsmsg_code sqlite_begin_run(struct store_backend *backend, const ch
     if (code != TLSMSG_OK) {
         return code;
     }
-    result = sqlite3_prepare_v2(store->db, "INSERT INTO run(name, time, version) VALUES(?1, ?2, ?3)",
-                                -1, &statement, NULL);
+    result = sqlite3_prepare_v2(
+        store->db, "INSERT INTO run(name, time, version) VALUES(?1, ?2, ?3)", -1, &statement, NULL);
     if (result == SQLITE_OK) {
         (void)sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
         (void)sqlite3_bind_int64(statement, 2, now_ms());
@@ -564,7 +413,7 @@ static enum tlsmsg_code sqlite_begin_run(struct store_backend *backend, const ch
 
 static void sqlite_close(struct store_backend *backend, bool has_failed)
 {
-    struct sqlite_backend *store = of(backend);
+    struct sqlite_backend *store = sqlite_of(backend);
     size_t i;
 
     for (i = 0; i < STATEMENTS; i++) {

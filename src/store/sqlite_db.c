@@ -43,8 +43,9 @@ static const char schema[] =
     " FROM message LEFT JOIN producer ON producer.id = message.producer"
     " LEFT JOIN run ON run.id = message.run;"
     "PRAGMA application_id = " TEXT_OF(SQLITE_DB_MARK) ";"
-    "PRAGMA user_version = " TEXT_OF(SQLITE_DB_SCHEMA) ";"
-    "COMMIT";
+                                                       "PRAGMA user_version = " TEXT_OF(
+                                                           SQLITE_DB_SCHEMA) ";"
+                                                                             "COMMIT";
 
 enum tlsmsg_code sqlite_db_error(sqlite3 *db, const char *path, enum tlsmsg_code code,
                                  const char *doing, struct tlsmsg_error *err)
@@ -122,9 +123,9 @@ static enum tlsmsg_code judge(const char *path, bool is_empty, int64_t mark, int
 enum tlsmsg_code sqlite_db_identify(sqlite3 *db, const char *path, enum sqlite_db_kind *kind,
                                     struct tlsmsg_error *err)
 {
-    int64_t pages;
-    int64_t mark;
-    int64_t version;
+    int64_t pages = 0;
+    int64_t mark = 0;
+    int64_t version = 0;
 
     if (sqlite_db_number(db, "PRAGMA page_count", &pages) != SQLITE_OK ||
         sqlite_db_number(db, "PRAGMA application_id", &mark) != SQLITE_OK ||

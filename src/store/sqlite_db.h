@@ -17,9 +17,9 @@
 
 enum sqlite_db_kind { SQLITE_DB_EMPTY, SQLITE_DB_OURS };
 
-/* Opens path, which exists. Nothing of it is changed. *db is set only with TLSMSG_OK; closed by
+/* Opens path, which exists. Nothing of it is changed. *out is set only with TLSMSG_OK; closed by
  * sqlite3_close. */
-enum tlsmsg_code sqlite_db_open(const char *path, sqlite3 **db, struct tlsmsg_error *err);
+enum tlsmsg_code sqlite_db_open(const char *path, sqlite3 **out, struct tlsmsg_error *err);
 
 /* Whether it is a store, of a version that is known. Reads only. TLSMSG_OK or TLSMSG_ERR_CONFIG. */
 enum tlsmsg_code sqlite_db_identify(sqlite3 *db, const char *path, enum sqlite_db_kind *kind,

@@ -28,9 +28,9 @@ static const struct {
     uint32_t magic;
     const char *name;
 } network_file_systems[] = {
-    {0x6969, "NFS"},       {0xFF534D42, "CIFS"},  {0xFE534D42, "SMB2"}, {0x517B, "SMB"},
-    {0x5346414F, "AFS"},   {0x6B414653, "AFS"},   {0x73757245, "Coda"}, {0x564C, "NCP"},
-    {0x00C36400, "Ceph"},  {0x01021997, "9P"},    {0x0BD00BD0, "Lustre"}, {0x47504653, "GPFS"},
+    {0x6969, "NFS"},        {0xFF534D42, "CIFS"}, {0xFE534D42, "SMB2"},   {0x517B, "SMB"},
+    {0x5346414F, "AFS"},    {0x6B414653, "AFS"},  {0x73757245, "Coda"},   {0x564C, "NCP"},
+    {0x00C36400, "Ceph"},   {0x01021997, "9P"},   {0x0BD00BD0, "Lustre"}, {0x47504653, "GPFS"},
     {0x19830326, "BeeGFS"}, {0x01161970, "GFS2"}, {0x7461636F, "OCFS2"},
 };
 
@@ -152,9 +152,9 @@ enum tlsmsg_code sqlite_file_lock(struct sqlite_file *file, struct tlsmsg_error 
     }
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0600);
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        enum tlsmsg_code code = error_set(err, TLSMSG_ERR_CONFIG, fd < 0 ? errno : 0,
-                                          "'%s' can't be the store's lock",
-                                          escape_name(name, sizeof(name), path));
+        enum tlsmsg_code code =
+            error_set(err, TLSMSG_ERR_CONFIG, fd < 0 ? errno : 0, "'%s' can't be the store's lock",
+                      escape_name(name, sizeof(name), path));
 
         if (fd >= 0) {
             (void)close(fd);

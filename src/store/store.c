@@ -1,12 +1,257 @@
-/* Which engine a target is for. */
+/* The store as its users see it: choosing the engine, starting and ending, and the workers' side of
+ * the queue. A turn is filled by its worker alone and handed over under the lock. */
 #include "store/store.h"
 
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
-#include "store/backend.h"
+#include "store/internal.h"
 #include "store/sqlite.h"
 #include "store/sqlite_db.h"
+
+void turn_free(struct turn *turn)
+{
+    struct store_item *item = turn->first;
+
+    while (item != NULL) {
+        struct store_item *next = item->next;
+
+        free(item);
+        item = next;
+    }
+    free(turn->decisions);
+    free(turn);
+}
+
+/* Copies a text behind what `at` points to. */
+static const char *keep(char **at, const char *text, size_t bytes)
+{
+    char *copy = *at;
+
+    memcpy(copy, text, bytes);
+    *at += bytes;
+    return copy;
+}
+
+static struct store_item *item_new(const struct store *store, const struct store_record *record)
+{
+    const char *identity = record->identity != NULL ? record->identity : "";
+    const char *producer = record->producer != NULL ? record->producer : store->run_name;
+    const char *peer = record->peer != NULL ? record->peer : "";
+    size_t identity_bytes = strlen(identity) + 1;
+    size_t producer_bytes = strlen(producer) + 1;
+    size_t peer_bytes = strlen(peer) + 1;
+    size_t hash_bytes = record->hash != NULL ? STORE_HASH_BYTES : 0;
+    size_t bytes = sizeof(struct store_item) + identity_bytes + producer_bytes + peer_bytes +
+                   hash_bytes + record->len;
+    struct store_item *item = malloc(bytes);
+    struct timespec now;
+    char *at;
+
+    if (item == NULL) {
+        return NULL;
+    }
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    *item =
+        (struct store_item){.seq = record->seq,
+                            .connection = record->connection,
+                            .tag = record->tag,
+                            .jumps = record->jumps || record->producer == NULL,
+                            .time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / CLOCK_NS_PER_MS,
+                            .body_len = record->len,
+                            .bytes = bytes};
+    at = (char *)(item + 1);
+    item->identity = keep(&at, identity, identity_bytes);
+    item->producer = keep(&at, producer, producer_bytes);
+    item->peer = keep(&at, peer, peer_bytes);
+    if (record->hash != NULL) {
+        item->hash = (const unsigned char *)keep(&at, (const char *)record->hash, hash_bytes);
+    }
+    item->body = record->len > 0 ? keep(&at, record->body, record->len) : at;
+    return item;
+}
+
+/* The worker's open turn, with room for one more record. NULL: no memory. */
+static struct turn *open_turn(struct worker_queue *queue, unsigned worker)
+{
+    struct turn *turn = queue->open;
+
+    if (turn == NULL) {
+        turn = calloc(1, sizeof(*turn));
+        if (turn == NULL) {
+            return NULL;
+        }
+        turn->end = &turn->first;
+        turn->worker = worker;
+        queue->open = turn;
+    }
+    if (turn->count == turn->capacity) {
+        size_t capacity = turn->capacity == 0 ? 16 : 2 * turn->capacity;
+        struct store_decision *decisions =
+            realloc(turn->decisions, capacity * sizeof(*turn->decisions));
+
+        if (decisions == NULL) {
+            return NULL;
+        }
+        turn->decisions = decisions;
+        turn->capacity = capacity;
+    }
+    return turn;
+}
+
+enum tlsmsg_code store_put(struct store *store, unsigned worker, const struct store_record *record)
+{
+    struct worker_queue *queue = &store->workers[worker];
+    size_t held = atomic_load_explicit(&queue->bytes, memory_order_relaxed);
+    struct store_item *item;
+    struct turn *turn;
+
+    /* Into an empty queue any record fits, else the longest could never be stored. */
+    if (held > 0 && (record->len >= store->settings.worker_bytes ||
+                     held > store->settings.worker_bytes - record->len)) {
+        return TLSMSG_ERR_LIMIT;
+    }
+    turn = open_turn(queue, worker);
+    item = turn != NULL ? item_new(store, record) : NULL;
+    if (item == NULL) {
+        return TLSMSG_ERR_NOMEM;
+    }
+    *turn->end = item;
+    turn->end = &item->next;
+    turn->count++;
+    turn->bytes += item->bytes;
+    (void)atomic_fetch_add_explicit(&queue->bytes, item->bytes, memory_order_relaxed);
+    return TLSMSG_OK;
+}
+
+bool store_turn(struct store *store, unsigned worker)
+{
+    struct turn *turn = store->workers[worker].open;
+
+    if (turn == NULL || turn->count == 0) {
+        return false;
+    }
+    store->workers[worker].open = NULL;
+    turn->deadline_ns = clock_deadline_ns(clock_now_ns(), store->settings.timeout_ms);
+    (void)pthread_mutex_lock(&store->lock);
+    *store->end = turn;
+    store->end = &turn->next;
+    (void)pthread_cond_signal(&store->handed);
+    (void)pthread_mutex_unlock(&store->lock);
+    return true;
+}
+
+void store_connection_ended(struct store *store, unsigned worker, uint64_t connection)
+{
+    struct worker_queue *queue = &store->workers[worker];
+    size_t i;
+
+    (void)pthread_mutex_lock(&store->lock);
+    for (i = 0; i < queue->refused_count; i++) {
+        if (queue->refused[i] == connection) {
+            queue->refused[i] = queue->refused[--queue->refused_count];
+            break;
+        }
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+/* 128 random bits: messages of the document's flow never meet those of another run. */
+static enum tlsmsg_code name_run(struct store *store, struct tlsmsg_error *err)
+{
+    unsigned char random[RUN_RANDOM_BYTES];
+    size_t i;
+
+    if (getentropy(random, sizeof(random)) != 0) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot get random bytes");
+    }
+    store->run_name[0] = '@';
+    for (i = 0; i < sizeof(random); i++) {
+        (void)snprintf(store->run_name + 1 + 2 * i, 3, "%02x", random[i]);
+    }
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code start_thread(struct store *store, struct tlsmsg_error *err)
+{
+    sigset_t all;
+    sigset_t before;
+    int cause;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    cause = pthread_create(&store->thread, NULL, commit_thread, store);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (cause != 0) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, cause, "cannot start the store's thread");
+    }
+    store->started = true;
+    return TLSMSG_OK;
+}
+
+/* Everything but the engine. */
+static enum tlsmsg_code prepare(struct store *store, const struct store_settings *settings,
+                                struct tlsmsg_error *err)
+{
+    pthread_condattr_t monotonic;
+    size_t bytes = settings->workers * sizeof(*store->workers);
+
+    store->settings = *settings;
+    if (settings->worker_bytes == 0) {
+        store->settings.worker_bytes = STORE_BATCH_MAX_BYTES;
+    }
+    store->end = &store->first;
+    store->forget_ns = clock_now_ns();
+    store->prune_ns = settings->keep_ms > 0 ? store->forget_ns : 0;
+    (void)pthread_mutex_init(&store->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&store->handed, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    store->workers = aligned_alloc(_Alignof(struct worker_queue), bytes);
+    if (store->workers == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    memset(store->workers, 0, bytes);
+    return name_run(store, err);
+}
+
+enum tlsmsg_code store_start(const struct store_settings *settings, struct store_backend *backend,
+                             struct store **out, struct tlsmsg_error *err)
+{
+    struct store *store = calloc(1, sizeof(*store));
+    enum tlsmsg_code code;
+
+    if (store == NULL) {
+        backend->ops->close(backend, true);
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    store->backend = backend;
+    code = prepare(store, settings, err);
+    if (code == TLSMSG_OK) {
+        code = backend->ops->prove(backend, &store->promise, err);
+    }
+    if (code == TLSMSG_OK) {
+        code = backend->ops->begin_run(backend, store->run_name, settings->version, err);
+    }
+    if (code == TLSMSG_OK) {
+        code = start_thread(store, err);
+    }
+    if (code != TLSMSG_OK) {
+        store->failed = true; /* nothing is written any more, the log is not moved either */
+        store_close(store);
+        return code;
+    }
+    *out = store;
+    return TLSMSG_OK;
+}
 
 static bool is_postgresql(const char *target)
 {
@@ -15,23 +260,81 @@ static bool is_postgresql(const char *target)
 
 static enum tlsmsg_code refuse_postgresql(struct tlsmsg_error *err)
 {
-    return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                     "this build stores in files alone (the build option TLSMSG_POSTGRESQL is off)");
+    return error_set(
+        err, TLSMSG_ERR_CONFIG, 0,
+        "this build stores in files alone (the build option TLSMSG_POSTGRESQL is off)");
 }
 
 enum tlsmsg_code store_open(const struct store_settings *settings, struct store **out,
                             struct tlsmsg_error *err)
 {
-    struct store_backend *backend;
-    enum tlsmsg_code code =
-        is_postgresql(settings->target)
-            ? refuse_postgresql(err)
-            : sqlite_backend_open(settings->target, SQLITE_CHECKPOINT_PAGES, &backend, err);
+    struct store_backend *backend = NULL;
+    enum tlsmsg_code code;
 
-    return code == TLSMSG_OK ? store_start(settings, backend, out, err) : code;
+    if (is_postgresql(settings->target)) {
+        return refuse_postgresql(err);
+    }
+    code = sqlite_backend_open(settings->target, SQLITE_CHECKPOINT_PAGES, &backend, err);
+    return backend != NULL ? store_start(settings, backend, out, err) : code;
 }
 
 enum tlsmsg_code store_check(const char *target, struct tlsmsg_error *err)
 {
     return is_postgresql(target) ? refuse_postgresql(err) : sqlite_db_check(target, err);
+}
+
+enum store_promise store_promise(const struct store *store)
+{
+    return store->promise;
+}
+
+const char *store_run_name(const struct store *store)
+{
+    return store->run_name;
+}
+
+void store_stats(struct store *store, struct store_stats *out)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    *out = store->stats;
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+bool store_failed(struct store *store, char *text, size_t cap)
+{
+    bool failed;
+
+    (void)pthread_mutex_lock(&store->lock);
+    failed = store->failed;
+    (void)snprintf(text, cap, "%s", store->failure);
+    (void)pthread_mutex_unlock(&store->lock);
+    return failed;
+}
+
+void store_close(struct store *store)
+{
+    unsigned i;
+
+    if (store == NULL) {
+        return;
+    }
+    if (store->started) {
+        (void)pthread_mutex_lock(&store->lock);
+        store->stop = true;
+        (void)pthread_cond_signal(&store->handed);
+        (void)pthread_mutex_unlock(&store->lock);
+        (void)pthread_join(store->thread, NULL);
+    }
+    store->backend->ops->close(store->backend, store->failed);
+    for (i = 0; store->workers != NULL && i < store->settings.workers; i++) {
+        if (store->workers[i].open != NULL) {
+            turn_free(store->workers[i].open);
+        }
+        free(store->workers[i].refused);
+    }
+    (void)pthread_cond_destroy(&store->handed);
+    (void)pthread_mutex_destroy(&store->lock);
+    free(store->items);
+    free(store->workers);
+    free(store);
 }

@@ -28,8 +28,8 @@ enum store_verdict {
     STORE_DUPLICATE,   /* it was stored before, with the same bytes */
     STORE_OTHER_BYTES, /* its number was given to other bytes */
     STORE_NO_ROOM,     /* undecided: there is no room for it now */
-    STORE_AWAY,        /* undecided: the engine can't be reached now, or a number before is undecided */
-    STORE_FAILED       /* undecided: the store has failed, and the server ends */
+    STORE_AWAY,  /* undecided: the engine can't be reached now, or a number before is undecided */
+    STORE_FAILED /* undecided: the store has failed, and the server ends */
 };
 
 /* One message, or a question for a producer's last number. */
@@ -88,7 +88,8 @@ struct store_stats {
     uint64_t no_room;
     uint64_t away;
     uint64_t pruned;
-    uint64_t log_bytes; /* of the engine's write-ahead log, now; grows while somebody reads on and on */
+    uint64_t
+        log_bytes; /* of the engine's write-ahead log, now; grows while somebody reads on and on */
 };
 
 /* Opens a store, makes it where it may, recovers what a crash has left, proves the engine's

@@ -260,6 +260,18 @@ const char *disk_apply(struct disk *disk, const struct disk_event *event)
             file->number = 0;
         }
         return file != NULL ? NULL : "a name that was never made is removed";
+    case EVENT_RENAME:
+        file = by_name(disk, event->data, (size_t)event->head.data_len);
+        if (file != NULL) {
+            file->name[0] = '\0';
+        }
+        file = by_name(disk, event->name, event->head.name_len);
+        if (file == NULL || event->head.data_len >= NAME_BYTES) {
+            return "a name that was never made is changed";
+        }
+        memcpy(file->name, event->data, (size_t)event->head.data_len);
+        file->name[event->head.data_len] = '\0';
+        return NULL;
     case EVENT_PROMISE:
     case EVENT_SENT:
         return NULL;
@@ -449,8 +461,8 @@ const char *disk_compare(const struct disk *disk, const char *folder)
     while ((entry = readdir(dir)) != NULL) {
         size_t len = strlen(entry->d_name);
 
-        here += entry->d_name[0] != '.' &&
-                (len < 4 || strcmp(entry->d_name + len - 4, "-shm") != 0);
+        here +=
+            entry->d_name[0] != '.' && (len < 4 || strcmp(entry->d_name + len - 4, "-shm") != 0);
     }
     (void)closedir(dir);
     for (i = 0; i < disk->count; i++) {

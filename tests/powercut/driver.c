@@ -27,7 +27,7 @@
 
 #include "base/error.h"
 #include "powercut/script.h"
-#include "store/backend.h"
+#include "store/internal.h"
 #include "store/sqlite.h"
 #include "store/sqlite_file.h"
 
@@ -351,8 +351,8 @@ static bool work(struct store *store, uint64_t from, uint64_t to, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    struct store_settings settings = {.version = "0", .workers = WORKERS, .decided = decided,
-                                      .tell = tell, .timeout_ms = 1000};
+    struct store_settings settings = {
+        .version = "0", .workers = WORKERS, .decided = decided, .tell = tell, .timeout_ms = 1000};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct store_backend *backend;
     struct store *store;

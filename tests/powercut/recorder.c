@@ -10,11 +10,13 @@
  *   POWERCUT_LIE         1: syncs do nothing and succeed (a planted fault)
  *   POWERCUT_RETRY_SYNC  1: a sync that fails is tried again (a planted fault)
  *
- * powercut_add_room (for dlsym) bounds the bytes of all files of the folder to so many more than now: beyond it writes are
- * short, then fail with ENOSPC. The shared memory file "-shm" is left out: it's mapped, and no
- * power cut leaves anything of it that SQLite would use.
+ * powercut_add_room (for dlsym) bounds the bytes of all files of the folder to so many more than now:
+ * beyond it writes are short, then fail with ENOSPC. The shared memory file "-shm" is left out: it's
+ * mapped, and no power cut leaves anything of it that SQLite would use.
  *
- * One lock is held over each call and its record, so that the order is true. */
+ * A change by a call that is not caught here shows in the end: the folder then holds something else
+ * than the recording says, and the replay refuses it. One lock is held over each call and its record,
+ * so that the order is true. */
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -181,14 +183,14 @@ static bool is_left_out(const char *name)
 }
 
 /* path as an absolute one without links in its folder. */
-static bool resolve(int dir, const char *path, char out[8192])
+static bool resolve(const char *path, char out[8192])
 {
     char parent[4096];
     char whole[4096];
     const char *slash = strrchr(path, '/');
     size_t len = slash == NULL ? 0 : (size_t)(slash - path);
 
-    if (dir != AT_FDCWD || log_fd < 0 || len >= sizeof(parent)) {
+    if (log_fd < 0 || len >= sizeof(parent)) {
         return false;
     }
     memcpy(parent, path, len);
@@ -273,20 +275,20 @@ static void opened(int fd, const char *path, int flags, bool existed)
     }
 }
 
-static int do_open(int dir, const char *path, int flags, mode_t mode)
+static int do_open(const char *path, int flags, mode_t mode)
 {
     char whole[8192];
     struct stat status;
-    bool watched = resolve(dir, path, whole);
+    bool watched = resolve(path, whole);
     bool existed;
     int fd;
 
     if (!watched) {
-        return REAL(openat)(dir, path, flags, mode);
+        return REAL(openat)(AT_FDCWD, path, flags, mode);
     }
     enter();
     existed = lstat(path, &status) == 0;
-    fd = REAL(openat)(dir, path, flags, mode);
+    fd = REAL(openat)(AT_FDCWD, path, flags, mode);
     if (fd >= 0 && strcmp(path, ".") == 0) {
         (void)realpath(path, whole);
     }
@@ -307,19 +309,7 @@ static int do_open(int dir, const char *path, int flags, mode_t mode)
 EXPORT int open(const char *path, int flags, ...)
 {
     OPEN_MODE(flags)
-    return do_open(AT_FDCWD, path, flags, mode);
-}
-
-EXPORT int open64(const char *path, int flags, ...)
-{
-    OPEN_MODE(flags)
-    return do_open(AT_FDCWD, path, flags, mode);
-}
-
-EXPORT int openat(int dir, const char *path, int flags, ...)
-{
-    OPEN_MODE(flags)
-    return do_open(dir, path, flags, mode);
+    return do_open(path, flags, mode);
 }
 
 EXPORT int close(int fd)
@@ -370,7 +360,7 @@ static ssize_t write_file(int fd, const void *data, size_t len, uint64_t offset)
     return n;
 }
 
-static ssize_t do_pwrite(int fd, const void *data, size_t len, off_t offset)
+EXPORT ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
 {
     ssize_t n;
 
@@ -379,16 +369,6 @@ static ssize_t do_pwrite(int fd, const void *data, size_t len, off_t offset)
                     : REAL(pwrite)(fd, data, len, offset);
     leave();
     return n;
-}
-
-EXPORT ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
-{
-    return do_pwrite(fd, data, len, offset);
-}
-
-EXPORT ssize_t pwrite64(int fd, const void *data, size_t len, off_t offset)
-{
-    return do_pwrite(fd, data, len, offset);
 }
 
 /* What left by a TCP connection; under the lock. */
@@ -458,7 +438,6 @@ UNKNOWN(ssize_t, pwritev, (int fd, const struct iovec *v, int n, off_t o), (fd, 
 UNKNOWN(ssize_t, pwritev2, (int fd, const struct iovec *v, int n, off_t o, int f), (fd, v, n, o, f))
 UNKNOWN(int, fallocate, (int fd, int mode, off_t o, off_t n), (fd, mode, o, n))
 UNKNOWN(int, posix_fallocate, (int fd, off_t o, off_t n), (fd, o, n))
-UNKNOWN(int, posix_fallocate64, (int fd, off_t o, off_t n), (fd, o, n))
 UNKNOWN(int, sync_file_range, (int fd, off_t o, off_t n, unsigned f), (fd, o, n, f))
 UNKNOWN(int, dup, (int fd), (fd))
 
@@ -496,7 +475,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     return n;
 }
 
-static void *do_mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
+EXPORT void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
 {
     if ((flags & MAP_SHARED) != 0 && (protection & PROT_WRITE) != 0) {
         unknown(fd, "mmap");
@@ -504,17 +483,7 @@ static void *do_mmap(void *at, size_t len, int protection, int flags, int fd, of
     return REAL(mmap)(at, len, protection, flags, fd, offset);
 }
 
-EXPORT void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
-{
-    return do_mmap(at, len, protection, flags, fd, offset);
-}
-
-EXPORT void *mmap64(void *at, size_t len, int protection, int flags, int fd, off_t offset)
-{
-    return do_mmap(at, len, protection, flags, fd, offset);
-}
-
-static int do_truncate(int fd, off_t len)
+EXPORT int ftruncate(int fd, off_t len)
 {
     int result;
 
@@ -526,16 +495,6 @@ static int do_truncate(int fd, off_t len)
     }
     leave();
     return result;
-}
-
-EXPORT int ftruncate(int fd, off_t len)
-{
-    return do_truncate(fd, len);
-}
-
-EXPORT int ftruncate64(int fd, off_t len)
-{
-    return do_truncate(fd, len);
 }
 
 /* A sync of a file or of the folder; under the lock. */
@@ -589,7 +548,7 @@ EXPORT int fdatasync(int fd)
 EXPORT int unlink(const char *path)
 {
     char whole[8192];
-    bool watched = resolve(AT_FDCWD, path, whole);
+    bool watched = resolve(path, whole);
     const char *name = watched ? name_in_folder(whole) : NULL;
     struct stat status = {0};
     int result;
@@ -605,20 +564,12 @@ EXPORT int unlink(const char *path)
     return result;
 }
 
-EXPORT int unlinkat(int dir, const char *path, int flags)
-{
-    if (dir == AT_FDCWD && flags == 0) {
-        return unlink(path);
-    }
-    return REAL(unlinkat)(dir, path, flags);
-}
-
 EXPORT int rename(const char *from, const char *to)
 {
     char whole_from[8192];
     char whole_to[8192];
-    const char *name_from = resolve(AT_FDCWD, from, whole_from) ? name_in_folder(whole_from) : NULL;
-    const char *name_to = resolve(AT_FDCWD, to, whole_to) ? name_in_folder(whole_to) : NULL;
+    const char *name_from = resolve(from, whole_from) ? name_in_folder(whole_from) : NULL;
+    const char *name_to = resolve(to, whole_to) ? name_in_folder(whole_to) : NULL;
     int result;
 
     enter();
@@ -631,3 +582,12 @@ EXPORT int rename(const char *from, const char *to)
     leave();
     return result;
 }
+
+/* The same under the names for offsets of 64 bits, which are what off_t has here. */
+#define SAME_AS(name) __attribute__((visibility("default"), alias(name)))
+
+int open64(const char *path, int flags, ...) SAME_AS("open");
+ssize_t pwrite64(int fd, const void *data, size_t len, off_t offset) SAME_AS("pwrite");
+int ftruncate64(int fd, off_t len) SAME_AS("ftruncate");
+int posix_fallocate64(int fd, off_t offset, off_t len) SAME_AS("posix_fallocate");
+void *mmap64(void *at, size_t len, int protection, int flags, int fd, off_t offset) SAME_AS("mmap");

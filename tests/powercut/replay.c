@@ -144,8 +144,9 @@ static bool check_promises(const struct promises *promises, const uint64_t *last
 
     for (i = 0; i < SCRIPT_PRODUCERS; i++) {
         if (last[i] < promises->last[i]) {
-            (void)snprintf(why, cap, "promised p%" PRIu64 " up to %" PRIu64 ", stored up to %" PRIu64,
-                           i, promises->last[i], last[i]);
+            (void)snprintf(why, cap,
+                           "promised p%" PRIu64 " up to %" PRIu64 ", stored up to %" PRIu64, i,
+                           promises->last[i], last[i]);
             return false;
         }
     }
@@ -161,8 +162,9 @@ static bool check_promises(const struct promises *promises, const uint64_t *last
 /* Reads what the recovered store holds. */
 static bool inspect(const char *path, const struct promises *promises, char *why, size_t cap)
 {
-    static const char rows[] = "SELECT p.name, m.seq, m.hash, m.body FROM message AS m"
-                               " JOIN producer AS p ON p.id = m.producer ORDER BY m.producer, m.seq";
+    static const char rows[] =
+        "SELECT p.name, m.seq, m.hash, m.body FROM message AS m"
+        " JOIN producer AS p ON p.id = m.producer ORDER BY m.producer, m.seq";
     static bool document[DOCUMENT_MAX];
     uint64_t last[SCRIPT_PRODUCERS] = {0};
     sqlite3 *db = NULL;
@@ -176,8 +178,9 @@ static bool inspect(const char *path, const struct promises *promises, char *why
         sqlite3_step(statement) == SQLITE_ROW) {
         is_good = strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
     }
-    (void)snprintf(why, cap, is_good ? "a stored message is not what was sent"
-                                     : "the recovered file is damaged");
+    (void)snprintf(why, cap,
+                   is_good ? "a stored message is not what was sent"
+                           : "the recovered file is damaged");
     (void)sqlite3_finalize(statement);
     statement = NULL;
     if (is_good && sqlite3_prepare_v2(db, rows, -1, &statement, NULL) == SQLITE_OK) {
@@ -252,8 +255,7 @@ static void keep_promise(struct promises *promises, const char *text, size_t len
         promises->last[producer] = number;
     } else if (producer == SCRIPT_PRODUCERS) {
         promises->document[number] = true;
-        promises->document_top =
-            number > promises->document_top ? number : promises->document_top;
+        promises->document_top = number > promises->document_top ? number : promises->document_top;
     }
 }
 

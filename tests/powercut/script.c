@@ -21,10 +21,10 @@ const char *script_producer(unsigned producer)
 size_t script_body(unsigned producer, uint64_t seq, char body[SCRIPT_BODY_MAX])
 {
     uint64_t random = mix(seq * 8 + producer + 1);
-    size_t wanted = random % 16 == 0 ? 1000 + (size_t)(random >> 8) % 4500
-                                     : 20 + (size_t)(random >> 8) % 100;
-    size_t len = (size_t)snprintf(body, SCRIPT_BODY_MAX, "%s %" PRIu64, script_producer(producer),
-                                  seq);
+    size_t wanted =
+        random % 16 == 0 ? 1000 + (size_t)(random >> 8) % 4500 : 20 + (size_t)(random >> 8) % 100;
+    size_t len =
+        (size_t)snprintf(body, SCRIPT_BODY_MAX, "%s %" PRIu64, script_producer(producer), seq);
 
     while (len < wanted) {
         body[len] = (char)('a' + mix(random + len) % 26);

@@ -1,0 +1,9 @@
+# The store: the same objects that the programs link.
+function(store_unit_test module)
+    tlsmsg_unit_test(${module} ${ARGN})
+    target_sources(test_${module} PRIVATE $<TARGET_OBJECTS:tlsmsg_store>)
+    target_link_libraries(test_${module} PRIVATE SQLite::SQLite3)
+endfunction()
+
+store_unit_test(store_commit)
+store_unit_test(store_sqlite SOURCES support/test_folder.c)

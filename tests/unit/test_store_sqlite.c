@@ -1,0 +1,476 @@
+/* The store in a file: what a batch decides, what is refused at the start. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+#include "base/error.h"
+#include "store/sqlite.h"
+#include "store/sqlite_db.h"
+#include "support/test_folder.h"
+#include "support/unit.h"
+
+static struct test_folder folder;
+static char path[TEST_PATH_MAX];
+static struct tlsmsg_error err;
+
+static int set_up(void **state)
+{
+    (void)state;
+    test_folder_make(&folder);
+    (void)test_folder_file(&folder, "store.db", path);
+    tlsmsg_error_clear(&err);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    test_folder_remove(&folder);
+    return 0;
+}
+
+static struct store_backend *open_store(void)
+{
+    struct store_backend *backend = NULL;
+
+    if (sqlite_backend_open(path, SQLITE_CHECKPOINT_PAGES, &backend, &err) != TLSMSG_OK ||
+        backend->ops->begin_run(backend, "@run", "1", &err) != TLSMSG_OK) {
+        fail_msg("%s", err.text);
+    }
+    return backend;
+}
+
+static const unsigned char hash_a[STORE_HASH_BYTES] = "a";
+static const unsigned char hash_b[STORE_HASH_BYTES] = "b";
+
+static struct store_item item(const char *producer, uint64_t seq, const unsigned char *hash)
+{
+    return (struct store_item){.identity = "CN=alice",
+                               .producer = producer,
+                               .peer = "127.0.0.1:1",
+                               .hash = hash,
+                               .body = "hello",
+                               .body_len = 5,
+                               .seq = seq,
+                               .connection = 1,
+                               .time_ms = 1000 + (int64_t)seq};
+}
+
+static void append(struct store_backend *backend, struct store_item *items, size_t count,
+                   bool take_new)
+{
+    struct store_item *list[16];
+    struct store_batch batch = {.items = list, .count = count, .take_new = take_new};
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        list[i] = &items[i];
+    }
+    if (backend->ops->append(backend, &batch, &err) != STORE_RESULT_DONE) {
+        fail_msg("%s", err.text);
+    }
+}
+
+/* A number asked of the file by another connection. */
+static int64_t ask(const char *sql)
+{
+    sqlite3 *db;
+    int64_t value = -1;
+
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    (void)sqlite3_busy_timeout(db, 5000);
+    assert_int_equal(sqlite_db_number(db, sql, &value), SQLITE_OK);
+    (void)sqlite3_close(db);
+    return value;
+}
+
+static void test_new_messages_are_taken_in_their_order(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item items[] = {item("p", 1, hash_a), item("p", 2, hash_b), item("q", 1, hash_a)};
+
+    (void)state;
+    append(backend, items, 3, true);
+    assert_int_equal(items[0].verdict, STORE_TAKEN);
+    assert_int_equal(items[1].verdict, STORE_TAKEN);
+    assert_int_equal(items[1].last, 2);
+    assert_int_equal(items[2].last, 1);
+    assert_int_equal(ask("SELECT count(*) FROM message"), 3);
+    assert_int_equal(ask("SELECT seq FROM producer WHERE name = 'p'"), 2);
+    backend->ops->close(backend, false);
+}
+
+static void test_a_number_is_taken_once(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item once = item("p", 1, hash_a);
+    struct store_item again[] = {item("p", 1, hash_a), item("p", 1, hash_a)};
+
+    (void)state;
+    append(backend, &once, 1, true);
+    append(backend, again, 2, true);
+    assert_int_equal(again[0].verdict, STORE_DUPLICATE);
+    assert_int_equal(again[1].verdict, STORE_DUPLICATE);
+    assert_int_equal(ask("SELECT count(*) FROM message"), 1);
+    backend->ops->close(backend, false);
+}
+
+static void test_a_duplicate_within_a_batch(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item items[] = {item("p", 1, hash_a), item("p", 1, hash_a), item("p", 1, hash_b)};
+
+    (void)state;
+    append(backend, items, 3, true);
+    assert_int_equal(items[0].verdict, STORE_TAKEN);
+    assert_int_equal(items[1].verdict, STORE_DUPLICATE);
+    assert_int_equal(items[2].verdict, STORE_OTHER_BYTES);
+    backend->ops->close(backend, false);
+}
+
+static void test_other_bytes_end_what_is_taken_of_a_connection(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item once = item("p", 1, hash_a);
+    struct store_item items[] = {item("p", 1, hash_b), item("p", 2, hash_a), item("p", 2, hash_a)};
+
+    (void)state;
+    append(backend, &once, 1, true);
+    items[2].connection = 2;
+    append(backend, items, 3, true);
+    assert_int_equal(items[0].verdict, STORE_OTHER_BYTES);
+    assert_int_equal(items[1].verdict, STORE_AWAY);
+    assert_int_equal(items[2].verdict, STORE_TAKEN);
+    backend->ops->close(backend, false);
+}
+
+static void test_a_hole_needs_leave(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item items[] = {item("p", 5, hash_a), item("p", 5, hash_a), item("p", 6, hash_a)};
+
+    (void)state;
+    items[1].jumps = true;
+    append(backend, items, 3, true);
+    assert_int_equal(items[0].verdict, STORE_AWAY);
+    assert_int_equal(items[1].verdict, STORE_TAKEN);
+    assert_int_equal(items[2].verdict, STORE_TAKEN);
+    backend->ops->close(backend, false);
+}
+
+static void test_without_room_duplicates_and_questions_are_answered(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item once = item("p", 1, hash_a);
+    struct store_item items[] = {item("p", 1, hash_a), item("p", 2, hash_a), item("p", 3, hash_a),
+                                 item("p", 0, NULL), item("q", 1, hash_a)};
+
+    (void)state;
+    append(backend, &once, 1, true);
+    append(backend, items, 5, false);
+    assert_int_equal(items[0].verdict, STORE_DUPLICATE);
+    assert_int_equal(items[1].verdict, STORE_NO_ROOM);
+    assert_int_equal(items[2].verdict, STORE_AWAY);
+    assert_int_equal(items[3].verdict, STORE_TAKEN);
+    assert_int_equal(items[3].last, 1);
+    assert_int_equal(items[4].verdict, STORE_NO_ROOM);
+    assert_int_equal(ask("SELECT count(*) FROM message"), 1);
+    backend->ops->close(backend, false);
+}
+
+/* What rule 2 of the store demands: the transaction has to write, or it waits for nothing. */
+static void test_a_question_writes_when_there_is_a_last_number(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item none = item("p", 0, NULL);
+    struct store_item once = item("p", 1, hash_a);
+    struct store_item asks = item("p", 0, NULL);
+    int64_t seen;
+
+    (void)state;
+    append(backend, &none, 1, true);
+    assert_int_equal(none.last, 0);
+    assert_int_equal(ask("SELECT count(*) FROM producer"), 0);
+    append(backend, &once, 1, true);
+    seen = ask("SELECT seen FROM producer");
+    append(backend, &asks, 1, true);
+    assert_int_equal(asks.last, 1);
+    assert_true(ask("SELECT seen FROM producer") > seen);
+    seen = ask("SELECT seen FROM producer");
+    append(backend, &once, 1, true);
+    assert_true(ask("SELECT seen FROM producer") > seen);
+    backend->ops->close(backend, false);
+}
+
+static void test_find(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item once = item("p", 1, hash_b);
+    unsigned char hash[STORE_HASH_BYTES];
+    uint64_t last;
+    bool has_hash;
+
+    (void)state;
+    append(backend, &once, 1, true);
+    assert_int_equal(backend->ops->find(backend, "CN=alice", "p", 1, &last, hash, &has_hash, &err),
+                     STORE_RESULT_DONE);
+    assert_int_equal(last, 1);
+    assert_true(has_hash);
+    assert_memory_equal(hash, hash_b, STORE_HASH_BYTES);
+    /* Another identity is another producer. */
+    assert_int_equal(backend->ops->find(backend, "", "p", 1, &last, hash, &has_hash, &err),
+                     STORE_RESULT_DONE);
+    assert_int_equal(last, 0);
+    assert_false(has_hash);
+    backend->ops->close(backend, false);
+}
+
+static void test_prune_takes_the_oldest_in_steps(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item items[] = {item("p", 1, hash_a), item("p", 2, hash_a), item("p", 3, hash_a),
+                                 item("p", 4, hash_a)};
+    struct store_item again = item("p", 1, hash_b);
+    unsigned rows;
+
+    (void)state;
+    append(backend, items, 4, true);
+    assert_int_equal(backend->ops->prune(backend, 1004, 2, &rows, &err), STORE_RESULT_DONE);
+    assert_int_equal(rows, 2);
+    assert_int_equal(backend->ops->prune(backend, 1004, 2, &rows, &err), STORE_RESULT_DONE);
+    assert_int_equal(rows, 1);
+    assert_int_equal(backend->ops->prune(backend, 1004, 2, &rows, &err), STORE_RESULT_DONE);
+    assert_int_equal(rows, 0);
+    assert_int_equal(ask("SELECT min(seq) FROM message"), 4);
+    /* Of a row that was pruned the number alone decides. */
+    append(backend, &again, 1, true);
+    assert_int_equal(again.verdict, STORE_DUPLICATE);
+    backend->ops->close(backend, false);
+}
+
+static void test_forget_leaves_who_sent_what_is_stored(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item items[] = {item("~a", 1, hash_a), item("~b", 1, hash_a),
+                                 item("p", 1, hash_a)};
+    const int64_t later = (int64_t)time(NULL) * 1000 + 60000;
+    struct store_item plain = item("A", 1, hash_a);
+    unsigned rows;
+
+    (void)state;
+    append(backend, &plain, 1, true);
+    assert_int_equal(backend->ops->prune(backend, later, 1, &rows, &err), STORE_RESULT_DONE);
+    append(backend, items, 3, true);
+    assert_int_equal(backend->ops->forget(backend, later, 100, &rows, &err), STORE_RESULT_DONE);
+    assert_int_equal(rows, 0);
+    assert_int_equal(backend->ops->prune(backend, later, 1, &rows, &err), STORE_RESULT_DONE);
+    assert_int_equal(rows, 1);
+    assert_int_equal(backend->ops->forget(backend, 0, 100, &rows, &err), STORE_RESULT_DONE);
+    assert_int_equal(rows, 0);
+    assert_int_equal(backend->ops->forget(backend, later, 100, &rows, &err), STORE_RESULT_DONE);
+    assert_int_equal(rows, 1);
+    assert_int_equal(ask("SELECT count(*) FROM producer WHERE name IN ('~b', 'p', 'A')"), 3);
+    backend->ops->close(backend, false);
+}
+
+static void test_a_lock_of_somebody_else_is_away(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item once = item("p", 1, hash_a);
+    struct store_item *list[] = {&once};
+    struct store_batch batch = {.items = list, .count = 1, .take_new = true};
+    sqlite3 *db;
+
+    (void)state;
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(backend->ops->append(backend, &batch, &err), STORE_RESULT_AWAY);
+    assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(backend->ops->append(backend, &batch, &err), STORE_RESULT_DONE);
+    assert_int_equal(once.verdict, STORE_TAKEN);
+    (void)sqlite3_close(db);
+    backend->ops->close(backend, false);
+}
+
+static void test_settings_are_proved(void **state)
+{
+    struct store_backend *backend = open_store();
+    enum store_promise promise;
+    struct stat status;
+
+    (void)state;
+    assert_int_equal(backend->ops->prove(backend, &promise, &err), TLSMSG_OK);
+    assert_int_equal(promise, STORE_PROMISE_DISK);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    backend->ops->close(backend, false);
+}
+
+static void test_one_server_at_a_time(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_backend *second;
+    char pid[64];
+
+    (void)state;
+    (void)snprintf(pid, sizeof(pid), "is in use by process %ld", (long)getpid());
+    assert_int_equal(sqlite_backend_open(path, 1000, &second, &err), TLSMSG_ERR_SYSTEM);
+    assert_non_null(strstr(err.text, pid));
+    backend->ops->close(backend, false);
+    backend = open_store();
+    backend->ops->close(backend, false);
+}
+
+static void make_file(const char *contents)
+{
+    int fd = open(path, O_WRONLY | O_CREAT, 0644);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, contents, strlen(contents)), strlen(contents));
+    (void)close(fd);
+}
+
+static void make_foreign(void)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE t(a)", NULL, NULL, NULL), SQLITE_OK);
+    (void)sqlite3_close(db);
+}
+
+static void make_newer(void)
+{
+    struct store_backend *backend = open_store();
+    sqlite3 *db;
+
+    backend->ops->close(backend, false);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
+    (void)sqlite3_close(db);
+}
+
+static void make_text(void)
+{
+    make_file("what somebody wrote long ago and still needs, in a file that is longer than a "
+              "header of a database is, so that all of it can be read\n");
+}
+
+static void make_folder(void)
+{
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void make_fifo(void)
+{
+    assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static const struct refusal_row {
+    const char *name;
+    void (*make)(void);
+    const char *text;
+} refusals[] = {
+    {"text", make_text, "not a"},
+    {"another program's database", make_foreign, "not a store of tlsmsg"},
+    {"a later schema", make_newer, "schema 2"},
+    {"a folder", make_folder, "irectory"},
+    {"a pipe", make_fifo, "not a regular file"},
+};
+
+/* Refused at the start and by --check alike, and left as it was. */
+static void test_refusal(void **state)
+{
+    const struct refusal_row *row = *state;
+    struct store_backend *backend;
+    struct stat before;
+    struct stat after;
+
+    assert_int_equal(set_up(NULL), 0);
+    row->make();
+    assert_int_equal(lstat(path, &before), 0);
+    assert_int_equal(sqlite_db_check(path, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, row->text));
+    tlsmsg_error_clear(&err);
+    assert_int_equal(sqlite_backend_open(path, 1000, &backend, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, row->text));
+    assert_int_equal(lstat(path, &after), 0);
+    assert_int_equal(before.st_size, after.st_size);
+    assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+    assert_int_equal(before.st_mode, after.st_mode);
+    (void)rmdir(path);
+    (void)tear_down(NULL);
+}
+
+static void test_a_device_comes_to_no_harm(void **state)
+{
+    struct store_backend *backend;
+
+    (void)state;
+    assert_int_equal(sqlite_backend_open("/dev/null", 1000, &backend, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "not a regular file"));
+    assert_int_not_equal(access("/dev/null-lock", F_OK), 0);
+}
+
+static void test_root_follows_no_link(void **state)
+{
+    char link[TEST_PATH_MAX];
+    struct store_backend *backend = open_store();
+
+    (void)state;
+    backend->ops->close(backend, false);
+    if (geteuid() != 0) {
+        skip();
+    }
+    assert_int_equal(symlink(path, test_folder_file(&folder, "link", link)), 0);
+    assert_int_equal(sqlite_backend_open(link, 1000, &backend, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "is a link"));
+}
+
+static void test_check_makes_nothing(void **state)
+{
+    char missing[TEST_PATH_MAX];
+
+    (void)state;
+    assert_int_equal(sqlite_db_check(path, &err), TLSMSG_OK);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(sqlite_db_check(test_folder_file(&folder, "missing/store.db", missing), &err),
+                     TLSMSG_ERR_CONFIG);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_new_messages_are_taken_in_their_order, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_number_is_taken_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_duplicate_within_a_batch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_other_bytes_end_what_is_taken_of_a_connection, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_hole_needs_leave, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_without_room_duplicates_and_questions_are_answered,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_question_writes_when_there_is_a_last_number, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_find, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_prune_takes_the_oldest_in_steps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_forget_leaves_who_sent_what_is_stored, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_lock_of_somebody_else_is_away, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_settings_are_proved, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_server_at_a_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_device_comes_to_no_harm, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_root_follows_no_link, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_check_makes_nothing, set_up, tear_down),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    RUN_ROWS(failed, test_refusal, refusals);
+    return failed;
+}
