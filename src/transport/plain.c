@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "transport/lost.h"
+#include "transport/common.h"
 
 #define TLS_ALERT 0x15 /* RFC 8446 section 5.1 */
 #define TLS_HANDSHAKE 0x16
@@ -141,7 +141,7 @@ enum transport_result transport_recv(struct transport *t, void *buf, size_t cap,
     case BYTE_ERROR:
         break;
     }
-    return transport_lost(t->source->sys_errno, err);
+    return transport_socket_error(t->source->sys_errno, err);
 }
 
 enum transport_result transport_send(struct transport *t, const void *buf, size_t len, size_t *sent,
@@ -157,7 +157,7 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
     case BYTE_ERROR:
         break;
     }
-    return transport_lost(t->source->sys_errno, err);
+    return transport_socket_error(t->source->sys_errno, err);
 }
 
 enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "support/test_folder.h"
-#include "transport/tls/allow.h"
+#include "transport/tls/identity.h"
 
 static struct test_folder folder;
 static char path[TEST_PATH_MAX];

@@ -5,7 +5,7 @@
 
 #include <openssl/evp.h>
 
-#include "transport/tls/pin.h"
+#include "transport/tls/known_servers.h"
 
 #define PREFIX "sha256//"
 #define DIGEST_BYTES 32

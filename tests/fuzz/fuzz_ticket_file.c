@@ -5,7 +5,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "transport/tls/ticket_file.h"
 #include "transport/tls/tickets.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

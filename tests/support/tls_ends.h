@@ -8,7 +8,7 @@
 #include "support/test_certs.h"
 #include "support/test_folder.h"
 #include "support/transport_pair.h"
-#include "transport/tls/source_bio.h"
+#include "transport/tls/bio.h"
 
 /* Enough turns for any handshake and a few messages; reaching it means that something hangs. */
 #define TLS_STEPS 20000

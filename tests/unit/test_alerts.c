@@ -4,7 +4,7 @@
 #include <openssl/ssl.h>
 
 #include "support/unit.h"
-#include "transport/tls/alerts.h"
+#include "transport/tls/errors.h"
 
 static void test_names(void **state)
 {

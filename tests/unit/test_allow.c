@@ -4,7 +4,7 @@
 
 #include "support/tls_ends.h"
 #include "support/unit.h"
-#include "transport/tls/allow.h"
+#include "transport/tls/identity.h"
 
 static struct tls_files files;
 

@@ -13,7 +13,7 @@
 #include "support/config.h"
 #include "support/tls_ends.h"
 #include "support/unit.h"
-#include "transport/tls/pin.h"
+#include "transport/tls/known_servers.h"
 
 #define SERVER "server.test:4433"
 

@@ -3,7 +3,7 @@
 
 #include "support/test_certs.h"
 #include "support/unit.h"
-#include "transport/tls/pin.h"
+#include "transport/tls/known_servers.h"
 
 #define A43 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 

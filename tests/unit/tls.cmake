@@ -5,9 +5,9 @@ set(tls_support support/test_certs.c support/test_folder.c support/tls_ends.c
 set(ticket_file_wraps WRAP clock_now_ns)
 set(known_servers_wraps WRAP read __read_chk)
 
-foreach(module alerts names identity certificates verify resumption tickets policy pin
-        known_servers allow ticket_file notes revocation client_trust read_ahead x509_text keylog sni
-        tls_error config_memory)
+foreach(module alerts server_name identity certificates verify resumption tickets policy pin
+        known_servers allow ticket_file load revocation client_trust read_ahead x509_text keylog sni
+        errors config_memory)
     tlsmsg_unit_test(${module} SOURCES ${tls_support} ${${module}_wraps})
     target_link_libraries(test_${module} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
 endforeach()

@@ -1,23 +1,140 @@
 /* Own certificates: from the files that --cert and --key name into a context.
  *
- * Everything a peer would stumble over later is looked for here, so that a
- * bad file ends the start and not the first handshake: a key of another
- * certificate, a chain out of its dates, a key too weak for the policy. */
+ * Everything a peer would stumble over later is looked for here, so that a bad file ends the start
+ * and not the first handshake: a key of another certificate, a chain out of its dates, a key too
+ * weak for the policy. A password is wiped as soon as it was tried and is never logged.
+ *
+ * Of several certificates a server shows each client the one for the name it asks for (SNI,
+ * RFC 6066 section 3), chosen in the certificate callback of each handshake. Without a name, or
+ * with one that no certificate is for, the context's own stay. Several of the same name, ECDSA and
+ * RSA, stand side by side: the library picks by what the client can verify. */
 #include "transport/tls/certificates.h"
 
-#include <openssl/err.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include "base/error.h"
-#include "transport/tls/name_choice.h"
-#include "transport/tls/own_key.h"
-#include "transport/tls/pem_file.h"
-#include "transport/tls/tls_error.h"
+#include "transport/tls/errors.h"
 #include "transport/tls/x509_text.h"
 
 #define MAKES_ONE "scripts/gen-certs.sh makes one"
+#define PASSWORD_MAX 1024 /* OpenSSL's own limit, PEM_BUFSIZE */
 
-static enum tlsmsg_code check_dates(const struct pem_file *file, STACK_OF(X509) *chain,
+struct certificate {
+    X509 *leaf;
+    STACK_OF(X509) *issuers;
+    EVP_PKEY *key;
+};
+
+struct certificate_list {
+    struct certificate *list;
+    size_t count;
+};
+
+/* What the password callback knows, and what it met. The library may ask more than once, as it
+ * tries one form after another; people are asked once. */
+struct password_request {
+    const struct tls_settings *settings;
+    const struct file *file;
+    struct tlsmsg_error *err;
+    bool wanted; /* the key is encrypted */
+    size_t len;  /* of what was given; 0: nothing */
+    char password[PASSWORD_MAX];
+};
+
+/* The first line of the password file, without its end (\n or \r\n). */
+static void take_from_file(struct password_request *request, const char *path)
+{
+    struct file file;
+    size_t len;
+
+    if (load_file(&file, path, "key password file", NULL, request->err) != TLSMSG_OK) {
+        return;
+    }
+    len = strcspn(file.bytes, "\r\n");
+    if (len > sizeof(request->password)) {
+        error_set(request->err, TLSMSG_ERR_CONFIG, 0, "the password in '%s' is too long",
+                  file.name);
+    } else {
+        memcpy(request->password, file.bytes, len);
+        request->len = len;
+    }
+    file_fini(&file);
+}
+
+static void take_password(struct password_request *request)
+{
+    const struct tls_settings *settings = request->settings;
+
+    request->wanted = true;
+    if (settings->key_password_file != NULL) {
+        take_from_file(request, settings->key_password_file);
+    } else if (settings->ask_password != NULL &&
+               settings->ask_password(request->file->path, request->password,
+                                      sizeof(request->password), settings->ask_password_user)) {
+        request->len = strnlen(request->password, sizeof(request->password));
+    }
+}
+
+/* pem_password_cb of PEM_read_bio_PrivateKey(3). */
+static int give_password(char *buf, int cap, int writing, void *user)
+{
+    struct password_request *request = user;
+
+    (void)writing;
+    if (!request->wanted) {
+        take_password(request);
+    }
+    if (request->len == 0 || request->len > (size_t)cap) {
+        return -1;
+    }
+    memcpy(buf, request->password, request->len);
+    return (int)request->len;
+}
+
+/* The first private key in the file, owned by the caller. An encrypted one is opened with the first
+ * line of --key-password-file or by asking. */
+static enum tlsmsg_code read_private_key(const struct file *file,
+                                         const struct tls_settings *settings, EVP_PKEY **out,
+                                         struct tlsmsg_error *err)
+{
+    struct password_request request = {.settings = settings, .file = file, .err = err};
+    BIO *bio = load_bio(file);
+
+    if (bio == NULL) {
+        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot read key '%s'", file->name);
+    }
+    tls_error_begin();
+    *out = PEM_read_bio_PrivateKey(bio, NULL, give_password, &request);
+    OPENSSL_cleanse(request.password, sizeof(request.password));
+    BIO_free(bio);
+    if (*out != NULL) {
+        return TLSMSG_OK;
+    }
+    if (request.wanted && request.len == 0) {
+        return tls_error_blame(err, "key '%s' is encrypted: --key-password-file FILE opens it",
+                               file->name);
+    }
+    if (request.wanted) {
+        return tls_error_blame(err, "the password does not open key '%s'", file->name);
+    }
+    /* The library's reasons differ between versions; the label is the same in all forms. */
+    if (strstr(file->bytes, "PRIVATE KEY-----") == NULL) {
+        return tls_error_blame(
+            err, "'%s' holds no private key in PEM form (--key FILE names the key's file)",
+            file->name);
+    }
+    return tls_error_blame(err, "key '%s' is damaged or of an unknown kind", file->name);
+}
+
+static enum tlsmsg_code check_dates(const struct file *file, STACK_OF(X509) *chain,
                                     struct tlsmsg_error *err)
 {
     char date[X509_TEXT_DATE_MAX];
@@ -44,11 +161,11 @@ static enum tlsmsg_code check_dates(const struct pem_file *file, STACK_OF(X509) 
     return TLSMSG_OK;
 }
 
-static enum tlsmsg_code take_key(struct certificate *pair, const struct pem_file *cert_file,
-                                 const struct pem_file *key_file,
-                                 const struct tls_settings *settings, struct tlsmsg_error *err)
+static enum tlsmsg_code take_key(struct certificate *pair, const struct file *cert_file,
+                                 const struct file *key_file, const struct tls_settings *settings,
+                                 struct tlsmsg_error *err)
 {
-    enum tlsmsg_code code = own_key_read(key_file, settings, &pair->key, err);
+    enum tlsmsg_code code = read_private_key(key_file, settings, &pair->key, err);
 
     if (code != TLSMSG_OK) {
         return code;
@@ -61,25 +178,25 @@ static enum tlsmsg_code take_key(struct certificate *pair, const struct pem_file
     return TLSMSG_OK;
 }
 
-static enum tlsmsg_code read_key(struct certificate *pair, const struct pem_file *cert_file,
+static enum tlsmsg_code read_key(struct certificate *pair, const struct file *cert_file,
                                  const char *key_path, const struct tls_settings *settings,
                                  struct tlsmsg_error *err)
 {
-    struct pem_file key_file;
+    struct file key_file;
     enum tlsmsg_code code;
 
     if (key_path == NULL) {
         return take_key(pair, cert_file, cert_file, settings, err);
     }
-    code = pem_file_read(&key_file, key_path, "key", MAKES_ONE, err);
+    code = load_file(&key_file, key_path, "key", MAKES_ONE, err);
     if (code == TLSMSG_OK) {
         code = take_key(pair, cert_file, &key_file, settings, err);
-        pem_file_fini(&key_file);
+        file_fini(&key_file);
     }
     return code;
 }
 
-static enum tlsmsg_code read_pair(struct certificate *pair, const struct pem_file *file,
+static enum tlsmsg_code read_pair(struct certificate *pair, const struct file *file,
                                   const char *key_path, const struct tls_settings *settings,
                                   struct tlsmsg_error *err)
 {
@@ -89,7 +206,7 @@ static enum tlsmsg_code read_pair(struct certificate *pair, const struct pem_fil
     if (pair->issuers == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    code = pem_file_certificates(file, "certificate", pair->issuers, err);
+    code = load_certificates(file, "certificate", pair->issuers, err);
     if (code == TLSMSG_OK) {
         code = check_dates(file, pair->issuers, err);
     }
@@ -103,7 +220,7 @@ static enum tlsmsg_code read_pair(struct certificate *pair, const struct pem_fil
 /* A context holds one certificate for each kind of key: the first given of a kind is the one for
  * clients that name no server, or one that no certificate is for. */
 static enum tlsmsg_code use_pair(SSL_CTX *ctx, const struct certificate *pair,
-                                 const struct pem_file *file, struct tlsmsg_error *err)
+                                 const struct file *file, struct tlsmsg_error *err)
 {
     int kind = EVP_PKEY_get_base_id(pair->key);
     long more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST);
@@ -124,13 +241,145 @@ static enum tlsmsg_code use_pair(SSL_CTX *ctx, const struct certificate *pair,
     return TLSMSG_OK;
 }
 
+static bool is_for(const struct certificate *certificate, const char *name)
+{
+    return X509_check_host(certificate->leaf, name, 0,
+                           X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+                           NULL) == 1;
+}
+
+/* A kind of key that was chosen already, by an earlier certificate for the same name. */
+static bool has_kind(const struct certificate_list *certificates, size_t before, const char *name,
+                     int kind)
+{
+    for (size_t i = 0; i < before; i++) {
+        if (EVP_PKEY_get_base_id(certificates->list[i].key) == kind &&
+            is_for(&certificates->list[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* SSL_CTX_set_cert_cb(3). */
+static int choose(SSL *ssl, void *argument)
+{
+    const struct certificate_list *certificates = argument;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    bool cleared = false;
+
+    for (size_t i = 0; name != NULL && i < certificates->count; i++) {
+        const struct certificate *one = &certificates->list[i];
+
+        if (!is_for(one, name) || has_kind(certificates, i, name, EVP_PKEY_get_base_id(one->key))) {
+            continue;
+        }
+        if (!cleared) {
+            SSL_certs_clear(ssl);
+            cleared = true;
+        }
+        if (SSL_use_cert_and_key(ssl, one->leaf, one->key, one->issuers, 1) != 1) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Offers a certificate to clients that ask for one of its names. Those that came first win. */
+static enum tlsmsg_code offer_by_name(struct certificate_list **certificates,
+                                      const struct certificate *pair, struct tlsmsg_error *err)
+{
+    struct certificate copy = {.leaf = pair->leaf, .key = pair->key};
+    struct certificate *list = NULL;
+
+    if (*certificates == NULL) {
+        *certificates = calloc(1, sizeof(**certificates));
+    }
+    if (*certificates != NULL) {
+        list = realloc((*certificates)->list, ((*certificates)->count + 1) * sizeof(*list));
+    }
+    if (list == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    (*certificates)->list = list;
+    copy.issuers = X509_chain_up_ref(pair->issuers);
+    if (copy.issuers == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    (void)X509_up_ref(copy.leaf);
+    (void)EVP_PKEY_up_ref(copy.key);
+    list[(*certificates)->count++] = copy;
+    return TLSMSG_OK;
+}
+
+static void certificate_fini(struct certificate *certificate)
+{
+    X509_free(certificate->leaf);
+    sk_X509_pop_free(certificate->issuers, X509_free);
+    EVP_PKEY_free(certificate->key);
+}
+
+void certificates_free(struct certificate_list *certificates)
+{
+    if (certificates == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < certificates->count; i++) {
+        certificate_fini(&certificates->list[i]);
+    }
+    free(certificates->list);
+    free(certificates);
+}
+
+static void report_pair(struct load_report *report, const struct certificate *pair,
+                        const struct file *file)
+{
+    load_report_add(report, LOADED_LEAF, file, X509_get_subject_name(pair->leaf),
+                    X509_get0_notAfter(pair->leaf));
+    for (int i = 0; i < sk_X509_num(pair->issuers); i++) {
+        const X509 *issuer = sk_X509_value(pair->issuers, i);
+
+        load_report_add(report, LOADED_ISSUER, file, X509_get_subject_name(issuer),
+                        X509_get0_notAfter(issuer));
+    }
+}
+
+/* Loads the i-th --cert with its --key. */
+static enum tlsmsg_code load_pair(SSL_CTX *ctx, const struct tls_settings *settings, size_t i,
+                                  struct certificate_list **by_name, struct load_report *report,
+                                  struct tlsmsg_error *err)
+{
+    const char *path = text_list_at(&settings->certs, i);
+    const char *key_path = text_list_at(&settings->keys, i);
+    struct certificate pair = {0};
+    struct file file;
+    enum tlsmsg_code code = load_file(&file, path, "certificate", MAKES_ONE, err);
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    code = read_pair(&pair, &file, key_path, settings, err);
+    if (code == TLSMSG_OK) {
+        code = use_pair(ctx, &pair, &file, err);
+    }
+    if (code == TLSMSG_OK && settings->is_server && settings->certs.count > 1) {
+        code = offer_by_name(by_name, &pair, err);
+    }
+    if (code == TLSMSG_OK) {
+        report_pair(report, &pair, &file);
+        load_report_check_secret(report, "key", key_path != NULL ? key_path : path);
+    }
+    certificate_fini(&pair);
+    file_fini(&file);
+    return code;
+}
+
 enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tls_settings *settings,
+                                   struct certificate_list **by_name, struct load_report *report,
                                    struct tlsmsg_error *err)
 {
     size_t count = settings->certs.count;
-    struct pem_file file;
-    enum tlsmsg_code code;
-    size_t i;
 
     if (count == 0 && settings->is_server) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
@@ -141,26 +390,16 @@ enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tls_settings *sett
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--key and --key-password-file need --cert FILE");
     }
-    for (i = 0; i < count; i++) {
-        struct certificate pair = {0};
+    for (size_t i = 0; i < count; i++) {
+        enum tlsmsg_code code = load_pair(ctx, settings, i, by_name, report, err);
 
-        code =
-            pem_file_read(&file, text_list_at(&settings->certs, i), "certificate", MAKES_ONE, err);
         if (code != TLSMSG_OK) {
             return code;
         }
-        code = read_pair(&pair, &file, text_list_at(&settings->keys, i), settings, err);
-        if (code == TLSMSG_OK) {
-            code = use_pair(ctx, &pair, &file, err);
-        }
-        if (code == TLSMSG_OK && count > 1 && settings->is_server) {
-            code = name_choice_add(ctx, &pair, err);
-        }
-        certificate_fini(&pair);
-        pem_file_fini(&file);
-        if (code != TLSMSG_OK) {
-            return code;
-        }
+    }
+    load_report_check_secret(report, "key password file", settings->key_password_file);
+    if (*by_name != NULL) {
+        SSL_CTX_set_cert_cb(ctx, choose, *by_name);
     }
     return TLSMSG_OK;
 }

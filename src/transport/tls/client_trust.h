@@ -10,7 +10,6 @@
 #include <openssl/x509.h>
 
 #include "options/options.h"
-#include "transport/tls/pin.h"
 
 struct client_trust;
 

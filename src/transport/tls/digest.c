@@ -6,7 +6,7 @@
 
 #include <openssl/evp.h>
 
-#include "transport/tls/tls_error.h"
+#include "transport/tls/errors.h"
 
 struct digest {
     EVP_MD *md;

@@ -1,13 +1,27 @@
-/* Identity: one rule for what is printed and what is compared. Pure; any thread. */
+/* One rule for what is printed and what is compared. An allow list keeps its names in the escaped
+ * form that identities have, and is immutable once loaded; any thread may ask. */
 #include "transport/tls/identity.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/x509v3.h>
 
+#include "base/error.h"
 #include "base/escape.h"
+#include "base/utf8.h"
+#include "transport/tls/load.h"
+
+#define DNS "DNS:"
+#define DNS_NAME_MAX 253
+
+struct allow_list {
+    char **names;
+    size_t count;
+};
 
 /* The type and the escaped value in one new string. */
 static char *typed(const char *type, const ASN1_STRING *value)
@@ -99,4 +113,255 @@ char *identity_of(const X509 *cert)
     char *identity = from_alternative_name(cert);
 
     return identity != NULL ? identity : from_common_name(cert);
+}
+
+static bool has_type(const char *name)
+{
+    static const char *const types[] = {"CN=", DNS, "email:", "URI:"};
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        size_t len = strlen(types[i]);
+
+        if (strncmp(name, types[i], len) == 0 && name[len] != '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
+static char *escaped(const char *name)
+{
+    size_t len = strlen(name);
+    char *out = malloc(len * ESCAPE_EXPANSION_MAX + 1);
+
+    if (out != NULL) {
+        out[escape_text(out, len * ESCAPE_EXPANSION_MAX, name, len)] = '\0';
+    }
+    return out;
+}
+
+/* where: "--allow", or a file and line. */
+static enum tlsmsg_code add_name(struct allow_list *list, const char *name, const char *where,
+                                 int line, struct tlsmsg_error *err)
+{
+    char **names;
+    char shown[160];
+
+    if (!has_type(name) || !utf8_is_valid(name, strlen(name))) {
+        (void)escape_name(shown, sizeof(shown), name);
+        return line == 0
+                   ? error_set(
+                         err, TLSMSG_ERR_CONFIG, 0,
+                         "%s: '%s' is not an identity (CN=..., DNS:..., email:... or URI:...)",
+                         where, shown)
+                   : error_set(
+                         err, TLSMSG_ERR_CONFIG, 0,
+                         "%s, line %d: '%s' is not an identity (CN=..., DNS:..., email:... or "
+                         "URI:...)",
+                         where, line, shown);
+    }
+    names = realloc(list->names, (list->count + 1) * sizeof(char *));
+    if (names == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    list->names = names;
+    list->names[list->count] = escaped(name);
+    if (list->names[list->count] == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    list->count++;
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code add_file(struct allow_list *list, const char *path,
+                                 struct tlsmsg_error *err)
+{
+    struct file file;
+    enum tlsmsg_code code = load_file(&file, path, "allow file", NULL, err);
+    char *rest;
+    char *line;
+    int number = 0;
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    if (strlen(file.bytes) != file.len) {
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "allow file '%s' holds a zero byte", file.name);
+    }
+    rest = file.bytes;
+    while (code == TLSMSG_OK && (line = strsep(&rest, "\n")) != NULL) {
+        number++;
+        if (line[0] != '\0' && line[strlen(line) - 1] == '\r') {
+            line[strlen(line) - 1] = '\0';
+        }
+        if (line[0] != '\0' && line[0] != '#') {
+            code = add_name(list, line, file.name, number, err);
+        }
+    }
+    file_fini(&file);
+    return code;
+}
+
+static enum tlsmsg_code read_names(struct allow_list *list, const struct tls_settings *settings,
+                                   struct tlsmsg_error *err)
+{
+    const char *path = settings->allow_file;
+    enum tlsmsg_code code = TLSMSG_OK;
+
+    for (size_t i = 0; i < settings->allow.count && code == TLSMSG_OK; i++) {
+        code = add_name(list, text_list_at(&settings->allow, i), "--allow", 0, err);
+    }
+    if (code == TLSMSG_OK && path != NULL) {
+        code = add_file(list, path, err);
+    }
+    return code;
+}
+
+enum tlsmsg_code allow_load(const struct tls_settings *settings, struct allow_list **out,
+                            struct tlsmsg_error *err)
+{
+    struct allow_list *list;
+    enum tlsmsg_code code;
+
+    *out = NULL;
+    if (settings->allow.count == 0 && settings->allow_file == NULL) {
+        return TLSMSG_OK;
+    }
+    if (settings->client_ca == NULL) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--allow and --allow-file need --client-ca FILE, which verifies who a "
+                         "client is");
+    }
+    list = calloc(1, sizeof(*list));
+    if (list == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    code = read_names(list, settings, err);
+    if (code != TLSMSG_OK) {
+        allow_free(list);
+        return code;
+    }
+    *out = list;
+    return TLSMSG_OK;
+}
+
+void allow_free(struct allow_list *list)
+{
+    if (list == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->names[i]);
+    }
+    free(list->names);
+    free(list);
+}
+
+/* Both without their type. */
+static bool dns_matches(const char *pattern, const char *name)
+{
+    const char *dot;
+
+    if (strncmp(pattern, "*.", 2) != 0) {
+        return strcasecmp(pattern, name) == 0;
+    }
+    dot = strchr(name, '.');
+    return dot != NULL && dot != name && strcasecmp(pattern + 1, dot) == 0;
+}
+
+static bool matches(const char *allowed, const char *identity)
+{
+    if (strncmp(allowed, DNS, strlen(DNS)) == 0 && strncmp(identity, DNS, strlen(DNS)) == 0) {
+        return dns_matches(allowed + strlen(DNS), identity + strlen(DNS));
+    }
+    return strcmp(allowed, identity) == 0;
+}
+
+bool allow_holds(const struct allow_list *list, const char *identity)
+{
+    if (list == NULL) {
+        return true;
+    }
+    for (size_t i = 0; identity != NULL && i < list->count; i++) {
+        if (matches(list->names[i], identity)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Copies what lies between brackets, or all of it. */
+static bool copy_unbracketed(const char *typed, char out[SERVER_NAME_MAX])
+{
+    size_t len = strlen(typed);
+
+    if (len >= 2 && typed[0] == '[' && typed[len - 1] == ']') {
+        typed++;
+        len -= 2;
+    }
+    if (len == 0 || len >= SERVER_NAME_MAX) {
+        return false;
+    }
+    memcpy(out, typed, len);
+    out[len] = '\0';
+    return true;
+}
+
+/* Recognises a literal; a zone id (RFC 6874) says which link, no certificate knows it. */
+static bool take_literal(char text[SERVER_NAME_MAX])
+{
+    unsigned char address[16];
+    struct in_addr v4;
+    char *zone = strchr(text, '%');
+
+    if (zone != NULL) {
+        *zone = '\0';
+        if (inet_pton(AF_INET6, text, address) == 1) {
+            return true;
+        }
+        *zone = '%';
+        return false;
+    }
+    if (inet_pton(AF_INET6, text, address) == 1 || inet_pton(AF_INET, text, address) == 1) {
+        return true;
+    }
+    /* "127.1" and the like connect as an address, so they are verified as that address. */
+    return inet_aton(text, &v4) != 0 && inet_ntop(AF_INET, &v4, text, SERVER_NAME_MAX) != NULL;
+}
+
+static bool is_dns_name(const char *text)
+{
+    const char *c;
+
+    for (c = text; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~') {
+            return false;
+        }
+    }
+    /* A leading dot would make the library accept any subdomain (X509_check_host(3)). */
+    return text[0] != '\0' && text[0] != '.' && strlen(text) <= DNS_NAME_MAX;
+}
+
+enum tlsmsg_code server_name_parse(const char *typed, struct server_name *out,
+                                   struct tlsmsg_error *err)
+{
+    char name[SERVER_NAME_MAX];
+
+    if (copy_unbracketed(typed, out->text)) {
+        size_t len = strlen(out->text);
+
+        out->is_literal = take_literal(out->text);
+        if (out->is_literal) {
+            return TLSMSG_OK;
+        }
+        if (len > 1 && out->text[len - 1] == '.') {
+            out->text[len - 1] = '\0';
+        }
+        if (is_dns_name(out->text)) {
+            return TLSMSG_OK;
+        }
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                     "'%s' is not a server name (a name with other letters is written as xn--...)",
+                     escape_name(name, sizeof(name), typed));
 }

@@ -1,5 +1,8 @@
-/* First-use records on disk. The lock is a file of its own beside the records, since the records'
- * file is replaced by a rename, which a lock on it would not survive. */
+/* Pins, and the file of first-use records. Pins are compared as text, since the base64 of 32 bytes
+ * has one form only, and nothing about a pin is secret.
+ *
+ * The lock is a file of its own beside the records, since the records' file is replaced by a
+ * rename, which a lock on it would not survive. */
 #include "transport/tls/known_servers.h"
 
 #include <errno.h>
@@ -13,28 +16,65 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/escape.h"
+#include "base/file.h"
+#include "transport/tls/errors.h"
+#include "transport/tls/x509_text.h"
 
-#define FILE_MAX_BYTES (4 * 1024 * 1024)
+#define PREFIX "sha256//"
+#define DIGEST_BYTES 32
+#define BASE64_LEN 44 /* of a digest */
+#define WHAT "known servers file"
 #define LINE_MAX_BYTES 1024
 #define LOCK_WAIT_MS 5000
 #define LOCK_STEP_MS 20
-#define SHOWN_MAX 160
 
-struct contents {
-    char *bytes; /* NUL-terminated; NULL while there is no file */
-    size_t len;
-};
-
-static enum tlsmsg_code cannot(struct tlsmsg_error *err, const char *what, const char *path,
-                               int sys_errno)
+bool pin_is_valid(const char *text)
 {
-    char shown[SHOWN_MAX];
+    const char *base64 = text + strlen(PREFIX);
+    unsigned char bytes[BASE64_LEN];
+    unsigned char again[BASE64_LEN + 1];
 
-    return error_set(err, TLSMSG_ERR_CONFIG, sys_errno, "cannot %s known servers file '%s'", what,
-                     escape_name(shown, sizeof(shown), path));
+    if (strncmp(text, PREFIX, strlen(PREFIX)) != 0 || strlen(base64) != BASE64_LEN) {
+        return false;
+    }
+    /* EVP_DecodeBlock(3) also takes blanks around it, other letters in place of '=' and bits that
+     * mean nothing. What it gives has one form alone, which is compared. */
+    if (EVP_DecodeBlock(bytes, (const unsigned char *)base64, BASE64_LEN) < DIGEST_BYTES) {
+        tls_error_begin();
+        return false;
+    }
+    (void)EVP_EncodeBlock(again, bytes, DIGEST_BYTES);
+    return strcmp((const char *)again, base64) == 0;
+}
+
+enum tlsmsg_code pin_parse(const char *text, struct pin *out, struct tlsmsg_error *err)
+{
+    char shown[96];
+
+    if (!pin_is_valid(text)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "'%s' is not a pin: --pin wants sha256// and the base64 of 32 bytes, as "
+                         "scripts/gen-certs.sh show prints it",
+                         escape_name(shown, sizeof(shown), text));
+    }
+    (void)snprintf(out->text, sizeof(out->text), "%s", text);
+    return TLSMSG_OK;
+}
+
+bool pin_of(X509 *cert, struct pin *out)
+{
+    x509_text_pin(cert, out->text);
+    return pin_is_valid(out->text);
+}
+
+bool pin_equal(const struct pin *a, const struct pin *b)
+{
+    return strcmp(a->text, b->text) == 0;
 }
 
 enum tlsmsg_code known_servers_default_path(char *out, size_t cap, struct tlsmsg_error *err)
@@ -57,52 +97,13 @@ enum tlsmsg_code known_servers_default_path(char *out, size_t cap, struct tlsmsg
     return TLSMSG_OK;
 }
 
-static bool read_bytes(int fd, struct contents *out)
+/* A file that isn't there is empty, with bytes NULL. */
+static enum tlsmsg_code read_records(const char *path, struct file *out, struct tlsmsg_error *err)
 {
-    struct stat info;
+    int failed = file_read(out, path, FILE_MAX_BYTES, 0);
 
-    if (fstat(fd, &info) != 0) {
-        return false;
-    }
-    if (!S_ISREG(info.st_mode) || info.st_size > FILE_MAX_BYTES) {
-        errno = S_ISDIR(info.st_mode) ? EISDIR : EFBIG;
-        return false;
-    }
-    out->bytes = malloc((size_t)info.st_size + 1);
-    if (out->bytes == NULL) {
-        return false;
-    }
-    while (out->len < (size_t)info.st_size) {
-        ssize_t n = read(fd, out->bytes + out->len, (size_t)info.st_size - out->len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            /* A shortened file would make a known server look like a new one. */
-            errno = n == 0 ? EIO : errno;
-            return false;
-        }
-        out->len += (size_t)n;
-    }
-    out->bytes[out->len] = '\0';
-    return true;
-}
-
-static enum tlsmsg_code read_file(const char *path, struct contents *out, struct tlsmsg_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    enum tlsmsg_code code = TLSMSG_OK;
-
-    *out = (struct contents){0};
-    if (fd < 0) {
-        return errno == ENOENT ? TLSMSG_OK : cannot(err, "read", path, errno);
-    }
-    if (!read_bytes(fd, out)) {
-        code = cannot(err, "read", path, errno);
-    }
-    (void)close(fd);
-    return code;
+    return failed == 0 || failed == ENOENT ? TLSMSG_OK
+                                           : file_error(path, "read", WHAT, failed, err);
 }
 
 static bool is_date(const char *text)
@@ -141,15 +142,22 @@ static bool parse_line(char *line, char **server, struct known_record *record)
     return true;
 }
 
-static enum tlsmsg_code search(char *bytes, const char *path, const char *server,
-                               const struct pin *pin, enum known_answer *answer,
-                               struct known_record *record, struct tlsmsg_error *err)
+/* Looks a server up in the file's bytes, which it cuts into lines. */
+static enum tlsmsg_code search(struct file *file, const char *server, const struct pin *pin,
+                               enum known_answer *answer, struct known_record *record,
+                               struct tlsmsg_error *err)
 {
-    char shown[SHOWN_MAX];
-    char *rest = bytes;
+    char *rest = file->bytes;
     char *line;
     int number = 0;
 
+    *answer = KNOWN_NOT;
+    if (file->bytes == NULL) {
+        return TLSMSG_OK;
+    }
+    if (strlen(file->bytes) != file->len) {
+        return file_error(file->path, "read", WHAT, EILSEQ, err);
+    }
     while ((line = strsep(&rest, "\n")) != NULL) {
         struct known_record found;
         char *who;
@@ -162,7 +170,7 @@ static enum tlsmsg_code search(char *bytes, const char *path, const char *server
             return error_set(err, TLSMSG_ERR_CONFIG, 0,
                              "known servers file '%s', line %d: not 'host:port sha256//... "
                              "YYYY-MM-DD' (mend or remove the line)",
-                             escape_name(shown, sizeof(shown), path), number);
+                             file->name, number);
         }
         if (strcasecmp(who, server) != 0 || *answer == KNOWN_SAME) {
             continue;
@@ -173,39 +181,17 @@ static enum tlsmsg_code search(char *bytes, const char *path, const char *server
     return TLSMSG_OK;
 }
 
-static enum tlsmsg_code find_in(const struct contents *contents, const char *path,
-                                const char *server, const struct pin *pin,
-                                enum known_answer *answer, struct known_record *record,
-                                struct tlsmsg_error *err)
-{
-    char *copy;
-    enum tlsmsg_code code;
-
-    *answer = KNOWN_NOT;
-    if (contents->bytes == NULL) {
-        return TLSMSG_OK;
-    }
-    copy = strdup(contents->bytes);
-    if (copy == NULL || strlen(copy) != contents->len) {
-        free(copy);
-        return cannot(err, "read", path, copy == NULL ? ENOMEM : EILSEQ);
-    }
-    code = search(copy, path, server, pin, answer, record, err);
-    free(copy);
-    return code;
-}
-
 enum tlsmsg_code known_servers_find(const char *path, const char *server, const struct pin *pin,
                                     enum known_answer *answer, struct known_record *record,
                                     struct tlsmsg_error *err)
 {
-    struct contents contents;
-    enum tlsmsg_code code = read_file(path, &contents, err);
+    struct file file;
+    enum tlsmsg_code code = read_records(path, &file, err);
 
     if (code == TLSMSG_OK) {
-        code = find_in(&contents, path, server, pin, answer, record, err);
+        code = search(&file, server, pin, answer, record, err);
     }
-    free(contents.bytes);
+    file_fini(&file);
     return code;
 }
 
@@ -251,83 +237,56 @@ static int lock(const char *path)
     return fd;
 }
 
-static bool write_all(int fd, const char *data, size_t len)
+/* Writes the lines that there are, and a new one behind them. */
+static enum tlsmsg_code append_line(const char *path, const char *line, struct tlsmsg_error *err)
 {
-    while (len > 0) {
-        ssize_t n = write(fd, data, len);
+    const struct file_replacement how = {.mode = 0600, .follows_link = true, .syncs = true};
+    struct buffer contents;
+    struct file file;
+    enum tlsmsg_code code = read_records(path, &file, err);
+    int failed = 0;
 
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        data += n;
-        len -= (size_t)n;
+    if (code != TLSMSG_OK) {
+        return code;
     }
-    return true;
-}
-
-/* Writes the old lines and the new one beside the file and renames. */
-static bool replace(const char *path, const struct contents *old, const char *line)
-{
-    char name[PATH_MAX];
-    bool needs_end = old->len > 0 && old->bytes[old->len - 1] != '\n';
-    bool ok;
-    int fd;
-
-    if (snprintf(name, sizeof(name), "%s.new", path) >= (int)sizeof(name)) {
-        errno = ENAMETOOLONG;
-        return false;
+    buffer_init(&contents, 2 * FILE_MAX_BYTES, 0);
+    if (buffer_append(&contents, file.bytes, file.len) != TLSMSG_OK ||
+        (file.len > 0 && file.bytes[file.len - 1] != '\n' &&
+         buffer_append(&contents, "\n", 1) != TLSMSG_OK) ||
+        buffer_append(&contents, line, strlen(line)) != TLSMSG_OK) {
+        failed = ENOMEM;
+    } else {
+        failed = file_replace(path, &how, buffer_head(&contents), contents.len);
     }
-    /* One that a killed client left behind is in nobody's use: we hold the lock. */
-    (void)unlink(name);
-    fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return false;
-    }
-    ok = (old->len == 0 || write_all(fd, old->bytes, old->len)) &&
-         (!needs_end || write_all(fd, "\n", 1)) && write_all(fd, line, strlen(line)) &&
-         fsync(fd) == 0;
-    ok = close(fd) == 0 && ok && rename(name, path) == 0;
-    if (!ok) {
-        int saved = errno;
-
-        (void)unlink(name);
-        errno = saved;
-    }
-    return ok;
+    buffer_fini(&contents);
+    file_fini(&file);
+    return failed == 0 ? TLSMSG_OK : file_error(path, "write", WHAT, failed, err);
 }
 
 static enum tlsmsg_code add_locked(const char *path, const char *server, const struct pin *pin,
                                    struct tlsmsg_error *err)
 {
-    struct contents contents;
     struct known_record record;
-    enum known_answer answer = KNOWN_NOT;
+    enum known_answer answer;
     char line[LINE_MAX_BYTES];
     char today[40];
-    enum tlsmsg_code code = read_file(path, &contents, err);
+    enum tlsmsg_code code = known_servers_find(path, server, pin, &answer, &record, err);
 
-    if (code == TLSMSG_OK) {
-        code = find_in(&contents, path, server, pin, &answer, &record, err);
+    if (code != TLSMSG_OK || answer == KNOWN_SAME) {
+        return code;
     }
-    clock_print_wall(today, sizeof(today));
-    if (code == TLSMSG_OK && answer == KNOWN_OTHER) {
-        code = error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
+    if (answer == KNOWN_OTHER) {
+        return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
                          "server '%s' was recorded with another key meanwhile: recorded %s, shown "
                          "%s",
                          server, record.pin.text, pin->text);
-    } else if (code == TLSMSG_OK && answer == KNOWN_NOT) {
-        if (snprintf(line, sizeof(line), "%s %s %.10s\n", server, pin->text, today) >=
-            (int)sizeof(line)) {
-            code = cannot(err, "write", path, ENAMETOOLONG);
-        } else if (!replace(path, &contents, line)) {
-            code = cannot(err, "write", path, errno);
-        }
     }
-    free(contents.bytes);
-    return code;
+    clock_print_wall(today, sizeof(today));
+    if (snprintf(line, sizeof(line), "%s %s %.10s\n", server, pin->text, today) >=
+        (int)sizeof(line)) {
+        return file_error(path, "write", WHAT, ENAMETOOLONG, err);
+    }
+    return append_line(path, line, err);
 }
 
 enum tlsmsg_code known_servers_add(const char *path, const char *server, const struct pin *pin,
@@ -339,7 +298,10 @@ enum tlsmsg_code known_servers_add(const char *path, const char *server, const s
     make_folders(path);
     fd = lock(path);
     if (fd < 0) {
-        return cannot(err, "lock", path, errno);
+        char shown[FILE_NAME_MAX];
+
+        return error_set(err, TLSMSG_ERR_CONFIG, errno, "cannot lock " WHAT " '%s'",
+                         escape_name(shown, sizeof(shown), path));
     }
     code = add_locked(path, server, pin, err);
     (void)close(fd);

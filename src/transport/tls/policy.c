@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "transport/tls/tls_error.h"
+#include "transport/tls/errors.h"
 
 #define SUITES_13 "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
 #define SUITES_12                                                                                  \
@@ -98,7 +98,7 @@ static enum tlsmsg_code set_suites(SSL_CTX *ctx, struct tlsmsg_error *err)
 
 /* The system's openssl.cnf has been applied already (SSL_CTX_new(3)); what it may have loosened
  * is taken back here. */
-static void set_habits(SSL_CTX *ctx)
+static void set_options(SSL_CTX *ctx)
 {
     SSL_CTX_clear_options(ctx, SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
                                    SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_IGNORE_UNEXPECTED_EOF |
@@ -137,7 +137,7 @@ static enum tlsmsg_code apply(SSL_CTX *ctx, const struct tls_settings *settings,
     if (code != TLSMSG_OK) {
         return code;
     }
-    set_habits(ctx);
+    set_options(ctx);
     return TLSMSG_OK;
 }
 

@@ -1,4 +1,4 @@
-/* The TLS policy: versions, suites, groups and habits of every context, whoever it serves. */
+/* The TLS policy: versions, suites, groups and options of every context, whoever it serves. */
 #ifndef TRANSPORT_TLS_POLICY_H
 #define TRANSPORT_TLS_POLICY_H
 

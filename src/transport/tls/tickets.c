@@ -1,15 +1,15 @@
-/* Ticket keys: previous, current and next.
+/* Ticket keys: previous, current and next; where they come from, and who may resume by them.
  *
- * New tickets are sealed with the current key; the previous one still opens
- * what it sealed, for as long as a session lives; then it is wiped. Called by
- * OpenSSL on any worker's thread: the three keys are behind a lock that is
- * held for a copy (in handshakes only, never in a message's path). Cipher and
- * digest are looked up once, since fetching takes locks of OpenSSL's own. */
+ * New tickets are sealed with the current key; the previous one still opens what it sealed, for as
+ * long as a session lives; then it is wiped. Called by OpenSSL on any worker's thread: the three
+ * keys are behind a lock that is held for a copy (in handshakes only, never in a message's path).
+ * Cipher and digest are looked up once, since fetching takes locks of OpenSSL's own.
+ *
+ * Keys are secrets: wiped by whoever is done with them, never in a text. */
 #include "transport/tls/tickets.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +20,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "transport/tls/tls_error.h"
+#include "transport/tls/errors.h"
+#include "transport/tls/identity.h"
+#include "transport/tls/internal.h"
+#include "transport/tls/load.h"
+#include "transport/tls/verify.h"
 
+#define MAKES_ONE "scripts/rotate-ticket-keys.sh makes one"
 #define IV_BYTES 16
 
 struct ticket_keys {
@@ -157,7 +162,7 @@ static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
     return sealing ? seal(keys, name, iv, cipher, mac) : open_ticket(keys, name, iv, cipher, mac);
 }
 
-static bool fill(struct ticket_keys *keys)
+static bool make_keys(struct ticket_keys *keys)
 {
     keys->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     return keys->cipher != NULL && make_key(&keys->keys[TICKET_CURRENT]) &&
@@ -178,7 +183,7 @@ enum tlsmsg_code ticket_keys_new(ticket_clock *clock, void *user, struct ticket_
     keys->clock_user = user;
     keys->rotates_at_s = keys->clock(user) + TICKETS_LIFETIME_S;
     tls_error_begin();
-    if (!fill(keys)) {
+    if (!make_keys(keys)) {
         ticket_keys_unref(keys);
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot make session ticket keys");
     }
@@ -236,4 +241,144 @@ enum tlsmsg_code ticket_keys_install(struct ticket_keys *keys, SSL_CTX *ctx,
     }
     SSL_CTX_set_timeout(ctx, TICKETS_LIFETIME_S);
     return TLSMSG_OK;
+}
+
+/* Exactly the bytes of a key as hexadecimal digits, and nothing after them. */
+static bool parse_key(const char *hex, struct ticket_key *out)
+{
+    size_t len = 0;
+    bool good = strlen(hex) == 2 * sizeof(*out) &&
+                OPENSSL_hexstr2buf_ex((unsigned char *)out, sizeof(*out), &len, hex, '\0') == 1;
+
+    tls_error_begin();
+    return good;
+}
+
+static bool parse_line(char *line, struct ticket_file *out)
+{
+    static const char *const names[TICKET_KEY_COUNT] = {"previous", "current", "next"};
+    char *hex = strchr(line, ' ');
+
+    if (hex == NULL) {
+        return false;
+    }
+    *hex++ = '\0';
+    for (int i = 0; i < TICKET_KEY_COUNT; i++) {
+        if (strcmp(line, names[i]) == 0 && !out->present[i]) {
+            out->present[i] = true;
+            return parse_key(hex, &out->keys[i]);
+        }
+    }
+    return false;
+}
+
+static bool has_repeated_name(const struct ticket_file *file)
+{
+    for (int a = 0; a < TICKET_KEY_COUNT; a++) {
+        for (int b = a + 1; b < TICKET_KEY_COUNT; b++) {
+            if (file->present[a] && file->present[b] &&
+                memcmp(file->keys[a].name, file->keys[b].name, TICKET_NAME_BYTES) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+enum tlsmsg_code ticket_file_parse(char *text, const char *name, struct ticket_file *out,
+                                   struct tlsmsg_error *err)
+{
+    char *rest = text;
+    char *line;
+    int number = 0;
+
+    memset(out, 0, sizeof(*out));
+    while ((line = strsep(&rest, "\n")) != NULL) {
+        number++;
+        if (line[0] == '\0' || line[0] == '#') {
+            continue;
+        }
+        if (!parse_line(line, out)) {
+            ticket_file_wipe(out);
+            return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                             "ticket key file '%s', line %d: not 'previous', 'current' or 'next' "
+                             "and 160 hexadecimal digits, each once (" MAKES_ONE ")",
+                             name, number);
+        }
+    }
+    if (!out->present[TICKET_CURRENT] || has_repeated_name(out)) {
+        bool repeated = out->present[TICKET_CURRENT];
+
+        ticket_file_wipe(out);
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "ticket key file '%s' %s (" MAKES_ONE ")", name,
+                         repeated ? "names two keys alike" : "holds no current key");
+    }
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code ticket_file_read(const char *path, struct ticket_file *out,
+                                  struct tlsmsg_error *err)
+{
+    struct file file;
+    enum tlsmsg_code code = load_file(&file, path, "ticket key file", MAKES_ONE, err);
+
+    if (code == TLSMSG_OK) {
+        code = strlen(file.bytes) == file.len
+                   ? ticket_file_parse(file.bytes, file.name, out, err)
+                   : error_set(err, TLSMSG_ERR_CONFIG, 0,
+                               "ticket key file '%s' holds a zero byte (" MAKES_ONE ")", file.name);
+        file_fini(&file);
+    }
+    return code;
+}
+
+void ticket_file_wipe(struct ticket_file *file)
+{
+    OPENSSL_cleanse(file, sizeof(*file));
+}
+
+/* Resumption. A change of CAs ends all sessions through the session id context (verify.c). What
+ * changes more often, dates, revocation lists and the allow list, is asked here for the one
+ * certificate. */
+static bool is_within_dates(const X509 *cert)
+{
+    return X509_cmp_current_time(X509_get0_notBefore(cert)) < 0 &&
+           X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
+}
+
+static bool may_still_talk(const struct transport_config *config, X509 *cert)
+{
+    char *identity;
+    bool allowed;
+
+    if (cert == NULL || !is_within_dates(cert) || verify_is_revoked(config->crls, cert)) {
+        return false;
+    }
+    identity = identity_of(cert);
+    allowed = allow_holds(config->allowed, identity);
+    free(identity);
+    return allowed;
+}
+
+/* The decrypt-ticket callback (SSL_CTX_set_session_ticket_cb(3)). */
+static SSL_TICKET_RETURN judge_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                      size_t name_len, SSL_TICKET_STATUS status, void *unused)
+{
+    const struct transport_config *config = transport_from_ssl(ssl)->config;
+
+    (void)name;
+    (void)name_len;
+    (void)unused;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    }
+    if (config->asks_for_certificate && !may_still_talk(config, SSL_SESSION_get0_peer(session))) {
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    }
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+int tickets_check_resumption(SSL_CTX *ctx)
+{
+    return SSL_CTX_set_session_ticket_cb(ctx, NULL, judge_ticket, NULL);
 }

@@ -1,15 +1,47 @@
-/* The keys that encrypt session tickets: shared by all workers, kept over a reload, replaced
- * every few hours, so that a stolen key opens little. */
+/* Session tickets: the keys that encrypt them, shared by all workers, kept over a reload, replaced
+ * every few hours, so that a stolen key opens little; the file that may hold them instead; and
+ * who may resume a session. */
 #ifndef TRANSPORT_TLS_TICKETS_H
 #define TRANSPORT_TLS_TICKETS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <openssl/ssl.h>
 
 #include <tlsmsg/error.h>
 
-#include "transport/tls/ticket_file.h"
+/* The file of --ticket-keys: keys that several servers behind one address share.
+ *
+ * Up to three lines, "previous", "current" and "next", each followed by a space and 160 hexadecimal
+ * digits: 16 bytes of name, 32 of cipher key, 32 of MAC key. New tickets are sealed with the
+ * current key; all three open. Rotation moves next to current and current to previous, so a key
+ * is known everywhere before anybody seals with it (scripts/rotate-ticket-keys.sh). */
+#define TICKET_NAME_BYTES 16
+#define KEY_BYTES 32
+
+struct ticket_key {
+    unsigned char name[TICKET_NAME_BYTES];
+    unsigned char cipher[KEY_BYTES];
+    unsigned char mac[KEY_BYTES];
+};
+
+enum { TICKET_PREVIOUS, TICKET_CURRENT, TICKET_NEXT, TICKET_KEY_COUNT };
+
+struct ticket_file {
+    bool present[TICKET_KEY_COUNT];
+    struct ticket_key keys[TICKET_KEY_COUNT];
+};
+
+/* Reads a file. TLSMSG_ERR_CONFIG names the line that is wrong, and never shows what is in it. */
+enum tlsmsg_code ticket_file_read(const char *path, struct ticket_file *out,
+                                  struct tlsmsg_error *err);
+
+/* Takes the text of such a file, which it changes; name: the file's, for the error. */
+enum tlsmsg_code ticket_file_parse(char *text, const char *name, struct ticket_file *out,
+                                   struct tlsmsg_error *err);
+
+void ticket_file_wipe(struct ticket_file *file);
 
 /* How long a session can be resumed, and how long a key encrypts. */
 #define TICKETS_LIFETIME_S (4 * 60 * 60)
@@ -34,5 +66,10 @@ void ticket_keys_unref(struct ticket_keys *keys); /* NULL is a no-op; wipes */
 /* Makes a server's context use keys (borrowed; they outlive it). */
 enum tlsmsg_code ticket_keys_install(struct ticket_keys *keys, SSL_CTX *ctx,
                                      struct tlsmsg_error *err);
+
+/* Has a server's context look at the certificate in each ticket (dates, revocation, allow list)
+ * before it is used; one that no longer passes is ignored, so that the full handshake that
+ * follows says why. A ticket carries a decision that may no longer hold. True on success. */
+int tickets_check_resumption(SSL_CTX *ctx);
 
 #endif

@@ -2,49 +2,27 @@
  *
  * Every call into OpenSSL goes through attempt(): queue emptied before, result
  * classified right after, then held against what the link noted meanwhile
- * (source_bio.h). One thread at a time. Records of one recv are never joined:
+ * (bio.h). One thread at a time. Records of one recv are never joined:
  * a message that came as one record is handed on as one. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <pthread.h>
 
 #include <openssl/crypto.h>
 
 #include "base/error.h"
-#include "base/escape.h"
-#include "transport/lost.h"
-#include "transport/tls/config.h"
-#include "transport/tls/identity.h"
-#include "transport/tls/policy.h"
-#include "transport/tls/session.h"
-#include "transport/tls/trust.h"
+#include "transport/common.h"
+#include "transport/tls/client_trust.h"
+#include "transport/tls/errors.h"
+#include "transport/tls/internal.h"
 
 /* One call into OpenSSL, as a function so that all go the same way. */
 typedef int tls_call(SSL *ssl, void *buf, size_t len, size_t *done);
 
-struct transport *session_of(const SSL *ssl)
-{
-    struct source_link *link = source_bio_link(SSL_get_rbio(ssl));
-
-    return (struct transport *)((char *)link - offsetof(struct transport, link));
-}
-
-void session_peer_name(const struct transport *t, char *out, size_t cap)
-{
-    X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
-    const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
-    char *address = host == NULL ? X509_VERIFY_PARAM_get1_ip_asc(param) : NULL;
-
-    escape_name(out, cap, host != NULL ? host : address != NULL ? address : "?");
-    OPENSSL_free(address);
-}
-
 /* OpenSSL waits for bytes: will there be any? */
-static enum transport_result settle_read(struct transport *t)
+static enum transport_result judge_read(struct transport *t)
 {
-    const char *who = t->situation.is_server ? "client" : "server";
+    const char *who = t->state.is_server ? "client" : "server";
 
     if (t->link.peer != LINK_PEER_TLS) {
         t->broken = true;
@@ -54,9 +32,9 @@ static enum transport_result settle_read(struct transport *t)
     }
     if (t->link.read_errno != 0) {
         t->broken = true;
-        return transport_lost(t->link.read_errno, t->err);
+        return transport_socket_error(t->link.read_errno, t->err);
     }
-    if (t->link.eof && !t->situation.is_open) {
+    if (t->link.eof && !t->state.is_open) {
         t->broken = true;
         error_set(t->err, TLSMSG_ERR_TRUNCATED, 0, "the %s left %s", who,
                   t->link.heard ? "in the middle of the handshake" : "before it said anything");
@@ -70,14 +48,14 @@ static enum transport_result settle_read(struct transport *t)
     return TRANSPORT_WANT_READ;
 }
 
-static enum transport_result settle(struct transport *t, enum transport_result result)
+static enum transport_result judge(struct transport *t, enum transport_result result)
 {
     if (result == TRANSPORT_WANT_READ) {
-        return settle_read(t);
+        return judge_read(t);
     }
     if (result == TRANSPORT_WANT_WRITE && t->link.write_errno != 0) {
-        t->broken |= !t->situation.is_open;
-        return transport_lost(t->link.write_errno, t->err);
+        t->broken |= !t->state.is_open;
+        return transport_socket_error(t->link.write_errno, t->err);
     }
     if (result == TRANSPORT_ERROR) {
         t->broken = true;
@@ -94,8 +72,7 @@ static enum transport_result attempt(struct transport *t, tls_call *call, void *
     t->err = err;
     tls_error_begin();
     ret = call(t->ssl, buf, len, done);
-    result =
-        ret > 0 ? TRANSPORT_OK : settle(t, tls_error_classify(t->ssl, ret, &t->situation, err));
+    result = ret > 0 ? TRANSPORT_OK : judge(t, tls_error_classify(t->ssl, ret, &t->state, err));
     t->err = NULL;
     return result;
 }
@@ -136,69 +113,11 @@ static int call_shutdown(SSL *ssl, void *buf, size_t len, size_t *done)
     return ret >= 0 ? 1 : ret;
 }
 
-static enum tlsmsg_code set_up(struct transport *t, const char *server_name,
-                               struct tlsmsg_error *err)
-{
-    struct peer_name name;
-    enum tlsmsg_code code;
-    BIO *bio;
-
-    tls_error_begin();
-    t->ssl = SSL_new(t->config->ctx);
-    bio = source_bio_new(t->config->bio_method, &t->link);
-    if (t->ssl == NULL || bio == NULL) {
-        BIO_free(bio);
-        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot make a TLS session");
-    }
-    SSL_set_bio(t->ssl, bio, bio);
-    if (t->situation.is_server) {
-        SSL_set_accept_state(t->ssl);
-        return TLSMSG_OK;
-    }
-    SSL_set_connect_state(t->ssl);
-    code = peer_name_parse(server_name != NULL ? server_name : "", &name, err);
-    return code != TLSMSG_OK ? code : trust_expect(t->ssl, &name, err);
-}
-
-enum tlsmsg_code transport_new(struct transport_config *config, struct byte_source *src,
-                               const char *server_name, struct transport **out,
-                               struct tlsmsg_error *err)
-{
-    struct transport *t = calloc(1, sizeof(*t));
-    enum tlsmsg_code code;
-
-    if (t == NULL) {
-        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
-    }
-    t->config = transport_config_ref(config);
-    t->situation.is_server = config->is_server;
-    t->situation.cert_is_there = config->has_certificate;
-    source_link_init(&t->link, src, !config->is_server);
-    code = set_up(t, server_name, err);
-    if (code != TLSMSG_OK) {
-        transport_free(t);
-        return code;
-    }
-    *out = t;
-    return TLSMSG_OK;
-}
-
-void transport_free(struct transport *t)
-{
-    if (t == NULL) {
-        return;
-    }
-    SSL_free(t->ssl);
-    transport_config_unref(t->config);
-    free(t->identity);
-    free(t);
-}
-
 enum transport_result transport_handshake(struct transport *t, struct tlsmsg_error *err)
 {
     enum transport_result result;
 
-    if (t->situation.is_open) {
+    if (t->state.is_open) {
         return TRANSPORT_OK;
     }
     if (t->broken) {
@@ -217,8 +136,8 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
             t->broken = true;
             return TRANSPORT_ERROR;
         }
-        t->situation.is_open = true;
-        t->wants_ticket &= t->situation.is_server && SSL_version(t->ssl) == TLS1_3_VERSION;
+        t->state.is_open = true;
+        t->wants_ticket &= t->state.is_server && SSL_version(t->ssl) == TLS1_3_VERSION;
     }
     return result;
 }
@@ -227,10 +146,10 @@ enum transport_result transport_recv(struct transport *t, void *buf, size_t cap,
                                      struct tlsmsg_error *err)
 {
     *got = 0;
-    if (t->broken || !t->situation.is_open) {
+    if (t->broken || !t->state.is_open) {
         return misuse(t, err);
     }
-    if (t->sending && t->situation.is_server) {
+    if (t->sending && t->state.is_server) {
         /* A key update would have to be answered in the middle of the record that is half sent,
          * which the library can't. A client never has more than one record under way and must
          * read while it is blocked, so it takes that chance. */
@@ -268,7 +187,7 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
     enum transport_result result;
 
     *sent = 0;
-    if (t->broken || !t->situation.is_open) {
+    if (t->broken || !t->state.is_open) {
         return misuse(t, err);
     }
     ticket = t->wants_ticket;
@@ -302,10 +221,10 @@ enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_erro
 {
     enum transport_result result;
 
-    if (t->said_goodbye) {
+    if (t->write_is_shut) {
         return TRANSPORT_OK;
     }
-    if (!t->situation.is_open || t->broken) {
+    if (!t->state.is_open || t->broken) {
         if (!flush_alert(t)) {
             return TRANSPORT_WANT_WRITE;
         }
@@ -321,47 +240,9 @@ enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_erro
         }
         result = result == TRANSPORT_OK ? TRANSPORT_OK : TRANSPORT_ERROR;
     }
-    t->said_goodbye = true;
+    t->write_is_shut = true;
     t->link.source->shut_write(t->link.source);
     return result;
-}
-
-/* SSL_get0_group_name(3) is younger than 3.0. */
-static const char *group_name(SSL *ssl)
-{
-    int group = (int)SSL_get_negotiated_group(ssl);
-
-    return group == NID_undef ? NULL : policy_group_name(SSL_group_to_name(ssl, group));
-}
-
-bool transport_describe(struct transport *t, struct tlsmsg_tls *out)
-{
-    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
-    X509 *peer;
-
-    *out = (struct tlsmsg_tls){.version = NULL};
-    if (cipher == NULL) {
-        cipher = SSL_get_pending_cipher(t->ssl); /* agreed on, and not in use yet */
-    }
-    if (cipher == NULL) {
-        return false;
-    }
-    peer = t->situation.is_open ? SSL_get0_peer_certificate(t->ssl) : NULL;
-    if (t->identity == NULL && peer != NULL) {
-        t->identity = identity_of(peer);
-    }
-    out->resumed = SSL_session_reused(t->ssl) == 1;
-    out->version = SSL_get_version(t->ssl);
-    out->cipher = SSL_CIPHER_get_name(cipher);
-    out->group = group_name(t->ssl);
-    out->identity = t->identity;
-    tls_error_begin();
-    return true;
-}
-
-bool transport_heard(const struct transport *t)
-{
-    return t->link.heard;
 }
 
 static char name[64];

@@ -1,45 +1,66 @@
-/* The verdict on a peer's certificate, in words.
+/* Whom we trust, and the verdict on a peer's certificate, in words.
  *
- * Runs inside the handshake, on the transport's thread, before a byte of a
- * message could leave. OpenSSL decides; this file says which of the product's
- * reasons it was: unknown CA, wrong name, expired, not yet valid, revoked. */
+ * CAs and revocation lists are loaded with the configuration and immutable after; any thread may
+ * ask. The verdict falls inside the handshake, on the transport's thread, before a byte of a
+ * message could leave. OpenSSL decides; this file says which of the product's reasons it was:
+ * unknown CA, wrong name, expired, not yet valid, revoked.
+ *
+ * A resumed session skips all checks of certificates, so a session must only be resumed under the
+ * same trust: the session id context is a digest of whatever decides about peers (RFC 5077 section
+ * 5.8; SSL_CTX_set_session_id_context(3)). It holds no certificate of our own and no number that
+ * counts reloads, so that servers with the same trust can share tickets. */
 #include "transport/tls/verify.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include <openssl/ssl.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "base/error.h"
-#include "transport/tls/allow.h"
+#include "base/escape.h"
 #include "transport/tls/client_trust.h"
-#include "transport/tls/config.h"
-#include "transport/tls/identity.h"
-#include "transport/tls/revocation.h"
-#include "transport/tls/session.h"
+#include "transport/tls/errors.h"
+#include "transport/tls/internal.h"
 #include "transport/tls/x509_text.h"
 
+#define MAKES_CA "scripts/gen-certs.sh makes one"
+#define MAKES_CRL "scripts/gen-certs.sh crl makes one"
 #define REASON_MAX 224
 #define NAME_TEXT_MAX 96
 #define HOSTS_TEXT_MAX 128
 
-/* What can be done about a refusal besides repairing the server. */
-enum way_on { WAY_TRUST, WAY_NAME, WAY_RENEW, WAY_NONE };
+bool verify_is_revoked(STACK_OF(X509_CRL) *lists, X509 *cert)
+{
+    for (int i = 0; i < sk_X509_CRL_num(lists); i++) {
+        X509_CRL *list = sk_X509_CRL_value(lists, i);
+        X509_REVOKED *entry = NULL;
 
-static enum way_on say_dates(const X509 *cert, const char *whose, bool expired,
-                             char out[REASON_MAX])
+        if (X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_issuer_name(cert)) == 0 &&
+            X509_CRL_get0_by_cert(list, &entry, cert) == 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What can be done about a refusal besides repairing the server. */
+enum hint { HINT_TRUST, HINT_NAME, HINT_RENEW, HINT_NONE };
+
+static enum hint say_dates(const X509 *cert, const char *whose, bool expired, char out[REASON_MAX])
 {
     char date[X509_TEXT_DATE_MAX];
 
     x509_text_date(expired ? X509_get0_notAfter(cert) : X509_get0_notBefore(cert), date);
     (void)snprintf(out, REASON_MAX,
                    expired ? "%s expired on %s" : "%s is not yet valid (from %s on)", whose, date);
-    return WAY_RENEW;
+    return HINT_RENEW;
 }
 
-static enum way_on say_unknown_ca(const X509 *cert, int error, bool system_cas,
-                                  char out[REASON_MAX])
+static enum hint say_unknown_ca(const X509 *cert, int error, bool system_cas, char out[REASON_MAX])
 {
     char issuer[NAME_TEXT_MAX];
 
@@ -50,21 +71,21 @@ static enum way_on say_unknown_ca(const X509 *cert, int error, bool system_cas,
         (void)snprintf(out, REASON_MAX, "unknown CA '%s'%s", issuer,
                        system_cas ? " (no --ca was given, and this system doesn't know it)" : "");
     }
-    return WAY_TRUST;
+    return HINT_TRUST;
 }
 
-static enum way_on say_wrong_name(const X509 *leaf, char out[REASON_MAX])
+static enum hint say_wrong_name(const X509 *leaf, char out[REASON_MAX])
 {
     char hosts[HOSTS_TEXT_MAX];
 
     x509_text_hosts(leaf, hosts, sizeof(hosts));
     (void)snprintf(out, REASON_MAX, "wrong name (its certificate is for %s)", hosts);
-    return WAY_NAME;
+    return HINT_NAME;
 }
 
 /* cert: the one the error is about; leaf: the peer's own. */
-static enum way_on say_reason(int error, int depth, const X509 *cert, const X509 *leaf,
-                              bool system_cas, char out[REASON_MAX])
+static enum hint say_reason(int error, int depth, const X509 *cert, const X509 *leaf,
+                            bool system_cas, char out[REASON_MAX])
 {
     const char *whose = depth == 0 ? "its certificate" : "its issuer's certificate";
 
@@ -75,7 +96,7 @@ static enum way_on say_reason(int error, int depth, const X509 *cert, const X509
         return say_dates(cert, whose, false, out);
     case X509_V_ERR_CERT_REVOKED:
         (void)snprintf(out, REASON_MAX, "%s is revoked", whose);
-        return WAY_NONE;
+        return HINT_NONE;
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
         return say_wrong_name(leaf, out);
@@ -89,36 +110,46 @@ static enum way_on say_reason(int error, int depth, const X509 *cert, const X509
         return say_unknown_ca(cert, error, system_cas, out);
     default:
         (void)snprintf(out, REASON_MAX, "%s", X509_verify_cert_error_string(error));
-        return WAY_NONE;
+        return HINT_NONE;
     }
 }
 
-static void refuse_server(const struct transport *t, X509 *leaf, const char *reason,
-                          enum way_on way)
+/* The name or address that the server was asked for by, as kept in the SSL object. */
+static void print_expected_name(const struct transport *t, char *out, size_t cap)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
+    const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
+    char *address = host == NULL ? X509_VERIFY_PARAM_get1_ip_asc(param) : NULL;
+
+    escape_name(out, cap, host != NULL ? host : address != NULL ? address : "?");
+    OPENSSL_free(address);
+}
+
+static void refuse_server(const struct transport *t, X509 *leaf, const char *reason, enum hint hint)
 {
     char pin[X509_TEXT_PIN_MAX];
     char name[NAME_TEXT_MAX];
 
     x509_text_pin(leaf, pin);
-    session_peer_name(t, name, sizeof(name));
-    switch (way) {
-    case WAY_TRUST:
+    print_expected_name(t, name, sizeof(name));
+    switch (hint) {
+    case HINT_TRUST:
         error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
                   "cannot verify server '%s': %s; its pin is %s; try: --ca FILE, or --pin %s", name,
                   reason, pin, pin);
         break;
-    case WAY_NAME:
+    case HINT_NAME:
         error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
                   "cannot verify server '%s': %s; its pin is %s; try: --server-name NAME, or "
                   "--pin %s",
                   name, reason, pin, pin);
         break;
-    case WAY_RENEW:
-    case WAY_NONE:
+    case HINT_RENEW:
+    case HINT_NONE:
         error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
-                  way == WAY_RENEW ? "cannot verify server '%s': %s; its pin is %s; try: a new "
-                                     "certificate on the server (or is this clock wrong?)"
-                                   : "cannot verify server '%s': %s; its pin is %s",
+                  hint == HINT_RENEW ? "cannot verify server '%s': %s; its pin is %s; try: a new "
+                                       "certificate on the server (or is this clock wrong?)"
+                                     : "cannot verify server '%s': %s; its pin is %s",
                   name, reason, pin);
         break;
     }
@@ -131,12 +162,12 @@ static void refuse(const struct transport *t, X509_STORE_CTX *store)
     int error = X509_STORE_CTX_get_error(store);
     X509 *leaf = X509_STORE_CTX_get0_cert(store);
     X509 *cert = X509_STORE_CTX_get_current_cert(store);
-    bool system_cas = !t->situation.is_server && client_trust_is_default(t->config->client_trust);
-    enum way_on way = say_reason(error, X509_STORE_CTX_get_error_depth(store),
-                                 cert != NULL ? cert : leaf, leaf, system_cas, reason);
+    bool system_cas = !t->state.is_server && client_trust_is_default(t->config->client_trust);
+    enum hint hint = say_reason(error, X509_STORE_CTX_get_error_depth(store),
+                                cert != NULL ? cert : leaf, leaf, system_cas, reason);
 
-    if (!t->situation.is_server) {
-        refuse_server(t, leaf, reason, way);
+    if (!t->state.is_server) {
+        refuse_server(t, leaf, reason, hint);
         return;
     }
     x509_text_name(X509_get_subject_name(leaf), subject, sizeof(subject));
@@ -150,7 +181,7 @@ static bool has_revoked_issuer(const struct transport *t, X509_STORE_CTX *store)
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
 
     for (int i = 1; i < sk_X509_num(chain); i++) {
-        if (revocation_names(t->config->revoked, sk_X509_value(chain, i))) {
+        if (verify_is_revoked(t->config->crls, sk_X509_value(chain, i))) {
             X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
             X509_STORE_CTX_set_error_depth(store, i);
             X509_STORE_CTX_set_current_cert(store, sk_X509_value(chain, i));
@@ -182,7 +213,7 @@ static bool verify_server(struct transport *t, X509_STORE_CTX *store)
         if (!verify_chain(t, store)) {
             return false;
         }
-    } else if (revocation_names(t->config->revoked, leaf)) {
+    } else if (verify_is_revoked(t->config->crls, leaf)) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
         refuse(t, store);
         return false;
@@ -214,11 +245,11 @@ static bool verify_client(struct transport *t, X509_STORE_CTX *store)
     return allowed;
 }
 
-int verify_peer(X509_STORE_CTX *store, void *unused)
+static int verify_peer(X509_STORE_CTX *store, void *unused)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct transport *t = session_of(ssl);
-    bool trusted = t->situation.is_server ? verify_client(t, store) : verify_server(t, store);
+    struct transport *t = transport_from_ssl(ssl);
+    bool trusted = t->state.is_server ? verify_client(t, store) : verify_server(t, store);
 
     (void)unused;
     if (trusted) {
@@ -226,4 +257,255 @@ int verify_peer(X509_STORE_CTX *store, void *unused)
         X509_STORE_CTX_set_error(store, X509_V_OK);
     }
     return trusted ? 1 : 0;
+}
+
+/* One labelled part of the digest; the length keeps neighbours apart. */
+static bool digest_part(EVP_MD_CTX *digest, const char *label, const void *bytes, size_t len)
+{
+    unsigned char size[8];
+    size_t i;
+
+    for (i = 0; i < sizeof(size); i++) {
+        size[i] = (unsigned char)(len >> (8 * i));
+    }
+    return EVP_DigestUpdate(digest, label, strlen(label) + 1) == 1 &&
+           EVP_DigestUpdate(digest, size, sizeof(size)) == 1 &&
+           (len == 0 || EVP_DigestUpdate(digest, bytes, len) == 1);
+}
+
+static enum tlsmsg_code add_ca(SSL_CTX *ctx, X509 *cert, const struct file *file, bool announce,
+                               struct tlsmsg_error *err)
+{
+    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) != 1 ||
+        (announce && SSL_CTX_add_client_CA(ctx, cert) != 1)) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use CA file '%s'", file->name);
+    }
+    return TLSMSG_OK;
+}
+
+/* announce: tell clients which CAs their certificate may come from. */
+static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const char *path, bool announce,
+                                    EVP_MD_CTX *digest, struct load_report *report,
+                                    struct tlsmsg_error *err)
+{
+    STACK_OF(X509) *certs = sk_X509_new_null();
+    struct file file;
+    enum tlsmsg_code code;
+    int i;
+
+    if (certs == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    code = load_file(&file, path, "CA file", MAKES_CA, err);
+    if (code != TLSMSG_OK) {
+        sk_X509_free(certs);
+        return code;
+    }
+    code = load_certificates(&file, "CA file", certs, err);
+    for (i = 0; code == TLSMSG_OK && i < sk_X509_num(certs); i++) {
+        X509 *cert = sk_X509_value(certs, i);
+
+        code = add_ca(ctx, cert, &file, announce, err);
+        load_report_add(report, LOADED_CA, &file, X509_get_subject_name(cert),
+                        X509_get0_notAfter(cert));
+    }
+    if (code == TLSMSG_OK && !digest_part(digest, "ca", file.bytes, file.len)) {
+        code = tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot digest '%s'", file.name);
+    }
+    sk_X509_pop_free(certs, X509_free);
+    file_fini(&file);
+    return code;
+}
+
+/* A CA file is a decision: what it holds is trusted, be it a root, an issuer or the leaf itself. */
+static void trust_what_is_given(SSL_CTX *ctx)
+{
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+}
+
+static enum tlsmsg_code load_client_trust(SSL_CTX *ctx, const struct tls_settings *settings,
+                                          EVP_MD_CTX *digest, struct load_report *report,
+                                          struct tlsmsg_error *err)
+{
+    const char *path = settings->ca;
+
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    if (path != NULL) {
+        trust_what_is_given(ctx);
+        return add_ca_file(ctx, path, false, digest, report, err);
+    }
+    if (SSL_CTX_set_default_verify_paths(ctx) != 1) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use the system's trust store");
+    }
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code load_server_trust(SSL_CTX *ctx, const struct tls_settings *settings,
+                                          EVP_MD_CTX *digest, struct load_report *report,
+                                          struct tlsmsg_error *err)
+{
+    const char *path = settings->client_ca;
+
+    if (path == NULL) {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+        return TLSMSG_OK;
+    }
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    trust_what_is_given(ctx);
+    return add_ca_file(ctx, path, true, digest, report, err);
+}
+
+static enum tlsmsg_code load_trust(SSL_CTX *ctx, const struct tls_settings *settings,
+                                   EVP_MD_CTX *digest, struct load_report *report,
+                                   struct tlsmsg_error *err)
+{
+    bool is_server = settings->is_server;
+    unsigned char context[EVP_MAX_MD_SIZE];
+    unsigned int context_len = 0;
+    enum tlsmsg_code code;
+
+    if (EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1 ||
+        !digest_part(digest, is_server ? "server" : "client", NULL, 0)) {
+        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot digest the trust configuration");
+    }
+    code = is_server ? load_server_trust(ctx, settings, digest, report, err)
+                     : load_client_trust(ctx, settings, digest, report, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    if (EVP_DigestFinal_ex(digest, context, &context_len) != 1 ||
+        SSL_CTX_set_session_id_context(ctx, context, context_len) != 1) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot set the session id context");
+    }
+    SSL_CTX_set_cert_verify_callback(ctx, verify_peer, NULL);
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code verify_load_cas(SSL_CTX *ctx, const struct tls_settings *settings,
+                                 struct load_report *report, struct tlsmsg_error *err)
+{
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    enum tlsmsg_code code;
+
+    if (digest == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    tls_error_begin();
+    code = load_trust(ctx, settings, digest, report, err);
+    EVP_MD_CTX_free(digest);
+    return code;
+}
+
+/* A list past its date would refuse everybody; better to hear of it now. */
+static enum tlsmsg_code check_next_update(const struct file *file, const X509_CRL *list,
+                                          struct tlsmsg_error *err)
+{
+    const ASN1_TIME *next = X509_CRL_get0_nextUpdate(list);
+    char date[X509_TEXT_DATE_MAX];
+
+    if (next == NULL || X509_cmp_current_time(next) > 0) {
+        return TLSMSG_OK;
+    }
+    x509_text_date(next, date);
+    return tls_error_blame(err, "revocation list '%s' ended on %s (" MAKES_CRL ")", file->name,
+                           date);
+}
+
+static enum tlsmsg_code read_lists(const struct file *file, STACK_OF(X509_CRL) *out,
+                                   struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = TLSMSG_OK;
+    BIO *bio = load_bio(file);
+    X509_CRL *list;
+
+    tls_error_begin();
+    while (code == TLSMSG_OK && bio != NULL &&
+           (list = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL) {
+        code = check_next_update(file, list, err);
+        if (code == TLSMSG_OK && sk_X509_CRL_push(out, list) > 0) {
+            continue;
+        }
+        X509_CRL_free(list);
+    }
+    BIO_free(bio);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    if (tls_error_reason(ERR_LIB_PEM) != PEM_R_NO_START_LINE || sk_X509_CRL_num(out) == 0) {
+        return tls_error_blame(
+            err, "'%s' holds no revocation list in PEM form, or a damaged one (" MAKES_CRL ")",
+            file->name);
+    }
+    tls_error_begin();
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code use_lists(SSL_CTX *ctx, const struct file *file, STACK_OF(X509_CRL) *lists,
+                                  struct load_report *report, struct tlsmsg_error *err)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+
+    for (int i = 0; i < sk_X509_CRL_num(lists); i++) {
+        X509_CRL *list = sk_X509_CRL_value(lists, i);
+
+        load_report_add(report, LOADED_CRL, file, X509_CRL_get_issuer(list),
+                        X509_CRL_get0_nextUpdate(list));
+        if (X509_STORE_add_crl(store, list) != 1) {
+            return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use revocation list '%s'",
+                                    file->name);
+        }
+    }
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_CRL_CHECK);
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code verify_load_crls(SSL_CTX *ctx, const struct tls_settings *settings,
+                                  STACK_OF(X509_CRL) **out, struct load_report *report,
+                                  struct tlsmsg_error *err)
+{
+    const char *path = settings->crl;
+    struct file file;
+    enum tlsmsg_code code;
+
+    *out = NULL;
+    if (path == NULL) {
+        return TLSMSG_OK;
+    }
+    if (settings->is_server && settings->client_ca == NULL) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--crl needs --client-ca FILE: without it no client shows a certificate");
+    }
+    code = load_file(&file, path, "revocation list", MAKES_CRL, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    *out = sk_X509_CRL_new_null();
+    code = *out == NULL ? error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory")
+                        : read_lists(&file, *out, err);
+    if (code == TLSMSG_OK) {
+        code = use_lists(ctx, &file, *out, report, err);
+    }
+    file_fini(&file);
+    return code;
+}
+
+enum tlsmsg_code verify_expect(SSL *ssl, const struct server_name *name, struct tlsmsg_error *err)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+    bool set;
+
+    tls_error_begin();
+    /* Names stand in subjectAltName; a CN is for people (RFC 9525 section 2). */
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    if (name->is_literal) {
+        set = X509_VERIFY_PARAM_set1_ip_asc(param, name->text) == 1;
+    } else {
+        set = X509_VERIFY_PARAM_set1_host(param, name->text, 0) == 1 &&
+              SSL_set_tlsext_host_name(ssl, name->text) == 1;
+    }
+    if (!set) {
+        return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot ask for server '%s'", name->text);
+    }
+    return TLSMSG_OK;
 }

@@ -1,11 +1,36 @@
-/* Judging the certificate that a peer shows, inside the handshake. */
+/* Whom we trust: CAs and revocation lists of a context, what is asked of one connection's peer, and
+ * the verdict on the certificate that it shows.
+ *
+ * On refusal the cause is recorded in the error of the verb that is running, so that nothing about
+ * the certificate has to be kept. */
 #ifndef TRANSPORT_TLS_VERIFY_H
 #define TRANSPORT_TLS_VERIFY_H
 
-#include <openssl/x509.h>
+#include <stdbool.h>
 
-/* The callback of SSL_CTX_set_cert_verify_callback(3). On refusal it records the cause in the
- * error of the verb that is running, so that nothing about the certificate has to be kept. */
-int verify_peer(X509_STORE_CTX *store, void *unused);
+#include <openssl/ssl.h>
+
+#include "options/options.h"
+#include "transport/tls/identity.h"
+#include "transport/tls/load.h"
+
+/* Loads the CAs (--ca or the system's store for a client, --client-ca for a server), sets what
+ * is demanded of peers, who judges them, and the session id context. TLSMSG_ERR_CONFIG or
+ * _NOMEM. */
+enum tlsmsg_code verify_load_cas(SSL_CTX *ctx, const struct tls_settings *settings,
+                                 struct load_report *report, struct tlsmsg_error *err);
+
+/* Adds the lists of --crl to the context's trust and has every peer's certificate looked up in
+ * its CA's list. *out receives them (NULL without --crl), owned by the caller.
+ * TLSMSG_ERR_CONFIG: unreadable, no list in it, or one is past its date. */
+enum tlsmsg_code verify_load_crls(SSL_CTX *ctx, const struct tls_settings *settings,
+                                  STACK_OF(X509_CRL) **out, struct load_report *report,
+                                  struct tlsmsg_error *err);
+
+/* True where a list of the certificate's issuer names it. lists: may be NULL. */
+bool verify_is_revoked(STACK_OF(X509_CRL) *lists, X509 *cert);
+
+/* Sets name, SNI (not for literals) and the check of one client's connection. */
+enum tlsmsg_code verify_expect(SSL *ssl, const struct server_name *name, struct tlsmsg_error *err);
 
 #endif

@@ -3,7 +3,7 @@
  * Keeps no state; on the thread that made the failed call. Texts say what
  * went wrong in the words of TLS, not of OpenSSL, where the reason is a
  * common one; else OpenSSL's reason string stands in. */
-#include "transport/tls/tls_error.h"
+#include "transport/tls/errors.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,7 +12,6 @@
 #include <openssl/sslerr.h>
 
 #include "base/error.h"
-#include "transport/tls/alerts.h"
 
 /* OpenSSL reports a received alert as its number plus this (SSL_AD_REASON_OFFSET in ssl.h). */
 #define ALERT_OFFSET SSL_AD_REASON_OFFSET
@@ -37,6 +36,75 @@ static const struct reason_text reason_texts[] = {
     {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "the client shows no certificate"},
     {SSL_R_CERTIFICATE_VERIFY_FAILED, "the peer's certificate is not to be trusted"},
 };
+
+struct alert {
+    int number;
+    bool is_refusal;
+    const char *name;
+};
+
+/* RFC 8446 section 6; RFC 5246 section 7.2 for those that only TLS 1.2 sends. A table of our own:
+ * SSL_alert_desc_string_long(3) lacks three of them, and writes others differently from version to
+ * version. */
+static const struct alert alerts[] = {
+    {0, false, "close notify"},
+    {10, false, "unexpected message"},
+    {20, false, "bad record mac"},
+    {21, false, "decryption failed"},
+    {22, false, "record overflow"},
+    {30, false, "decompression failure"},
+    {40, false, "handshake failure"},
+    {41, true, "no certificate"},
+    {42, true, "bad certificate"},
+    {43, true, "unsupported certificate"},
+    {44, true, "certificate revoked"},
+    {45, true, "certificate expired"},
+    {46, true, "certificate unknown"},
+    {47, false, "illegal parameter"},
+    {48, true, "unknown ca"},
+    {49, true, "access denied"},
+    {50, false, "decode error"},
+    {51, false, "decrypt error"},
+    {70, false, "protocol version"},
+    {71, false, "insufficient security"},
+    {80, false, "internal error"},
+    {86, false, "inappropriate fallback"},
+    {90, false, "user canceled"},
+    {100, false, "no renegotiation"},
+    {109, false, "missing extension"},
+    {110, false, "unsupported extension"},
+    {112, false, "unrecognized name"},
+    {113, false, "bad certificate status response"},
+    {115, false, "unknown psk identity"},
+    {116, true, "certificate required"},
+    {120, false, "no application protocol"},
+};
+
+static const struct alert *find(int number)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(alerts) / sizeof(alerts[0]); i++) {
+        if (alerts[i].number == number) {
+            return &alerts[i];
+        }
+    }
+    return NULL;
+}
+
+const char *alert_name(int alert)
+{
+    const struct alert *entry = find(alert);
+
+    return entry != NULL ? entry->name : NULL;
+}
+
+bool alert_is_refusal(int alert)
+{
+    const struct alert *entry = find(alert);
+
+    return entry != NULL && entry->is_refusal;
+}
 
 void tls_error_begin(void)
 {
@@ -94,10 +162,10 @@ static int received_alert(unsigned long code)
     return reason - ALERT_OFFSET;
 }
 
-static void record_refusal(const struct tls_situation *situation, const char *name,
+static void record_refusal(const struct handshake_state *state, const char *name,
                            struct tlsmsg_error *err)
 {
-    if (situation->cert_was_asked && !situation->cert_is_there) {
+    if (state->cert_was_asked && !state->cert_is_there) {
         error_set(err, TLSMSG_ERR_REFUSED, 0,
                   "the server wants a client certificate (alert: %s); --cert and --key give one",
                   name);
@@ -107,7 +175,7 @@ static void record_refusal(const struct tls_situation *situation, const char *na
     }
 }
 
-static void record_alert(int alert, const struct tls_situation *situation, struct tlsmsg_error *err)
+static void record_alert(int alert, const struct handshake_state *state, struct tlsmsg_error *err)
 {
     char number[16];
     const char *name = alert_name(alert);
@@ -119,19 +187,19 @@ static void record_alert(int alert, const struct tls_situation *situation, struc
     }
     /* TLS 1.2 has no "certificate required": servers say "handshake failure" after the
      * client's certificate, or the lack of it. */
-    if (alert == SSL_AD_HANDSHAKE_FAILURE && situation->cert_was_asked) {
+    if (alert == SSL_AD_HANDSHAKE_FAILURE && state->cert_was_asked) {
         refused = true;
     }
-    if (situation->is_server) {
-        error_set(err, situation->is_open ? TLSMSG_ERR_PROTOCOL : TLSMSG_ERR_HANDSHAKE, 0,
+    if (state->is_server) {
+        error_set(err, state->is_open ? TLSMSG_ERR_PROTOCOL : TLSMSG_ERR_HANDSHAKE, 0,
                   refused ? "the client does not accept the server's certificate (alert: %s)"
                           : "the client gave up (alert: %s)",
                   name);
     } else if (refused && alert == SSL_AD_ACCESS_DENIED) {
         error_set(err, TLSMSG_ERR_REFUSED, 0, "the server refuses access (alert: %s)", name);
     } else if (refused) {
-        record_refusal(situation, name, err);
-    } else if (situation->is_open) {
+        record_refusal(state, name, err);
+    } else if (state->is_open) {
         error_set(err, TLSMSG_ERR_PROTOCOL, 0, "the server broke off (alert: %s)", name);
     } else {
         error_set(err, TLSMSG_ERR_HANDSHAKE, 0, "the server refuses the TLS handshake (alert: %s)",
@@ -139,8 +207,7 @@ static void record_alert(int alert, const struct tls_situation *situation, struc
     }
 }
 
-static enum tlsmsg_code code_of(const struct failure *failure,
-                                const struct tls_situation *situation)
+static enum tlsmsg_code code_of(const struct failure *failure, const struct handshake_state *state)
 {
     if (failure->no_memory) {
         return TLSMSG_ERR_NOMEM;
@@ -150,7 +217,7 @@ static enum tlsmsg_code code_of(const struct failure *failure,
          ERR_GET_REASON(failure->code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)) {
         return TLSMSG_ERR_UNTRUSTED;
     }
-    return situation->is_open ? TLSMSG_ERR_PROTOCOL : TLSMSG_ERR_HANDSHAKE;
+    return state->is_open ? TLSMSG_ERR_PROTOCOL : TLSMSG_ERR_HANDSHAKE;
 }
 
 static void note_ssl_code(struct tlsmsg_error *err, unsigned long code)
@@ -160,23 +227,23 @@ static void note_ssl_code(struct tlsmsg_error *err, unsigned long code)
     }
 }
 
-static void record_failure(const struct tls_situation *situation, struct tlsmsg_error *err)
+static void record_failure(const struct handshake_state *state, struct tlsmsg_error *err)
 {
     struct failure failure = take_failure();
     int alert = received_alert(failure.code);
 
     if (alert >= 0) {
-        record_alert(alert, situation, err);
+        record_alert(alert, state, err);
     } else {
-        error_set(err, code_of(&failure, situation), 0,
-                  situation->is_open ? "TLS failed: %s" : "TLS handshake failed: %s",
+        error_set(err, code_of(&failure, state), 0,
+                  state->is_open ? "TLS failed: %s" : "TLS handshake failed: %s",
                   reason_name(failure.code));
     }
     note_ssl_code(err, failure.code);
 }
 
 enum transport_result tls_error_classify(const SSL *ssl, int ret,
-                                         const struct tls_situation *situation,
+                                         const struct handshake_state *state,
                                          struct tlsmsg_error *err)
 {
     switch (SSL_get_error(ssl, ret)) {
@@ -187,7 +254,7 @@ enum transport_result tls_error_classify(const SSL *ssl, int ret,
     case SSL_ERROR_ZERO_RETURN:
         return TRANSPORT_CLOSED;
     default:
-        record_failure(situation, err);
+        record_failure(state, err);
         return TRANSPORT_ERROR;
     }
 }

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "support/unit.h"
-#include "transport/tls/peer_name.h"
+#include "transport/tls/identity.h"
 
 struct row {
     const char *name;
@@ -42,8 +42,8 @@ static void test_parse(void **state)
 {
     const struct row *row = *state;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct peer_name name;
-    enum tlsmsg_code code = peer_name_parse(row->typed, &name, &err);
+    struct server_name name;
+    enum tlsmsg_code code = server_name_parse(row->typed, &name, &err);
 
     if (row->text == NULL) {
         assert_int_equal(code, TLSMSG_ERR_CONFIG);
@@ -60,14 +60,14 @@ static void test_parse(void **state)
 static void test_lengths(void **state)
 {
     char typed[400];
-    struct peer_name name;
+    struct server_name name;
     size_t len;
 
     (void)state;
     for (len = 1; len < sizeof(typed); len++) {
         memset(typed, 'a', len);
         typed[len] = '\0';
-        assert_int_equal(peer_name_parse(typed, &name, NULL),
+        assert_int_equal(server_name_parse(typed, &name, NULL),
                          len <= 253 ? TLSMSG_OK : TLSMSG_ERR_CONFIG);
     }
 }

@@ -1,9 +1,9 @@
-/* The BIO over a byte source: see source_bio.h for why it never fails hard.
+/* The BIO over a byte source: see bio.h for why it never fails hard.
  *
  * Owns nothing but its method. Called by OpenSSL on the transport's thread.
  * A BIO of our own also spares SIGPIPE and lets a ticket share a segment with
  * the reply after it. */
-#include "transport/tls/source_bio.h"
+#include "transport/tls/bio.h"
 
 #include <errno.h>
 #include <string.h>
@@ -152,9 +152,4 @@ BIO *source_bio_new(const BIO_METHOD *method, struct source_link *link)
         BIO_set_data(bio, link);
     }
     return bio;
-}
-
-struct source_link *source_bio_link(BIO *bio)
-{
-    return BIO_get_data(bio);
 }

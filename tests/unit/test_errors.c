@@ -7,7 +7,7 @@
 #include <openssl/pemerr.h>
 #include <openssl/sslerr.h>
 
-#include "transport/tls/tls_error.h"
+#include "transport/tls/errors.h"
 
 static SSL_CTX *ctx;
 static SSL *ssl;
@@ -43,7 +43,7 @@ struct failure_row {
     int reason;
     int second_library; /* 0: there is no second entry */
     int second_reason;
-    struct tls_situation situation;
+    struct handshake_state situation;
     enum tlsmsg_code code;
     const char *text;
 };

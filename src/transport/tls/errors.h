@@ -4,8 +4,8 @@
  * into it: an entry left behind by one connection turns the next one's
  * "try again" into a failure. So the queue is emptied before each call and
  * read right after it, on the same thread. */
-#ifndef TRANSPORT_TLS_TLS_ERROR_H
-#define TRANSPORT_TLS_TLS_ERROR_H
+#ifndef TRANSPORT_TLS_ERRORS_H
+#define TRANSPORT_TLS_ERRORS_H
 
 #include <stdbool.h>
 
@@ -13,8 +13,8 @@
 
 #include "transport/transport.h"
 
-/* What the classifier has to know of a connection. */
-struct tls_situation {
+/* How far a connection has come, as the classifier has to know it. */
+struct handshake_state {
     bool is_server;
     bool is_open;        /* the handshake is finished */
     bool cert_was_asked; /* a client: the server asked for its certificate */
@@ -27,7 +27,7 @@ void tls_error_begin(void);
 /* What a failed SSL call means: WANT_*, CLOSED (close_notify), or ERROR with the cause in err.
  * ret: what the call returned. */
 enum transport_result tls_error_classify(const SSL *ssl, int ret,
-                                         const struct tls_situation *situation,
+                                         const struct handshake_state *state,
                                          struct tlsmsg_error *err);
 
 /* Records a failed call of the library while configuring: TLSMSG_ERR_NOMEM where that was the
@@ -47,5 +47,12 @@ bool tls_error_take_no_memory(void);
 /* The latest error's reason code when it comes from the given library, else 0. For callers that
  * tell expected failures apart. */
 int tls_error_reason(int library);
+
+/* The name of an alert as RFC 8446 section 6 has it, with spaces: "unknown ca"; NULL for a number
+ * without one. */
+const char *alert_name(int alert);
+
+/* True where the alert judges the receiver's certificate or access rather than the protocol. */
+bool alert_is_refusal(int alert);
 
 #endif

@@ -5,8 +5,8 @@
  * the link, where the transport finds them. So an SSL object survives the
  * peer's end of file (replies still leave), a failed write (what the peer
  * said before can still be read), and answers nothing to plaintext. */
-#ifndef TRANSPORT_TLS_SOURCE_BIO_H
-#define TRANSPORT_TLS_SOURCE_BIO_H
+#ifndef TRANSPORT_TLS_BIO_H
+#define TRANSPORT_TLS_BIO_H
 
 #include <stdbool.h>
 
@@ -36,8 +36,5 @@ BIO_METHOD *source_bio_method_new(void);
 
 /* A BIO over link, which is borrowed; NULL when out of memory. */
 BIO *source_bio_new(const BIO_METHOD *method, struct source_link *link);
-
-/* The link of a BIO that source_bio_new made. */
-struct source_link *source_bio_link(BIO *bio);
 
 #endif

@@ -1,4 +1,4 @@
-/* Notes: what a working configuration is still warned about, and when its certificates end. */
+/* What loaders report: warnings of a configuration that works, and everything that ends. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -6,6 +6,7 @@
 
 #include "support/tls_ends.h"
 #include "support/unit.h"
+#include "transport/tls/internal.h"
 
 static struct tls_files files;
 
@@ -147,12 +148,94 @@ static void test_a_client_without_certificates(void **state)
     transport_config_unref(config);
 }
 
+static void check_item(const struct load_report *report, size_t i, enum loaded_kind kind,
+                       const char *file, const char *subject, int64_t ends_unix_s)
+{
+    const struct loaded *item = &report->items[i];
+
+    assert_true(i < report->count);
+    assert_int_equal(item->kind, kind);
+    assert_string_equal(strrchr(item->file, '/') + 1, file);
+    assert_string_equal(item->subject, subject);
+    assert_in_range(item->ends_unix_s, ends_unix_s - 60, ends_unix_s);
+}
+
+/* Each certificate and list that was loaded, the issuers in a chain included. */
+static void test_everything_that_ends_is_reported(void **state)
+{
+    const int64_t now_s = (int64_t)time(NULL);
+    struct transport_config *config;
+    struct test_cert middle;
+    struct test_cert leaf;
+    char path[TEST_PATH_MAX];
+
+    (void)state;
+    test_cert_make(&middle, &(struct test_cert_spec){.common_name = "middle",
+                                                     .issuer = &files.ca,
+                                                     .is_ca = true,
+                                                     .from_s = -3600,
+                                                     .until_s = 20 * TEST_DAY_S});
+    test_cert_make(&leaf, &(struct test_cert_spec){.common_name = "leaf",
+                                                   .issuer = &middle,
+                                                   .from_s = -3600,
+                                                   .until_s = 200 * TEST_DAY_S});
+    test_cert_write(&leaf, test_folder_file(&files.folder, "chain.crt", path));
+    test_cert_append(&middle, path);
+    test_cert_write_key(&leaf, test_folder_file(&files.folder, "chain.key", path), NULL);
+    test_crl_write(&(struct test_crl_spec){.issuer = &files.ca, .until_s = 7 * TEST_DAY_S},
+                   test_folder_file(&files.folder, "ca.crl", path));
+    set_mode("chain.key", 0600);
+    config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "chain.crt", TLSMSG_OPT_KEY,
+                        "chain.key", TLSMSG_OPT_CLIENT_CA, "ca.crt", TLSMSG_OPT_CRL, "ca.crl",
+                        TLSMSG_OPT_COUNT);
+    assert_int_equal(config->report.count, 4);
+    check_item(&config->report, 0, LOADED_LEAF, "chain.crt", "CN=leaf", now_s + 200 * TEST_DAY_S);
+    check_item(&config->report, 1, LOADED_ISSUER, "chain.crt", "CN=middle",
+               now_s + 20 * TEST_DAY_S);
+    check_item(&config->report, 2, LOADED_CA, "ca.crt", "CN=test CA", now_s + 30 * TEST_DAY_S);
+    check_item(&config->report, 3, LOADED_CRL, "ca.crl", "CN=test CA", now_s + 7 * TEST_DAY_S);
+    assert_int_equal(transport_config_expiry(config), config->report.items[0].ends_unix_s);
+    assert_int_equal(load_report_first_end(&config->report, LOADED_CRL),
+                     config->report.items[3].ends_unix_s);
+    assert_int_equal(transport_config_warning_count(config), 0);
+    transport_config_unref(config);
+    test_cert_free(&leaf);
+    test_cert_free(&middle);
+}
+
+/* What ends is told first, whatever else was found before. */
+static void test_order_of_warnings(void **state)
+{
+    struct transport_config *config;
+
+    (void)state;
+    tls_files_leaf(
+        &files, "one",
+        &(struct test_cert_spec){.common_name = "one", .from_s = -3600, .until_s = 3 * TEST_DAY_S});
+    tls_files_leaf(
+        &files, "two",
+        &(struct test_cert_spec){.common_name = "two", .from_s = -3600, .until_s = 2 * TEST_DAY_S});
+    set_mode("one.key", 0644);
+    set_mode("two.key", 0644);
+    config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "one.crt", TLSMSG_OPT_KEY,
+                        "one.key", TLSMSG_OPT_CERT, "two.crt", TLSMSG_OPT_KEY, "two.key",
+                        TLSMSG_OPT_COUNT);
+    assert_int_equal(transport_config_warning_count(config), 4);
+    assert_non_null(strstr(transport_config_warning(config, 0), "'CN=one' ends"));
+    assert_non_null(strstr(transport_config_warning(config, 1), "'CN=two' ends"));
+    assert_non_null(strstr(transport_config_warning(config, 2), "one.key"));
+    assert_non_null(strstr(transport_config_warning(config, 3), "two.key"));
+    transport_config_unref(config);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_to_end),
         cmocka_unit_test(test_a_certificate_for_another_name),
         cmocka_unit_test(test_logged_secrets),
+        cmocka_unit_test(test_everything_that_ends_is_reported),
+        cmocka_unit_test(test_order_of_warnings),
         cmocka_unit_test(test_a_client_without_certificates),
     };
     int failed = 0;

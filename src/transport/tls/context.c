@@ -4,20 +4,69 @@
  * settings. A reload makes a new one, because a context's trust can only grow
  * (X509_STORE_add_cert(3)); ticket keys alone pass from the old one to the
  * new, so that sessions outlive it. Any thread; counted references. */
-#include "transport/tls/config.h"
-
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/escape.h"
 #include "transport/tls/certificates.h"
-#include "transport/tls/keylog.h"
+#include "transport/tls/client_trust.h"
+#include "transport/tls/errors.h"
+#include "transport/tls/identity.h"
+#include "transport/tls/internal.h"
 #include "transport/tls/policy.h"
-#include "transport/tls/resumption.h"
-#include "transport/tls/session.h"
-#include "transport/tls/ticket_file.h"
-#include "transport/tls/tls_error.h"
-#include "transport/tls/trust.h"
+#include "transport/tls/tickets.h"
+#include "transport/tls/verify.h"
+
+/* Opens the file: 0600, appended to, never through a symbolic link. *fd is -1 without the option. */
+static enum tlsmsg_code open_keylog(const struct tls_settings *settings, int *fd,
+                                    struct tlsmsg_error *err)
+{
+    const char *path = settings->keylog_file;
+    char shown[160];
+    struct stat info;
+
+    *fd = -1;
+    if (path == NULL) {
+        return TLSMSG_OK;
+    }
+    (void)escape_name(shown, sizeof(shown), path);
+    *fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (*fd < 0) {
+        return error_set(err, TLSMSG_ERR_CONFIG, errno, "cannot open key log '%s'%s", shown,
+                         errno == ELOOP ? " (a symbolic link is not followed)" : "");
+    }
+    /* One that was there already may be open to others; secrets don't go into it. */
+    if (fstat(*fd, &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & 077) != 0) {
+        (void)close(*fd);
+        *fd = -1;
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "key log '%s' is not a plain file of mode 0600 (chmod 600 mends the mode)",
+                         shown);
+    }
+    return TLSMSG_OK;
+}
+
+/* Lines in NSS's format, each in one write so that workers' lines never mix
+ * (SSL_CTX_set_keylog_callback(3)). */
+static void log_line(const SSL *ssl, const char *line)
+{
+    int fd = transport_from_ssl(ssl)->config->keylog_fd;
+    char end[] = "\n";
+    struct iovec parts[] = {
+        {.iov_base = (void *)(uintptr_t)line, .iov_len = strlen(line)},
+        {.iov_base = end, .iov_len = 1},
+    };
+
+    if (writev(fd, parts, 2) < 0) {
+        /* A full disk costs the debugger a line, not the peers their conversation. */
+    }
+}
 
 /* A ticket is of use to a client that says how it would resume (RFC 8446 section 4.2.9); in
  * TLS 1.2 the library decides by itself. */
@@ -28,7 +77,7 @@ static int note_client_hello(SSL *ssl, int *alert, void *unused)
 
     (void)alert;
     (void)unused;
-    session_of(ssl)->wants_ticket =
+    transport_from_ssl(ssl)->wants_ticket =
         SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk_kex_modes, &modes, &len) == 1;
     return SSL_CLIENT_HELLO_SUCCESS;
 }
@@ -38,7 +87,7 @@ static int note_client_hello(SSL *ssl, int *alert, void *unused)
 static int note_certificate_request(SSL *ssl, void *unused)
 {
     (void)unused;
-    session_of(ssl)->situation.cert_was_asked = true;
+    transport_from_ssl(ssl)->state.cert_was_asked = true;
     return 1;
 }
 
@@ -64,6 +113,7 @@ static enum tlsmsg_code set_tickets(struct transport_config *config,
     } else {
         code = ticket_keys_new(NULL, NULL, &config->tickets, err);
     }
+    load_report_check_secret(&config->report, "ticket key file", path);
     return code == TLSMSG_OK ? ticket_keys_install(config->tickets, config->ctx, err) : code;
 }
 
@@ -76,7 +126,7 @@ static enum tlsmsg_code set_role(struct transport_config *config,
         return TLSMSG_OK;
     }
     SSL_CTX_set_client_hello_cb(config->ctx, note_client_hello, NULL);
-    if (resumption_install(config->ctx) != 1) {
+    if (tickets_check_resumption(config->ctx) != 1) {
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot watch over session tickets");
     }
     return set_tickets(config, settings, previous, err);
@@ -86,11 +136,11 @@ static enum tlsmsg_code set_role(struct transport_config *config,
 static enum tlsmsg_code load_trust(struct transport_config *config,
                                    const struct tls_settings *settings, struct tlsmsg_error *err)
 {
-    enum tlsmsg_code code = trust_load(config->ctx, settings, err);
+    enum tlsmsg_code code = verify_load_cas(config->ctx, settings, &config->report, err);
 
     config->asks_for_certificate = settings->client_ca != NULL;
     if (code == TLSMSG_OK) {
-        code = revocation_load(config->ctx, settings, &config->revoked, err);
+        code = verify_load_crls(config->ctx, settings, &config->crls, &config->report, err);
     }
     if (code == TLSMSG_OK) {
         code = config->is_server ? allow_load(settings, &config->allowed, err)
@@ -104,19 +154,24 @@ static enum tlsmsg_code set_extras(struct transport_config *config,
                                    const struct tls_settings *settings, struct tlsmsg_error *err)
 {
     size_t pad = settings->pad_bytes;
-    enum tlsmsg_code code = keylog_open(settings, &config->keylog_fd, err);
+    enum tlsmsg_code code = open_keylog(settings, &config->keylog_fd, err);
 
     if (code != TLSMSG_OK) {
         return code;
     }
     if (config->keylog_fd >= 0) {
-        keylog_install(config->ctx);
+        SSL_CTX_set_keylog_callback(config->ctx, log_line);
+        load_report_warn(
+            &config->report,
+            "SESSION SECRETS ARE LOGGED: whoever reads the file of --keylog-file reads "
+            "every message");
     }
     if (pad > 0 && SSL_CTX_set_block_padding(config->ctx, pad) != 1) {
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot pad records to %zu bytes", pad);
     }
-    notes_collect(&config->notes, config->ctx, settings);
-    return TLSMSG_OK;
+    load_report_check_ends(&config->report);
+    return config->report.no_memory ? error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory")
+                                    : TLSMSG_OK;
 }
 
 static enum tlsmsg_code fill(struct transport_config *config, const struct tls_settings *settings,
@@ -134,7 +189,7 @@ static enum tlsmsg_code fill(struct transport_config *config, const struct tls_s
     if (code != TLSMSG_OK) {
         return code;
     }
-    code = certificates_load(config->ctx, settings, err);
+    code = certificates_load(config->ctx, settings, &config->by_name, &config->report, err);
     if (code != TLSMSG_OK) {
         return code;
     }
@@ -182,9 +237,10 @@ void transport_config_unref(struct transport_config *config)
     SSL_CTX_free(config->ctx);
     ticket_keys_unref(config->tickets);
     client_trust_free(config->client_trust);
-    sk_X509_CRL_pop_free(config->revoked, X509_CRL_free);
+    sk_X509_CRL_pop_free(config->crls, X509_CRL_free);
     allow_free(config->allowed);
-    notes_fini(&config->notes);
+    certificates_free(config->by_name);
+    load_report_fini(&config->report);
     if (config->keylog_fd >= 0) {
         (void)close(config->keylog_fd);
     }
@@ -194,15 +250,15 @@ void transport_config_unref(struct transport_config *config)
 
 size_t transport_config_warning_count(const struct transport_config *config)
 {
-    return config->notes.count;
+    return config->report.warning_count;
 }
 
 const char *transport_config_warning(const struct transport_config *config, size_t i)
 {
-    return i < config->notes.count ? config->notes.texts[i] : NULL;
+    return i < config->report.warning_count ? config->report.warnings[i] : NULL;
 }
 
 int64_t transport_config_expiry(const struct transport_config *config)
 {
-    return config->notes.expiry_unix_s;
+    return load_report_first_end(&config->report, LOADED_LEAF);
 }

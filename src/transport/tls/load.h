@@ -1,0 +1,75 @@
+/* Loading what settings name: PEM files, and what is learnt of them on the way.
+ *
+ * Loaders hand their findings to a report: warnings for an operator, and what ends when. */
+#ifndef TRANSPORT_TLS_LOAD_H
+#define TRANSPORT_TLS_LOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/bio.h>
+#include <openssl/x509.h>
+
+#include <tlsmsg/error.h>
+
+#include "base/file.h"
+
+enum loaded_kind {
+    LOADED_LEAF,   /* a certificate of our own */
+    LOADED_ISSUER, /* of its chain, as it is sent */
+    LOADED_CA,     /* that peers' certificates are verified with */
+    LOADED_CRL,
+    LOADED_KINDS
+};
+
+/* One certificate or revocation list. */
+struct loaded {
+    enum loaded_kind kind;
+    char *file;          /* as named by the option, escaped */
+    char *subject;       /* of a certificate, or a list's issuer; as x509_text_name has it */
+    int64_t ends_unix_s; /* notAfter, or nextUpdate; 0: it has none */
+};
+
+struct load_report {
+    struct loaded *items; /* in the order in which they were loaded */
+    size_t count;
+    char **warnings; /* a line each */
+    size_t warning_count;
+    bool no_memory; /* something is missing */
+};
+
+void load_report_fini(struct load_report *report);
+
+/* Adds a certificate or a list. Where memory is short, this and the next note it in the report, and
+ * whoever has loaded everything asks once. */
+void load_report_add(struct load_report *report, enum loaded_kind kind, const struct file *file,
+                     const X509_NAME *subject, const ASN1_TIME *ends);
+
+void load_report_warn(struct load_report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Warns where others can read a file that holds a secret. what: "key"; path: NULL is a no-op. */
+void load_report_check_secret(struct load_report *report, const char *what, const char *path);
+
+/* Warns of what ends soon, in front of all that was warned of before. Once, after loading. */
+void load_report_check_ends(struct load_report *report);
+
+/* When the first of a kind ends; 0: there is none, or none that ends. */
+int64_t load_report_first_end(const struct load_report *report, enum loaded_kind kind);
+
+/* Reads a file of at most 4 MiB. what: "certificate", "key"; hint: what to try where it is
+ * missing, or NULL. The caller calls file_fini after success.
+ * TLSMSG_ERR_CONFIG (`cannot read key 'x.key': No such file or directory (...)`) or _NOMEM. */
+enum tlsmsg_code load_file(struct file *file, const char *path, const char *what, const char *hint,
+                           struct tlsmsg_error *err);
+
+/* A read-only BIO over a file's bytes, borrowed from it; NULL when out of memory. */
+BIO *load_bio(const struct file *file);
+
+/* Appends all certificates of a PEM file, in order. TLSMSG_ERR_CONFIG where there is none or one
+ * can't be read; TLSMSG_ERR_NOMEM. */
+enum tlsmsg_code load_certificates(const struct file *file, const char *what, STACK_OF(X509) *out,
+                                   struct tlsmsg_error *err);
+
+#endif
