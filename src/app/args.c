@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/escape.h"
 
-#define SHOWN_MAX 120 /* most bytes of a word that a message repeats */
+#define WORD_SHOWN_MAX 120 /* most bytes of a word that a message repeats */
 #define HELP_COLUMN 32
 
 struct cursor {
@@ -35,7 +35,7 @@ const char *args_name(const struct args_option *row)
 static enum tlsmsg_code refuse(const struct cursor *c, const char *what, const char *word,
                                const char *rest)
 {
-    char shown[SHOWN_MAX];
+    char shown[WORD_SHOWN_MAX];
 
     return error_set(c->err, TLSMSG_ERR_CONFIG, 0, "%s '%s'%s (try '%s --help')", what,
                      escape_name(shown, sizeof(shown), word), rest, c->table->program);
@@ -205,7 +205,7 @@ enum tlsmsg_code args_choice(const char *option, const char *const *names, size_
                              const char *value, size_t *index, struct tlsmsg_error *err)
 {
     char list[128] = "";
-    char shown[SHOWN_MAX];
+    char shown[WORD_SHOWN_MAX];
     size_t used = 0;
     size_t i;
 

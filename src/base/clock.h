@@ -7,6 +7,8 @@
 
 #define CLOCK_NS_PER_MS 1000000
 #define CLOCK_NS_PER_S 1000000000
+#define CLOCK_S_PER_DAY 86400
+#define CLOCK_DATE_CHARS 10 /* of the texts below: "2026-11-22" */
 
 /* Nanoseconds since an arbitrary start (clock_gettime(2), CLOCK_MONOTONIC). */
 int64_t clock_now_ns(void);

@@ -171,6 +171,7 @@ class Reload(RunningTest):
                 self.reload(server, KEPT)
                 line = [line for line in server.log().splitlines() if KEPT in line][count]
                 self.assertIn(says.encode(), line)
+                self.assertIn(b"Z error: certificate: ", line)
                 self.assertEqual(self.visit(server), "New")
         replace(cert, made.server)
         self.reload(server)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""SIGTERM and SIGINT end the server in order; a second one ends it at once."""
+"""SIGTERM and SIGINT end the server in order; a second one ends it at once. SIGUSR1 tells its
+state."""
 
 import fcntl
 import os
@@ -107,6 +108,31 @@ class InOrder(SignalTest):
         self.assertGreater(len(got), 0)
         self.assertEqual(got, reply * (len(got) // len(reply)), "a reply was cut")
         end.sock.close()
+        server.finish(0)
+
+
+class State(SignalTest):
+    def test_status_of_the_server(self):
+        """SIGUSR1 prints a screen, and nothing else changes."""
+        server = self.server()
+        end = self.connect(server)
+        end.send(b"hello")
+        self.assertEqual(end.receive_exactly(41), texts.reply(b"hello"))
+        server.signal(signal.SIGUSR1)
+        server.stderr.wait_for(b"transcript:    0 bytes wait for stdout\n")
+        said = server.log().decode()
+        self.assertRegex(said, rf"\Atlsmsg-server \S+ \(TLS, [^)]+\)\n"
+                               rf"  up 0 d 00:\d\d:\d\d, workers: \d+, "
+                               rf"listening on 127\.0\.0\.1:{server.port}\n"
+                               r"  connections:   1 open \(0 in handshake\), 1 accepted\n"
+                               r"  conversations: 1 begun\n"
+                               r"  messages:      1 in 5 bytes\n"
+                               # A reply is counted once it was sent, which can be later than now.
+                               r"  replies:       (?:1 in 41|0 in 0) bytes, \d+ bytes wait\n")
+        end.send(b"hello")
+        self.assertEqual(end.receive_exactly(41), texts.reply(b"hello"))
+        end.close()
+        server.signal()
         server.finish(0)
 
 

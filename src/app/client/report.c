@@ -13,9 +13,7 @@
 #include "base/escape.h"
 #include "base/json.h"
 
-#define DAY_S 86400
 #define SOON_DAYS 30
-#define DATE_CHARS 10 /* of "2026-11-22T15:00:00.123Z" */
 
 #define BOLD "\033[1m"
 #define RED "\033[31m"
@@ -27,7 +25,7 @@ int64_t report_days_left(int64_t unix_s, int64_t now_unix_s)
 {
     int64_t left = unix_s - now_unix_s;
 
-    return left >= 0 ? left / DAY_S : -((-left + DAY_S - 1) / DAY_S);
+    return left >= 0 ? left / CLOCK_S_PER_DAY : -((-left + CLOCK_S_PER_DAY - 1) / CLOCK_S_PER_DAY);
 }
 
 static const char *tint_of(int64_t days_left)
@@ -99,9 +97,11 @@ static void print_expiry(const struct block *block, int64_t expiry_unix_s, int64
     clock_print_utc(expiry_unix_s, 0, date, sizeof(date));
     if (days < 0) {
         /* A session can outlive its certificate. */
-        (void)snprintf(value, sizeof(value), "%.*s, %" PRId64 " days ago", DATE_CHARS, date, -days);
+        (void)snprintf(value, sizeof(value), "%.*s, %" PRId64 " days ago", CLOCK_DATE_CHARS, date,
+                       -days);
     } else {
-        (void)snprintf(value, sizeof(value), "%.*s, %" PRId64 " days left", DATE_CHARS, date, days);
+        (void)snprintf(value, sizeof(value), "%.*s, %" PRId64 " days left", CLOCK_DATE_CHARS, date,
+                       days);
     }
     print_tinted(block, "expires", value, tint_of(days));
 }
@@ -279,8 +279,8 @@ static void print_validity(const struct tlsmsg_certificate *cert, int64_t now_un
 
     clock_print_utc(cert->not_before_unix_s, 0, from, sizeof(from));
     clock_print_utc(cert->not_after_unix_s, 0, to, sizeof(to));
-    (void)fprintf(out, "    %-12s%.*s to %.*s, %s", "valid", DATE_CHARS, from, DATE_CHARS, to,
-                  colour ? tint_of(days) : "");
+    (void)fprintf(out, "    %-12s%.*s to %.*s, %s", "valid", CLOCK_DATE_CHARS, from,
+                  CLOCK_DATE_CHARS, to, colour ? tint_of(days) : "");
     if (cert->not_before_unix_s > now_unix_s) {
         (void)fprintf(out, "not yet");
     } else if (days < 0) {

@@ -13,9 +13,6 @@
 #include "app/server/metrics.h"
 #include "base/clock.h"
 
-#define DAY_S 86400
-#define DATE_CHARS 10 /* of "2026-11-22T15:00:00.123Z" */
-
 void periodic_init(struct periodic *periodic, struct systemd *systemd,
                    const struct tlsmsg_server *server, struct log *log, const char *metrics_file)
 {
@@ -67,8 +64,8 @@ bool periodic_expiry_is_due(int64_t expiry_unix_s, int64_t *last_unix_s, int64_t
     if (now_unix_s < *last_unix_s) {
         *last_unix_s = now_unix_s;
     }
-    if (expiry_unix_s == 0 || now_unix_s - *last_unix_s < DAY_S ||
-        expiry_unix_s - now_unix_s >= PERIODIC_EXPIRY_DAYS * (int64_t)DAY_S) {
+    if (expiry_unix_s == 0 || now_unix_s - *last_unix_s < CLOCK_S_PER_DAY ||
+        expiry_unix_s - now_unix_s >= PERIODIC_EXPIRY_DAYS * (int64_t)CLOCK_S_PER_DAY) {
         return false;
     }
     *last_unix_s = now_unix_s;
@@ -84,12 +81,12 @@ void periodic_print_expiry(int64_t expiry_unix_s, int64_t now_unix_s, char *buf,
         (void)snprintf(buf, cap,
                        "a certificate of this server ended on %.*s: clients refuse it "
                        "(scripts/gen-certs.sh renew, then SIGHUP)",
-                       DATE_CHARS, date);
+                       CLOCK_DATE_CHARS, date);
     } else {
         (void)snprintf(buf, cap,
                        "a certificate of this server ends in %" PRId64 " days, on %.*s "
                        "(scripts/gen-certs.sh renew, then SIGHUP)",
-                       (expiry_unix_s - now_unix_s) / DAY_S, DATE_CHARS, date);
+                       (expiry_unix_s - now_unix_s) / CLOCK_S_PER_DAY, CLOCK_DATE_CHARS, date);
     }
 }
 

@@ -21,7 +21,7 @@
 #include "base/error.h"
 #include "base/escape.h"
 
-#define SHOWN_MAX 256
+#define NAME_SHOWN_MAX 256
 
 static bool note(const char **list, size_t *n, const char *path)
 {
@@ -234,7 +234,7 @@ static const char *find_unreadable(const struct sandbox *sandbox)
 
 enum tlsmsg_code sandbox_check_user(const char *user, struct tlsmsg_error *err)
 {
-    char shown[SHOWN_MAX];
+    char shown[NAME_SHOWN_MAX];
     const struct passwd *entry;
 
     if (user == NULL) {
@@ -259,8 +259,8 @@ static void look_back(const char *user, const struct sandbox *sandbox,
                       struct sandbox_report *report)
 {
     const char *path = find_unreadable(sandbox);
-    char file[SHOWN_MAX];
-    char shown[SHOWN_MAX / 2];
+    char file[NAME_SHOWN_MAX];
+    char shown[NAME_SHOWN_MAX / 2];
     int cause = errno;
 
     report->warning[0] = '\0';
