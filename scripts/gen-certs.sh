@@ -7,32 +7,42 @@
 # the lock against a second run) and renames the files into place at its end, so a run that fails or
 # is interrupted changes nothing. Keys are born in that folder under umask 077: they are never
 # readable by others, not even for a moment.
+#
+# What a folder's owner can exchange, he can exchange between any two steps: no check of a file there
+# holds until its use, and openssl runs what its configuration names. So root works only in folders
+# that nobody but root can change, and refuses all others (check_way).
+#
+# The CA's files are ca.key, ca.crt, ca.db (who was given what) and ca.crl. With --ca-dir they are
+# in that folder, and the target folder has copies of ca.crt and ca.crl.
+#
+# The parts: messages, names, reading, making, the commands, folders, the lock, the command line.
 set -u
 LC_ALL=C
 export LC_ALL
 unset CDPATH
 
-me=gen-certs.sh
+me=${0##*/} # gen-certs.sh, or tlsmsg-certs where it is installed
 openssl=${OPENSSL:-openssl}
 leaf_days=397        # thirteen months; some platforms refuse a server certificate above 825 days
 ca_days=3650
-work=.gen-certs.lock # all paths are relative to the target folder, so none needs quoting anywhere
+work=.gen-certs.lock # paths are relative to the target folder, so no configuration has to quote one
 new=$work/new        # finished files, under the names that they will have
 tmp=$work/tmp
+ca=                  # before the names of the CA's files: '' or a folder's absolute path and a slash
 safe='[A-Za-z0-9._~:/?@!&()*+;=%-]' # in a configuration, and on a screen
 log=/dev/null        # what openssl said last
-locked='' report='' results=''
+locked='' locked_ca='' report='' results=''
 
 help() {
-    cat <<'END'
-Usage: gen-certs.sh [make] [OPTIONS]          a CA and a server certificate
-       gen-certs.sh client NAME... [OPTIONS]  client certificates
-       gen-certs.sh server NAME... [OPTIONS]  further server certificates
-       gen-certs.sh renew [NAME...] [OPTIONS] new dates; same key, so pins hold
-       gen-certs.sh rekey [NAME...] [OPTIONS] a new key and certificate
-       gen-certs.sh revoke NAME... [OPTIONS]  all that NAME has goes into ca.crl
-       gen-certs.sh crl [OPTIONS]             a fresh ca.crl
-       gen-certs.sh show [OPTIONS]            who, until when, and the pins
+    cat <<END
+Usage: $me [make] [OPTIONS]          a CA and a server certificate
+       $me client NAME... [OPTIONS]  client certificates
+       $me server NAME... [OPTIONS]  further server certificates
+       $me renew [NAME...] [OPTIONS] new dates; same key, so pins hold
+       $me rekey [NAME...] [OPTIONS] a new key and certificate
+       $me revoke NAME... [OPTIONS]  all that NAME has goes into ca.crl
+       $me crl [OPTIONS]             a fresh ca.crl
+       $me show [OPTIONS]            who, until when, and the pins
 
 What is there and valid is kept, what is missing is made, and what ends soon or
 lacks a name asked for is renewed with its key. NAME is 'server' when left out;
@@ -40,6 +50,7 @@ lacks a name asked for is renewed with its key. NAME is 'server' when left out;
 it expires and, for a server, the pin that 'tlsmsg-client --pin' takes.
 
   -o, --out DIR         the folder (default: certs)
+      --ca-dir DIR      where the CA's key and record are (default: the same)
       --client NAME     make: a client certificate too (repeatable)
       --self-signed     make: one self-signed server certificate and no CA
       --permit NAME     make: a CA for localhost and these domains and addresses
@@ -58,14 +69,17 @@ it expires and, for a server, the pin that 'tlsmsg-client --pin' takes.
   -q, --quiet           nothing on standard error but warnings and errors
   -h, --help            this text
 
-The variable OPENSSL names the openssl program.
+Root works only in folders that nobody else can change. The variable OPENSSL
+names the openssl program.
 Exit codes: 0 done, 1 failed, 2 usage.
 END
 }
 
+# ---- messages
+
 warn() { printf '%s: %s\n' "$me" "$1" >&2; }
 die() { warn "$1"; exit 1; }
-usage() { warn "$1 (--help tells more)"; exit 2; }
+usage() { warn "$1 (try: --help)"; exit 2; }
 # Told at the end, when it has become true.
 note() { report="$report$me: $1
 "; }
@@ -189,9 +203,9 @@ issuer_of() {
     esac
 }
 is_revoked() {
-    [ -e ca.db ] || return
+    [ -e "${ca}ca.db" ] || return
     serial=$(serial_of "$1") || exit 1
-    cut -f 1,4 ca.db | grep -qx "R.$serial"
+    cut -f 1,4 "${ca}ca.db" | grep -qx "R.$serial"
 }
 is_encrypted() { grep -q ENCRYPTED "$1"; }
 # As the programs print it and --allow takes it.
@@ -202,22 +216,24 @@ identity_of() {
 }
 
 bad_key() { # KEY
-    is_encrypted "$1" || die "cannot read key '$1': $(reason)"
-    [ -n "$password" ] || die "key '$1' is encrypted (--key-password-file FILE opens it)"
-    die "the password in '$(shown "$password")' does not open key '$1'"
+    key=$(shown "$1")
+    is_encrypted "$1" || die "cannot read key '$key': $(reason)"
+    [ -n "$password" ] || die "key '$key' is encrypted (try: --key-password-file FILE)"
+    die "the password in '$(shown "$password")' does not open key '$key'"
 }
 check_pair() { # NAME CURE: dies unless NAME.key belongs to NAME.crt
-    [ -e "$1.key" ] || die "$1.crt is in '$folder' without $1.key (put the key back, or $2)"
-    case $(ls -ldL "$1.key") in
+    key=$(home "$1.key") where=$(folder_of "$1.key")
+    [ -e "$key" ] || die "$1.crt is in '$where' without $1.key (try: put the key back, or $2)"
+    case $(ls -ldL "$key") in
         -r[w-]-------*) ;;
-        *) warn "others may read $1.key (end that: chmod 600 '$folder/$1.key')" ;;
+        *) warn "others may read $1.key (try: chmod 600 '$where/$1.key')" ;;
     esac
     # An encrypted key without its password is taken at its word: only signing needs to open it.
-    if [ -z "$password" ] && is_encrypted "$1.key"; then return; fi
-    public=$(key_public "$1.key") || bad_key "$1.key"
-    certified=$(public_of "$1.crt") || exit 1
+    if [ -z "$password" ] && is_encrypted "$key"; then return; fi
+    public=$(key_public "$key") || bad_key "$key"
+    certified=$(public_of "$(home "$1.crt")") || exit 1
     [ "$public" = "$certified" ] ||
-        die "$1.key does not belong to $1.crt (put the right file back, or $2)"
+        die "$1.key does not belong to $1.crt (try: put the right file back, or $2)"
 }
 
 # What a peer will ask, asked before a file is put in place.
@@ -229,8 +245,11 @@ purpose() { case $1 in authority) echo any ;; *) echo "ssl$1" ;; esac; }
 
 # ---- making
 
-# Where a file is as this run sees it.
-at() { if [ -e "$new/$1" ]; then echo "$new/$1"; else echo "$1"; fi; }
+# Where a file belongs, where this run makes it anew, and where it is as this run sees it.
+home() { case $1 in ca.*) printf '%s\n' "$ca$1" ;; *) echo "$1" ;; esac; }
+fresh() { case $1 in ca.*) printf '%s\n' "$ca$new/$1" ;; *) echo "$new/$1" ;; esac; }
+at() { if [ -e "$(fresh "$1")" ]; then fresh "$1"; else home "$1"; fi; }
+folder_of() { case $1 in ca.*) echo "$ca_folder" ;; *) echo "$folder" ;; esac; } # for messages
 
 generate() { # ALGORITHM
     case $1 in
@@ -241,16 +260,17 @@ generate() { # ALGORITHM
     esac
 }
 new_key() { # NAME ALGORITHM
+    made=$(fresh "$1.key")
     if [ -n "$password" ]; then
         # Encrypted by genpkey itself it would have 2048 rounds of PBKDF2, which are few.
         generate "$2" |
-            ssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -passout "$pass" >"$new/$1.key"
+            ssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -passout "$pass" >"$made"
     else
-        generate "$2" >"$new/$1.key"
+        generate "$2" >"$made"
     fi || die "cannot make $1.key: $(reason)"
 }
 whose_key() { # NAME: for messages
-    if [ -e "$new/$1.key" ]; then echo "a new $1.key"; else echo "the $1.key that was here"; fi
+    if [ -e "$(fresh "$1.key")" ]; then echo "a new $1.key"; else echo "the $1.key that was here"; fi
 }
 
 section() { # PREFIX ITEMS: the items as lines of a configuration's section
@@ -303,15 +323,16 @@ an_hour_ago() { TZ=AGO1 date +%Y%m%d%H%M%SZ; }
 # Checks that the CA can sign, and lays a copy of its record where 'openssl ca' works on it.
 open_authority() {
     crt=$(at ca.crt)
-    [ -e "$crt" ] || die "there is no ca.crt in '$folder' ('$me' alone makes a CA)"
-    [ -e "$(at ca.key)" ] || die "signing needs ca.key, which is not in '$folder' (put it back)"
-    lasts "$crt" 0 || die "ca.crt expired on $(ends "$crt") ('$me renew ca' gives it new dates)"
+    [ -e "$crt" ] || die "there is no ca.crt in '$ca_folder' (try: '$me', which makes a CA)"
+    [ -e "$(at ca.key)" ] || die "signing needs ca.key, which is not in '$ca_folder' (try: \
+--ca-dir DIR with the folder that has it)"
+    lasts "$crt" 0 || die "ca.crt expired on $(ends "$crt") (try: '$me renew ca')"
     if [ -e "$(at ca.db)" ]; then
         cat "$(at ca.db)" >"$tmp/db"
     else
         : >"$tmp/db"
-        [ ! -e ca.crl ] ||
-            die 'ca.db is gone, and with it who is revoked (put it back, or remove ca.crl)'
+        [ ! -e "${ca}ca.crl" ] ||
+            die 'ca.db is gone, and with it who is revoked (try: put it back, or remove ca.crl)'
     fi
 }
 
@@ -322,7 +343,8 @@ ca_failed() { # WHAT
 }
 
 sign() { # NAME PROFILE CN DAYS self|ca: a certificate for NAME's key, checked, into $new
-    name=$1 profile=$2 cn=$3 life=$4 issuer=$5 key=$(at "$1.key") anchor=$new/$1.crt
+    name=$1 profile=$2 cn=$3 life=$4 issuer=$5 key=$(at "$1.key") made=$(fresh "$1.crt")
+    anchor=$made
     configure "$profile" "$names" "$limits"
     ssl req -new -config "$tmp/cnf" -key "$key" -passin "$pass" -subj "/CN=$cn" \
         -out "$tmp/csr" || bad_key "$key"
@@ -334,20 +356,20 @@ sign() { # NAME PROFILE CN DAYS self|ca: a certificate for NAME's key, checked, 
         set -- -days "$life" -cert "$anchor" -keyfile "$(at ca.key)"
         if ! lasts "$anchor" $((life * 86400)); then
             set -- "$@" -enddate "$(ends "$anchor" | tr -d 'T:-')"
-            note "$name.crt ends with its CA, before $life days ('$me renew ca' comes first)"
+            note "$name.crt ends with its CA, before $life days (try: '$me renew ca' first)"
         fi
     fi
     ssl ca -batch -notext -config "$tmp/cnf" -passin "$pass" -startdate "$(an_hour_ago)" "$@" \
-        -in "$tmp/csr" -out "$new/$name.crt" >/dev/null || ca_failed "$name.crt"
-    verify "$(purpose "$profile")" "$new/$name.crt" "$anchor" ||
+        -in "$tmp/csr" -out "$made" >/dev/null || ca_failed "$name.crt"
+    verify "$(purpose "$profile")" "$made" "$anchor" ||
         die "cannot make $name.crt for $(on_a_line "CN=$cn" "$names"): $(reason)"
     [ "$issuer" = ca ] || return 0
     # The record's fifth field is not used by openssl; here it says whose certificate it is.
-    serial=$(serial_of "$new/$name.crt") || exit 1
+    serial=$(serial_of "$made") || exit 1
     awk -F '\t' -v OFS='\t' -v serial="$serial" -v name="$name" '$4 == serial { $5 = name } 1' \
-        "$tmp/db" >"$new/ca.db" || die "cannot write the record of $name.crt"
+        "$tmp/db" >"$ca$new/ca.db" || die "cannot write the record of $name.crt"
     # What a server sends: its certificate, then the CA's.
-    [ "$profile" != server ] || cat "$anchor" >>"$new/$name.crt" || die "cannot write $name.crt"
+    [ "$profile" != server ] || cat "$anchor" >>"$made" || die "cannot write $name.crt"
 }
 
 sign_authority() { # DAYS LIMITS
@@ -367,39 +389,55 @@ sign_leaf() { # NAME PROFILE CN self|ca, with $names
 
 authority() {
     [ "${days:-0}" -lt $ca_days ] || ca_days=$((days + 1))
-    if [ -n "$anew" ] || [ ! -e ca.crt ]; then
-        if [ -n "$anew" ] || [ ! -e ca.key ]; then
+    crt=${ca}ca.crt
+    if [ -n "$anew" ] || [ ! -e "$crt" ]; then
+        if [ -n "$anew" ] || [ ! -e "${ca}ca.key" ]; then
             new_key ca "$algorithm"
-            : >"$new/ca.db"
-            [ ! -e ca.crt ] || note 'the old CA is gone, and all certificates under it are void'
+            : >"$ca$new/ca.db"
+            [ ! -e "$crt" ] || note 'the old CA is gone, and all certificates under it are void'
         fi
         sign_authority $ca_days "$permitted"
         note "made ca.crt, which peers need, for $(whose_key ca), which only signing needs"
         return
     fi
-    profile=$(profile_of ca.crt) || exit 1
-    [ "$profile" = authority ] || die "ca.crt is not a CA's ('$me --force' replaces it)"
-    [ ! -e ca.key ] || check_pair ca "'$me --force' makes a new CA"
-    limits=$(limits_of ca.crt) || exit 1
+    profile=$(profile_of "$crt") || exit 1
+    [ "$profile" = authority ] || die "ca.crt is not a CA's (try: '$me --force', a new CA)"
+    [ ! -e "${ca}ca.key" ] || check_pair ca "'$me --force', a new CA"
+    limits=$(limits_of "$crt") || exit 1
     missing=$(lacking "$permitted" "$limits")
     [ -z "$missing" ] ||
-        die "ca.crt was made without --permit $(on_a_line "$missing") (--force makes a new CA)"
-    if lasts ca.crt $((30 * 86400)); then
-        note "kept ca.crt, valid until $(ends ca.crt)"
+        die "ca.crt was made without --permit $(on_a_line "$missing") (try: --force, a new CA)"
+    if lasts "$crt" $((30 * 86400)); then
+        note "kept ca.crt, valid until $(ends "$crt")"
     else
         renew_authority $ca_days
     fi
 }
 renew_authority() { # DAYS
-    check_pair ca "'$me --force' makes a new CA"
-    limits=$(limits_of ca.crt) || exit 1
+    check_pair ca "'$me --force', a new CA"
+    limits=$(limits_of "${ca}ca.crt") || exit 1
     sign_authority "$1" "$limits"
-    note "renewed ca.crt with its key: peers need it before $(ends ca.crt)"
+    note "renewed ca.crt with its key: peers need it before $(ends "${ca}ca.crt")"
+}
+# A CA that is there is never passed over for a new one elsewhere.
+check_place() {
+    [ -n "$ca" ] || return 0
+    if [ -e ca.key ] && [ -e "${ca}ca.key" ]; then
+        die "'$folder' and '$ca_folder' have a ca.key each (try: --ca-dir with the right one alone)"
+    fi
+    [ ! -e ca.key ] || die "the CA's key is in '$folder', not in '$ca_folder' (try: \
+mv '$folder'/ca.* '$ca_folder')"
+    if [ ! -e ca.crt ] || [ -n "$anew" ] || cmp -s ca.crt "${ca}ca.crt"; then return; fi
+    [ -e "${ca}ca.crt" ] || die "'$folder' has a ca.crt and '$ca_folder' has none (try: \
+the --ca-dir with its key; --force makes a new CA)"
+    here=$(public_of ca.crt) && there=$(public_of "${ca}ca.crt") || exit 1
+    [ "$here" = "$there" ] || die "ca.crt in '$folder' is not that of '$ca_folder' (try: \
+the --ca-dir with its key, or remove ca.crt)"
 }
 
 # Takes over what a certificate says, into $profile, $issuer, $cn and $names (with those asked for).
 inherit() { # NAME
-    [ -e "$1.crt" ] || die "there is no $1.crt in '$folder' ('$me show' tells what there is)"
+    [ -e "$1.crt" ] || die "there is no $1.crt in '$folder' (try: '$me show')"
     had=$(names_of "$1.crt") || exit 1
     names=$(union "$had" "$asked")
     cn=$(cn_of "$1.crt") profile=$(profile_of "$1.crt") issuer=$(issuer_of "$1.crt")
@@ -407,13 +445,13 @@ inherit() { # NAME
         *[!A-Za-z0-9._@:*-]* | *:) ;;
         server:self:* | server:ca:* | client:ca:*) return ;;
     esac
-    die "$1.crt was not made here (move it away)"
+    die "$1.crt was not made here (try: move it away)"
 }
 # The same, for a certificate whose key goes on.
 inherit_with_key() { # NAME
     inherit "$1"
-    check_pair "$1" "'$me rekey $1' makes both anew"
-    ! is_revoked "$1.crt" || die "$1.crt is revoked ('$me rekey $1' makes both anew)"
+    check_pair "$1" "'$me rekey $1'"
+    ! is_revoked "$1.crt" || die "$1.crt is revoked (try: '$me rekey $1', a new key)"
 }
 
 leaf() { # NAME PROFILE self|ca: keeps, renews or makes it, with the names in $asked
@@ -422,18 +460,18 @@ leaf() { # NAME PROFILE self|ca: keeps, renews or makes it, with the names in $a
         return
     fi
     inherit_with_key "$1"
-    [ "$profile" = "$2" ] || die "$1.crt is a $profile certificate (--force replaces it)"
+    [ "$profile" = "$2" ] || die "$1.crt is a $profile certificate (try: --force, which replaces it)"
     [ "$issuer" = "$3" ] || case $3 in
-        ca) die "$1.crt is self-signed (--self-signed keeps it, --force replaces it)" ;;
-        *) die "$1.crt is not self-signed (leave --self-signed out, or --force replaces it)" ;;
+        ca) die "$1.crt is self-signed (try: --self-signed, or --force, which replaces it)" ;;
+        *) die "$1.crt is not self-signed (try: without --self-signed, or with --force)" ;;
     esac
     anchor=$1.crt
     [ "$3" = self ] || anchor=$(at ca.crt)
     verify "ssl$2" "$1.crt" "$anchor" -no_check_time ||
-        die "$1.crt is not valid: $(reason) ('$me renew $1' signs it anew, --force replaces it)"
+        die "$1.crt is not valid: $(reason) (try: '$me renew $1', or --force)"
     was=$(algorithm_of "$1.crt")
     [ "$was" = "${algorithm:-$was}" ] ||
-        die "$1.key is $was ('$me rekey $1 --algorithm $algorithm' makes a new one)"
+        die "$1.key is $was (try: '$me rekey $1 --algorithm $algorithm', a new key)"
     # Soon is 30 days, or a third of the days asked for.
     soon=$((${days:-$leaf_days} * 86400 / 3))
     [ $soon -lt 2592000 ] || soon=2592000
@@ -472,7 +510,8 @@ default_names() { # self|ca
 
 renew() { # NAME
     if [ "$1" = ca ]; then
-        [ -e ca.crt ] || die "there is no ca.crt in '$folder' ('$me' alone makes a CA)"
+        [ -e "${ca}ca.crt" ] ||
+            die "there is no ca.crt in '$ca_folder' (try: '$me', which makes a CA)"
         renew_authority "${days:-$ca_days}"
     else
         inherit_with_key "$1"
@@ -481,7 +520,7 @@ renew() { # NAME
     fi
 }
 rekey() { # NAME
-    [ "$1" != ca ] || die "a CA with a new key is a new CA ('$me --force' makes one)"
+    [ "$1" != ca ] || die "a CA with a new key is a new CA (try: '$me --force')"
     inherit "$1"
     was=$(algorithm_of "$1.crt")
     new_key "$1" "${algorithm:-${was:-unknown}}"
@@ -493,22 +532,23 @@ rekey() { # NAME
 revoke() { # NAME
     open_authority
     cut -f 5 "$tmp/db" | grep -qxF -e "$1" ||
-        die "ca.db has no certificate of '$1' ('$me show' tells which names there are)"
+        die "ca.db has no certificate of '$1' (try: '$me show')"
     awk -F '\t' -v OFS='\t' -v name="$1" -v now="$(date -u +%y%m%d%H%M%SZ)" \
-        '$5 == name && $1 != "R" { $1 = "R"; $3 = now } 1' "$tmp/db" >"$new/ca.db" ||
+        '$5 == name && $1 != "R" { $1 = "R"; $3 = now } 1' "$tmp/db" >"$ca$new/ca.db" ||
         die "cannot write the record of $1's revocation"
     note "revoked $1: servers that have this ca.crl (--crl) refuse it after a reload"
 }
 make_crl() { # DAYS
     open_authority
     anchor=$(at ca.crt) life=$1 number=
-    [ ! -e ca.crl ] || number=$(ssl crl -in ca.crl -noout -crlnumber | sed 's/.*=//; s/^0x//')
+    [ ! -e "${ca}ca.crl" ] || number=$(ssl crl -in "${ca}ca.crl" -noout -crlnumber | sed 's/.*=//; s/^0x//')
     printf '%016X\n' $((0x${number:-0} + 1)) >"$tmp/crlnumber"
     configure server '' ''
     set -- -crldays "$life"
     lasts "$anchor" $((life * 86400)) || set -- -crl_nextupdate "$(ends "$anchor" | tr -d 'T:-')"
-    ssl ca -gencrl -config "$tmp/cnf" -cert "$anchor" -keyfile ca.key -passin "$pass" \
-        -crl_lastupdate "$(an_hour_ago)" "$@" -out "$new/ca.crl" || ca_failed ca.crl
+    ssl ca -gencrl -config "$tmp/cnf" -cert "$anchor" -keyfile "${ca}ca.key" -passin "$pass" \
+        -crl_lastupdate "$(an_hour_ago)" "$@" -out "$ca$new/ca.crl" ||
+        ca_failed ca.crl
 }
 crl_line() {
     until=$(ssl crl -in ca.crl -noout -nextupdate -dateopt iso_8601) || die 'cannot read ca.crl'
@@ -527,15 +567,16 @@ result() { # NAME
 
 show() {
     for file in *.crt; do
-        [ -e "$file" ] || die "there is no certificate in '$folder' ('$me' alone makes some)"
+        [ -e "$file" ] || die "there is no certificate in '$folder' (try: '$me', which makes some)"
         public=$(public_of "$file") || exit 1
-        profile=$(profile_of "$file") key=${file%.crt}.key state=
+        profile=$(profile_of "$file") name=${file%.crt}.key state=
+        key=$(home "$name")
         lasts "$file" 0 || state=', expired'
         if is_revoked "$file"; then state="$state, revoked"; fi
         if [ ! -e "$key" ]; then
             state="$state, its key is not here"
         elif [ -r "$key" ] && ! is_encrypted "$key" && [ "$(key_public "$key")" != "$public" ]; then
-            state="$state, $key is not its key"
+            state="$state, $name is not its key"
         fi
         shown "$file: $profile$state"
         printf '\n    who    '
@@ -549,11 +590,122 @@ show() {
     if [ -e ca.crl ]; then crl_line; fi
 }
 
+# ---- folders
+
+# Besides root, whoever can change this script: what it does for root is theirs already. So root can
+# use it in somebody's tree of the project; installed, it is root's, and this adds nobody.
+trust_script() {
+    # shellcheck disable=SC2046  # words
+    set -- $(access_of "$0")
+    trusted_user=${2:-0} trusted_group=0
+    case ${1-} in ?????w*) trusted_group=$3 ;; esac
+}
+is_trusted() { [ "$1" = 0 ] || [ "$1" = "$trusted_user" ]; } # USER
+# Whether only the trusted can exchange what the current folder has. In one with the sticky bit, as
+# /tmp is, others can add to it but not exchange what is root's: that will do on the way.
+is_safe() { # way|end
+    # shellcheck disable=SC2046  # words
+    set -- "$1" $(access_of .)
+    is_trusted "$3" || return
+    case $2 in
+        d????-??-?*) return 0 ;;
+        d????w??-?*) if [ "$4" = 0 ] || [ "$4" = "$trusted_group" ]; then return 0; fi ;;
+    esac
+    case $1:$2 in way:d????????[tT]*) ;; *) return 1 ;; esac
+}
+owner_of() { # FILE ''|n: by name or number; a link's own
+    # shellcheck disable=SC2012,SC2046,SC2086  # words, the first ones
+    set -- $(ls -ld$2 "$1" | head -n 1)
+    echo "$3"
+}
+refuse() { # FOLDER CULPRIT
+    at=$(pwd -P) who=$(owner_of "$2" '')
+    case $2 in ./*) at=${at%/}/${2#./} ;; esac
+    at=$(shown "$at") cure="as that user, or a folder of root's"
+    if ! is_trusted "$(owner_of "$2" n)"; then who="user '$who'"; else
+        who=others
+        case $(access_of "$2") in
+            ?????????[tT]*) cure='a folder below it' ;;
+            *) cure="chmod go-w '$at'" ;;
+        esac
+    fi
+    die "root does not work in '$(shown "$1")', which $who can change at '$at' (try: $cure)"
+}
+# Goes the way to a folder step by step, as root: each step is taken in a folder that nobody else
+# can change, so it still is what was looked at. Makes folders that are missing when told to. In a
+# subshell, so that the rest stays where it is.
+check_way() ( # FOLDER ''|make
+    case $1 in /*) rest=$1 ;; *) rest=$(pwd -P)/$1 ;; esac
+    trust_script
+    cd / || exit 1
+    links=0
+    while :; do
+        while [ "${rest#/}" != "$rest" ]; do rest=${rest#/}; done
+        if [ -z "$rest" ]; then is_safe end || refuse "$1" .; return; fi
+        is_safe way || refuse "$1" .
+        name=./${rest%%/*} after=
+        case $rest in */*) after=${rest#*/} ;; esac
+        if [ ! -e "$name" ] && [ ! -L "$name" ]; then
+            [ -n "$2" ] || return 0
+            error=$(mkdir "$name" 2>&1) ||
+                die "cannot make the folder '$(shown "$1")': ${error##*: }"
+        fi
+        is_trusted "$(owner_of "$name" n)" || refuse "$1" "$name"
+        if [ -L "$name" ]; then
+            links=$((links + 1))
+            [ $links -lt 40 ] || die "too many links on the way to '$(shown "$1")'"
+            rest=$(readlink "$name")/$after || exit 1
+            case $rest in /*) cd / || exit 1 ;; esac
+        elif [ -d "$name" ]; then
+            cd "$name" || exit 1
+            rest=$after
+        else
+            return 0 # Not a folder: whoever opens it says so.
+        fi
+    done
+)
+# Makes a folder where the command makes files, and makes sure of it.
+need_folder() { # FOLDER
+    case $command in make | client | server) make=yes ;; *) make='' ;; esac
+    if [ "$(id -u)" = 0 ]; then check_way "$1" "$make" || exit; fi
+    if [ -n "$make" ]; then
+        error=$(mkdir -p "$1" 2>&1) ||
+            die "cannot make the folder '$(shown "$1")': ${error##*: }"
+    fi
+}
+open_folders() {
+    if [ -z "$out" ]; then
+        # In the project's tree there is a folder for it.
+        out=$(dirname -- "$0")/../certs
+        if [ "$me" = gen-certs.sh ] && [ -d "$out" ]; then out=$(cd -- "$out" && pwd); else
+            out=certs
+        fi
+    fi
+    folder=$(shown "$out") ca_folder=$(shown "${ca_dir:-$out}")
+    case $out in /*) ;; *) out=./$out ;; esac
+    if [ -n "$ca_dir" ]; then
+        case $ca_dir in /*) ;; *) ca_dir=./$ca_dir ;; esac
+        # It is for its owner alone; what is above it is not.
+        need_folder "$(dirname -- "$ca_dir")"
+        (umask 077 && need_folder "$ca_dir") || exit
+        ca=$(cd "$ca_dir" 2>/dev/null && pwd -P) || die "cannot open the folder '$ca_folder'"
+        ca=${ca%/}/
+    fi
+    need_folder "$out"
+    cd "$out" 2>/dev/null || die "cannot open the folder '$folder'"
+    [ "$ca" != "$(pwd -P)/" ] || ca=
+}
+
 # ---- the lock, and putting files in place
 
 hold_signals() { trap '' HUP INT TERM; }
 catch_signals() { trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM; }
-unlock() { [ -z "$locked" ] || { rm -rf "$work"; locked='' log=/dev/null; }; }
+unlock() {
+    log=/dev/null
+    [ -z "$locked" ] || rm -rf "$work"
+    [ -z "$locked_ca" ] || rm -rf "$ca$work"
+    locked='' locked_ca=''
+}
 
 access_of() { # FILE: mode, owner and group, as in "-rw-r----- 0 103"; a link's are its target's
     # shellcheck disable=SC2046  # words, and names have none of a pattern's characters
@@ -562,81 +714,119 @@ access_of() { # FILE: mode, owner and group, as in "-rw-r----- 0 103"; a link's 
 }
 # The lock holds a file named after its owner: of several runs that find the owner dead only one can
 # remove that file, and none can remove the next owner's by mistake.
-take_over() {
+take_over() { # LOCK
     # Somebody else's lock was not left by a run of this user's.
-    access=$(access_of "$work" 2>/dev/null) && access=${access#* } || return 1
+    access=$(access_of "$1" 2>/dev/null) && access=${access#* } || return 1
     [ "${access% *}" = "$(id -u)" ] || return 1
-    for file in "$work/owner.$host".*; do
+    for file in "$1/owner.$host".*; do
         pid=${file##*.}
         [ -e "$file" ] && { [ "$pid" = $$ ] || ! kill -0 "$pid" 2>/dev/null; } &&
-            rm "$file" 2>/dev/null && rm -rf "$new" "$tmp" && return
+            rm "$file" 2>/dev/null && rm -rf "$1/new" "$1/tmp" && return
     done
     return 1
 }
-lock() {
-    host=$(uname -n) tries=0
-    trap unlock EXIT
+# Returns with signals held, so that the caller can write down that it has the lock.
+lock() { # LOCK FOLDER
+    host=$(uname -n) tries=0 gone=0
     hold_signals
-    until mkdir "$work" 2>/dev/null || take_over; do
+    until mkdir "$1" 2>/dev/null || take_over "$1"; do
         catch_signals
-        tries=$((tries + 1))
-        [ -d "$work" ] || [ $tries -lt 2 ] || die "cannot write in '$folder'"
-        [ $tries -le 30 ] ||
-            die "another run is at work in '$folder' (if there is none, remove '$folder/$work')"
-        sleep 1
+        if [ -d "$1" ]; then
+            tries=$((tries + 1)) gone=0
+            [ $tries -le 30 ] ||
+                die "another run is at work in '$2' (try: remove '$2/$work' if there is none)"
+            sleep 1
+        else
+            # The other has just ended, which happens; but hardly five times in a row.
+            gone=$((gone + 1))
+            [ $gone -le 5 ] || die "cannot write in '$2'"
+        fi
         hold_signals
     done
+    : >"$1/owner.$host.$$"
+}
+# The CA's first: whoever signs needs it, so no two runs wait for each other.
+lock_folders() {
+    trap unlock EXIT
+    if [ -n "$ca" ]; then
+        lock "$ca$work" "$ca_folder"
+        locked_ca=yes
+        catch_signals
+        mkdir "$ca$new" || die "cannot write in '$ca_folder'"
+    fi
+    lock "$work" "$folder"
     locked=yes
-    : >"$work/owner.$host.$$"
     catch_signals
     mkdir "$new" "$tmp" || die "cannot write in '$folder'"
     log=$tmp/log
 }
 
-# Root in a folder of somebody else's, who may exchange its files and the lock meanwhile: root's
-# chown and chmod must not fall on what he has put there.
-is_foreign() {
-    [ "$(id -u)" = 0 ] && access=$(access_of .) && access=${access#* } && [ "${access% *}" != 0 ]
-}
 # Who reads a file is often not who runs this: a service's user has to find the new file as readable
 # as the one that it replaces. Only a key that everybody could read is no longer that.
-take_after() { # FILE
-    if ! { old=$(access_of "$1") && own=$(access_of "$new/$1"); }; then
-        die "cannot tell who owns '$1' in '$folder'"
+take_after() { # OLD NEW FOLDER
+    name=${1##*/}
+    if ! { old=$(access_of "$1") && own=$(access_of "$2"); }; then
+        die "cannot tell who owns '$name' in '$3'"
     fi
     owner=${old#* }
     # The owner first, while nobody else may read it.
     [ "$owner" = "${own#* }" ] ||
-        chown -h "${owner% *}:${owner#* }" "$new/$1" 2>/dev/null ||
-        die "cannot keep the owner and group of '$1' in '$folder' (run this as root or its owner)"
+        chown -h "${owner% *}:${owner#* }" "$2" 2>/dev/null ||
+        die "cannot keep the owner and group of '$name' in '$3' (try: as root or its owner)"
     mode=$(echo "${old%% *}" |
         sed 's/^.\(...\)\(...\)\(...\).*/u=\1,g=\2,o=\3/; s/[st]/x/g; s/[-ST]//g')
-    case $1 in *.key) mode=${mode%o=*}o= ;; esac
-    chmod "$mode" "$new/$1" || die "cannot set the mode of '$1' in '$folder'"
+    case $name in *.key) mode=${mode%o=*}o= ;; esac
+    chmod "$mode" "$2" || die "cannot set the mode of '$name' in '$3'"
 }
-# Renames within one file system: a reader has the old file or the new one. Signals wait, so that a
-# key and its certificate change together.
-commit() {
-    for file in "$new"/*; do
-        name=${file##*/}
-        [ ! -d "$name" ] || die "'$name' in '$folder' is a folder (remove it)"
-        if [ -e "$name" ] && ! is_foreign; then take_after "$name"; else
-            case $name in *.crt | *.crl) chmod 644 "$file" ;; esac
+prepare() { # '' or the CA's, FOLDER
+    for file in "$1$new"/*; do
+        old=$1${file##*/}
+        [ ! -d "$old" ] || die "'${file##*/}' in '$2' is a folder (try: remove it)"
+        if [ -e "$old" ]; then take_after "$old" "$file" "$2"; else
+            case $file in *.crt | *.crl) chmod 644 "$file" ;; esac
         fi
     done
-    hold_signals
-    [ ! -e "$new/ca.key" ] || rm -f ca.crl
-    for file in "$new"/*.key "$new/ca.db" "$new"/*.crt "$new"/*.crl; do
-        [ ! -e "$file" ] || mv -f "$file" . 2>/dev/null ||
-            die "cannot write '${file##*/}' in '$folder'"
+}
+# Renames within one file system: a reader has the old file or the new one.
+put() { # '' or the CA's, FOLDER
+    for file in "$1$new"/*.key "$1$new/ca.db" "$1$new"/*.crt "$1$new"/*.crl; do
+        [ ! -e "$file" ] || mv -f "$file" "${1:-.}" 2>/dev/null ||
+            die "cannot write '${file##*/}' in '$2'"
     done
+}
+# The target folder has what the CA tells everybody.
+publish() {
+    for name in ca.crt ca.crl; do
+        from=$(at "$name")
+        if [ ! -e "$from" ] || cmp -s "$from" "$name"; then continue; fi
+        # A new CA's list is another one.
+        if [ "$name" = ca.crl ] && [ -e "$ca$new/ca.key" ]; then continue; fi
+        cat "$from" >"$new/$name" || die "cannot write '$name' in '$folder'"
+    done
+}
+# Signals wait, so that a key and its certificate change together. The record comes before the
+# certificates: none is ever in use that nobody could revoke.
+commit() {
+    if [ -n "$ca" ]; then
+        publish
+        prepare "$ca" "$ca_folder"
+    fi
+    prepare '' "$folder"
+    hold_signals
+    [ ! -e "$ca$new/ca.key" ] || rm -f "${ca}ca.crl" ca.crl
+    [ -z "$ca" ] || put "$ca" "$ca_folder"
+    put '' "$folder"
     catch_signals
+    if [ -z "$ca" ] && [ -e ca.key ]; then
+        note "ca.key is in '$folder' beside the servers' keys (try: move ca.* to a folder of \
+their own, then --ca-dir)"
+    fi
 }
 
 # ---- the command line
 
 command='' operands='' clients='' hosts='' identities='' permitted='' used=''
-algorithm='' days='' password='' pass='pass:' force='' anew='' quiet='' self='' out=''
+algorithm='' days='' password='' pass='pass:' force='' anew='' quiet='' self='' out='' ca_dir=''
 
 parse() {
     while [ $# -gt 0 ]; do
@@ -650,8 +840,8 @@ parse() {
             --force) force=yes ;;
             -q | --quiet) quiet=yes ;;
             -h | --help) help; exit 0 ;;
-            -o | --out | --client | --permit | --name | --uri | --email | --algorithm | --days | \
-                --key-password-file)
+            -o | --out | --ca-dir | --client | --permit | --name | --uri | --email | --algorithm | \
+                --days | --key-password-file)
                 [ -n "${2-}" ] || usage "option '$1' needs a value"
                 case $2 in *[[:cntrl:]]*) usage "control characters in $1 '$(shown "$2")'" ;; esac
                 take "$1" "$2"
@@ -670,6 +860,7 @@ take() { # OPTION VALUE
     word=$(shown "$2")
     case $1 in
         -o | --out) out=$2 ;;
+        --ca-dir) ca_dir=$2 ;;
         --key-password-file) password=$2 ;;
         --client) check_new "$2" client; clients=$(union "$clients" "$2") ;;
         --permit)
@@ -702,7 +893,7 @@ check_use() { # no|some|any OPTION...: the names and options that the command ta
         no?*) usage "'$command' takes no name, but got $(on_a_line "$operands")" ;;
     esac
     for option in $used; do
-        case " $* --out -o --key-password-file --quiet -q " in
+        case " $* --out -o --ca-dir --key-password-file --quiet -q " in
             *" $option "*) ;;
             *) usage "option '$option' has no meaning for '$command'" ;;
         esac
@@ -712,7 +903,7 @@ check_use() { # no|some|any OPTION...: the names and options that the command ta
 run() {
     case $command in
         make)
-            asked=$hosts anew=$force
+            asked=$hosts
             [ -n "$self" ] || authority
             leaf server server "${self:-ca}"
             asked=$identities
@@ -724,7 +915,7 @@ run() {
         renew | rekey)
             asked=$(union "$hosts" "$identities")
             for each in ${operands:-server}; do "$command" "$each"; done
-            if [ -e ca.crl ] && [ -e ca.key ]; then make_crl $leaf_days; fi ;;
+            if [ -e "${ca}ca.crl" ] && [ -e "${ca}ca.key" ]; then make_crl $leaf_days; fi ;;
         revoke)
             for each in $operands; do revoke "$each"; done
             make_crl "${days:-$leaf_days}" ;;
@@ -732,73 +923,76 @@ run() {
     esac
 }
 
-parse "$@"
-each='--name --algorithm --days' # options for each certificate
-# shellcheck disable=SC2086  # a list of words
-case ${command:=make} in
-    make) check_use no --client --self-signed --permit --uri --email --force $each ;;
-    client) check_use some --uri --email --force $each ;;
-    server) check_use some --force $each ;;
-    renew) check_use any --uri --email --name --days ;;
-    rekey) check_use any --uri --email $each ;;
-    revoke) check_use some --days ;;
-    crl) check_use no --days ;;
-    show) check_use no ;;
-    *) usage "unknown command '$(shown "$command")'" ;;
-esac
-case $command in
-    client | server) for each in $operands; do check_new "$each" "$command"; done ;;
-esac
-if [ -n "$self" ] && [ -n "$clients$permitted" ]; then
-    usage '--self-signed has no CA, which --client and --permit need'
-fi
-if [ -n "$identities" ] && [ "$command" = make ] && [ -z "$clients" ]; then
-    usage '--uri and --email are for a client (--client NAME)'
-fi
-# A CA that is limited serves this machine in any case.
-[ -z "$permitted" ] || permitted=$(union "$(limit localhost)" "$(limit 127.0.0.1)" "$(limit ::1)" \
-    "$permitted")
-
-case $openssl in
-    /*) ;;
-    */*) openssl=$PWD/$openssl ;;
-esac
-case $("$openssl" version 2>/dev/null) in
-    'OpenSSL '[3-9].* | 'OpenSSL '[1-9][0-9].*) ;;
-    *) die "OpenSSL 3.0 or later is needed, and '$openssl' is not that (set OPENSSL to one)" ;;
-esac
-if [ -n "$password" ]; then
+check_command() {
+    each='--name --algorithm --days' # options for each certificate
+    # shellcheck disable=SC2086  # a list of words
+    case ${command:=make} in
+        make) check_use no --client --self-signed --permit --uri --email --force $each ;;
+        client) check_use some --uri --email --force $each ;;
+        server) check_use some --force $each ;;
+        renew) check_use any --uri --email --name --days ;;
+        rekey) check_use any --uri --email $each ;;
+        revoke) check_use some --days ;;
+        crl) check_use no --days ;;
+        show) check_use no ;;
+        *) usage "unknown command '$(shown "$command")'" ;;
+    esac
+    case $command in
+        client | server) for each in $operands; do check_new "$each" "$command"; done ;;
+        make) anew=$force ;;
+    esac
+    if [ -n "$self" ] && [ -n "$clients$permitted$ca_dir" ]; then
+        usage '--self-signed has no CA, which --client, --permit and --ca-dir are about'
+    fi
+    if [ -n "$identities" ] && [ "$command" = make ] && [ -z "$clients" ]; then
+        usage '--uri and --email are for a client (--client NAME)'
+    fi
+    # A CA that is limited serves this machine in any case.
+    [ -z "$permitted" ] || permitted=$(union "$(limit localhost)" "$(limit 127.0.0.1)" \
+        "$(limit ::1)" "$permitted")
+}
+find_openssl() {
+    case $openssl in
+        /*) ;;
+        */*) openssl=$PWD/$openssl ;;
+    esac
+    case $("$openssl" version 2>/dev/null) in
+        'OpenSSL '[3-9].* | 'OpenSSL '[1-9][0-9].*) ;;
+        *) die "OpenSSL 3.0 or later is needed, and '$openssl' is not that (try: OPENSSL=PROGRAM)" ;;
+    esac
+}
+find_password() {
+    [ -n "$password" ] || return 0
     { head -n 1 <"$password"; } 2>/dev/null | grep -q . ||
         die "there is no password in the first line of '$(shown "$password")'"
     case $password in
         /*) pass=file:$password ;;
         *) pass=file:$PWD/$password ;;
     esac
-fi
-exec </dev/null
+}
 
-if [ -z "$out" ]; then
-    out=$(dirname -- "$0")/../certs
-    if [ -d "$out" ]; then out=$(cd -- "$out" && pwd); else out=certs; fi
-fi
-folder=$(shown "$out")
-case $out in /*) ;; *) out=./$out ;; esac
-case $command in
-    make | client | server)
-        error=$(mkdir -p "$out" 2>&1) || die "cannot make the folder '$folder': ${error##*: }" ;;
-esac
-cd "$out" 2>/dev/null || die "cannot open the folder '$folder'"
-if [ "$command" = show ]; then
-    show
-    exit
-fi
-umask 077
-lock
-run
-commit
-unlock
-[ -n "$quiet" ] || printf '%s' "$report" >&2
-for each in $results; do
-    result "$each" || die 'cannot write to standard output'
-done
-case $command in revoke | crl) crl_line || die 'cannot write to standard output' ;; esac
+main() {
+    parse "$@"
+    check_command
+    find_openssl
+    find_password
+    exec </dev/null
+    open_folders
+    if [ "$command" = show ]; then
+        show
+        exit
+    fi
+    umask 077
+    lock_folders
+    check_place
+    run
+    commit
+    unlock
+    [ -n "$quiet" ] || printf '%s' "$report" >&2
+    for each in $results; do
+        result "$each" || die 'cannot write to standard output'
+    done
+    case $command in revoke | crl) crl_line || die 'cannot write to standard output' ;; esac
+}
+
+main "$@"

@@ -733,6 +733,142 @@ class Life(Case):
         self.assertRegex(done.stdout, r"ca\.crl  expires \S+  revoked 1\n\Z")
 
 
+class Apart(Case):
+    """--ca-dir: the CA's files in a folder of their own."""
+
+    def setUp(self):
+        super().setUp()
+        self.ca = self.folder / "a CA's"
+
+    def apart(self, *args, **options):
+        return self.run_script(*args, "--ca-dir", self.ca, **options)
+
+    def ca_files(self):
+        return sorted(path.name for path in self.ca.iterdir())
+
+    def test_life(self):
+        done = self.apart("--client", "alice", "--name", "chat.example.org",
+                          preexec_fn=lambda: os.umask(0o022))
+        self.assertNotIn("ca.key is in", done.stderr)
+        self.assertEqual(self.files(), ["alice.crt", "alice.key", "ca.crt", "server.crt",
+                                        "server.key"])
+        self.assertEqual(self.ca_files(), ["ca.crt", "ca.db", "ca.key"])
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in
+                 (self.ca, self.ca / "ca.key", self.ca / "ca.db", self.out, self.out / "ca.crt")}
+        self.assertEqual(modes, {"a CA's": 0o700, "ca.key": 0o600, "ca.db": 0o600, "certs": 0o755,
+                                 "ca.crt": 0o644})
+        before = self.state()
+        self.apart("--client", "alice")
+        self.assertEqual(self.state(), before)
+        pin, authority = self.pin(), self.pin("ca")
+        self.apart("renew")
+        self.assertEqual(self.pin(), pin)
+        self.apart("rekey")
+        self.assertNotEqual(self.pin(), pin)
+        self.apart("renew", "ca")
+        self.assertEqual(self.pin("ca"), authority)
+        self.apart("crl")
+        self.apart("revoke", "alice")
+        self.apart("client", "bob")
+        self.apart("server", "other")
+        for name in ("server", "other"):
+            self.verify(name)
+        self.verify("bob", "-crl_check", "-CRLfile", self.out / "ca.crl", purpose="sslclient")
+        self.assertIn("alice.crt: client, revoked", self.apart("show").stdout)
+        self.same()
+        self.assertEqual(self.ca_files(), ["ca.crl", "ca.crt", "ca.db", "ca.key"])
+        self.apart("--force")
+        self.assertNotEqual(self.pin("ca"), authority)
+        self.assertNotIn("ca.crl", self.files() + self.ca_files())
+        self.same()
+
+    def same(self):
+        """The folder has what the CA tells everybody, and none of its secrets."""
+        for name in ("ca.crt", "ca.crl"):
+            if name in self.ca_files():
+                self.assertEqual((self.out / name).read_bytes(), (self.ca / name).read_bytes())
+        self.assertFalse({"ca.key", "ca.db"} & set(self.files()))
+        self.assertNotIn(LOCK, self.files() + self.ca_files())
+        self.verify("server")
+
+    def test_several_folders(self):
+        self.apart()
+        self.out = self.folder / "second"
+        self.apart("server", "other")
+        self.assertEqual(self.files(), ["ca.crt", "other.crt", "other.key"])
+        self.verify("other")
+        self.apart("revoke", "server")
+        self.assertIn("ca.crl", self.files())
+
+    def test_a_folder_from_before(self):
+        """It goes on as it was, and says so; moved, it goes on there."""
+        done = self.run_script("--client", "alice")
+        self.assertIn("ca.key is in", done.stderr)
+        self.assertEqual(done.stderr.count("--ca-dir"), 1)
+        self.assertIn("ca.key is in", self.run_script("renew").stderr)
+        self.assertNotIn("ca.key", self.run_script("renew", "--quiet").stderr)
+        authority = self.pin("ca")
+        self.ca.mkdir(mode=0o700)
+        self.fails("renew", "--ca-dir", self.ca, saying=f"mv '{self.out}'/ca.* '{self.ca}'")
+        for path in self.out.glob("ca.*"):
+            path.rename(self.ca / path.name)
+        self.assertNotIn("ca.key is in", self.apart("renew").stderr)
+        self.apart("revoke", "alice")
+        self.assertEqual(self.pin("ca"), authority)
+        self.same()
+
+    def test_the_wrong_folder(self):
+        """No new CA where there is one, and nothing signed by another one."""
+        self.apart()
+        other = self.folder / "other"
+        other.mkdir()
+        self.fails("--ca-dir", other, saying="has none")
+        self.fails("renew", saying="signing needs ca.key")
+        self.run_script("--out", other, out=False)
+        self.fails("--ca-dir", other, saying="not that of")
+        shutil.copy(other / "ca.key", self.out)
+        self.fails("renew", "--ca-dir", self.ca, saying="ca.key each")
+        self.fails("--self-signed", "--ca-dir", self.ca, code=2, saying="--self-signed")
+        self.fails("renew", "--ca-dir", self.folder / "none", saying="cannot open the folder")
+        (self.folder / "file").write_text("")
+        self.fails("--ca-dir", self.folder / "file", saying="cannot make the folder")
+
+    def test_interrupted_and_locked(self):
+        self.apart()
+        before = self.state()
+        failing = self.tool("failing", f"""\
+            [ "$1" != verify ] || exit 1
+            exec {shutil.which('openssl')} "$@"
+            """)
+        self.apart("rekey", code=1, env={"OPENSSL": str(failing)})
+        self.assertEqual({name: facts for name, facts in self.state().items()
+                          if not name.startswith("bin")}, before)
+        lock = self.ca / LOCK
+        lock.mkdir()
+        (lock / f"owner.{os.uname().nodename}.999999999").touch()
+        self.apart("renew")
+        self.same()
+
+    def test_the_same_folder(self):
+        self.run_script("--ca-dir", self.out)
+        self.assertIn("ca.key", self.files())
+        self.run_script("renew", "--ca-dir", f"{self.out}/../certs/")
+        self.verify("server")
+
+
+class Names(Case):
+    """The script's texts have the name by which it was called."""
+
+    def test_name(self):
+        called = self.folder / "tlsmsg-certs"
+        called.symlink_to(SCRIPT)
+        for words, stream in ((["--help"], "stdout"), (["show"], "stderr")):
+            done = subprocess.run([*SHELL, str(called), *words], cwd=self.folder, text=True,
+                                  capture_output=True, timeout=TIMEOUT, check=False)
+            self.assertIn("tlsmsg-certs", getattr(done, stream))
+            self.assertNotIn("gen-certs", getattr(done, stream))
+
+
 class Permit(Case):
     def test_limited_ca(self):
         self.run_script("--permit", "example.org", "--permit", "10.1.2.3", "--name",
@@ -785,9 +921,9 @@ class Passwords(Case):
         self.run_script(*password)
         self.run_script("show")
         self.assertEqual(self.state(), before)
-        self.fails("renew", saying="is encrypted (--key-password-file FILE opens it)")
-        self.fails("crl", saying="is encrypted (--key-password-file FILE opens it)")
-        self.fails("client", "bob", saying="is encrypted (--key-password-file FILE opens it)")
+        self.fails("renew", saying="is encrypted (try: --key-password-file FILE)")
+        self.fails("crl", saying="is encrypted (try: --key-password-file FILE)")
+        self.fails("client", "bob", saying="is encrypted (try: --key-password-file FILE)")
         self.fails("renew", "--key-password-file", "wrong", saying="does not open")
         for name in ("empty", "missing", "certs"):
             self.fails("renew", "--key-password-file", name, saying="no password")
