@@ -65,6 +65,20 @@ def programs_below(folder):
     return found
 
 
+def consume(folder, libraries):
+    """Somebody else's program finds what is installed, by CMake and by pkg-config."""
+    consumer = os.path.join(folder, "consumer")
+    examples = os.path.join(ROOT, "docs", "examples")
+    run(CMAKE, "-S", os.path.join(ROOT, "tests", "package", "consumer"), "-B", consumer,
+        "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}", f"-DEXAMPLES={examples}", "-DWANTED=",
+        f"-Dtlsmsg_DIR={libraries}/cmake/tlsmsg")
+    build(consumer, "--target", "ask")
+    if shutil.which("pkg-config"):
+        path = {"PKG_CONFIG_PATH": os.path.join(libraries, "pkgconfig")}
+        flags = run("pkg-config", "--cflags", "--libs", "tlsmsg", env=path).split()
+        run(CC, os.path.join(examples, "ask.c"), "-o", os.path.join(folder, "ask"), *flags)
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="tlsmsg-embedded-")
@@ -111,19 +125,31 @@ class Embedded(Case):
         # Variables of ours in the parent's cache bear our name.
         self.assertIsNone(re.search(r"(?m)^CMAKE_INSTALL_LIBDIR:", cache))
 
-    def installs(self, *wanted):
+    def install(self, *words):
+        """Configures anew, which compiles nothing, and installs. Returns what came."""
+        if words:
+            run(CMAKE, self.build, *words)
         prefix = os.path.join(self.folder, "prefix")
+        shutil.rmtree(prefix, ignore_errors=True)
         run(CMAKE, "--install", self.build, "--prefix", prefix)
-        self.assertEqual(files_below(prefix), sorted(wanted))
+        return files_below(prefix)
 
     def test_add_subdirectory(self):
         """Built as distributions do it; with functions of every name that the library uses inside."""
         self.embed("add_subdirectory", *LTO, names=None)
         self.says("on")
         self.alone()
-        self.installs("bin/mine")
+        self.assertEqual(self.install(), ["bin/mine"])
         archive = os.path.join(self.build, "tlsmsg", "src", "libtlsmsg.a")
         self.assertEqual(sorted(global_names(archive)), listed_symbols())
+        # Installed when that is asked for, each kind of file in a tree of its own.
+        at = {name: os.path.join(self.folder, "to", name.lower()) for name in ("LIB", "INCLUDE")}
+        self.assertEqual(self.install("-DTLSMSG_INSTALL=ON", "-DCMAKE_INSTALL_DATADIR=share",
+                                      *(f"-DCMAKE_INSTALL_{name}DIR={path}"
+                                        for name, path in at.items()))[0], "bin/mine")
+        self.assertEqual(sorted(global_names(os.path.join(at["LIB"], "libtlsmsg.a"))),
+                         listed_symbols())
+        consume(self.folder, at["LIB"])
 
     def test_fetch_content(self):
         """A shared library, optimised at the link by CMake's own switch."""
@@ -131,31 +157,27 @@ class Embedded(Case):
                    "-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON", "-DCMAKE_UNITY_BUILD=ON", names=None)
         self.says("on")
         self.alone()
-        self.installs("bin/mine")
+        self.assertEqual(self.install(), ["bin/mine"])
+        # What a user of the library needs, and no more.
+        found = self.install("-DTLSMSG_INSTALL=ON")
+        self.assertIn("include/tlsmsg/tlsmsg.h", found)
+        self.assertEqual([name for name in found if name.startswith("bin/")], ["bin/mine"])
+        self.assertEqual([name for name in found
+                          if re.search(r"systemd|completion|man1|(^|/)etc/", name)], [])
 
     def test_what_is_asked_for(self):
-        """A release with all of it, archive and programs in one build."""
-        self.embed("add_subdirectory", "-DCMAKE_BUILD_TYPE=Release", "-DTLSMSG_PROGRAMS=ON",
+        """All of it, archive and programs in one build."""
+        self.embed("add_subdirectory", "-DCMAKE_BUILD_TYPE=Debug", "-DTLSMSG_PROGRAMS=ON",
                    "-DTLSMSG_INSTALL=ON", "-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON", names=None)
-        self.says("off")
-        prefix = os.path.join(self.folder, "prefix")
-        run(CMAKE, "--install", self.build, "--prefix", prefix)
-        found = files_below(prefix)
+        self.says("on")
+        found = self.install()
         for name in ("bin/mine", "bin/tlsmsg-server", "bin/tlsmsg-client",
                      "include/tlsmsg/tlsmsg.h", "share/man/man1/tlsmsg-server.1",
                      "lib/systemd/system/tlsmsg.service"):
             self.assertIn(name, found)
         (archive,) = (name for name in found if name.endswith("libtlsmsg.a"))
-        self.assertEqual(sorted(global_names(os.path.join(prefix, archive))), listed_symbols())
-
-    def test_library_alone_installed(self):
-        """TLSMSG_INSTALL without the programs: what a user of the library needs, and no more."""
-        self.embed("FetchContent", "-DTLSMSG_INSTALL=ON")
-        prefix = os.path.join(self.folder, "prefix")
-        run(CMAKE, "--install", self.build, "--prefix", prefix)
-        self.assertEqual(os.listdir(os.path.join(prefix, "bin")), ["mine"])
-        self.assertEqual([name for name in files_below(prefix) if "systemd" in name
-                          or "completion" in name or "man1" in name or "/etc/" in name], [])
+        archive = os.path.join(self.folder, "prefix", archive)
+        self.assertEqual(sorted(global_names(archive)), listed_symbols())
 
     def test_tests_need_the_programs(self):
         with self.assertRaisesRegex(AssertionError, "TLSMSG_TESTS needs TLSMSG_PROGRAMS"):
@@ -163,51 +185,29 @@ class Embedded(Case):
 
 
 class AbsoluteFolders(Case):
-    """Each kind of file in a tree of its own, as some distributions have it."""
-
-    def install(self, *words):
-        self.at = {name: os.path.join(self.folder, "to", name.lower())
-                   for name in ("BIN", "LIB", "INCLUDE", "DATA", "SYSCONF")}
-        run(CMAKE, "-S", ROOT, "-B", self.build, "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
-            f"-DTLSMSG_PLAINTEXT={PLAINTEXT}", "-DTLSMSG_TESTS=OFF",
-            f"-DCMAKE_INSTALL_PREFIX={self.folder}/unused",
-            *(f"-DCMAKE_INSTALL_{name}DIR={path}" for name, path in self.at.items()),
-            f"-DTLSMSG_SYSTEMD_DIR={self.folder}/to/units", *words)
-        build(self.build)
-        run(CMAKE, "--install", self.build)
-
-    def consume(self):
-        consumer = os.path.join(self.folder, "consumer")
-        run(CMAKE, "-S", os.path.join(ROOT, "tests", "package", "consumer"), "-B", consumer,
-            "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
-            f"-DEXAMPLES={os.path.join(ROOT, 'docs', 'examples')}", "-DWANTED=",
-            f"-Dtlsmsg_DIR={self.at['LIB']}/cmake/tlsmsg")
-        build(consumer, "--target", "ask")
-        if shutil.which("pkg-config"):
-            path = {"PKG_CONFIG_PATH": os.path.join(self.at["LIB"], "pkgconfig")}
-            flags = run("pkg-config", "--cflags", "--libs", "tlsmsg", env=path).split()
-            run(CC, os.path.join(ROOT, "docs", "examples", "ask.c"), "-o",
-                os.path.join(self.folder, "ask"), *flags)
+    """The whole project, each kind of file in a tree of its own, as some distributions have it. In
+    plaintext, which has less to compile."""
 
     def test_shared(self):
-        self.install("-DBUILD_SHARED_LIBS=ON")
-        done = run(os.path.join(self.at["BIN"], "tlsmsg-client"), "--version", timeout=RUN_SECONDS,
+        at = {name: os.path.join(self.folder, "to", name.lower())
+              for name in ("BIN", "LIB", "INCLUDE", "DATAROOT", "SYSCONF")}
+        run(CMAKE, "-S", ROOT, "-B", self.build, "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
+            "-DCMAKE_BUILD_TYPE=Debug", "-DTLSMSG_PLAINTEXT=ON", "-DTLSMSG_TESTS=OFF",
+            "-DBUILD_SHARED_LIBS=ON", f"-DCMAKE_INSTALL_PREFIX={self.folder}/unused",
+            *(f"-DCMAKE_INSTALL_{name}DIR={path}" for name, path in at.items()),
+            f"-DTLSMSG_SYSTEMD_DIR={self.folder}/to/units")
+        build(self.build)
+        run(CMAKE, "--install", self.build)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "unused")))
+        done = run(os.path.join(at["BIN"], "tlsmsg-client"), "--version", timeout=RUN_SECONDS,
                    env={"LD_LIBRARY_PATH": ""})
         self.assertRegex(done, r"\Atlsmsg-client \d")
         with open(os.path.join(self.folder, "to", "units", "tlsmsg.service"),
                   encoding="utf-8") as file:
             unit = file.read()
-        self.assertIn(f"ExecStart={self.at['BIN']}/tlsmsg-server ", unit)
-        self.assertIn(self.at["SYSCONF"] + "/tlsmsg/", unit)
-        self.consume()
-
-    @unittest.skipUnless(shutil.which("nm"), "nm is not installed")
-    def test_static(self):
-        self.install("-DBUILD_SHARED_LIBS=OFF", "-DTLSMSG_PROGRAMS=OFF", *LTO)
-        self.assertEqual(sorted(global_names(os.path.join(self.at["LIB"], "libtlsmsg.a"))),
-                         listed_symbols())
-        self.assertFalse(os.path.exists(self.at["BIN"]))
-        self.consume()
+        self.assertIn(f"ExecStart={at['BIN']}/tlsmsg-server ", unit)
+        self.assertIn(at["SYSCONF"] + "/tlsmsg/", unit)
+        consume(self.folder, at["LIB"])
 
 
 if __name__ == "__main__":
