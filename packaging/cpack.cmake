@@ -4,7 +4,10 @@
 #   cmake --preset package && cmake --build --preset package && cpack --preset package
 #
 # Four packages, named as each system names them: the server with all that a service needs, the
-# client, the shared library that both use, and what those need who write programs with it.
+# client, the shared library that both use, and what those need who write programs with it. A fifth,
+# for Debian, is empty: where tlsmsg 0.1 is installed, it is upgraded by it to the others, with the
+# service enabled and running as it was. Without it the old package is removed first, and that stops
+# and disables the service.
 
 set(CPACK_PACKAGE_NAME tlsmsg)
 set(CPACK_PACKAGE_VENDOR tlsmsg)
@@ -22,7 +25,9 @@ set(CPACK_PACKAGING_INSTALL_PREFIX "${CMAKE_INSTALL_PREFIX}")
 set(CPACK_INSTALL_PREFIX "${CMAKE_INSTALL_PREFIX}")
 # Configuration is at /etc, outside of the prefix.
 set(CPACK_SET_DESTDIR ON)
-set(CPACK_COMPONENTS_ALL library development client server)
+set(CPACK_COMPONENTS_ALL library development client server transitional)
+# An RPM says by Obsoletes what it takes the place of.
+set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_LIST_DIR}/cpack-generator.cmake)
 set(CPACK_VERBATIM_VARIABLES ON)
 
 if(TLSMSG_PLAINTEXT)
@@ -46,6 +51,8 @@ ${transport_words}")
 set(tlsmsg_development_summary "${tlsmsg_library_summary} - development files")
 set(tlsmsg_development_words "Headers, manual and examples of libtlsmsg, with which a C program is such a\n\
 server or client itself.")
+set(tlsmsg_transitional_summary "transitional package to tlsmsg-server and tlsmsg-client")
+set(tlsmsg_transitional_words "It can be removed safely.")
 
 if(NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr" OR tlsmsg_is_static)
     set(CPACK_GENERATOR TGZ)
@@ -75,6 +82,7 @@ set(CPACK_DEBIAN_ENABLE_COMPONENT_DEPENDS ON)
 set(CPACK_COMPONENT_SERVER_DEPENDS library)
 set(CPACK_COMPONENT_CLIENT_DEPENDS library)
 set(CPACK_COMPONENT_DEVELOPMENT_DEPENDS library)
+set(CPACK_COMPONENT_TRANSITIONAL_DEPENDS server client)
 
 # tlsmsg_debian_package(<component> <name> <section>)
 macro(tlsmsg_debian_package component name section)
@@ -89,6 +97,8 @@ tlsmsg_debian_package(library libtlsmsg${tlsmsg_soversion} libs)
 tlsmsg_debian_package(development libtlsmsg-dev libdevel)
 tlsmsg_debian_package(client tlsmsg-client net)
 tlsmsg_debian_package(server tlsmsg-server net)
+tlsmsg_debian_package(transitional tlsmsg oldlibs)
+set(CPACK_DEBIAN_TRANSITIONAL_PACKAGE_ARCHITECTURE all)
 # Before 0.2 one package, tlsmsg, held both programs.
 foreach(upper CLIENT SERVER)
     set(CPACK_DEBIAN_${upper}_PACKAGE_BREAKS "tlsmsg (<< 0.2~)")

@@ -226,9 +226,11 @@ try_client() {
     apt purge tlsmsg-client libtlsmsg0.2
 }
 
-install_both() { # VERSION
-    apt install "$(package libtlsmsg0.2 "$1")" "$(package tlsmsg-client "$1")" \
-        "$(package tlsmsg-server "$1")"
+install_both() { # VERSION [FILE...]
+    as=$1
+    shift
+    apt install "$(package libtlsmsg0.2 "$as")" "$(package tlsmsg-client "$as")" \
+        "$(package tlsmsg-server "$as")" "$@"
 }
 
 try_installed() {
@@ -313,9 +315,10 @@ purge_all() {
     fi
 }
 
-# The one package of 0.1, with options that were changed.
-try_replacement() {
-    say "$release: in the place of tlsmsg 0.1.0"
+# The one package of 0.1, with options that were changed: replaced by the others with the transitional
+# package, or without it.
+try_replacement() { # with|without
+    say "$release: in the place of tlsmsg 0.1.0, $1 the transitional package"
     logged 'dpkg-deb' inside dpkg-deb --build --root-owner-group /packages/old /packages/old.deb
     apt install /packages/old.deb
     sed -i 's/^TLSMSG_OPTIONS="/&--log-level info /' "$root/etc/tlsmsg/server.env"
@@ -325,11 +328,16 @@ try_replacement() {
     inside chown tlsmsg:tlsmsg /etc/tlsmsg/certs/server.key
     user=$(inside id -u tlsmsg)
     certificate=$(inside cat /etc/tlsmsg/certs/server.crt)
-    install_both "$version"
-    case $(status tlsmsg) in
-    config-files | '') ;;
-    *) fail "tlsmsg 0.1.0 is still '$(status tlsmsg)'" ;;
-    esac
+    if [ "$1" = with ]; then
+        install_both "$version" "/packages/$version/tlsmsg_${version}_all.deb"
+        want 'tlsmsg' "$(status tlsmsg)" installed
+    else
+        install_both "$version"
+        case $(status tlsmsg) in
+        config-files | '') ;;
+        *) fail "tlsmsg 0.1.0 is still '$(status tlsmsg)'" ;;
+        esac
+    fi
     for step in replaced purged; do
         want 'user' "$(inside id -u tlsmsg)" "$user"
         want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"
@@ -366,7 +374,8 @@ for release in $releases; do
     try_installed
     try_upgrade
     try_removal
-    try_replacement
+    try_replacement with
+    try_replacement without
     try_development
     umount "$root/proc"
     rm -rf --one-file-system "$root"

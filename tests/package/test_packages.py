@@ -80,7 +80,7 @@ class Built:
         (path,) = glob.glob(os.path.join(self.out, self.names[component] + "[_-][0-9]*"))
         return path
 
-    def test_four(self):
+    def test_which(self):
         made = glob.glob(os.path.join(self.out, f"*.{self.kind.lower()}"))
         self.assertEqual(sorted(made), sorted(map(self.package, self.names)))
 
@@ -110,7 +110,8 @@ class Built:
 class Debian(Built, unittest.TestCase):
     kind = "DEB"
     names = {"server": "tlsmsg-server", "client": "tlsmsg-client",
-             "library": f"libtlsmsg{soname_version()}", "development": "libtlsmsg-dev"}
+             "library": f"libtlsmsg{soname_version()}", "development": "libtlsmsg-dev",
+             "transitional": "tlsmsg"}
 
     def files(self, component):
         listed = run("dpkg-deb", "--contents", self.package(component)).splitlines()
@@ -136,6 +137,16 @@ class Debian(Built, unittest.TestCase):
             for name in ("Breaks", "Replaces"):
                 self.assertEqual(self.field(component, name), "tlsmsg (<< 0.2~)")
             self.assertEqual(self.field(component, "Maintainer"), "Some Body <some@body.example>")
+
+    def test_transitional(self):
+        """It upgrades what tlsmsg 0.1 was to what is in its place, and does nothing itself."""
+        self.assertEqual(sorted(self.field("transitional", "Depends").split(", ")),
+                         [f"tlsmsg-client (= {version()})", f"tlsmsg-server (= {version()})"])
+        self.assertEqual(self.field("transitional", "Architecture"), "all")
+        self.assertNotRegex(run("dpkg-deb", "--info", self.package("transitional")),
+                            r"postinst|prerm|postrm|conffiles")
+        self.assertTrue(all(name.startswith("/usr/share/doc/tlsmsg/")
+                            for name in self.files("transitional")))
 
     def test_configuration(self):
         """What is in /etc is a conffile, and nothing else is."""
