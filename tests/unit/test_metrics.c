@@ -9,7 +9,7 @@
 
 #include "app/server/metrics.h"
 
-static const struct metrics_facts facts = {
+static const struct metrics_about facts = {
     .version = "1.2.3",
     .transport = "TLS, OpenSSL 3.0.19",
     .started_unix_s = 1000,
@@ -80,7 +80,7 @@ static void test_text_keeps_the_format(void **state)
 static void test_no_certificate_no_line(void **state)
 {
     struct tlsmsg_stats stats = {0};
-    struct metrics_facts none = facts;
+    struct metrics_about none = facts;
     char *text;
 
     (void)state;

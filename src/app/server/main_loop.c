@@ -115,7 +115,7 @@ static void release(unsigned worker, bool fail, void *user)
 }
 
 /* The server has ended: what is left of the transcript has the rest of the drain timeout. */
-static void note_end(struct state *state)
+static void take_end(struct state *state)
 {
     int64_t from_ns = state->stopped_ns != 0 ? state->stopped_ns : clock_now_ns();
 
@@ -168,7 +168,7 @@ static bool iterate(struct state *state)
     due_ns = earlier(due_ns, clock_deadline_ns(now_ns, LOG_SUMMARY_MS));
     if (poll(entries, 4, clock_poll_ms(now_ns, due_ns)) > 0) {
         if (entries[1].revents != 0) {
-            note_end(state);
+            take_end(state);
         }
         if (entries[0].revents != 0) {
             take_signals(state);

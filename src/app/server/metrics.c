@@ -88,22 +88,22 @@ static void print_latency(FILE *out, const struct tlsmsg_stats *s)
                   (double)s->latency_sum_us / 1e6, sum);
 }
 
-static void print_facts(FILE *out, const struct metrics_facts *facts)
+static void print_about(FILE *out, const struct metrics_about *about)
 {
     head(out, "build_info", "gauge", "The version and transport that run.");
-    (void)fprintf(out, "tlsmsg_build_info{version=\"%s\",transport=\"%s\"} 1\n", facts->version,
-                  facts->transport);
+    (void)fprintf(out, "tlsmsg_build_info{version=\"%s\",transport=\"%s\"} 1\n", about->version,
+                  about->transport);
     head(out, "start_time_seconds", "gauge", "When the server started, since the epoch.");
-    (void)fprintf(out, "tlsmsg_start_time_seconds %" PRId64 "\n", facts->started_unix_s);
-    if (facts->certificate_unix_s != 0) {
+    (void)fprintf(out, "tlsmsg_start_time_seconds %" PRId64 "\n", about->started_unix_s);
+    if (about->certificate_unix_s != 0) {
         head(out, "certificate_not_after_timestamp_seconds", "gauge",
              "When the first certificate ends, since the epoch.");
         (void)fprintf(out, "tlsmsg_certificate_not_after_timestamp_seconds %" PRId64 "\n",
-                      facts->certificate_unix_s);
+                      about->certificate_unix_s);
     }
 }
 
-char *metrics_print(const struct tlsmsg_stats *stats, const struct metrics_facts *facts)
+char *metrics_print(const struct tlsmsg_stats *stats, const struct metrics_about *about)
 {
     char *text = NULL;
     size_t len = 0;
@@ -113,7 +113,7 @@ char *metrics_print(const struct tlsmsg_stats *stats, const struct metrics_facts
     if (out == NULL) {
         return NULL;
     }
-    print_facts(out, facts);
+    print_about(out, about);
     print_counters(out, stats);
     print_ends(out, stats);
     print_latency(out, stats);

@@ -13,7 +13,7 @@
 /* How often the file is written. */
 #define METRICS_INTERVAL_NS (5 * (int64_t)1000000000)
 
-struct metrics_facts {
+struct metrics_about {
     const char *version;
     const char *transport;      /* "TLS, OpenSSL 3.0.19" */
     int64_t started_unix_s;     /* wall clock */
@@ -21,7 +21,7 @@ struct metrics_facts {
 };
 
 /* The whole text, NUL-terminated, to be freed by the caller; NULL when out of memory. */
-char *metrics_print(const struct tlsmsg_stats *stats, const struct metrics_facts *facts);
+char *metrics_print(const struct tlsmsg_stats *stats, const struct metrics_about *about);
 
 /* Writes the text beside path and renames it there.
  * Returns TLSMSG_OK, TLSMSG_ERR_CONFIG or TLSMSG_ERR_NOMEM; on failure the old file stays. */

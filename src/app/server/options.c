@@ -122,28 +122,28 @@ void server_settings_fini(struct server_settings *settings)
 }
 
 /* Files that a reload reads or writes stay within the sandbox's reach. */
-static bool note_files(struct sandbox *sandbox, const struct tlsmsg_options *options)
+static bool add_files(struct sandbox *sandbox, const struct tlsmsg_options *options)
 {
     static const enum tlsmsg_option read_again[] = {
         TLSMSG_OPT_CERT, TLSMSG_OPT_KEY,        TLSMSG_OPT_KEY_PASSWORD_FILE, TLSMSG_OPT_CLIENT_CA,
         TLSMSG_OPT_CRL,  TLSMSG_OPT_ALLOW_FILE, TLSMSG_OPT_TICKET_KEYS};
-    bool noted =
+    bool added =
         sandbox_may_write(sandbox, tlsmsg_options_text(options, TLSMSG_OPT_KEYLOG_FILE, 0));
 
     for (size_t i = 0; i < sizeof(read_again) / sizeof(read_again[0]); i++) {
         size_t count = tlsmsg_options_count(options, read_again[i]);
 
-        for (size_t k = 0; k < count && noted; k++) {
-            noted = sandbox_may_read(sandbox, tlsmsg_options_text(options, read_again[i], k));
+        for (size_t k = 0; k < count && added; k++) {
+            added = sandbox_may_read(sandbox, tlsmsg_options_text(options, read_again[i], k));
         }
     }
-    return noted;
+    return added;
 }
 
 enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct tlsmsg_error *err)
 {
     if (sandbox_may_write(&settings->sandbox, settings->metrics_file) &&
-        note_files(&settings->sandbox, settings->options)) {
+        add_files(&settings->sandbox, settings->options)) {
         return TLSMSG_OK;
     }
     return error_set(err, TLSMSG_ERR_CONFIG, 0, "the options name more than %d files",

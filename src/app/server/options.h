@@ -31,7 +31,7 @@ void server_settings_fini(struct server_settings *settings);
 enum tlsmsg_code server_settings_take(int id, const char *value, void *user,
                                       struct tlsmsg_error *err);
 
-/* When all is taken: notes the files that the options name. TLSMSG_OK, or TLSMSG_ERR_CONFIG when
+/* When all is taken: adds the files that the options name. TLSMSG_OK, or TLSMSG_ERR_CONFIG when
  * they are too many. */
 enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct tlsmsg_error *err);
 

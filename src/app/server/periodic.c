@@ -35,7 +35,7 @@ static void warn(const struct periodic *periodic, enum tlsmsg_cause cause, const
 
 static void write_metrics(struct periodic *periodic)
 {
-    struct metrics_facts facts = {
+    struct metrics_about about = {
         .version = tlsmsg_version(),
         .transport = tlsmsg_transport(),
         .started_unix_s = periodic->started_unix_s,
@@ -47,7 +47,7 @@ static void write_metrics(struct periodic *periodic)
     char *text;
 
     tlsmsg_server_stats(periodic->server, &stats);
-    text = metrics_print(&stats, &facts);
+    text = metrics_print(&stats, &about);
     if (text != NULL) {
         tlsmsg_error_clear(&err);
         written = metrics_write(periodic->metrics_file, text, &err) == TLSMSG_OK;

@@ -23,7 +23,7 @@
 
 #define NAME_SHOWN_MAX 256
 
-static bool note(const char **list, size_t *n, const char *path)
+static bool add_path(const char **list, size_t *n, const char *path)
 {
     if (path == NULL) {
         return true;
@@ -37,12 +37,12 @@ static bool note(const char **list, size_t *n, const char *path)
 
 bool sandbox_may_read(struct sandbox *sandbox, const char *path)
 {
-    return note(sandbox->read, &sandbox->read_count, path);
+    return add_path(sandbox->read, &sandbox->read_count, path);
 }
 
 bool sandbox_may_write(struct sandbox *sandbox, const char *path)
 {
-    return note(sandbox->write, &sandbox->write_count, path);
+    return add_path(sandbox->write, &sandbox->write_count, path);
 }
 
 static uint64_t handled_fs(long abi)

@@ -21,7 +21,7 @@ struct sandbox {
     size_t write_count;
 };
 
-/* Notes a file. NULL is ignored. False when there are too many. */
+/* Adds a file. NULL is ignored. False when there are too many. */
 bool sandbox_may_read(struct sandbox *sandbox, const char *path);
 bool sandbox_may_write(struct sandbox *sandbox, const char *path);
 
