@@ -15,8 +15,6 @@
 #include "base/escape.h"
 #include "options/table.h"
 
-#define LISTENERS_MAX 32
-
 struct value {
     bool is_set;
     int64_t number;

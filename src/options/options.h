@@ -9,6 +9,9 @@
 
 #include <tlsmsg/options.h>
 
+/* Most sockets that a server listens on, those that are handed over included. */
+#define LISTENERS_MAX 32
+
 /* The values of an option that may be set more than once. */
 struct text_list {
     const char *const *items;

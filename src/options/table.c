@@ -16,7 +16,7 @@
 
 #define COUNT_MAX 2147483647
 #define SECONDS_MAX_MS INT64_C(10000000000) /* ten million seconds, about four months */
-#define SHOWN_MAX 160                       /* bytes of a wrong value that an error shows */
+#define VALUE_SHOWN_MAX 160                 /* bytes of a wrong value that an error shows */
 
 /* Beginnings of rows. T marks an option of the TLS build only, as in tlsmsg/options.h. */
 #define NAMED(key) .name = key, .label = "--" key
@@ -89,7 +89,7 @@ static bool parse_tls_version(const char *text, uint64_t *out)
 static enum tlsmsg_code wrong(const struct option_row *row, const char *text,
                               struct tlsmsg_error *err)
 {
-    char shown[SHOWN_MAX];
+    char shown[VALUE_SHOWN_MAX];
 
     (void)escape_name(shown, sizeof(shown), text);
     switch (row->kind) {
@@ -151,7 +151,7 @@ enum tlsmsg_code table_check_number(const struct option_row *row, int64_t number
 static enum tlsmsg_code check_domain(const struct option_row *row, const char *text,
                                      struct tlsmsg_error *err)
 {
-    char shown[SHOWN_MAX];
+    char shown[VALUE_SHOWN_MAX];
     const char *p;
 
     for (p = text; *p > ' ' && *p < 0x7F; p++) {
@@ -176,7 +176,7 @@ static enum tlsmsg_code check_reply(const struct option_row *row, const char *te
     const size_t placeholder_len = sizeof(TABLE_PLACEHOLDER) - 1;
     const char *first = strstr(text, TABLE_PLACEHOLDER);
     size_t len = strlen(text);
-    char shown[SHOWN_MAX];
+    char shown[VALUE_SHOWN_MAX];
 
     (void)escape_name(shown, sizeof(shown), text);
     if (!utf8_is_valid(text, len)) {

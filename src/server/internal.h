@@ -168,7 +168,6 @@ struct conversation {
 /* What a watch's kind says it is embedded in. */
 enum watch_kind { WATCH_CONVERSATION, WATCH_LISTENER };
 
-#define LISTENERS_MAX 32
 /* One record, with room for the tail of a character before it. */
 #define WORKER_BUFFER_BYTES (UTF8_TAIL_MAX + 16384)
 

@@ -1,8 +1,13 @@
-/* What both transports share: a connection that is gone, in the same words over each. */
+/* What both transports share: how TLS begins on the wire, and a connection that is gone, in the same
+ * words over each. */
 #ifndef TRANSPORT_COMMON_H
 #define TRANSPORT_COMMON_H
 
 #include "transport/transport.h"
+
+/* The first byte of a record (RFC 8446 section 5.1). */
+#define TLS_ALERT 0x15
+#define TLS_HANDSHAKE 0x16
 
 /* Says what a socket's error means: records TLSMSG_ERR_RESET with its errno. Returns
  * TRANSPORT_ERROR. */

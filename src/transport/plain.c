@@ -10,9 +10,7 @@
 #include "base/error.h"
 #include "transport/common.h"
 
-#define TLS_ALERT 0x15 /* RFC 8446 section 5.1 */
-#define TLS_HANDSHAKE 0x16
-#define TLS_MAJOR_VERSION 0x03
+#define TLS_MAJOR_VERSION 0x03 /* RFC 8446 section 5.1 */
 
 struct transport_config {
     atomic_uint refs;

@@ -8,8 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define TLS_HANDSHAKE 0x16 /* RFC 8446 section 5.1 */
-#define TLS_ALERT 0x15
+#include "transport/common.h"
 
 void source_link_init(struct source_link *link, struct byte_source *source, bool alert_is_tls)
 {

@@ -320,16 +320,16 @@ static void certificate_fini(struct certificate *certificate)
     EVP_PKEY_free(certificate->key);
 }
 
-void certificates_free(struct certificate_list *certificates)
+void certificates_free(struct certificate_list *by_name)
 {
-    if (certificates == NULL) {
+    if (by_name == NULL) {
         return;
     }
-    for (size_t i = 0; i < certificates->count; i++) {
-        certificate_fini(&certificates->list[i]);
+    for (size_t i = 0; i < by_name->count; i++) {
+        certificate_fini(&by_name->list[i]);
     }
-    free(certificates->list);
-    free(certificates);
+    free(by_name->list);
+    free(by_name);
 }
 
 static void report_pair(struct load_report *report, const struct certificate *pair,

@@ -8,11 +8,12 @@
 
 #include "base/error.h"
 #include "base/escape.h"
+#include "base/file.h"
 #include "net/address.h"
 #include "transport/tls/known_servers.h"
 #include "transport/tls/x509_text.h"
 
-#define SHOWN_MAX 160
+#define HOSTS_MAX 160
 #define QUESTION_MAX 1024
 #define SERVER_MAX (ADDRESS_HOST_MAX + 16)
 
@@ -138,7 +139,7 @@ static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
                                   const struct pin *shown, bool *record, struct tlsmsg_error *err)
 {
     char question[QUESTION_MAX];
-    char hosts[SHOWN_MAX];
+    char hosts[HOSTS_MAX];
     char until[X509_TEXT_DATE_MAX];
 
     x509_text_hosts(leaf, hosts, sizeof(hosts));
@@ -168,7 +169,7 @@ static enum tlsmsg_code judge_first_use(const struct client_trust *trust, X509 *
 {
     enum known_answer answer;
     struct known_record known;
-    char path[SHOWN_MAX];
+    char path[FILE_NAME_MAX];
     enum tlsmsg_code code =
         known_servers_find(trust->path, trust->server, shown, &answer, &known, err);
 

@@ -26,7 +26,7 @@
 #include "transport/tls/x509_text.h"
 
 #define PREFIX "sha256//"
-#define DIGEST_BYTES 32
+#define PIN_BYTES 32
 #define BASE64_LEN 44 /* of a digest */
 #define WHAT "known servers file"
 #define LINE_MAX_BYTES 1024
@@ -44,11 +44,11 @@ bool pin_is_valid(const char *text)
     }
     /* EVP_DecodeBlock(3) also takes blanks around it, other letters in place of '=' and bits that
      * mean nothing. What it gives has one form alone, which is compared. */
-    if (EVP_DecodeBlock(bytes, (const unsigned char *)base64, BASE64_LEN) < DIGEST_BYTES) {
+    if (EVP_DecodeBlock(bytes, (const unsigned char *)base64, BASE64_LEN) < PIN_BYTES) {
         tls_error_begin();
         return false;
     }
-    (void)EVP_EncodeBlock(again, bytes, DIGEST_BYTES);
+    (void)EVP_EncodeBlock(again, bytes, PIN_BYTES);
     return strcmp((const char *)again, base64) == 0;
 }
 

@@ -22,10 +22,10 @@
 
 #define PIPE_WAIT_MS                                                                               \
     5000 /* bash's <(...) takes a moment; a FIFO of nobody must not stop a reload */
-#define WARNING_MAX 512
-#define SHOWN_MAX 200
-#define SOON_DAYS 30 /* from then on an end is worth a warning */
-#define DAY_S 86400
+#define LOAD_WARNING_MAX 512
+#define LOAD_NAME_MAX 200
+#define ENDS_SOON_DAYS 30 /* from then on an end is worth a warning */
+#define DAY_SECONDS 86400
 
 void load_report_fini(struct load_report *report)
 {
@@ -46,7 +46,7 @@ void load_report_add(struct load_report *report, enum loaded_kind kind, const st
 {
     struct loaded *items = realloc(report->items, (report->count + 1) * sizeof(*items));
     struct loaded item = {.kind = kind, .ends_unix_s = ends != NULL ? x509_text_unix_s(ends) : 0};
-    char name[SHOWN_MAX];
+    char name[LOAD_NAME_MAX];
 
     if (items == NULL) {
         report->no_memory = true;
@@ -87,7 +87,7 @@ static void insert_warning(struct load_report *report, size_t at, const char *te
 
 void load_report_warn(struct load_report *report, const char *format, ...)
 {
-    char text[WARNING_MAX];
+    char text[LOAD_WARNING_MAX];
     va_list args;
 
     va_start(args, format);
@@ -98,7 +98,7 @@ void load_report_warn(struct load_report *report, const char *format, ...)
 
 void load_report_check_secret(struct load_report *report, const char *what, const char *path)
 {
-    char shown[SHOWN_MAX];
+    char shown[LOAD_NAME_MAX];
     struct stat info;
 
     if (path != NULL && stat(path, &info) == 0 && (info.st_mode & 077) != 0) {
@@ -125,11 +125,11 @@ void load_report_check_ends(struct load_report *report)
 
     for (size_t i = 0; i < report->count; i++) {
         const struct loaded *item = &report->items[i];
-        int64_t days = (item->ends_unix_s - (int64_t)time(NULL)) / DAY_S;
-        char text[WARNING_MAX];
+        int64_t days = (item->ends_unix_s - (int64_t)time(NULL)) / DAY_SECONDS;
+        char text[LOAD_WARNING_MAX];
         char date[X509_TEXT_DATE_MAX];
 
-        if (item->kind != LOADED_LEAF || days >= SOON_DAYS) {
+        if (item->kind != LOADED_LEAF || days >= ENDS_SOON_DAYS) {
             continue;
         }
         print_date(item->ends_unix_s, date);

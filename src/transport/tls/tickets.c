@@ -26,7 +26,7 @@
 #include "transport/tls/load.h"
 #include "transport/tls/verify.h"
 
-#define MAKES_ONE "scripts/rotate-ticket-keys.sh makes one"
+#define MAKES_KEYS "scripts/rotate-ticket-keys.sh makes one"
 #define IV_BYTES 16
 
 struct ticket_keys {
@@ -302,7 +302,7 @@ enum tlsmsg_code ticket_file_parse(char *text, const char *name, struct ticket_f
             ticket_file_wipe(out);
             return error_set(err, TLSMSG_ERR_CONFIG, 0,
                              "ticket key file '%s', line %d: not 'previous', 'current' or 'next' "
-                             "and 160 hexadecimal digits, each once (" MAKES_ONE ")",
+                             "and 160 hexadecimal digits, each once (" MAKES_KEYS ")",
                              name, number);
         }
     }
@@ -310,8 +310,8 @@ enum tlsmsg_code ticket_file_parse(char *text, const char *name, struct ticket_f
         bool repeated = out->present[TICKET_CURRENT];
 
         ticket_file_wipe(out);
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "ticket key file '%s' %s (" MAKES_ONE ")", name,
-                         repeated ? "names two keys alike" : "holds no current key");
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "ticket key file '%s' %s (" MAKES_KEYS ")",
+                         name, repeated ? "names two keys alike" : "holds no current key");
     }
     return TLSMSG_OK;
 }
@@ -320,13 +320,14 @@ enum tlsmsg_code ticket_file_read(const char *path, struct ticket_file *out,
                                   struct tlsmsg_error *err)
 {
     struct file file;
-    enum tlsmsg_code code = load_file(&file, path, "ticket key file", MAKES_ONE, err);
+    enum tlsmsg_code code = load_file(&file, path, "ticket key file", MAKES_KEYS, err);
 
     if (code == TLSMSG_OK) {
-        code = strlen(file.bytes) == file.len
-                   ? ticket_file_parse(file.bytes, file.name, out, err)
-                   : error_set(err, TLSMSG_ERR_CONFIG, 0,
-                               "ticket key file '%s' holds a zero byte (" MAKES_ONE ")", file.name);
+        code =
+            strlen(file.bytes) == file.len
+                ? ticket_file_parse(file.bytes, file.name, out, err)
+                : error_set(err, TLSMSG_ERR_CONFIG, 0,
+                            "ticket key file '%s' holds a zero byte (" MAKES_KEYS ")", file.name);
         file_fini(&file);
     }
     return code;
