@@ -4,7 +4,7 @@
  * budget, so that a dead one doesn't cost its neighbours their turn. Once one
  * address has taken the connection, what fails is told and no other is tried:
  * a server that isn't to be trusted must not be got round silently. */
-#include "client/client_state.h"
+#include "client/internal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -116,6 +116,8 @@ static enum tlsmsg_client_result finish(struct tlsmsg_client *c, struct tlsmsg_e
     c->state = CLIENT_OPEN;
     c->opened = true;
     c->deadline_ns = 0;
+    c->flow = &client_exchange_flow;
+    c->flow->begin(c);
     if (c->source.write_errno == 0) {
         return TLSMSG_CLIENT_OK;
     }

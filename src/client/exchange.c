@@ -1,61 +1,53 @@
-/* Sending a message, receiving a reply, watching for a server that leaves.
+/* The document's flow: sending a message, receiving its reply.
  *
  * One recv is one reply, as in the document; a character that it cuts waits for
  * the next one. While a send is blocked, what arrives is received ahead, so
  * that a server that answers before it reads on doesn't wait for us for ever. */
-#include "client/client_state.h"
+#include "client/internal.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
 
-#include "base/build.h"
 #include "base/clock.h"
 #include "base/error.h"
 
-/* Turns of the source that are read after a failed write: enough for all that can be kept. */
-#define SETTLE_TURNS_MAX 16
+/* What a user can type is what a message can be. */
+_Static_assert(!BUILD_HAS_TLS || BUILD_LINE_MAX_BYTES == TLSMSG_RECORD_MESSAGE_MAX,
+               "the longest line is the longest message");
 
-static void set_end(struct tlsmsg_client *c, enum transport_result result,
-                    const struct tlsmsg_error *cause)
+static void begin(struct tlsmsg_client *client)
 {
-    c->end = result == TRANSPORT_CLOSED ? CLIENT_END_CLOSED : CLIENT_END_ERROR;
-    c->end_error = *cause;
+    client->exchange = (struct client_exchange){.sending = false};
+    receive_queue_init(&client->exchange.queue, BUILD_HAS_TLS, CLIENT_QUEUE_MAX);
 }
 
-/* One recv into out. Returns the bytes it gave; 0 where there are none, then end may be set. */
-static size_t receive_some(struct tlsmsg_client *c, char *out, size_t cap)
+static void end(struct tlsmsg_client *client)
 {
-    struct tlsmsg_error cause = {.code = TLSMSG_OK};
-    size_t got = 0;
-    if (c->end != CLIENT_END_NONE) {
-        return 0;
-    }
-    switch (transport_recv(c->transport, out, cap, &got, &cause)) {
-    case TRANSPORT_OK:
-        return got;
-    case TRANSPORT_CLOSED:
-        set_end(c, TRANSPORT_CLOSED, &cause);
-        break;
-    case TRANSPORT_ERROR:
-        set_end(c, TRANSPORT_ERROR, &cause);
-        break;
-    case TRANSPORT_WANT_READ:
-    case TRANSPORT_WANT_WRITE:
-        break;
-    }
-    return 0;
+    receive_queue_fini(&client->exchange.queue);
 }
 
-/* Ends soon whatever the server pours out: the source's turn and the queue's limit bound it. */
-void client_pull(struct tlsmsg_client *client)
+static short events(const struct tlsmsg_client *client)
 {
-    while (ahead_has_room(&client->ahead, CLIENT_RECORD_MAX)) {
-        size_t got = receive_some(client, client->buffer, CLIENT_RECORD_MAX);
+    const struct client_exchange *x = &client->exchange;
+    short events = receive_queue_has_room(&x->queue, TLS_RECORD_BYTES) ? POLLIN : 0;
+    return x->sending ? (short)(events | x->wants) : events;
+}
+
+static bool has_reply(const struct tlsmsg_client *client)
+{
+    return client->exchange.due && !receive_queue_is_empty(&client->exchange.queue);
+}
+
+/* Ends soon whatever the server pours out: the source's budget and the queue's limit bound it. */
+static void pull(struct tlsmsg_client *client)
+{
+    struct client_exchange *x = &client->exchange;
+    while (receive_queue_has_room(&x->queue, TLS_RECORD_BYTES)) {
+        size_t got = client_recv(client, x->buffer, TLS_RECORD_BYTES);
         if (got == 0) {
             return;
         }
-        enum tlsmsg_code code = ahead_append(&client->ahead, client->buffer, got);
+        enum tlsmsg_code code = receive_queue_append(&x->queue, x->buffer, got);
         if (code != TLSMSG_OK) {
             client->end = CLIENT_END_ERROR;
             error_set(&client->end_error, code, 0, "cannot keep what the server sent: %s",
@@ -65,33 +57,10 @@ void client_pull(struct tlsmsg_client *client)
     }
 }
 
-void client_settle_failed_write(struct tlsmsg_client *client)
-{
-    int write_errno = client->source.write_errno;
-    for (unsigned i = 0; i < SETTLE_TURNS_MAX && client->end == CLIENT_END_NONE; i++) {
-        socket_source_ready(&client->source);
-        client_pull(client);
-    }
-
-    /* The kernel reports a reset once, here to the write; the read after it sees a bare end. */
-    bool bare_end =
-        client->end == CLIENT_END_NONE ||
-        (client->end == CLIENT_END_ERROR && client->end_error.code == TLSMSG_ERR_TRUNCATED) ||
-        (client->end == CLIENT_END_CLOSED && !BUILD_HAS_TLS);
-    if (client->end == CLIENT_END_NONE || (bare_end && write_errno == ECONNRESET)) {
-        client->end = CLIENT_END_ERROR;
-        tlsmsg_error_clear(&client->end_error);
-        error_set(&client->end_error, TLSMSG_ERR_RESET, write_errno, "the connection is broken");
-    }
-}
-
 static enum tlsmsg_client_result check_message(struct tlsmsg_client *c, size_t len,
                                                struct tlsmsg_error *err)
 {
-    if (c->state != CLIENT_OPEN) {
-        return client_misused(err, "the client is not connected");
-    }
-    if (c->sending ? len != c->sending_len : len == 0) {
+    if (c->exchange.sending ? len != c->exchange.sending_len : len == 0) {
         return client_misused(err, len == 0 ? "a message has at least 1 byte"
                                             : "another message is still being sent");
     }
@@ -105,18 +74,19 @@ static enum tlsmsg_client_result check_message(struct tlsmsg_client *c, size_t l
 
 static void begin_sending(struct tlsmsg_client *c, size_t len)
 {
-    c->sending = true;
-    c->sending_len = len;
-    c->sent = 0;
+    struct client_exchange *x = &c->exchange;
+    x->sending = true;
+    x->sending_len = len;
+    x->sent = 0;
     c->deadline_ns = clock_deadline_ns(clock_now_ns(), c->settings.reply_timeout_ms);
     /* The replies to one long plaintext message are about as long as it is, and all of them can
      * come before its last byte is taken. What the caller holds anyway bounds what we hold. */
-    ahead_raise_limit(&c->ahead, CLIENT_AHEAD_MAX + 2 * len);
+    receive_queue_raise_limit(&x->queue, CLIENT_QUEUE_MAX + 2 * len);
 }
 
 static void begin_waiting(struct tlsmsg_client *c)
 {
-    c->due = true;
+    c->exchange.due = true;
     c->deadline_ns = clock_deadline_ns(clock_now_ns(), c->settings.reply_timeout_ms);
 }
 
@@ -124,24 +94,15 @@ static void begin_waiting(struct tlsmsg_client *c)
  * end is set. */
 static enum tlsmsg_client_result push(struct tlsmsg_client *c, const char *data, size_t len)
 {
-    while (c->sent < len) {
-        struct tlsmsg_error cause = {.code = TLSMSG_OK};
+    struct client_exchange *x = &c->exchange;
+    while (x->sent < len) {
         size_t put = 0;
-        enum transport_result result =
-            transport_send(c->transport, data + c->sent, len - c->sent, &put, &cause);
-        if (c->source.write_errno != 0) {
-            client_settle_failed_write(c);
-            return TLSMSG_CLIENT_ERROR;
+        enum tlsmsg_client_result result =
+            client_put(c, data + x->sent, len - x->sent, &put, &x->wants);
+        if (result != TLSMSG_CLIENT_OK) {
+            return result;
         }
-        if (result == TRANSPORT_WANT_READ || result == TRANSPORT_WANT_WRITE) {
-            c->wants = result == TRANSPORT_WANT_READ ? POLLIN : POLLOUT;
-            return TLSMSG_CLIENT_AGAIN;
-        }
-        if (result != TRANSPORT_OK) {
-            set_end(c, result, &cause);
-            return TLSMSG_CLIENT_ERROR;
-        }
-        c->sent += put;
+        x->sent += put;
         c->deadline_ns = clock_deadline_ns(clock_now_ns(), c->settings.reply_timeout_ms);
     }
     return TLSMSG_CLIENT_OK;
@@ -157,44 +118,34 @@ static enum tlsmsg_client_result send_step(struct tlsmsg_client *c, const char *
     if (c->end != CLIENT_END_NONE) {
         return client_tell_end(c, err);
     }
-    if (!c->sending) {
+    if (!c->exchange.sending) {
         begin_sending(c, len);
     }
-    socket_source_ready(&c->source);
     result = push(c, data, len);
     if (result == TLSMSG_CLIENT_OK) {
-        c->sending = false;
+        c->exchange.sending = false;
         begin_waiting(c);
         return TLSMSG_CLIENT_OK;
     }
     if (result == TLSMSG_CLIENT_AGAIN) {
-        client_pull(c);
+        pull(c);
     }
     if (c->end != CLIENT_END_NONE) {
-        c->sending = false; /* what came before the end can still be received */
+        c->exchange.sending = false; /* what came before the end can still be received */
         return client_tell_end(c, err);
     }
     return client_again(c, c->settings.reply_timeout_ms, "the server took no more of the message",
                         err);
 }
 
-enum tlsmsg_client_result tlsmsg_client_send(struct tlsmsg_client *client, const void *data,
-                                             size_t len, struct tlsmsg_error *err)
-{
-    enum tlsmsg_client_result result;
-    do {
-        result = send_step(client, data, len, err);
-    } while (result == TLSMSG_CLIENT_AGAIN && client_wait(client));
-    return result;
-}
-
 /* What one recv gives, wherever it waits; a queued part of a stream is filled up from the kernel,
  * since there it would have been one piece. */
 static size_t receive_one(struct tlsmsg_client *c, char *out)
 {
-    size_t got = ahead_take(&c->ahead, out, c->recv_max);
-    if (got == 0 || (!c->ahead.records && got < c->recv_max)) {
-        got += receive_some(c, out + got, c->recv_max - got);
+    struct receive_queue *queue = &c->exchange.queue;
+    size_t got = receive_queue_take(queue, out, BUILD_RECV_SIZE);
+    if (got == 0 || (!queue->keeps_records && got < BUILD_RECV_SIZE)) {
+        got += client_recv(c, out + got, BUILD_RECV_SIZE - got);
     }
     return got;
 }
@@ -210,29 +161,36 @@ static enum tlsmsg_client_result refuse_reply(struct tlsmsg_client *c, enum tlsm
 static enum tlsmsg_client_result receive_step(struct tlsmsg_client *c, const char **data,
                                               size_t *len, struct tlsmsg_error *err)
 {
+    struct client_exchange *x = &c->exchange;
+    if (x->sending) {
+        return client_misused(err, "a message is still being sent");
+    }
+    if (!x->due) {
+        begin_waiting(c);
+    }
     for (;;) {
-        memcpy(c->buffer, c->tail, c->tail_len);
-        size_t got = receive_one(c, c->buffer + c->tail_len);
+        memcpy(x->buffer, x->tail, x->tail_len);
+        size_t got = receive_one(c, x->buffer + x->tail_len);
         if (got == 0) {
             break;
         }
         c->replied = true;
         size_t whole = 0;
-        size_t total = c->tail_len + got;
-        if (utf8_check(c->buffer, total, &whole) == UTF8_INVALID) {
+        size_t total = x->tail_len + got;
+        if (utf8_check(x->buffer, total, &whole) == UTF8_INVALID) {
             return refuse_reply(c, TLSMSG_ERR_UTF8, "the reply is not valid UTF-8", err);
         }
-        c->tail_len = total - whole;
-        memcpy(c->tail, c->buffer + whole, c->tail_len);
+        x->tail_len = total - whole;
+        memcpy(x->tail, x->buffer + whole, x->tail_len);
         if (whole > 0) {
-            c->due = false;
+            x->due = false;
             c->deadline_ns = 0;
-            *data = c->buffer;
+            *data = x->buffer;
             *len = whole;
             return TLSMSG_CLIENT_OK;
         }
     }
-    if (c->end == CLIENT_END_CLOSED && c->tail_len > 0) {
+    if (c->end == CLIENT_END_CLOSED && x->tail_len > 0) {
         return refuse_reply(c, TLSMSG_ERR_UTF8, "the reply ends in the middle of a character", err);
     }
     if (c->end != CLIENT_END_NONE) {
@@ -241,44 +199,12 @@ static enum tlsmsg_client_result receive_step(struct tlsmsg_client *c, const cha
     return client_again(c, c->settings.reply_timeout_ms, "no reply", err);
 }
 
-enum tlsmsg_client_result tlsmsg_client_receive(struct tlsmsg_client *client, const char **data,
-                                                size_t *len, struct tlsmsg_error *err)
-{
-    *data = NULL;
-    *len = 0;
-    if (client->state != CLIENT_OPEN || client->sending) {
-        return client_misused(err, client->sending ? "a message is still being sent"
-                                                   : "the client is not connected");
-    }
-    if (!client->due) {
-        begin_waiting(client);
-    }
-    enum tlsmsg_client_result result;
-    do {
-        socket_source_ready(&client->source);
-        result = receive_step(client, data, len, err);
-    } while (result == TLSMSG_CLIENT_AGAIN && client_wait(client));
-    return result;
-}
-
-enum tlsmsg_client_result tlsmsg_client_watch(struct tlsmsg_client *client,
-                                              struct tlsmsg_error *err)
-{
-    if (client->state != CLIENT_OPEN) {
-        return client_misused(err, "the client is not connected");
-    }
-    socket_source_ready(&client->source);
-    client_pull(client);
-
-    /* With a full queue nothing is read, but a broken connection makes every poll return. */
-    struct pollfd entry = {.fd = client->fd};
-    if (client->end == CLIENT_END_NONE && !ahead_has_room(&client->ahead, CLIENT_RECORD_MAX) &&
-        poll(&entry, 1, 0) > 0) {
-        client->end = CLIENT_END_ERROR;
-        error_set(&client->end_error, TLSMSG_ERR_RESET, 0, "the connection is broken");
-    }
-    if (client->end != CLIENT_END_NONE) {
-        return client_tell_end(client, err);
-    }
-    return TLSMSG_CLIENT_OK;
-}
+const struct client_flow client_exchange_flow = {
+    .begin = begin,
+    .send = send_step,
+    .receive = receive_step,
+    .pull = pull,
+    .events = events,
+    .has_reply = has_reply,
+    .end = end,
+};

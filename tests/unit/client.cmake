@@ -5,7 +5,7 @@ if(TLSMSG_PLAINTEXT)
 else()
     list(APPEND client_ends support/ends_identity_tls.c support/test_certs.c support/test_folder.c)
 endif()
-tlsmsg_unit_test(ahead FAILMALLOC)
+tlsmsg_unit_test(receive_queue FAILMALLOC)
 tlsmsg_unit_test(client SOURCES ${client_ends} support/fake_lookup.c
     WRAP clock_now_ns getaddrinfo freeaddrinfo)
 tlsmsg_unit_test(client_exchange WRAP clock_now_ns SOURCES ${client_ends})

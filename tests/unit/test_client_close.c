@@ -7,7 +7,7 @@
 
 #include "base/build.h"
 #include "base/clock.h"
-#include "client/client_state.h"
+#include "client/internal.h"
 #include "support/client_ends.h"
 #include "support/test_clock.h"
 
@@ -103,7 +103,7 @@ static void keeps_what_comes_unasked(void **state)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     const char *data;
     size_t len;
-    while (ahead_is_empty(&client->ahead)) {
+    while (receive_queue_is_empty(&client->exchange.queue)) {
         await_arrival(client);
         assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_OK);
     }
@@ -158,7 +158,7 @@ static void bounds_what_it_keeps(void **state)
         await_arrival(client);
         assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_OK);
     }
-    assert_in_range(client->ahead.bytes.len, 1, CLIENT_AHEAD_MAX);
+    assert_in_range(client->exchange.queue.bytes.len, 1, CLIENT_QUEUE_MAX);
     assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_OK);
     int64_t before_ns = clock_now_ns();
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);

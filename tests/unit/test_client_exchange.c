@@ -8,7 +8,7 @@
 
 #include "base/build.h"
 #include "base/clock.h"
-#include "client/client_state.h"
+#include "client/internal.h"
 #include "support/client_ends.h"
 #include "support/test_clock.h"
 
@@ -21,7 +21,7 @@ static void await_arrival(const struct tlsmsg_client *client)
 
 static void take_one_message(struct peer *peer)
 {
-    char buf[CLIENT_RECORD_MAX];
+    char buf[TLS_RECORD_BYTES];
     peer_handshake(peer);
     (void)peer_recv(peer, buf, sizeof(buf));
 }
@@ -197,11 +197,11 @@ static char *filled(size_t len)
 
 static void answer_with_a_full_record(struct peer *peer)
 {
-    char *data = malloc(CLIENT_RECORD_MAX);
+    char *data = malloc(TLS_RECORD_BYTES);
     peer_handshake(peer);
     peer_expect(peer, "hello");
-    memset(data, 'x', CLIENT_RECORD_MAX);
-    peer_send(peer, data, CLIENT_RECORD_MAX);
+    memset(data, 'x', TLS_RECORD_BYTES);
+    peer_send(peer, data, TLS_RECORD_BYTES);
     peer_tell(peer);
     peer_expect_end(peer);
     free(data);
@@ -214,12 +214,12 @@ static void gives_what_one_recv_gives(void **state)
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_connect(peer, answer_with_a_full_record, 5000);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    size_t expected = BUILD_HAS_TLS ? CLIENT_RECORD_MAX : 1024;
+    size_t expected = BUILD_HAS_TLS ? TLS_RECORD_BYTES : 1024;
     const char *data;
     size_t len;
     ends_send(client, "hello");
     peer_hear(peer);
-    for (size_t at = 0; at < CLIENT_RECORD_MAX; at += len) {
+    for (size_t at = 0; at < TLS_RECORD_BYTES; at += len) {
         assert_int_equal(tlsmsg_client_receive(client, &data, &len, &err), TLSMSG_CLIENT_OK);
         assert_int_equal(len, expected);
     }
@@ -230,9 +230,9 @@ static void gives_what_one_recv_gives(void **state)
 
 static void take_the_longest(struct peer *peer)
 {
-    char *buf = malloc(CLIENT_RECORD_MAX);
+    char *buf = malloc(TLS_RECORD_BYTES);
     peer_handshake(peer);
-    if (peer_recv(peer, buf, CLIENT_RECORD_MAX) != TLSMSG_RECORD_MESSAGE_MAX) {
+    if (peer_recv(peer, buf, TLS_RECORD_BYTES) != TLSMSG_RECORD_MESSAGE_MAX) {
         peer_fail(peer, "recv", "the message was not in one record");
     }
     peer_say(peer, "yes");
@@ -323,7 +323,7 @@ static void talk_first(struct peer *peer)
     for (unsigned i = 0; i < LATE_MESSAGES; i++) {
         size_t at = 0;
         while (at < TLSMSG_RECORD_MESSAGE_MAX) {
-            char buf[CLIENT_RECORD_MAX];
+            char buf[TLS_RECORD_BYTES];
             long got = peer_recv(peer, buf, sizeof(buf));
             if (got <= 0) {
                 peer_fail(peer, "recv", "the client ended early");

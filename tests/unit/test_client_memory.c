@@ -4,7 +4,7 @@
 
 #include "support/unit.h"
 
-#include "client/client_state.h"
+#include "client/internal.h"
 #include "support/client_ends.h"
 #include "support/failmalloc.h"
 
@@ -22,7 +22,7 @@ static void talk_unasked(struct peer *peer)
     peer_await_cue(peer);
 }
 
-static void no_memory_to_receive_ahead_is_told(void **state)
+static void no_memory_to_receive_receive_queue_is_told(void **state)
 {
     (void)state;
     struct peer *peer = ends_peer();
@@ -33,7 +33,7 @@ static void no_memory_to_receive_ahead_is_told(void **state)
     snprintf(text, sizeof(text), "%s: cannot keep what the server sent: out of memory",
              peer->address);
     peer_hear(peer);
-    while (result == TLSMSG_CLIENT_OK && ahead_is_empty(&client->ahead)) {
+    while (result == TLSMSG_CLIENT_OK && receive_queue_is_empty(&client->exchange.queue)) {
         await_arrival(client); /* under TLS a ticket may come first */
         failmalloc_at(1);
         result = tlsmsg_client_watch(client, &err);
@@ -94,7 +94,7 @@ static void nothing_is_left_of_what_was_never_received(void **state)
     struct peer *peer = ends_peer();
     struct tlsmsg_client *client = ends_connect(peer, talk_unasked, 5000);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    while (ahead_is_empty(&client->ahead)) {
+    while (receive_queue_is_empty(&client->exchange.queue)) {
         await_arrival(client);
         assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_OK);
     }
@@ -108,7 +108,7 @@ static void nothing_is_left_of_what_was_never_received(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_memory_to_receive_ahead_is_told),
+        cmocka_unit_test(no_memory_to_receive_receive_queue_is_told),
         cmocka_unit_test(every_failed_allocation_of_a_new_client),
         cmocka_unit_test(nothing_is_left_of_what_was_never_received),
     };
