@@ -235,6 +235,24 @@ static void test_add_keeps_what_is_there(void **state)
     assert_int_equal(find("b:1", &pin_b), KNOWN_SAME);
 }
 
+/* Records that are kept elsewhere, with a link to them in their place, stay there. */
+static void test_link_to_the_records_stays(void **state)
+{
+    char target[TEST_PATH_MAX];
+    struct stat info;
+
+    (void)state;
+    (void)test_folder_file(&folder, "elsewhere", target);
+    assert_int_equal(symlink("elsewhere", path), 0);
+    write_text("b:1 " PIN_B DATE "\n");
+    assert_int_equal(known_servers_add(path, "a:1", &pin_a, NULL), TLSMSG_OK);
+    assert_int_equal(lstat(path, &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
+    assert_int_equal(lstat(target, &info), 0);
+    assert_true(S_ISREG(info.st_mode));
+    assert_non_null(strstr(contents(), "b:1 " PIN_B DATE "\na:1 " PIN_A " "));
+}
+
 static void test_add_after_another_was_faster(void **state)
 {
     static const char before[] = "a:1 " PIN_B DATE "\n";
@@ -484,6 +502,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_add, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_add_keeps_what_is_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_link_to_the_records_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_add_after_another_was_faster, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_folders_are_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_places_that_are_no_use, set_up, tear_down),

@@ -70,7 +70,7 @@ static void log_line(const SSL *ssl, const char *line)
 
 /* A ticket is of use to a client that says how it would resume (RFC 8446 section 4.2.9); in
  * TLS 1.2 the library decides by itself. */
-static int note_client_hello(SSL *ssl, int *alert, void *unused)
+static int on_client_hello(SSL *ssl, int *alert, void *unused)
 {
     const unsigned char *modes;
     size_t len;
@@ -84,7 +84,7 @@ static int note_client_hello(SSL *ssl, int *alert, void *unused)
 
 /* On a client the library calls this exactly when the server asks for a certificate
  * (SSL_CTX_set_cert_cb(3)). */
-static int note_certificate_request(SSL *ssl, void *unused)
+static int on_certificate_request(SSL *ssl, void *unused)
 {
     (void)unused;
     transport_from_ssl(ssl)->state.cert_was_asked = true;
@@ -122,10 +122,10 @@ static enum tlsmsg_code set_role(struct transport_config *config,
                                  struct transport_config *previous, struct tlsmsg_error *err)
 {
     if (!config->is_server) {
-        SSL_CTX_set_cert_cb(config->ctx, note_certificate_request, NULL);
+        SSL_CTX_set_cert_cb(config->ctx, on_certificate_request, NULL);
         return TLSMSG_OK;
     }
-    SSL_CTX_set_client_hello_cb(config->ctx, note_client_hello, NULL);
+    SSL_CTX_set_client_hello_cb(config->ctx, on_client_hello, NULL);
     if (tickets_check_resumption(config->ctx) != 1) {
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot watch over session tickets");
     }

@@ -220,7 +220,7 @@ static enum tlsmsg_code code_of(const struct failure *failure, const struct hand
     return state->is_open ? TLSMSG_ERR_PROTOCOL : TLSMSG_ERR_HANDSHAKE;
 }
 
-static void note_ssl_code(struct tlsmsg_error *err, unsigned long code)
+static void record_ssl_code(struct tlsmsg_error *err, unsigned long code)
 {
     if (err != NULL && err->ssl_code == 0) {
         err->ssl_code = code;
@@ -239,7 +239,7 @@ static void record_failure(const struct handshake_state *state, struct tlsmsg_er
                   state->is_open ? "TLS failed: %s" : "TLS handshake failed: %s",
                   reason_name(failure.code));
     }
-    note_ssl_code(err, failure.code);
+    record_ssl_code(err, failure.code);
 }
 
 enum transport_result tls_error_classify(const SSL *ssl, int ret,
@@ -276,7 +276,7 @@ enum tlsmsg_code tls_error_config(struct tlsmsg_error *err, enum tlsmsg_code cod
         return error_set(err, code, 0, "%s", what);
     }
     error_set(err, code, 0, "%s: %s", what, reason_name(failure.code));
-    note_ssl_code(err, failure.code);
+    record_ssl_code(err, failure.code);
     return code;
 }
 
