@@ -67,12 +67,8 @@ bool decimal_parse_scaled(const char *text, size_t len, unsigned places, uint64_
     return true;
 }
 
-void decimal_put(struct buffer *b, uint64_t number)
-{
-    decimal_put_padded(b, number, 1);
-}
-
-void decimal_put_padded(struct buffer *b, uint64_t number, unsigned width)
+/* Prints at least `width` digits. */
+static size_t print_padded(char out[DECIMAL_DIGITS_MAX], uint64_t number, unsigned width)
 {
     char digits[DECIMAL_DIGITS_MAX];
     size_t at = sizeof(digits);
@@ -82,5 +78,23 @@ void decimal_put_padded(struct buffer *b, uint64_t number, unsigned width)
         digits[--at] = (char)('0' + number % 10);
         number /= 10;
     }
-    buffer_put(b, digits + at, sizeof(digits) - at);
+    memcpy(out, digits + at, sizeof(digits) - at);
+    return sizeof(digits) - at;
+}
+
+size_t decimal_print(char out[DECIMAL_DIGITS_MAX], uint64_t number)
+{
+    return print_padded(out, number, 1);
+}
+
+void decimal_put(struct buffer *b, uint64_t number)
+{
+    decimal_put_padded(b, number, 1);
+}
+
+void decimal_put_padded(struct buffer *b, uint64_t number, unsigned width)
+{
+    char digits[DECIMAL_DIGITS_MAX];
+
+    buffer_put(b, digits, print_padded(digits, number, width));
 }

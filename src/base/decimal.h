@@ -24,6 +24,9 @@ bool decimal_parse(const char *text, size_t len, uint64_t min, uint64_t max, uin
  * False: it is not such a number, *out is as it was. */
 bool decimal_parse_scaled(const char *text, size_t len, unsigned places, uint64_t *out);
 
+/* Prints a number, without a NUL. Returns the bytes written. */
+size_t decimal_print(char out[DECIMAL_DIGITS_MAX], uint64_t number);
+
 /* Appends a number, for which DECIMAL_DIGITS_MAX bytes must be reserved. */
 void decimal_put(struct buffer *b, uint64_t number);
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/decimal.h"
+
 enum reader_state { READ_HEADER, READ_BODY, READ_LINE_END, READ_LINE_FEED, READ_BROKEN };
 
 /* A header's words, one after the other. */
@@ -76,19 +78,10 @@ static uint64_t number_of(struct word word)
 {
     uint64_t number = 0;
 
-    /* 19 digits hold INT64_MAX and can't overflow 64 bits. */
-    if (word.len == 0 || word.len > 19 || *word.text == '0') {
-        return 0;
+    if (word.len > 0 && *word.text != '0') {
+        (void)decimal_parse(word.text, word.len, 1, FRAME_NUMBER_MAX, &number);
     }
-    for (size_t i = 0; i < word.len; i++) {
-        unsigned digit = (unsigned)(unsigned char)word.text[i] - '0';
-
-        if (digit > 9) {
-            return 0;
-        }
-        number = number * 10 + digit;
-    }
-    return number <= FRAME_NUMBER_MAX ? number : 0;
+    return number;
 }
 
 bool frame_is_producer(const char *name, size_t len)
@@ -390,17 +383,7 @@ static char *put_text(char *to, const char *text)
 
 static char *put_number(char *to, uint64_t number)
 {
-    char digits[20];
-    size_t n = 0;
-
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (n > 0) {
-        *to++ = digits[--n];
-    }
-    return to;
+    return to + decimal_print(to, number);
 }
 
 /* "WORD A B\n" */

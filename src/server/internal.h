@@ -61,7 +61,7 @@ struct limits {
     atomic_uint_fast64_t connections;
     atomic_uint_fast64_t handshakes;
     pthread_mutex_t lock;
-    struct limit_entry **buckets; /* NULL unless there is a limit per address */
+    struct list *buckets; /* NULL unless there is a limit per address */
     uint64_t hash_seed;
     size_t entries; /* in the buckets */
     int64_t swept_ns;

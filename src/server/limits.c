@@ -15,7 +15,7 @@
 #define SWEEP_NS (10 * (int64_t)CLOCK_NS_PER_S)
 
 struct limit_entry {
-    struct limit_entry *next;
+    struct list link; /* in its bucket */
     uint8_t key[16];
     uint64_t connections;
     struct ratelimit handshakes;
@@ -42,9 +42,12 @@ enum tlsmsg_code limits_init(struct limits *limits, const struct server_settings
         }
     }
     if (limits->max_per_address > 0 || limits->handshake_rate > 0) {
-        limits->buckets = calloc(BUCKETS, sizeof(struct limit_entry *));
+        limits->buckets = calloc(BUCKETS, sizeof(*limits->buckets));
         if (limits->buckets == NULL) {
             return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+        }
+        for (size_t i = 0; i < BUCKETS; i++) {
+            list_init(&limits->buckets[i]);
         }
         /* Without randomness from the kernel, an address still does: it only guards the table. */
         if (getrandom(&limits->hash_seed, sizeof(limits->hash_seed), GRND_NONBLOCK) < 0) {
@@ -54,27 +57,24 @@ enum tlsmsg_code limits_init(struct limits *limits, const struct server_settings
     return TLSMSG_OK;
 }
 
-static void free_list(struct limit_entry *entry)
+static struct limit_entry *entry_of(struct list *link)
 {
-    while (entry != NULL) {
-        struct limit_entry *next = entry->next;
-
-        free(entry);
-        entry = next;
-    }
+    return LIST_ITEM(link, struct limit_entry, link);
 }
 
 void limits_fini(struct limits *limits)
 {
     for (size_t i = 0; limits->buckets != NULL && i < BUCKETS; i++) {
-        free_list(limits->buckets[i]);
+        LIST_EACH_SAFE(at, after, &limits->buckets[i]) {
+            free(entry_of(at));
+        }
     }
     free(limits->buckets);
     limits->buckets = NULL;
     (void)pthread_mutex_destroy(&limits->lock);
 }
 
-static struct limit_entry **bucket(struct limits *limits, const uint8_t key[16])
+static struct list *bucket(struct limits *limits, const uint8_t key[16])
 {
     uint64_t hash = limits->hash_seed;
 
@@ -93,17 +93,13 @@ static void sweep(struct limits *limits, int64_t now_ns)
     }
     limits->swept_ns = now_ns;
     for (size_t i = 0; i < BUCKETS; i++) {
-        struct limit_entry **at = &limits->buckets[i];
-
-        while (*at != NULL) {
-            struct limit_entry *entry = *at;
+        LIST_EACH_SAFE(at, after, &limits->buckets[i]) {
+            struct limit_entry *entry = entry_of(at);
 
             if (entry->connections == 0 && ratelimit_is_full(&entry->handshakes, now_ns)) {
-                *at = entry->next;
+                list_remove(at);
                 free(entry);
                 limits->entries--;
-            } else {
-                at = &entry->next;
             }
         }
     }
@@ -111,23 +107,23 @@ static void sweep(struct limits *limits, int64_t now_ns)
 
 static struct limit_entry *find(struct limits *limits, const uint8_t key[16])
 {
-    struct limit_entry *entry = *bucket(limits, key);
+    struct list *entries = bucket(limits, key);
 
-    while (entry != NULL && memcmp(entry->key, key, 16) != 0) {
-        entry = entry->next;
+    LIST_EACH(at, entries) {
+        if (memcmp(entry_of(at)->key, key, 16) == 0) {
+            return entry_of(at);
+        }
     }
-    return entry;
+    return NULL;
 }
 
 static struct limit_entry *add(struct limits *limits, const uint8_t key[16])
 {
-    struct limit_entry **at = bucket(limits, key);
     struct limit_entry *entry = calloc(1, sizeof(*entry));
 
     if (entry != NULL) {
         memcpy(entry->key, key, 16);
-        entry->next = *at;
-        *at = entry;
+        list_prepend(bucket(limits, key), &entry->link);
         limits->entries++;
     }
     return entry;

@@ -15,6 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/error.h"
 #include "base/escape.h"
 
@@ -125,12 +126,15 @@ enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bo
 static enum tlsmsg_code tell_owner(int fd, const char *path, struct tlsmsg_error *err)
 {
     char name[NAME_MAX_SHOWN];
-    char text[32] = "";
-    ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
-    long pid = got > 0 ? strtol(text, NULL, 10) : 0;
+    char text[32];
+    ssize_t got = pread(fd, text, sizeof(text), 0);
+    uint64_t pid = 0;
 
+    if (got > 0) {
+        (void)decimal_digits(text, (size_t)got, &pid);
+    }
     if (pid > 0) {
-        return error_set(err, TLSMSG_ERR_SYSTEM, 0, "store '%s' is in use by process %ld",
+        return error_set(err, TLSMSG_ERR_SYSTEM, 0, "store '%s' is in use by process %" PRIu64,
                          escape_name(name, sizeof(name), path), pid);
     }
     return error_set(err, TLSMSG_ERR_SYSTEM, 0, "store '%s' is in use by another process",

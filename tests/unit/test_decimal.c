@@ -134,6 +134,12 @@ static void test_put(void **state)
     }
     assert_int_equal(b.len, 1 + strlen(row->want));
     assert_memory_equal(memory + 1, row->want, strlen(row->want));
+    if (row->width == 1) {
+        char printed[DECIMAL_DIGITS_MAX];
+
+        assert_int_equal(decimal_print(printed, row->number), strlen(row->want));
+        assert_memory_equal(printed, row->want, strlen(row->want));
+    }
 }
 
 int main(void)

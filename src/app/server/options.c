@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/build.h"
+#include "base/decimal.h"
 #include "base/error.h"
 
 enum server_own {
@@ -150,11 +151,14 @@ enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct
                      SANDBOX_PATHS_MAX);
 }
 
-static unsigned long port_of(const char *address)
+static uint64_t port_of(const char *address)
 {
     const char *colon = strrchr(address, ':');
+    const char *digits = colon != NULL ? colon + 1 : address;
+    uint64_t port;
 
-    return strtoul(colon != NULL ? colon + 1 : address, NULL, 10);
+    (void)decimal_digits(digits, strlen(digits), &port);
+    return port;
 }
 
 bool server_port_is_chosen(const struct tlsmsg_options *options, const char *address)
