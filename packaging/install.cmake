@@ -114,15 +114,8 @@ else()
 endif()
 set(TLSMSG_ZSH_DIR ${zsh_default} CACHE STRING "Where zsh looks for completions")
 
-# tlsmsg_install_program(<name> <component>)
-function(tlsmsg_install_program program component)
-    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${component})
-    # Linked to the shared library, they find it beside themselves, wherever the tree is moved to;
-    # below /usr the system finds it.
-    if(NOT tlsmsg_is_static AND NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
-        file(RELATIVE_PATH way "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")
-        set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/${way}")
-    endif()
+# tlsmsg_install_texts(<program> <component>): its manual and completions
+function(tlsmsg_install_texts program component)
     install(FILES docs/man/${program}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
         COMPONENT ${component})
     install(FILES packaging/completions/${program}.bash RENAME ${program}
@@ -133,8 +126,29 @@ function(tlsmsg_install_program program component)
         DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT ${component})
 endfunction()
 
+# tlsmsg_install_script(<script> <program>): for the server's package
+function(tlsmsg_install_script script program)
+    install(PROGRAMS scripts/${script} RENAME ${program} DESTINATION ${CMAKE_INSTALL_BINDIR}
+        COMPONENT server)
+    tlsmsg_install_texts(${program} server)
+endfunction()
+
+# tlsmsg_install_program(<name> <component>)
+function(tlsmsg_install_program program component)
+    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${component})
+    # Linked to the shared library, they find it beside themselves, wherever the tree is moved to;
+    # below /usr the system finds it.
+    if(NOT tlsmsg_is_static AND NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+        file(RELATIVE_PATH way "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")
+        set_target_properties(${program} PROPERTIES INSTALL_RPATH "$ORIGIN/${way}")
+    endif()
+    tlsmsg_install_texts(${program} ${component})
+endfunction()
+
 tlsmsg_install_program(tlsmsg-server server)
 tlsmsg_install_program(tlsmsg-client client)
+tlsmsg_install_script(gen-certs.sh tlsmsg-certs)
+tlsmsg_install_script(rotate-ticket-keys.sh tlsmsg-ticket-keys)
 install(FILES docs/man/tlsmsg.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7 COMPONENT server)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server)
 # A package has to have a file; see cpack.cmake.
@@ -142,9 +156,6 @@ install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT transitional
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server
     FILES_MATCHING PATTERN "*.md"
     PATTERN CONTRIBUTING.md EXCLUDE PATTERN examples EXCLUDE PATTERN man EXCLUDE)
-install(PROGRAMS scripts/gen-certs.sh scripts/rotate-ticket-keys.sh
-    DESTINATION ${tlsmsg_data_dir} COMPONENT server)
-
 install(FILES packaging/prometheus/tlsmsg.rules.yml DESTINATION ${tlsmsg_data_dir}/prometheus
     COMPONENT server)
 

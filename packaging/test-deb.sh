@@ -240,6 +240,9 @@ try_installed() {
     want 'server.key' "$(mode /etc/tlsmsg/certs/server.key)" '600 tlsmsg'
     want 'ca.key' "$(mode /etc/tlsmsg/certs/ca.key)" '600 root'
     want 'folder' "$(mode /etc/tlsmsg/certs)" '755 root'
+    want "the CA's folder" "$(mode /etc/tlsmsg/ca)" '700 root'
+    want "the CA's key" "$(mode /etc/tlsmsg/ca/ca.key)" '600 root'
+    [ ! -e "$root/etc/tlsmsg/certs/ca.key" ] || fail "the CA's key is beside the server's"
     while read -r name file; do
         inside dpkg -L "$name" | grep -qx "$file\(.gz\)\{0,1\}" || fail "$name lacks $file"
     done <<END
@@ -249,7 +252,10 @@ tlsmsg-server /usr/share/man/man7/tlsmsg.7
 tlsmsg-server /usr/lib/systemd/system/tlsmsg.service
 tlsmsg-server /usr/lib/systemd/system/tlsmsg-server@.service
 tlsmsg-server /usr/lib/systemd/system/tlsmsg.socket
-tlsmsg-server /usr/share/tlsmsg/gen-certs.sh
+tlsmsg-server /usr/bin/tlsmsg-certs
+tlsmsg-server /usr/share/man/man1/tlsmsg-certs.1
+tlsmsg-server /usr/bin/tlsmsg-ticket-keys
+tlsmsg-server /usr/share/man/man1/tlsmsg-ticket-keys.1
 tlsmsg-client /usr/bin/tlsmsg-client
 tlsmsg-client /usr/share/man/man1/tlsmsg-client.1
 tlsmsg-client /usr/share/bash-completion/completions/tlsmsg-client
@@ -261,7 +267,7 @@ END
     done
     # shellcheck disable=SC2016 # dpkg's own form
     want 'conffiles' "$(inside dpkg-query -W -f '${Conffiles}' tlsmsg-server |
-        sed -n 's/^ \([^ ]*\) .*/\1/p')" "$(inside find /etc/tlsmsg -type f ! -path '*/certs/*')"
+        sed -n 's/^ \([^ ]*\) .*/\1/p')" "$(inside find /etc/tlsmsg -type f ! -path '*/certs/*' ! -path '*/ca/*')"
     converse first
 }
 
@@ -277,7 +283,8 @@ try_upgrade() {
         fail 'the upgrade took the configuration away'
     converse second
     # Made by root: the service reads it.
-    logged 'gen-certs.sh' inside /usr/share/tlsmsg/gen-certs.sh rekey --out /etc/tlsmsg/certs
+    logged 'tlsmsg-certs' inside tlsmsg-certs rekey --out /etc/tlsmsg/certs \
+        --ca-dir /etc/tlsmsg/ca
     want 'server.key' "$(mode /etc/tlsmsg/certs/server.key)" '600 tlsmsg'
     [ "$(inside cat /etc/tlsmsg/certs/server.crt)" != "$certificate" ] ||
         fail 'the certificate is the old one'

@@ -59,7 +59,8 @@ it expires and, for a server, the pin that 'tlsmsg-client --pin' takes.
                         localhost, 127.0.0.1, ::1 and this host's name anyway
       --uri URI         a client's identity instead of CN=NAME (repeatable)
       --email ADDRESS   the same as an e-mail address (repeatable)
-      --algorithm NAME  ecdsa (P-256, the default), rsa (3072 bits) or ed25519
+      --algorithm ecdsa|rsa|ed25519
+                        kind of new keys (ecdsa: P-256; rsa: 3072 bits)
       --days N          valid for N days from now (397; a CA 3650), at most as
                         long as its CA
       --key-password-file FILE

@@ -13,6 +13,8 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
 PROGRAMS = ("tlsmsg-server", "tlsmsg-client")
+# Under the names that they have when installed.
+SCRIPTS = {"tlsmsg-certs": "gen-certs.sh", "tlsmsg-ticket-keys": "rotate-ticket-keys.sh"}
 SECONDS = 30
 
 
@@ -26,10 +28,18 @@ def run(*command):
                           encoding="utf-8", check=True).stdout
 
 
+def help_of(program):
+    """What --help prints, each option's text on its line."""
+    script = SCRIPTS.get(program)
+    text = run(os.path.join(ROOT, "scripts", script) if script else os.path.join(BUILD, program),
+               "--help")
+    return re.sub(r"\n {16,}", " ", text) if script else text
+
+
 def help_options(program):
     """{long name: (short letter or "", value or "")} as --help shows them."""
     options = {}
-    for line in run(os.path.join(BUILD, program), "--help").splitlines():
+    for line in help_of(program).splitlines():
         match = re.match(r"  (?:-(\w), |    )--([a-z0-9-]+)(?: (\S+))?(?: {1,}\S.*)$", line)
         if match:
             options[match.group(2)] = (match.group(1) or "", match.group(3) or "")
@@ -38,8 +48,9 @@ def help_options(program):
 
 def help_texts(program):
     """{long name: what --help says of it}."""
-    return dict(re.findall(r"^  (?:-\w, |    )--([a-z0-9-]+)(?: \S+)? {2,}(\S.*)$",
-                           run(os.path.join(BUILD, program), "--help"), re.M))
+    spaces = "{1,}" if program in SCRIPTS else "{2,}"
+    return dict(re.findall(rf"^  (?:-\w, |    )--([a-z0-9-]+)(?: \S+)? {spaces}(\S.*)$",
+                           help_of(program), re.M))
 
 
 def form(name, letter, value):
@@ -86,22 +97,6 @@ class Options:
         rows = [one for row in table_rows(section.group(1)) for one in row]
         self.assertEqual(sorted(rows), sorted(self.forms))
 
-    def test_readme_tables(self):
-        role = self.program.rpartition("-")[2]
-        for path in (("README.md",), ("docs", "README.zh-CN.md")):
-            with self.subTest(file=path[-1]):
-                text = read(*path)
-                tables = re.findall(r"(?:^\|.*\n)+", text, re.M)
-                shown = [one for table in tables for row in table_rows(table) for one in row
-                         if self.is_of(role, table)]
-                self.assertTrue(shown, "no table of this program's options")
-                self.assertEqual([], sorted(set(shown) - self.forms))
-
-    @staticmethod
-    def is_of(role, table):
-        words = {"server": ("server", "服务器"), "client": ("client", "客户端")}[role]
-        return any(table.startswith(f"| {word} |") for word in words)
-
     def test_zsh(self):
         text = read("packaging", "completions", "_" + self.program)
         self.assertTrue(text.startswith(f"#compdef {self.program}\n"))
@@ -137,7 +132,7 @@ class Options:
         names = {f"--{name}" for name in self.options}
         letters = {f"-{letter}" for letter, _ in self.options.values() if letter}
         self.assertEqual(sorted(self.complete("-")), sorted(names | letters))
-        self.assertEqual(sorted(self.complete("--vers")), ["--version"])
+        self.assertEqual(sorted(self.complete("--hel")), ["--help"])
         for name, (letter, value) in self.options.items():
             with self.subTest(option=name):
                 for word in [f"--{name}"] + ([f"-{letter}"] if letter else []):
@@ -149,18 +144,58 @@ class Options:
                                      [one for one in value.split("|") if one[0] == value[0]])
 
 
-class Server(Options, unittest.TestCase):
+class Readme:
+    """What the README shows of a program's options; mixed in as well."""
+
+    def test_readme_tables(self):
+        role = self.program.rpartition("-")[2]
+        for path in (("README.md",), ("docs", "README.zh-CN.md")):
+            with self.subTest(file=path[-1]):
+                text = read(*path)
+                tables = re.findall(r"(?:^\|.*\n)+", text, re.M)
+                shown = [one for table in tables for row in table_rows(table) for one in row
+                         if self.is_of(role, table)]
+                self.assertTrue(shown, "no table of this program's options")
+                self.assertEqual([], sorted(set(shown) - self.forms))
+
+    @staticmethod
+    def is_of(role, table):
+        words = {"server": ("server", "服务器"), "client": ("client", "客户端")}[role]
+        return any(table.startswith(f"| {word} |") for word in words)
+
+
+class Server(Options, Readme, unittest.TestCase):
     program = "tlsmsg-server"
 
 
-class Client(Options, unittest.TestCase):
+class Client(Options, Readme, unittest.TestCase):
     program = "tlsmsg-client"
+
+
+class Certificates(Options, unittest.TestCase):
+    program = "tlsmsg-certs"
+
+    def test_commands(self):
+        """Those of --help, in the manual and the completions."""
+        commands = [line.split()[1].strip("[]") for line in help_of(self.program).split("\n\n")[0]
+                    .replace("Usage:", "").splitlines()]
+        self.assertEqual(self.complete(""), commands)
+        manual = read("docs", "man", "tlsmsg-certs.1")
+        self.assertEqual(re.findall(r"^\.It Cm (\w+)$", manual, re.M), commands)
+        for name in ("_tlsmsg-certs", "tlsmsg-certs.fish"):
+            text = read("packaging", "completions", name)
+            self.assertEqual(re.findall(r"(?<=[ (])(\w+)(?=\\:\")|(?<= -a )(\w+)(?= -d)", text),
+                             [(one, "") if name[0] == "_" else ("", one) for one in commands])
+
+
+class TicketKeys(Options, unittest.TestCase):
+    program = "tlsmsg-ticket-keys"
 
 
 class Manuals(unittest.TestCase):
     def test_options_in_prose(self):
         """An option that a manual names in passing exists."""
-        known = set().union(*(help_options(program) for program in PROGRAMS))
+        known = set().union(*(help_options(program) for program in (*PROGRAMS, *SCRIPTS)))
         for path in sorted(glob.glob(os.path.join(ROOT, "docs", "man", "*"))):
             with self.subTest(manual=os.path.basename(path)):
                 named = set(re.findall(r"\bFl Fl ([a-z0-9-]+)", read(path)))

@@ -23,8 +23,11 @@ FILES = {
                "/usr/lib/systemd/system/tlsmsg-server@.service",
                "/usr/lib/systemd/system/tlsmsg.socket", "/etc/tlsmsg/server.env",
                "/usr/share/man/man1/tlsmsg-server.1", "/usr/share/man/man7/tlsmsg.7",
-               "/usr/share/tlsmsg/gen-certs.sh",
-               "/usr/share/bash-completion/completions/tlsmsg-server"],
+               "/usr/bin/tlsmsg-certs", "/usr/share/man/man1/tlsmsg-certs.1",
+               "/usr/bin/tlsmsg-ticket-keys", "/usr/share/man/man1/tlsmsg-ticket-keys.1",
+               "/usr/share/bash-completion/completions/tlsmsg-server",
+               "/usr/share/bash-completion/completions/tlsmsg-certs",
+               "/usr/share/bash-completion/completions/tlsmsg-ticket-keys"],
     "client": ["/usr/bin/tlsmsg-client", "/usr/share/man/man1/tlsmsg-client.1",
                "/usr/share/bash-completion/completions/tlsmsg-client"],
     "library": [],
@@ -200,7 +203,7 @@ class Rpm(Built, unittest.TestCase):
         scripts = "\n".join(self.query("server", "--scripts"))
         for kind in ("preinstall", "postinstall", "preuninstall", "postuninstall"):
             self.assertIn(f"{kind} scriptlet", scripts)
-        self.assertLess(scripts.index("useradd"), scripts.index("gen-certs.sh"))
+        self.assertLess(scripts.index("useradd"), scripts.index("tlsmsg-certs"))
         self.assertIn("/sbin/ldconfig", "\n".join(self.query("library", "--scripts")))
 
 
