@@ -11,7 +11,6 @@
 #include "base/utf8.h"
 
 #define ONES UINT64_C(0x0101010101010101)
-#define HIGH_BITS (ONES * 0x80)
 
 enum form { FORM_TEXT, FORM_JSON };
 
@@ -47,12 +46,12 @@ static uint64_t bytes_equal(uint64_t word, unsigned char b)
 {
     uint64_t difference = word ^ ONES * b;
 
-    return (difference - ONES) & ~difference & HIGH_BITS;
+    return (difference - ONES) & ~difference & UTF8_HIGH_BITS;
 }
 
 static uint64_t bytes_below(uint64_t word, unsigned char b)
 {
-    return (word - ONES * b) & ~word & HIGH_BITS;
+    return (word - ONES * b) & ~word & UTF8_HIGH_BITS;
 }
 
 static uint64_t json_specials(uint64_t word, enum form form)
@@ -66,7 +65,7 @@ static bool is_plain_ascii(uint64_t word, enum form form)
     /* The difference has the high bit below U+0020 and from U+00A0 on, the sum from U+007F on. */
     uint64_t hit = (word - ONES * 0x20) | (word + ONES);
 
-    return ((hit & HIGH_BITS) | json_specials(word, form)) == 0;
+    return ((hit & UTF8_HIGH_BITS) | json_specials(word, form)) == 0;
 }
 
 /* True when none of eight bytes of valid UTF-8 is suspect. */

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#define HIGH_BITS UINT64_C(0x8080808080808080)
 #define REPLACEMENT 0xFFFD
 
 static bool is_continuation(unsigned char b)
@@ -73,14 +72,14 @@ static size_t skip_ascii(const unsigned char *s, size_t len)
 
     while (len - i >= sizeof(words)) {
         memcpy(words, s + i, sizeof(words));
-        if (((words[0] | words[1] | words[2] | words[3]) & HIGH_BITS) != 0) {
+        if (((words[0] | words[1] | words[2] | words[3]) & UTF8_HIGH_BITS) != 0) {
             break;
         }
         i += sizeof(words);
     }
     while (len - i >= sizeof(word)) {
         memcpy(&word, s + i, sizeof(word));
-        if ((word & HIGH_BITS) != 0) {
+        if ((word & UTF8_HIGH_BITS) != 0) {
             break;
         }
         i += sizeof(word);

@@ -8,6 +8,8 @@
 
 #define UTF8_BYTES_MAX 4
 #define UTF8_TAIL_MAX (UTF8_BYTES_MAX - 1)
+/* In eight bytes at once, the bit that no ASCII character has. */
+#define UTF8_HIGH_BITS UINT64_C(0x8080808080808080)
 
 enum utf8_status { UTF8_VALID, UTF8_INCOMPLETE, UTF8_INVALID };
 

@@ -41,18 +41,20 @@ static enum tlsmsg_code load(struct tlsmsg_client *c, struct tlsmsg_error *err)
 enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *options, struct tlsmsg_client **out,
                                    struct tlsmsg_error *err)
 {
+    enum tlsmsg_code code = TLSMSG_OK;
+    struct tlsmsg_client *c;
+
     *out = NULL;
     if (options_role(options) != TLSMSG_ROLE_CLIENT) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "the options of a server can't make a client");
     }
-    struct tlsmsg_client *c = calloc(1, sizeof(*c));
+    c = calloc(1, sizeof(*c));
     if (c == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     c->fd = -1;
     c->blocking = true;
 
-    enum tlsmsg_code code = TLSMSG_OK;
     c->options = options_copy(options);
     if (c->options == NULL) {
         code = error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
@@ -158,11 +160,13 @@ const struct tlsmsg_certificate *tlsmsg_client_certificate(struct tlsmsg_client 
 
 bool client_wait(const struct tlsmsg_client *client)
 {
+    struct pollfd entry = {.fd = client->fd};
+
     if (!client->blocking) {
         return false;
     }
+    entry.events = tlsmsg_client_events(client);
     /* Interrupted or not: the step that follows looks for itself. */
-    struct pollfd entry = {.fd = client->fd, .events = tlsmsg_client_events(client)};
     (void)poll(&entry, 1, tlsmsg_client_timeout_ms(client));
     return true;
 }
@@ -175,10 +179,11 @@ void client_print_limit(int64_t limit_ms, const char *what, char *buf, size_t ca
 enum tlsmsg_client_result client_again(struct tlsmsg_client *client, int64_t limit_ms,
                                        const char *what, struct tlsmsg_error *err)
 {
+    struct tlsmsg_error cause = {.code = TLSMSG_ERR_TIMEOUT};
+
     if (client->deadline_ns == 0 || clock_now_ns() < client->deadline_ns) {
         return TLSMSG_CLIENT_AGAIN;
     }
-    struct tlsmsg_error cause = {.code = TLSMSG_ERR_TIMEOUT};
     client_print_limit(limit_ms, what, cause.text, sizeof(cause.text));
     return client_fail(client, &cause, err);
 }
@@ -253,13 +258,15 @@ size_t client_recv(struct tlsmsg_client *client, char *out, size_t cap)
 void client_settle_failed_write(struct tlsmsg_client *client)
 {
     int write_errno = client->source.write_errno;
+    bool bare_end;
+
     for (unsigned i = 0; i < SETTLE_POLLS_MAX && client->end == CLIENT_END_NONE; i++) {
         socket_source_ready(&client->source);
         client->flow->pull(client);
     }
 
     /* The kernel reports a reset once, here to the write; the read after it sees a bare end. */
-    bool bare_end =
+    bare_end =
         client->end == CLIENT_END_NONE ||
         (client->end == CLIENT_END_ERROR && client->end_error.code == TLSMSG_ERR_TRUNCATED) ||
         (client->end == CLIENT_END_CLOSED && !BUILD_HAS_TLS);
@@ -325,6 +332,8 @@ enum tlsmsg_client_result tlsmsg_client_receive(struct tlsmsg_client *client, co
 enum tlsmsg_client_result tlsmsg_client_watch(struct tlsmsg_client *client,
                                               struct tlsmsg_error *err)
 {
+    struct pollfd entry = {.fd = client->fd};
+
     if (client->state != CLIENT_OPEN) {
         return client_misused(err, "the client is not connected");
     }
@@ -332,7 +341,6 @@ enum tlsmsg_client_result tlsmsg_client_watch(struct tlsmsg_client *client,
     client->flow->pull(client);
 
     /* Without room nothing is read, but a broken connection makes every poll return. */
-    struct pollfd entry = {.fd = client->fd};
     if (client->end == CLIENT_END_NONE && (client->flow->events(client) & POLLIN) == 0 &&
         poll(&entry, 1, 0) > 0) {
         client->end = CLIENT_END_ERROR;

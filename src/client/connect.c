@@ -35,10 +35,12 @@ static enum tlsmsg_client_result no_connection(struct tlsmsg_client *c, struct t
 
 static enum tlsmsg_client_result look_up(struct tlsmsg_client *c, struct tlsmsg_error *err)
 {
-    c->connect_ns = clock_deadline_ns(clock_now_ns(), c->settings.timeout_ms);
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
-    enum tlsmsg_code code = resolve_name(&c->target, c->connect_ns, c->addresses, RESOLVE_MAX,
-                                         &c->address_count, &cause);
+    enum tlsmsg_code code;
+
+    c->connect_ns = clock_deadline_ns(clock_now_ns(), c->settings.timeout_ms);
+    code = resolve_name(&c->target, c->connect_ns, c->addresses, RESOLVE_MAX, &c->address_count,
+                        &cause);
     if (code != TLSMSG_OK) {
         return client_fail(c, &cause, err);
     }
@@ -48,11 +50,14 @@ static enum tlsmsg_client_result look_up(struct tlsmsg_client *c, struct tlsmsg_
 /* The deadline of one attempt: an equal share of what is left for the addresses still to come. */
 static int64_t attempt_deadline_ns(const struct tlsmsg_client *c)
 {
+    int64_t now;
+    int64_t left;
+
     if (c->connect_ns == 0) {
         return 0;
     }
-    int64_t now = clock_now_ns();
-    int64_t left = c->connect_ns > now ? c->connect_ns - now : 0;
+    now = clock_now_ns();
+    left = c->connect_ns > now ? c->connect_ns - now : 0;
     return now + left / (int64_t)(c->address_count - c->address_next + 1);
 }
 
@@ -60,10 +65,12 @@ static enum tlsmsg_client_result begin_handshake(struct tlsmsg_client *c, struct
 {
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
     const char *name = c->settings.server_name;
+    enum tlsmsg_code code;
+
     socket_source_init(&c->source, c->fd);
     socket_source_keep_write_error(&c->source);
-    enum tlsmsg_code code = transport_new(
-        c->config, &c->source.base, name != NULL ? name : c->target.host, &c->transport, &cause);
+    code = transport_new(c->config, &c->source.base, name != NULL ? name : c->target.host,
+                         &c->transport, &cause);
     if (code != TLSMSG_OK) {
         return client_fail(c, &cause, err);
     }
@@ -136,8 +143,10 @@ static enum tlsmsg_client_result go_on_handshaking(struct tlsmsg_client *c,
 {
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
     int64_t before_ns = clock_now_ns();
+    enum transport_result result;
+
     socket_source_ready(&c->source);
-    enum transport_result result = transport_handshake(c->transport, &cause);
+    result = transport_handshake(c->transport, &cause);
 
     /* The call does not wait for the server; only a user who is asked about an unknown server
      * makes it last, and that time isn't the server's. */
@@ -183,10 +192,11 @@ static enum tlsmsg_client_result connect_step(struct tlsmsg_client *c, struct tl
 enum tlsmsg_client_result tlsmsg_client_connect(struct tlsmsg_client *client,
                                                 struct tlsmsg_error *err)
 {
+    enum tlsmsg_client_result result;
+
     if (client->state > CLIENT_HANDSHAKE) {
         return client_misused(err, "a client connects once");
     }
-    enum tlsmsg_client_result result;
     do {
         result = connect_step(client, err);
     } while (result == TLSMSG_CLIENT_AGAIN && client_wait(client));

@@ -42,12 +42,15 @@ static bool has_reply(const struct tlsmsg_client *client)
 static void pull(struct tlsmsg_client *client)
 {
     struct client_exchange *x = &client->exchange;
+
     while (receive_queue_has_room(&x->queue, TLS_RECORD_BYTES)) {
         size_t got = client_recv(client, x->buffer, TLS_RECORD_BYTES);
+        enum tlsmsg_code code;
+
         if (got == 0) {
             return;
         }
-        enum tlsmsg_code code = receive_queue_append(&x->queue, x->buffer, got);
+        code = receive_queue_append(&x->queue, x->buffer, got);
         if (code != TLSMSG_OK) {
             client->end = CLIENT_END_ERROR;
             error_set(&client->end_error, code, 0, "cannot keep what the server sent: %s",
@@ -169,14 +172,17 @@ static enum tlsmsg_client_result receive_step(struct tlsmsg_client *c, const cha
         begin_waiting(c);
     }
     for (;;) {
+        size_t whole = 0;
+        size_t total;
+        size_t got;
+
         memcpy(x->buffer, x->tail, x->tail_len);
-        size_t got = receive_one(c, x->buffer + x->tail_len);
+        got = receive_one(c, x->buffer + x->tail_len);
         if (got == 0) {
             break;
         }
         c->replied = true;
-        size_t whole = 0;
-        size_t total = x->tail_len + got;
+        total = x->tail_len + got;
         if (utf8_check(x->buffer, total, &whole) == UTF8_INVALID) {
             return refuse_reply(c, TLSMSG_ERR_UTF8, "the reply is not valid UTF-8", err);
         }

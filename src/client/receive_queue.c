@@ -54,11 +54,13 @@ enum tlsmsg_code receive_queue_append(struct receive_queue *q, const void *data,
 
 size_t receive_queue_take(struct receive_queue *q, void *out, size_t cap)
 {
+    size_t len = q->bytes.len < cap ? q->bytes.len : cap;
+    const char *head;
+
     if (receive_queue_is_empty(q)) {
         return 0;
     }
-    const char *head = buffer_head(&q->bytes);
-    size_t len = q->bytes.len < cap ? q->bytes.len : cap;
+    head = buffer_head(&q->bytes);
     if (q->keeps_records) {
         uint32_t length = 0;
         memcpy(&length, head, sizeof(length));

@@ -126,14 +126,14 @@ struct timer *timers_pop(struct timers *timers, int64_t now_ns)
 {
     while (timers->count > 0 && timers->heap[0]->heap_ns <= now_ns) {
         struct timer *timer = timers->heap[0];
+        bool due;
 
         if (timer->due_ns > now_ns) {
             timer->heap_ns = timer->due_ns;
             sift_down(timers, 0);
             continue;
         }
-        bool due = timer->due_ns != 0;
-
+        due = timer->due_ns != 0;
         timers_remove(timers, timer);
         if (due) {
             return timer;

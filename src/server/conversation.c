@@ -463,7 +463,7 @@ static void expire_answers(struct conversation *c)
 }
 
 /* A deadline of OPEN or FLUSH: the write stall and the drain cut, the others end in order. */
-static void expire_exchange(struct conversation *c)
+static void expire_open(struct conversation *c)
 {
     struct worker *w = c->worker;
     const struct server_settings *settings = &w->server->settings;
@@ -507,7 +507,7 @@ void conversation_expire(struct conversation *c)
         break;
     case CONVERSATION_OPEN:
     case CONVERSATION_FLUSH:
-        expire_exchange(c);
+        expire_open(c);
         break;
     default:
         conversation_abort(c, TLSMSG_CLOSE_FAILED);

@@ -14,7 +14,6 @@
 #include "base/escape.h"
 #include "store/sqlite_file.h"
 
-#define NAME_MAX_SHOWN 256
 #define HEADER_BYTES 100
 #define HEADER_MAGIC "SQLite format 3" /* with its NUL */
 #define HEADER_VERSION 60

@@ -19,7 +19,6 @@
 #include "base/error.h"
 #include "base/escape.h"
 
-#define NAME_MAX_SHOWN 256
 #define LOCK_SUFFIX "-lock"
 #define LOG_SUFFIX "-wal"
 #define REWRITE_BYTES 65536

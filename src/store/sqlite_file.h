@@ -6,6 +6,8 @@
 
 #include <tlsmsg/error.h>
 
+#define NAME_MAX_SHOWN 256 /* of a file, in an error */
+
 struct sqlite_file {
     const char *path; /* borrowed */
     int fd;           /* of the database, kept open: to close it would drop SQLite's own locks */

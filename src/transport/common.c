@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#include <tlsmsg/tlsmsg.h>
-
 #include "base/error.h"
 
 /* A reset shows as a broken pipe to whoever writes; any other error (a time-out of the kernel's, a
@@ -23,16 +21,4 @@ enum transport_result transport_socket_error(int sys_errno, struct tlsmsg_error 
         err->sys_errno = sys_errno;
     }
     return TRANSPORT_ERROR;
-}
-
-/* What runs. Nothing here may need a configuration, so that --version works on a machine without
- * any. */
-const char *tlsmsg_version(void)
-{
-    return TLSMSG_VERSION;
-}
-
-const char *tlsmsg_transport(void)
-{
-    return transport_name();
 }

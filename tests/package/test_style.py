@@ -47,6 +47,8 @@ ROWS = (
      "is no number"),
     ("texts", "src/base/clock.c", '/* */ static const char s[] = "wrong; ways' ' on: --ca";\n',
      "wrong; ways"),
+    ("glossary", "src/base/planted.h", "/* of a frame */\n", "frame: /* of a frame */"),
+    ("glossary", "src/server/planted.h", "void admission_enter(void);\n", "admission: "),
     ("words", "src/base/clock.c", "/* FIX" "ME */\n", "src/base/clock.c"),
 )
 

@@ -41,7 +41,7 @@ struct session {
     const char *program;
     struct tlsmsg_client *client; /* connected, in its non-blocking form; borrowed */
     struct console *console;      /* borrowed */
-    int sigusr1_fd;               /* asks for the facts of the connection; -1: none */
+    int sigusr1_fd;               /* asks for the report on the connection; -1: none */
     bool refused;                 /* a line was not sent */
     struct editor *editor;        /* while lines are asked for at a terminal; NULL: none */
     struct tlsmsg_error left;     /* why the server left while a line was edited */

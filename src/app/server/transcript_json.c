@@ -8,11 +8,11 @@
 #include "base/json.h"
 
 /* All names and punctuation of the longest object, its numbers and the time. */
-#define FRAME_MAX 320
+#define AROUND_MAX 320
 
 size_t transcript_json_bound(size_t len)
 {
-    return FRAME_MAX + len * ESCAPE_EXPANSION_MAX;
+    return AROUND_MAX + len * ESCAPE_EXPANSION_MAX;
 }
 
 static size_t length(const char *text)
