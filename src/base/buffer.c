@@ -22,11 +22,13 @@ void buffer_init_fixed(struct buffer *b, char *memory, size_t cap_bytes)
 
 static void free_data(struct buffer *b)
 {
-    if ((b->flags & BUFFER_FIXED) != 0) {
-        return;
-    }
-    if ((b->flags & BUFFER_WIPE) != 0 && b->data != NULL) {
-        explicit_bzero(b->data, b->cap);
+    if (b->flags != 0) { /* rare: each reply of a conversation comes by here */
+        if ((b->flags & BUFFER_FIXED) != 0) {
+            return;
+        }
+        if ((b->flags & BUFFER_WIPE) != 0 && b->data != NULL) {
+            explicit_bzero(b->data, b->cap);
+        }
     }
     free(b->data);
 }
@@ -76,10 +78,10 @@ static enum tlsmsg_code grow(struct buffer *b, size_t need)
     if (data == NULL) {
         return TLSMSG_ERR_NOMEM;
     }
-    if (b->data != NULL && b->len > 0) {
+    if (b->data != NULL) {
         memcpy(data, b->data + b->head, b->len);
+        free_data(b);
     }
-    free_data(b);
     b->data = data;
     b->head = 0;
     b->cap = cap;

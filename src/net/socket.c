@@ -222,7 +222,7 @@ int socket_accept(int listener, struct address *peer)
         fd = accept4(listener, (struct sockaddr *)&peer->storage, &peer->len,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            /* Fails on what is no TCP socket, which is then none the worse for it. */
+            /* Fails on what is not a TCP socket, which is then none the worse for it. */
             (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
             return fd;
         }

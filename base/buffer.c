@@ -1,0 +1,148 @@
+/* See buffer.h. Contiguous, so that a transport can take all that waits in one write; capacities
+ * double, so that many small pieces cost few allocations. Never realloc(3): it would leave a copy
+ * of a secret behind, and would move what is consumed already. */
+#include "base/buffer.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define FIRST_CAP_BYTES 1024
+#define BUFFER_FIXED 4u
+
+void buffer_init(struct buffer *b, size_t limit_bytes, unsigned flags)
+{
+    *b = (struct buffer){.limit = limit_bytes, .flags = flags};
+}
+
+void buffer_init_fixed(struct buffer *b, char *memory, size_t cap_bytes)
+{
+    *b = (struct buffer){
+        .data = memory, .cap = cap_bytes, .limit = cap_bytes, .flags = BUFFER_KEEP | BUFFER_FIXED};
+}
+
+static void free_data(struct buffer *b)
+{
+    if ((b->flags & BUFFER_FIXED) != 0) {
+        return;
+    }
+    if ((b->flags & BUFFER_WIPE) != 0 && b->data != NULL) {
+        explicit_bzero(b->data, b->cap);
+    }
+    free(b->data);
+}
+
+/* Back to the empty state, without memory. */
+static void release(struct buffer *b)
+{
+    free_data(b);
+    b->data = NULL;
+    b->head = 0;
+    b->len = 0;
+    b->cap = 0;
+}
+
+void buffer_fini(struct buffer *b)
+{
+    release(b);
+}
+
+/* Nothing is left: gives the memory back, or begins at its front again. */
+static void emptied(struct buffer *b)
+{
+    if ((b->flags & BUFFER_KEEP) == 0) {
+        release(b);
+        return;
+    }
+    b->head = 0;
+    b->len = 0;
+}
+
+/* Moves what is unconsumed into memory for at least `need` bytes (need <= limit). */
+static enum tlsmsg_code grow(struct buffer *b, size_t need)
+{
+    size_t cap = b->cap > b->limit / 2 ? b->limit : b->cap * 2;
+    char *data;
+
+    if (cap < FIRST_CAP_BYTES) {
+        cap = FIRST_CAP_BYTES;
+    }
+    if (cap > b->limit) {
+        cap = b->limit;
+    }
+    if (cap < need) {
+        cap = need;
+    }
+    data = malloc(cap == 0 ? 1 : cap);
+    if (data == NULL) {
+        return TLSMSG_ERR_NOMEM;
+    }
+    if (b->data != NULL && b->len > 0) {
+        memcpy(data, b->data + b->head, b->len);
+    }
+    free_data(b);
+    b->data = data;
+    b->head = 0;
+    b->cap = cap;
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code buffer_make_room(struct buffer *b, size_t len)
+{
+    size_t need;
+
+    if (len > b->limit - b->len) {
+        return TLSMSG_ERR_LIMIT;
+    }
+    need = b->len + len;
+    /* Moving to the front is worth it only where at least as much was consumed as is moved, or
+     * a steady trickle would move the same bytes again and again. */
+    if (b->data != NULL && need <= b->cap && (b->head >= b->len || b->cap == b->limit)) {
+        memmove(b->data, b->data + b->head, b->len);
+        b->head = 0;
+        return TLSMSG_OK;
+    }
+    return grow(b, need);
+}
+
+void buffer_commit(struct buffer *b, size_t len)
+{
+    assert(len <= buffer_room(b));
+    b->len += len;
+    if (b->len == 0) {
+        emptied(b);
+    }
+}
+
+enum tlsmsg_code buffer_append(struct buffer *b, const void *data, size_t len)
+{
+    enum tlsmsg_code code;
+
+    if (len == 0) {
+        return TLSMSG_OK;
+    }
+    code = buffer_reserve(b, len);
+    if (code == TLSMSG_OK) {
+        buffer_put(b, data, len);
+    }
+    return code;
+}
+
+void buffer_consume(struct buffer *b, size_t n)
+{
+    assert(n <= b->len);
+    if (n >= b->len) {
+        emptied(b);
+        return;
+    }
+    b->head += n;
+    b->len -= n;
+}
+
+void buffer_truncate(struct buffer *b, size_t len)
+{
+    assert(len <= b->len);
+    b->len = len;
+    if (len == 0) {
+        emptied(b);
+    }
+}
