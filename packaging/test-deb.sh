@@ -26,7 +26,7 @@ releases=
 while [ $# -gt 0 ]; do
     case $1 in
     --roots)
-        roots=${2:?--roots needs a folder}
+        roots=$(realpath -m "${2:?--roots needs a folder}")
         shift
         ;;
     -h | --help)

@@ -12,6 +12,7 @@ fuzz         each fuzz target for TLSMSG_FUZZ_SECONDS (600), on a corpus that gr
 soak         good and hostile clients with reloads for TLSMSG_SOAK_MINUTES (30)
 scale        10,000 idle connections, 20,000 connects, two workers, ten minutes at full load
 portability  musl, 32 bits, big-endian, Debian 13 (installs compilers; as root)
+packages     the Debian packages in clean roots of both releases, the container's file (as root)
 valgrind     every unit test under valgrind, also those that scripts/test.sh leaves out
 repeat       the tests of both programs, TLSMSG_REPEAT times (5), while both cores are busy
 END
@@ -55,6 +56,13 @@ long_scale() {
 
 long_portability() {
     scripts/portability.sh --install
+}
+
+# The roots are kept for the next time.
+long_packages() {
+    roots=${TLSMSG_ROOTS:-build/long/roots}
+    packaging/test-deb.sh --roots "$roots" &&
+        python3 -B tests/package/try_container.py "$roots/trixie"
 }
 
 long_valgrind() {
