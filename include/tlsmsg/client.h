@@ -39,8 +39,8 @@ TLSMSG_API enum tlsmsg_code tlsmsg_client_new(const struct tlsmsg_options *optio
 TLSMSG_API void tlsmsg_client_set_blocking(struct tlsmsg_client *client, bool blocking);
 
 /* Connects (each address of the name in turn), does the handshake and verifies the server,
- * within TLSMSG_OPT_TIMEOUT altogether. Nothing of a message is sent before that. A name that is no
- * literal is looked up first, which blocks (at most that long) in the non-blocking form too.
+ * within TLSMSG_OPT_TIMEOUT altogether. Nothing of a message is sent before that. A name that is not
+ * a literal is looked up first, which blocks (at most that long) in the non-blocking form too.
  * client: a new client; err: receives the cause, or NULL.
  * Returns _OK, _AGAIN or _ERROR (TLSMSG_ERR_CONNECT, _HANDSHAKE, _NOT_TLS, _UNTRUSTED, _REFUSED,
  * _TIMEOUT, _RESET, _TRUNCATED). Thread rule: one thread at a time. */
