@@ -238,7 +238,6 @@ try_installed() {
     install_both "$version"
     inside getent passwd tlsmsg >/dev/null || fail 'there is no user tlsmsg'
     want 'server.key' "$(mode /etc/tlsmsg/certs/server.key)" '600 tlsmsg'
-    want 'ca.key' "$(mode /etc/tlsmsg/certs/ca.key)" '600 root'
     want 'folder' "$(mode /etc/tlsmsg/certs)" '755 root'
     want "the CA's folder" "$(mode /etc/tlsmsg/ca)" '700 root'
     want "the CA's key" "$(mode /etc/tlsmsg/ca/ca.key)" '600 root'

@@ -202,6 +202,27 @@ class Installed:
             done = run(os.path.join(self.prefix, "bin", name), "--version", timeout=RUN_SECONDS)
             self.assertTrue(done.stdout.startswith(f"{name} {version()} ("), done.stdout)
 
+    def test_scripts_under_their_installed_names(self):
+        for name in ("tlsmsg-certs", "tlsmsg-ticket-keys"):
+            done = run(os.path.join(self.prefix, "bin", name), "--help", timeout=RUN_SECONDS)
+            self.assertTrue(done.stdout.startswith(f"Usage: {name} "), done.stdout)
+            self.assertNotIn(".sh", done.stdout)
+
+    @unittest.skipIf(PLAINTEXT, "a server in plaintext needs no certificate")
+    def test_texts_name_the_installed_scripts(self):
+        program = os.path.join(self.prefix, "bin", "tlsmsg-server")
+        for words, says in (([], "(tlsmsg-certs makes them)"),
+                            (["--cert", "none"], "(tlsmsg-certs makes one)"),
+                            ([*self.server_options(), "--ticket-keys", "none"],
+                             "(tlsmsg-ticket-keys makes one)")):
+            done = run(program, "--check", *words, timeout=RUN_SECONDS, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(says, done.stdout)
+
+    @staticmethod
+    def server_options():
+        return ["--cert", Workshop.credentials[0], "--key", Workshop.credentials[1]]
+
 
 class Static(Installed, unittest.TestCase):
     kind = "static"

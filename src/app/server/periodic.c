@@ -12,6 +12,7 @@
 
 #include "app/server/metrics.h"
 #include "base/clock.h"
+#include "base/tools.h"
 
 void periodic_init(struct periodic *periodic, struct systemd *systemd,
                    const struct tlsmsg_server *server, struct log *log, const char *metrics_file)
@@ -80,13 +81,14 @@ void periodic_print_expiry(int64_t expiry_unix_s, int64_t now_unix_s, char *buf,
     if (expiry_unix_s <= now_unix_s) {
         (void)snprintf(buf, cap,
                        "a certificate of this server ended on %.*s: clients refuse it "
-                       "(scripts/gen-certs.sh renew, then SIGHUP)",
-                       CLOCK_DATE_CHARS, date);
+                       "(%s renew, then SIGHUP)",
+                       CLOCK_DATE_CHARS, date, tools()->certs);
     } else {
         (void)snprintf(buf, cap,
                        "a certificate of this server ends in %" PRId64 " days, on %.*s "
-                       "(scripts/gen-certs.sh renew, then SIGHUP)",
-                       (expiry_unix_s - now_unix_s) / CLOCK_S_PER_DAY, CLOCK_DATE_CHARS, date);
+                       "(%s renew, then SIGHUP)",
+                       (expiry_unix_s - now_unix_s) / CLOCK_S_PER_DAY, CLOCK_DATE_CHARS, date,
+                       tools()->certs);
     }
 }
 

@@ -21,10 +21,10 @@
 #include <openssl/x509v3.h>
 
 #include "base/error.h"
+#include "base/tools.h"
 #include "transport/tls/errors.h"
 #include "transport/tls/x509_text.h"
 
-#define MAKES_ONE "scripts/gen-certs.sh makes one"
 #define PASSWORD_MAX 1024 /* OpenSSL's own limit, PEM_BUFSIZE */
 
 struct certificate {
@@ -147,9 +147,8 @@ static enum tlsmsg_code check_dates(const struct file *file, STACK_OF(X509) *cha
 
         if (X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0) {
             x509_text_date(X509_get0_notAfter(cert), date);
-            return tls_error_blame(
-                err, "certificate '%s' expired on %s%s (scripts/gen-certs.sh renews one)",
-                file->name, date, which);
+            return tls_error_blame(err, "certificate '%s' expired on %s%s (%s renews one)",
+                                   file->name, date, which, tools()->certs);
         }
         if (X509_cmp_current_time(X509_get0_notBefore(cert)) >= 0) {
             x509_text_date(X509_get0_notBefore(cert), date);
@@ -188,7 +187,7 @@ static enum tlsmsg_code read_key(struct certificate *pair, const struct file *ce
     if (key_path == NULL) {
         return take_key(pair, cert_file, cert_file, settings, err);
     }
-    code = load_file(&key_file, key_path, "key", MAKES_ONE, err);
+    code = load_file(&key_file, key_path, "key", tools()->makes_cert, err);
     if (code == TLSMSG_OK) {
         code = take_key(pair, cert_file, &key_file, settings, err);
         file_fini(&key_file);
@@ -354,7 +353,7 @@ static enum tlsmsg_code load_pair(SSL_CTX *ctx, const struct tls_settings *setti
     const char *key_path = text_list_at(&settings->keys, i);
     struct certificate pair = {0};
     struct file file;
-    enum tlsmsg_code code = load_file(&file, path, "certificate", MAKES_ONE, err);
+    enum tlsmsg_code code = load_file(&file, path, "certificate", tools()->makes_cert, err);
 
     if (code != TLSMSG_OK) {
         return code;
@@ -384,7 +383,8 @@ enum tlsmsg_code certificates_load(SSL_CTX *ctx, const struct tls_settings *sett
     if (count == 0 && settings->is_server) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "a TLS server needs --cert FILE and --key FILE "
-                         "(scripts/gen-certs.sh makes them)");
+                         "(%s makes them)",
+                         tools()->certs);
     }
     if (count == 0 && (settings->keys.count > 0 || settings->key_password_file != NULL)) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/escape.h"
 #include "base/file.h"
+#include "base/tools.h"
 #include "net/address.h"
 #include "transport/tls/known_servers.h"
 #include "transport/tls/x509_text.h"
@@ -130,8 +131,8 @@ static enum tlsmsg_code judge_pins(const struct client_trust *trust, const struc
     }
     return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
                      "the server's pin is %s, which no --pin allows (a new key? compare with "
-                     "scripts/gen-certs.sh show on the server)",
-                     shown->text);
+                     "%s show on the server)",
+                     shown->text, tools()->certs);
 }
 
 /* An unknown server: the user is asked, has said yes beforehand, or it is refused. */
@@ -149,9 +150,9 @@ static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
                    "  pin    %s\n"
                    "  names  %s\n"
                    "  until  %s\n"
-                   "Compare the pin with scripts/gen-certs.sh show on the server.\n"
+                   "Compare the pin with %s show on the server.\n"
                    "Trust this key from now on?",
-                   trust->server, shown->text, hosts, until);
+                   trust->server, shown->text, hosts, until, tools()->certs);
     if (trust->accept_new ||
         (trust->confirm != NULL && trust->confirm(question, trust->confirm_user))) {
         *record = true;

@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/escape.h"
 #include "base/file.h"
+#include "base/tools.h"
 #include "transport/tls/errors.h"
 #include "transport/tls/x509_text.h"
 
@@ -59,8 +60,8 @@ enum tlsmsg_code pin_parse(const char *text, struct pin *out, struct tlsmsg_erro
     if (!pin_is_valid(text)) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "'%s' is not a pin: --pin wants sha256// and the base64 of 32 bytes, as "
-                         "scripts/gen-certs.sh show prints it",
-                         escape_name(shown, sizeof(shown), text));
+                         "%s show prints it",
+                         escape_name(shown, sizeof(shown), text), tools()->certs);
     }
     (void)snprintf(out->text, sizeof(out->text), "%s", text);
     return TLSMSG_OK;

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/escape.h"
+#include "base/tools.h"
 #include "transport/tls/errors.h"
 #include "transport/tls/x509_text.h"
 
@@ -133,9 +134,8 @@ void load_report_check_ends(struct load_report *report)
             continue;
         }
         print_date(item->ends_unix_s, date);
-        (void)snprintf(text, sizeof(text),
-                       "certificate '%s' ends in %d days, on %s (scripts/gen-certs.sh renew)",
-                       item->subject, (int)days, date);
+        (void)snprintf(text, sizeof(text), "certificate '%s' ends in %d days, on %s (%s renew)",
+                       item->subject, (int)days, date, tools()->certs);
         insert_warning(report, found++, text);
     }
 }

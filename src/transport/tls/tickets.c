@@ -20,13 +20,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/tools.h"
 #include "transport/tls/errors.h"
 #include "transport/tls/identity.h"
 #include "transport/tls/internal.h"
 #include "transport/tls/load.h"
 #include "transport/tls/verify.h"
 
-#define MAKES_KEYS "scripts/rotate-ticket-keys.sh makes one"
 #define IV_BYTES 16
 
 struct ticket_keys {
@@ -302,16 +302,17 @@ enum tlsmsg_code ticket_file_parse(char *text, const char *name, struct ticket_f
             ticket_file_wipe(out);
             return error_set(err, TLSMSG_ERR_CONFIG, 0,
                              "ticket key file '%s', line %d: not 'previous', 'current' or 'next' "
-                             "and 160 hexadecimal digits, each once (" MAKES_KEYS ")",
-                             name, number);
+                             "and 160 hexadecimal digits, each once (%s)",
+                             name, number, tools()->makes_ticket_keys);
         }
     }
     if (!out->present[TICKET_CURRENT] || has_repeated_name(out)) {
         bool repeated = out->present[TICKET_CURRENT];
 
         ticket_file_wipe(out);
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "ticket key file '%s' %s (" MAKES_KEYS ")",
-                         name, repeated ? "names two keys alike" : "holds no current key");
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "ticket key file '%s' %s (%s)", name,
+                         repeated ? "names two keys alike" : "holds no current key",
+                         tools()->makes_ticket_keys);
     }
     return TLSMSG_OK;
 }
@@ -320,14 +321,15 @@ enum tlsmsg_code ticket_file_read(const char *path, struct ticket_file *out,
                                   struct tlsmsg_error *err)
 {
     struct file file;
-    enum tlsmsg_code code = load_file(&file, path, "ticket key file", MAKES_KEYS, err);
+    enum tlsmsg_code code =
+        load_file(&file, path, "ticket key file", tools()->makes_ticket_keys, err);
 
     if (code == TLSMSG_OK) {
-        code =
-            strlen(file.bytes) == file.len
-                ? ticket_file_parse(file.bytes, file.name, out, err)
-                : error_set(err, TLSMSG_ERR_CONFIG, 0,
-                            "ticket key file '%s' holds a zero byte (" MAKES_KEYS ")", file.name);
+        code = strlen(file.bytes) == file.len
+                   ? ticket_file_parse(file.bytes, file.name, out, err)
+                   : error_set(err, TLSMSG_ERR_CONFIG, 0,
+                               "ticket key file '%s' holds a zero byte (%s)", file.name,
+                               tools()->makes_ticket_keys);
         file_fini(&file);
     }
     return code;

@@ -16,7 +16,7 @@
  * Up to three lines, "previous", "current" and "next", each followed by a space and 160 hexadecimal
  * digits: 16 bytes of name, 32 of cipher key, 32 of MAC key. New tickets are sealed with the
  * current key; all three open. Rotation moves next to current and current to previous, so a key
- * is known everywhere before anybody seals with it (scripts/rotate-ticket-keys.sh). */
+ * is known everywhere before anybody seals with it (tlsmsg-ticket-keys). */
 #define TICKET_NAME_BYTES 16
 #define KEY_BYTES 32
 

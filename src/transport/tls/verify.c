@@ -22,13 +22,12 @@
 
 #include "base/error.h"
 #include "base/escape.h"
+#include "base/tools.h"
 #include "transport/tls/client_trust.h"
 #include "transport/tls/errors.h"
 #include "transport/tls/internal.h"
 #include "transport/tls/x509_text.h"
 
-#define MAKES_CA "scripts/gen-certs.sh makes one"
-#define MAKES_CRL "scripts/gen-certs.sh crl makes one"
 #define REASON_MAX 224
 #define NAME_TEXT_MAX 96
 #define HOSTS_TEXT_MAX 128
@@ -296,7 +295,7 @@ static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const char *path, bool announc
     if (certs == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    code = load_file(&file, path, "CA file", MAKES_CA, err);
+    code = load_file(&file, path, "CA file", tools()->makes_cert, err);
     if (code != TLSMSG_OK) {
         sk_X509_free(certs);
         return code;
@@ -407,8 +406,8 @@ static enum tlsmsg_code check_next_update(const struct file *file, const X509_CR
         return TLSMSG_OK;
     }
     x509_text_date(next, date);
-    return tls_error_blame(err, "revocation list '%s' ended on %s (" MAKES_CRL ")", file->name,
-                           date);
+    return tls_error_blame(err, "revocation list '%s' ended on %s (%s)", file->name, date,
+                           tools()->makes_crl);
 }
 
 static enum tlsmsg_code read_lists(const struct file *file, STACK_OF(X509_CRL) *out,
@@ -432,9 +431,9 @@ static enum tlsmsg_code read_lists(const struct file *file, STACK_OF(X509_CRL) *
         return code;
     }
     if (tls_error_reason(ERR_LIB_PEM) != PEM_R_NO_START_LINE || sk_X509_CRL_num(out) == 0) {
-        return tls_error_blame(
-            err, "'%s' holds no revocation list in PEM form, or a damaged one (" MAKES_CRL ")",
-            file->name);
+        return tls_error_blame(err,
+                               "'%s' holds no revocation list in PEM form, or a damaged one (%s)",
+                               file->name, tools()->makes_crl);
     }
     tls_error_begin();
     return TLSMSG_OK;
@@ -475,7 +474,7 @@ enum tlsmsg_code verify_load_crls(SSL_CTX *ctx, const struct tls_settings *setti
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--crl needs --client-ca FILE: without it no client shows a certificate");
     }
-    code = load_file(&file, path, "revocation list", MAKES_CRL, err);
+    code = load_file(&file, path, "revocation list", tools()->makes_crl, err);
     if (code != TLSMSG_OK) {
         return code;
     }
