@@ -168,6 +168,24 @@ TLSMSG_API enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server,
                                                 const struct tlsmsg_token *token, const void *data,
                                                 size_t len);
 
+/* Names a message without taking it for later, for tlsmsg_server_refuse. It is answered as if this
+ * had not been called.
+ * message: the handler's argument; token: receives its name.
+ * Thread rule: inside message() only. */
+TLSMSG_API void tlsmsg_message_token(const struct tlsmsg_message *message,
+                                     struct tlsmsg_token *token);
+
+/* Ends the conversation of a message in order, with that message unanswered: while the worker's
+ * replies are held (TLSMSG_TURN_HOLD) all of that conversation's that are held are taken back, and
+ * what left before is not touched. Replies that were deferred are not waited for. Counts as
+ * TLSMSG_CLOSE_FAILED. A conversation that ended meanwhile makes it a no-op.
+ * server: the server; token: from tlsmsg_message_token or tlsmsg_message_defer. To be called before
+ * the tlsmsg_server_release that would let the reply leave.
+ * Returns TLSMSG_OK or TLSMSG_ERR_NOMEM, after which the hold must not be ended but with fail.
+ * Thread rule: any thread, until tlsmsg_server_free; never blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_server_refuse(struct tlsmsg_server *server,
+                                                 const struct tlsmsg_token *token);
+
 /* Makes a server: checks the options together, loads the files they name, opens the sockets.
  * options: copied; handler: copied, its size set, or NULL (a server that only replies); out: receives the
  * server, owned by the caller; err: receives the cause, or NULL.

@@ -13,7 +13,7 @@ _tlsmsg_server()
     COMPREPLY=()
     case $before in
         --cert | --key | --key-password-file | --client-ca | --crl | --allow-file | \
-            --ticket-keys | --keylog-file | --metrics-file)
+            --ticket-keys | --keylog-file | --metrics-file | --store)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return ;;
@@ -35,13 +35,14 @@ _tlsmsg_server()
         -l | --listen | -n | --accept | -w | --workers | --reply | --recv-size | --allow | \
             --pad | --handshake-timeout | --max-connections | --max-per-address | \
             --max-handshakes | --handshake-rate | --idle-timeout | --write-timeout | \
-            --drain-timeout)
+            --drain-timeout | --store-keep | --store-min-free | --store-timeout)
             return ;;
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
             -l --listen -n --accept -w --workers --reply --recv-size --lang --format -q
-            --quiet --log-level --log-format --cert --key --key-password-file --client-ca
+            --quiet --log-level --log-format --store --store-keep --store-min-free
+            --store-timeout --cert --key --key-password-file --client-ca
             --crl --allow --allow-file --tls-min --ticket-keys --keylog-file --pad
             --handshake-timeout --max-connections --max-per-address --max-handshakes
             --handshake-rate --idle-timeout --write-timeout --drain-timeout --metrics-file

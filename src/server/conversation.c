@@ -437,6 +437,15 @@ void conversation_answer(struct conversation *c, uint64_t message, char *data, s
     act_on(c, messages_answer(c, message, data, len));
 }
 
+void conversation_refuse(struct conversation *c)
+{
+    if (c->state == CONVERSATION_OPEN || c->state == CONVERSATION_FLUSH) {
+        messages_take_back(c);
+        finish(c, TLSMSG_CLOSE_FAILED);
+        run(c);
+    }
+}
+
 static void expire_handshake(struct conversation *c)
 {
     worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,

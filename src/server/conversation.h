@@ -36,6 +36,9 @@ void conversation_abort(struct conversation *c, enum tlsmsg_close_reason reason)
 /* The reply to a deferred message is there; data is taken. */
 void conversation_answer(struct conversation *c, uint64_t message, char *data, size_t len);
 
+/* A message can't be answered: ends in order, without the replies that are held. */
+void conversation_refuse(struct conversation *c);
+
 /* Name of a state, and whether the table allows a move; for logs and tests. */
 const char *conversation_state_name(enum conversation_state state);
 bool conversation_may_move(enum conversation_state from, enum conversation_state to);

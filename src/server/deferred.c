@@ -102,6 +102,13 @@ void posted_reply_free(struct posted_reply *reply)
     }
 }
 
+static void post(struct mailbox *mailbox, struct posted_reply *reply)
+{
+    (void)pthread_mutex_lock(&mailbox->lock);
+    list_append(&mailbox->posted, &reply->link);
+    (void)pthread_mutex_unlock(&mailbox->lock);
+}
+
 enum tlsmsg_code mailbox_post(struct mailbox *mailbox, const struct tlsmsg_token *token,
                               const void *data, size_t len)
 {
@@ -120,9 +127,20 @@ enum tlsmsg_code mailbox_post(struct mailbox *mailbox, const struct tlsmsg_token
         }
         memcpy(reply->data, data, len);
     }
-    (void)pthread_mutex_lock(&mailbox->lock);
-    list_append(&mailbox->posted, &reply->link);
-    (void)pthread_mutex_unlock(&mailbox->lock);
+    post(mailbox, reply);
+    return TLSMSG_OK;
+}
+
+enum tlsmsg_code mailbox_post_refusal(struct mailbox *mailbox, const struct tlsmsg_token *token)
+{
+    struct posted_reply *refusal = calloc(1, sizeof(*refusal));
+
+    if (refusal == NULL) {
+        return TLSMSG_ERR_NOMEM;
+    }
+    refusal->token = *token;
+    refusal->refuses = true;
+    post(mailbox, refusal);
     return TLSMSG_OK;
 }
 

@@ -38,7 +38,8 @@ struct posted_reply {
     struct list link;
     struct tlsmsg_token token;
     size_t len;
-    char *data; /* owned */
+    char *data;   /* owned */
+    bool refuses; /* not a reply: the conversation ends without one */
 };
 
 void mailbox_init(struct mailbox *mailbox);
@@ -47,6 +48,9 @@ void mailbox_fini(struct mailbox *mailbox);
 /* Posts a reply; data is copied. TLSMSG_OK or TLSMSG_ERR_NOMEM. */
 enum tlsmsg_code mailbox_post(struct mailbox *mailbox, const struct tlsmsg_token *token,
                               const void *data, size_t len);
+
+/* Posts the refusal of a message. As above. */
+enum tlsmsg_code mailbox_post_refusal(struct mailbox *mailbox, const struct tlsmsg_token *token);
 void mailbox_post_release(struct mailbox *mailbox, bool fail);
 
 /* Moves all that was posted to the end of `out` (each is freed with posted_reply_free), and tells

@@ -192,13 +192,20 @@ enum tlsmsg_code tlsmsg_message_defer(struct tlsmsg_message *message, struct tls
         return TLSMSG_ERR_NOMEM;
     }
     message->answer = ANSWER_DEFERRED;
+    tlsmsg_message_token(message, token);
+    return TLSMSG_OK;
+}
+
+void tlsmsg_message_token(const struct tlsmsg_message *message, struct tlsmsg_token *token)
+{
+    const struct conversation *c = message->conversation;
+
     *token = (struct tlsmsg_token){
         .connection = c->id,
         .message = message->number,
         .worker = c->worker->index,
         .slot = c->slot,
     };
-    return TLSMSG_OK;
 }
 
 static void give_default(struct tlsmsg_message *message)
@@ -326,6 +333,14 @@ void messages_drop(struct conversation *c)
     buffer_consume(&c->out, c->out.len);
     c->released = 0;
     c->unsent = 0;
+}
+
+void messages_take_back(struct conversation *c)
+{
+    uncount(&c->worker->stats.queued_bytes, c->out.len - c->released);
+    buffer_truncate(&c->out, c->released);
+    c->unsent = c->released > 0 ? c->unsent : 0;
+    reply_queue_fini(&c->deferred);
 }
 
 /* The peer takes nothing any more. What it sent before is still read, so that no message that

@@ -20,6 +20,9 @@ struct verdict messages_send(struct conversation *c);
 /* Nothing can be sent any more: what is queued is dropped, and what would follow. */
 void messages_drop(struct conversation *c);
 
+/* What is queued and not released is dropped, and so are replies that were deferred. */
+void messages_take_back(struct conversation *c);
+
 /* For a flow: hands one message to the handler and queues its reply. data: valid UTF-8, len >= 1. */
 struct verdict messages_dispatch(struct conversation *c, const char *data, size_t len);
 

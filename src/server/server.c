@@ -335,6 +335,21 @@ enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server, const struct 
     return code;
 }
 
+enum tlsmsg_code tlsmsg_server_refuse(struct tlsmsg_server *server,
+                                      const struct tlsmsg_token *token)
+{
+    enum tlsmsg_code code;
+
+    if (token->worker >= server->worker_count) {
+        return TLSMSG_OK;
+    }
+    code = mailbox_post_refusal(&server->workers[token->worker].mailbox, token);
+    if (code == TLSMSG_OK) {
+        loop_wake(&server->workers[token->worker].loop);
+    }
+    return code;
+}
+
 enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
                                       const struct tlsmsg_options *options,
                                       struct tlsmsg_error *err)

@@ -156,7 +156,10 @@ static void read_mailbox(struct worker *w)
         struct posted_reply *reply = LIST_ITEM(link, struct posted_reply, link);
         struct conversation *c = table_find(w, reply->token.slot, reply->token.connection);
 
-        if (c != NULL && (c->state == CONVERSATION_OPEN || c->state == CONVERSATION_FLUSH)) {
+        if (c != NULL && reply->refuses) {
+            conversation_refuse(c);
+            conversation_update(c);
+        } else if (c != NULL && (c->state == CONVERSATION_OPEN || c->state == CONVERSATION_FLUSH)) {
             conversation_answer(c, reply->token.message, reply->data, reply->len);
             reply->data = NULL;
         }

@@ -19,10 +19,10 @@
 #define FORGET_STEP_ROWS 500
 #define LOG_WARN_BYTES ((uint64_t)256 * 1024 * 1024)
 
-static void tell(struct store *store, bool error, const char *text)
+static void tell(struct store *store, enum store_news news, const char *text)
 {
     if (store->settings.tell != NULL) {
-        store->settings.tell(store->settings.user, error, text);
+        store->settings.tell(store->settings.user, news, text);
     }
 }
 
@@ -67,7 +67,7 @@ static void fail(struct store *store, const struct tlsmsg_error *err)
         memcpy(store->failure, err->text, sizeof(store->failure));
     }
     (void)pthread_mutex_unlock(&store->lock);
-    tell(store, true, err->text);
+    tell(store, STORE_FAILURE, err->text);
 }
 
 /* Takes whole turns up to the bound, one at least. Returns them as a chain; under the lock. */
@@ -144,9 +144,10 @@ static bool has_room(struct store *store, uint64_t batch_bytes)
 static void tell_room(struct store *store, bool is_full)
 {
     if (is_full && !store->is_full) {
-        tell(store, true, "the store has no room: new messages are not taken until there is some");
+        tell(store, STORE_ERROR,
+             "the store has no room: new messages are not taken until there is some");
     } else if (!is_full && store->is_full) {
-        tell(store, false, "the store has room again");
+        tell(store, STORE_WARNING, "the store has room again");
     }
     store->is_full = is_full;
 }
@@ -296,7 +297,7 @@ static bool commit(struct store *store, struct turn *turns, size_t count)
     store->stats.log_bytes = log_bytes;
     (void)pthread_mutex_unlock(&store->lock);
     if (log_bytes > LOG_WARN_BYTES && !store->log_told) {
-        tell(store, false,
+        tell(store, STORE_WARNING,
              "a reader keeps a transaction open in the store, whose log grows "
              "meanwhile (try: end it)");
     }

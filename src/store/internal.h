@@ -25,7 +25,9 @@ struct turn {
 
 /* Aligned so that no two workers write to one cache line. */
 struct worker_queue {
-    _Alignas(64) struct turn *open;
+    _Alignas(64) struct turn *open; /* the turn's parts; the last one grows */
+    struct turn *open_last;
+    unsigned open_count;
     atomic_size_t bytes; /* of records that are undecided */
     uint64_t *refused;   /* connections of which nothing more is taken; under the lock */
     size_t refused_count;

@@ -78,19 +78,23 @@ static struct store_item *item_new(const struct store *store, const struct store
     return item;
 }
 
-/* The worker's open turn, with room for one more record. NULL: no memory. */
-static struct turn *open_turn(struct worker_queue *queue, unsigned worker)
+/* The part of the worker's turn that a record of so many bytes goes to, with room for its decision.
+ * NULL: no memory. */
+static struct turn *open_turn(struct worker_queue *queue, unsigned worker, size_t bytes)
 {
-    struct turn *turn = queue->open;
+    struct turn *turn = queue->open_last;
 
-    if (turn == NULL) {
+    if (turn == NULL || (turn->count > 0 && (bytes > STORE_BATCH_MAX_BYTES ||
+                                             turn->bytes > STORE_BATCH_MAX_BYTES - bytes))) {
         turn = calloc(1, sizeof(*turn));
         if (turn == NULL) {
             return NULL;
         }
         turn->end = &turn->first;
         turn->worker = worker;
-        queue->open = turn;
+        *(queue->open_last == NULL ? &queue->open : &queue->open_last->next) = turn;
+        queue->open_last = turn;
+        queue->open_count++;
     }
     if (turn->count == turn->capacity) {
         size_t capacity = turn->capacity == 0 ? 16 : 2 * turn->capacity;
@@ -118,9 +122,10 @@ enum tlsmsg_code store_put(struct store *store, unsigned worker, const struct st
                      held > store->settings.worker_bytes - record->len)) {
         return TLSMSG_ERR_LIMIT;
     }
-    turn = open_turn(queue, worker);
-    item = turn != NULL ? item_new(store, record) : NULL;
-    if (item == NULL) {
+    item = item_new(store, record);
+    turn = item != NULL ? open_turn(queue, worker, item->bytes) : NULL;
+    if (turn == NULL) {
+        free(item);
         return TLSMSG_ERR_NOMEM;
     }
     *turn->end = item;
@@ -131,21 +136,29 @@ enum tlsmsg_code store_put(struct store *store, unsigned worker, const struct st
     return TLSMSG_OK;
 }
 
-bool store_turn(struct store *store, unsigned worker)
+unsigned store_turn(struct store *store, unsigned worker)
 {
-    struct turn *turn = store->workers[worker].open;
+    struct worker_queue *queue = &store->workers[worker];
+    unsigned count = queue->open_count;
+    int64_t deadline_ns = clock_deadline_ns(clock_now_ns(), store->settings.timeout_ms);
+    struct turn *turn;
 
-    if (turn == NULL || turn->count == 0) {
-        return false;
+    /* A part that got no record, for want of memory, is decided like any other. */
+    if (count == 0) {
+        return 0;
     }
-    store->workers[worker].open = NULL;
-    turn->deadline_ns = clock_deadline_ns(clock_now_ns(), store->settings.timeout_ms);
+    for (turn = queue->open; turn != NULL; turn = turn->next) {
+        turn->deadline_ns = deadline_ns;
+    }
     (void)pthread_mutex_lock(&store->lock);
-    *store->end = turn;
-    store->end = &turn->next;
+    *store->end = queue->open;
+    store->end = &queue->open_last->next;
     (void)pthread_cond_signal(&store->handed);
     (void)pthread_mutex_unlock(&store->lock);
-    return true;
+    queue->open = NULL;
+    queue->open_last = NULL;
+    queue->open_count = 0;
+    return count;
 }
 
 void store_connection_ended(struct store *store, unsigned worker, uint64_t connection)
@@ -327,8 +340,11 @@ void store_close(struct store *store)
     }
     store->backend->ops->close(store->backend, store->failed);
     for (i = 0; store->workers != NULL && i < store->settings.workers; i++) {
-        if (store->workers[i].open != NULL) {
+        while (store->workers[i].open != NULL) {
+            struct turn *next = store->workers[i].open->next;
+
             turn_free(store->workers[i].open);
+            store->workers[i].open = next;
         }
         free(store->workers[i].refused);
     }

@@ -55,14 +55,21 @@ struct store_decision {
     enum store_verdict verdict;
 };
 
-/* A turn is decided: once for each store_turn that returned true, in the order of the worker's
- * turns. decisions: in the order of its records. failed: the store promises nothing any more.
+/* A part of a turn is decided, in the order in which a worker handed them over. decisions: in the
+ * order of its records. failed: the store promises nothing any more.
  * On the store's own thread; must not block. */
 typedef void store_decided_fn(void *user, unsigned worker, const struct store_decision *decisions,
                               size_t count, bool failed);
 
-/* A line for the log. error: else a warning. On the store's own thread or in store_open. */
-typedef void store_tell_fn(void *user, bool error, const char *text);
+/* What the store has to tell. */
+enum store_news {
+    STORE_WARNING,
+    STORE_ERROR,
+    STORE_FAILURE /* it promises nothing any more; told once, and the program is to end */
+};
+
+/* A line for the log. On the store's own thread. */
+typedef void store_tell_fn(void *user, enum store_news news, const char *text);
 
 struct store_settings {
     const char *target;  /* a file */
@@ -115,9 +122,9 @@ const char *store_run_name(const struct store *store);
  * TLSMSG_ERR_NOMEM. After the last two the record is not in the turn. */
 enum tlsmsg_code store_put(struct store *store, unsigned worker, const struct store_record *record);
 
-/* Ends the worker's turn. True: it held records, and decided will be called for them. On that
- * worker's thread. */
-bool store_turn(struct store *store, unsigned worker);
+/* Ends the worker's turn, which goes to the commit thread in parts of at most STORE_BATCH_MAX_BYTES.
+ * Returns how many these are: decided will be called so often. On that worker's thread. */
+unsigned store_turn(struct store *store, unsigned worker);
 
 /* The connection has ended: no record of it will come any more. Needed after a verdict other than
  * STORE_TAKEN and STORE_DUPLICATE alone, harmless otherwise. On its worker's thread. */

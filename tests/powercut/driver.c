@@ -104,10 +104,10 @@ static void decided(void *user, unsigned worker, const struct store_decision *de
     (void)pthread_mutex_unlock(&lock);
 }
 
-static void tell(void *user, bool error, const char *text)
+static void tell(void *user, enum store_news news, const char *text)
 {
     (void)user;
-    (void)error;
+    (void)news;
     (void)fprintf(stderr, "driver: %s\n", text);
 }
 
@@ -236,7 +236,7 @@ static void end_turn(struct store *store, unsigned worker)
     (void)pthread_mutex_lock(&lock);
     open_turns++;
     (void)pthread_mutex_unlock(&lock);
-    if (!store_turn(store, worker)) {
+    if (store_turn(store, worker) == 0) {
         (void)pthread_mutex_lock(&lock);
         open_turns--;
         (void)pthread_mutex_unlock(&lock);

@@ -56,6 +56,7 @@ static void on_message(struct tlsmsg_message *message, void *user)
 {
     uint64_t sender = tlsmsg_message_connection(message);
 
+    tlsmsg_message_token(message, &on->last_message);
     (void)user;
     enter();
     if (on->messages < SCENE_MESSAGES) {

@@ -36,6 +36,7 @@ struct scene {
     unsigned connected;
     unsigned closed;
     unsigned messages;
+    struct tlsmsg_token last_message;
     uint64_t senders[SCENE_MESSAGES]; /* connection of each message */
     enum tlsmsg_close_reason last_how;
     unsigned ends[TLSMSG_CLOSE_FAILED + 1]; /* by how */

@@ -361,6 +361,74 @@ static void test_answer_while_the_server_stops(void **state)
     end();
 }
 
+/* ---- a message that could not be kept ---- */
+
+static bool other_asks(struct scene *s)
+{
+    return s->peers[1].open && scene_say(&s->peers[1], FOUR);
+}
+
+static bool other_is_answered_then_asks_and_is_held(struct scene *s)
+{
+    static const char *const texts[] = {FOUR};
+
+    if (!scene_heard(&s->peers[1], texts, 1)) {
+        return false;
+    }
+    s->hold = 1;
+    return scene_say(&s->peers[1], FOUR);
+}
+
+static bool the_held_one_is_refused(struct scene *s)
+{
+    if (s->holds == 0) {
+        return false;
+    }
+    assert_int_equal(tlsmsg_server_refuse(s->server, &s->last_message), TLSMSG_OK);
+    return scene_release(s);
+}
+
+static bool other_has_left(struct scene *s)
+{
+    return s->peers[1].ended && s->closed == 1;
+}
+
+static bool the_deferred_one_is_refused(struct scene *s)
+{
+    if (s->token_count == 0) {
+        return false;
+    }
+    /* One that is gone can't be refused again. */
+    assert_int_equal(tlsmsg_server_refuse(s->server, &s->last_message), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_refuse(s->server, &s->tokens[0]), TLSMSG_OK);
+    return true;
+}
+
+static bool both_have_left(struct scene *s)
+{
+    return s->peers[0].ended && s->closed == 2;
+}
+
+static void test_refused_messages_end_their_conversations(void **state)
+{
+    static scene_step *const steps[] = {other_asks,
+                                        other_is_answered_then_asks_and_is_held,
+                                        the_held_one_is_refused,
+                                        other_has_left,
+                                        asks_once,
+                                        the_deferred_one_is_refused,
+                                        both_have_left};
+    static const char *const texts[] = {FOUR};
+
+    (void)state;
+    begin("30");
+    play(steps, COUNT_OF(steps));
+    assert_true(scene_heard(&peers[1], texts, 1));
+    assert_int_equal(peers[0].heard, 0);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_FAILED], 2);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_no_write_timeout_is_no_limit),
         cmocka_unit_test(test_missing_answer_while_the_server_stops),
         cmocka_unit_test(test_answer_while_the_server_stops),
+        cmocka_unit_test(test_refused_messages_end_their_conversations),
     };
 
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);

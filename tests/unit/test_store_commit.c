@@ -151,10 +151,10 @@ static void decided(void *user, unsigned worker, const struct store_decision *de
     (void)pthread_mutex_unlock(&seen.lock);
 }
 
-static void tell(void *user, bool error, const char *text)
+static void tell(void *user, enum store_news news, const char *text)
 {
     (void)user;
-    (void)error;
+    (void)news;
     (void)pthread_mutex_lock(&seen.lock);
     (void)snprintf(seen.told, sizeof(seen.told), "%s", text);
     (void)pthread_mutex_unlock(&seen.lock);
@@ -234,7 +234,7 @@ static void test_a_turn_is_decided_in_its_order(void **state)
     (void)state;
     put(store, 0, "p", 1);
     put(store, 0, "p", 2);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(1);
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.decisions[0].tag, 101);
@@ -252,7 +252,7 @@ static void test_an_empty_turn_is_none(void **state)
     struct store *store = start();
 
     (void)state;
-    assert_false(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 0);
     store_close(store);
     assert_int_equal(fake.appends, 0);
 }
@@ -266,7 +266,7 @@ static void test_batches_form_by_themselves(void **state)
     set_blocked(true);
     for (i = 1; i <= 6; i++) {
         put(store, i % 2, "p", i);
-        assert_true(store_turn(store, i % 2));
+        assert_int_equal(store_turn(store, i % 2), 1);
     }
     set_blocked(false);
     wait_for_turns(6);
@@ -287,7 +287,7 @@ static void test_a_worker_has_a_bound(void **state)
     /* Any one record fits into an empty queue. */
     assert_int_equal(put_bytes(store, 0, "p", 1, 2000), TLSMSG_OK);
     assert_int_equal(put_bytes(store, 0, "p", 2, 1), TLSMSG_ERR_LIMIT);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     assert_int_equal(put_bytes(store, 0, "p", 2, 1), TLSMSG_ERR_LIMIT);
     assert_int_equal(put_bytes(store, 1, "q", 1, 1), TLSMSG_OK);
     set_blocked(false);
@@ -303,7 +303,7 @@ static void test_the_document_flow_is_numbered_here(void **state)
     (void)state;
     put(store, 0, NULL, 0);
     put(store, 0, NULL, 0);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(1);
     assert_int_equal(seen.decisions[0].seq, 1);
     assert_int_equal(seen.decisions[1].seq, 2);
@@ -319,7 +319,7 @@ static void test_away_sends_the_same_again(void **state)
     fake.results[0] = fake.results[1] = STORE_RESULT_AWAY;
     store = start();
     put(store, 0, NULL, 0);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(1);
     assert_int_equal(fake.appends, 3);
     assert_int_equal(fake.first_seqs[0], 1);
@@ -339,7 +339,7 @@ static void test_away_for_too_long_is_told(void **state)
     }
     store = start();
     put(store, 0, "p", 1);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(1);
     assert_int_equal(seen.decisions[0].verdict, STORE_AWAY);
     assert_true(fake.appends >= 3);
@@ -355,12 +355,12 @@ static void test_no_room_is_told_once_and_ends(void **state)
     fake.results[0] = STORE_RESULT_NO_ROOM;
     store = start();
     put(store, 0, "p", 1);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(1);
     assert_int_equal(seen.decisions[0].verdict, STORE_NO_ROOM);
     assert_non_null(strstr(seen.told, "has no room"));
     put(store, 0, "p", 1);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(2);
     assert_int_equal(seen.decisions[1].verdict, STORE_TAKEN);
     assert_non_null(strstr(seen.told, "has room again"));
@@ -375,12 +375,12 @@ static void test_min_free_counts_twice_the_batch(void **state)
     fake.room = 1000 + 2 * 400;
     store = start();
     assert_int_equal(put_bytes(store, 0, "p", 1, 500), TLSMSG_OK);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(1);
     assert_false(fake.took_new);
     fake.room = 1000 + 2 * 800;
     assert_int_equal(put_bytes(store, 0, "p", 1, 500), TLSMSG_OK);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(2);
     assert_true(fake.took_new);
     store_close(store);
@@ -395,14 +395,14 @@ static void test_a_failure_is_for_good(void **state)
     fake.results[0] = STORE_RESULT_FAILED;
     store = start();
     put(store, 0, "p", 1);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(1);
     assert_true(seen.failed);
     assert_int_equal(seen.decisions[0].verdict, STORE_FAILED);
     assert_true(store_failed(store, why, sizeof(why)));
     assert_string_equal(why, "the disk is gone");
     put(store, 1, "q", 1);
-    assert_true(store_turn(store, 1));
+    assert_int_equal(store_turn(store, 1), 1);
     wait_for_turns(2);
     assert_int_equal(seen.decisions[1].verdict, STORE_FAILED);
     store_close(store);
@@ -418,11 +418,11 @@ static void test_a_log_that_fails_takes_no_promise_back(void **state)
     fake.tidy_result = STORE_RESULT_FAILED;
     store = start();
     put(store, 0, "p", 1);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(1);
     assert_int_equal(seen.decisions[0].verdict, STORE_TAKEN);
     put(store, 0, "p", 2);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(2);
     assert_int_equal(seen.decisions[1].verdict, STORE_FAILED);
     store_close(store);
@@ -438,18 +438,18 @@ static void test_after_other_bytes_nothing_of_that_connection_is_taken(void **st
     store = start();
     put(store, 0, "p", 1);
     put(store, 1, "q", 1);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(1);
     fake.verdict = STORE_TAKEN;
     put(store, 0, "p", 2);
-    assert_true(store_turn(store, 0));
-    assert_true(store_turn(store, 1));
+    assert_int_equal(store_turn(store, 0), 1);
+    assert_int_equal(store_turn(store, 1), 1);
     wait_for_turns(3);
     assert_int_equal(seen.decisions[1].verdict, STORE_AWAY);
     assert_int_equal(seen.decisions[2].verdict, STORE_TAKEN);
     store_connection_ended(store, 0, 10);
     put(store, 0, "p", 2);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     wait_for_turns(4);
     assert_int_equal(seen.decisions[3].verdict, STORE_TAKEN);
     store_close(store);
@@ -462,9 +462,9 @@ static void test_close_decides_what_was_handed_over(void **state)
     (void)state;
     set_blocked(true);
     put(store, 0, "p", 1);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     put(store, 0, "p", 2);
-    assert_true(store_turn(store, 0));
+    assert_int_equal(store_turn(store, 0), 1);
     put(store, 0, "p", 3); /* of a turn that never ends */
     set_blocked(false);
     store_close(store);

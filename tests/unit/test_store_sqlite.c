@@ -208,6 +208,23 @@ static void test_a_question_writes_when_there_is_a_last_number(void **state)
     backend->ops->close(backend, false);
 }
 
+/* People read this one, with any SQLite. */
+static void test_the_view_is_for_people(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item once = item("p", 1, hash_a);
+
+    (void)state;
+    once.time_ms = INT64_C(1795741801069);
+    append(backend, &once, 1, true);
+    assert_int_equal(
+        ask("SELECT time = '2026-11-27T01:10:01.069Z' AND run = '@run' AND connection = 1 AND"
+            " peer = '127.0.0.1:1' AND identity = 'CN=alice' AND producer = 'p' AND seq = 1 AND"
+            " text = 'hello' FROM messages"),
+        1);
+    backend->ops->close(backend, false);
+}
+
 static void test_find(void **state)
 {
     struct store_backend *backend = open_store();
@@ -458,6 +475,7 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_question_writes_when_there_is_a_last_number, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_the_view_is_for_people, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_prune_takes_the_oldest_in_steps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_forget_leaves_who_sent_what_is_stored, set_up,

@@ -21,6 +21,7 @@ struct program {
     struct log log;
     struct stdout_writer writer;
     struct transcript transcript;
+    struct storing *storing; /* NULL: nothing is stored */
     struct tlsmsg_server *server;
     struct systemd systemd;
     int signal_fd;
@@ -39,7 +40,10 @@ static void on_message(struct tlsmsg_message *message, void *user)
 {
     struct program *program = user;
 
-    transcript_message(&program->transcript, message);
+    if (!program->settings.quiet) {
+        transcript_message(&program->transcript, message);
+    }
+    storing_message(program->storing, message);
 }
 
 static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void *user)
@@ -68,10 +72,13 @@ static void tell_left_out(struct program *program, unsigned worker)
 static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
 {
     struct program *program = user;
-    enum tlsmsg_turn turn = transcript_turn_end(&program->transcript, worker);
+    enum tlsmsg_turn turn = TLSMSG_TURN_RELEASE;
 
-    tell_left_out(program, worker);
-    return turn;
+    if (!program->settings.quiet) {
+        turn = transcript_turn_end(&program->transcript, worker);
+        tell_left_out(program, worker);
+    }
+    return storing_turn_end(program->storing, worker, turn);
 }
 
 static void on_event(const struct tlsmsg_event *event, void *user)
@@ -95,7 +102,8 @@ static enum exit_code check(const struct server_settings *settings)
 
     if (sandbox_check_user(settings->user, &err) != TLSMSG_OK ||
         tlsmsg_server_check(settings->options, &err) != TLSMSG_OK ||
-        sandbox_enter(settings->user, &settings->sandbox, &report, &err) != TLSMSG_OK) {
+        sandbox_enter(settings->user, &settings->sandbox, &report, &err) != TLSMSG_OK ||
+        storing_check(&settings->storing, &err) != TLSMSG_OK) {
         return fail(&err);
     }
     if (report.warning[0] != '\0') {
@@ -115,13 +123,15 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
                                      .drops_line_end = !BUILD_LINE_END_IS_SHOWN};
     enum tlsmsg_code code;
 
+    if (!settings->quiet || settings->storing.target != NULL) {
+        handler.message = on_message;
+        handler.turn_end = on_turn_end;
+    }
     if (settings->quiet) {
         return tlsmsg_server_new(settings->options, &handler, &program->server, err);
     }
     handler.connected = on_connected;
-    handler.message = on_message;
     handler.closed = on_closed;
-    handler.turn_end = on_turn_end;
     code = stdout_writer_init(&program->writer, STDOUT_FILENO, err);
     if (code == TLSMSG_OK) {
         transcript_init(&program->transcript, &program->writer, settings->format, &style);
@@ -235,7 +245,10 @@ static enum exit_code serve(struct program *program)
         return fail(&err);
     }
     close_sockets(program);
-    if (confine(program, &err) != TLSMSG_OK) {
+    /* The store belongs to the user that the server becomes, and its thread must be confined, too. */
+    if (confine(program, &err) != TLSMSG_OK ||
+        storing_open(&settings->storing, program->server, &program->log, &program->storing, &err) !=
+            TLSMSG_OK) {
         return fail(&err);
     }
     /* From here on nobody sits at the terminal, and a reload must not wait for an answer. */
@@ -245,6 +258,7 @@ static enum exit_code serve(struct program *program)
         return code;
     }
     loop.server = program->server;
+    loop.storing = program->storing;
     loop.signal_fd = program->signal_fd;
     code = main_loop_run(&loop) ? EXIT_DONE : EXIT_OTHER;
     for (worker = 0; worker < program->transcript.workers; worker++) {
@@ -263,6 +277,7 @@ static enum exit_code run(const struct server_settings *settings)
     systemd_open(&program.systemd);
     startup_raise_descriptor_limit();
     code = serve(&program);
+    storing_close(program.storing);
     tlsmsg_server_free(program.server);
     transcript_fini(&program.transcript);
     stdout_writer_fini(&program.writer);

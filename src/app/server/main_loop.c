@@ -111,7 +111,7 @@ static void release(unsigned worker, bool fail, void *user)
 {
     const struct state *state = user;
 
-    tlsmsg_server_release(state->loop->server, worker, fail);
+    storing_lines_out(state->loop->storing, state->loop->server, worker, fail);
 }
 
 /* The server has ended: what is left of the transcript has the rest of the drain timeout. */
@@ -182,12 +182,15 @@ static void tell_failure(const struct state *state)
 {
     const struct main_loop *loop = state->loop;
     int cause = state->writer != NULL ? stdout_writer_cause(state->writer) : 0;
+    const char *store_failure = storing_failure(loop->storing);
 
     if (cause == ETIMEDOUT) {
         startup_warn(loop->program, "cannot write the transcript: stdout took no more of it within "
                                     "the drain timeout");
     } else if (cause != 0) {
         startup_warn(loop->program, "cannot write the transcript: %s", strerror(cause));
+    } else if (store_failure != NULL) {
+        startup_warn(loop->program, "%s", store_failure);
     } else if (state->result != TLSMSG_OK) {
         startup_warn(loop->program, "%s", state->err.text);
     }

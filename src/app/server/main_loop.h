@@ -4,6 +4,7 @@
 #define APP_SERVER_MAIN_LOOP_H
 
 #include "app/server/log.h"
+#include "app/server/storing.h"
 #include "app/server/systemd.h"
 #include "app/server/transcript.h"
 
@@ -12,6 +13,7 @@ struct main_loop {
     struct tlsmsg_server *server;         /* started */
     const struct tlsmsg_options *options; /* for a reload */
     struct transcript *transcript;        /* NULL: there is none */
+    struct storing *storing;              /* NULL: nothing is stored */
     struct log *log;
     struct systemd *systemd;  /* told of start, reload and end */
     const char *metrics_file; /* NULL: none */

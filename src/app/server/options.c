@@ -11,6 +11,8 @@
 #include "base/decimal.h"
 #include "base/error.h"
 
+#define AGE_NUMBER_MAX 100000
+
 enum server_own {
     OWN_LANG = ARGS_OWN,
     OWN_FORMAT,
@@ -19,12 +21,17 @@ enum server_own {
     OWN_LOG_FORMAT,
     OWN_METRICS_FILE,
     OWN_USER,
-    OWN_CHECK
+    OWN_CHECK,
+    OWN_STORE,
+    OWN_STORE_KEEP,
+    OWN_STORE_MIN_FREE,
+    OWN_STORE_TIMEOUT
 };
 
 enum server_group {
     GROUP_SERVING,
     GROUP_TRANSCRIPT,
+    GROUP_STORE,
     GROUP_IDENTITY,
     GROUP_TLS,
     GROUP_LIMITS,
@@ -34,6 +41,8 @@ enum server_group {
 static const char *const groups[] = {
     [GROUP_SERVING] = "Serving:",
     [GROUP_TRANSCRIPT] = "The conversation on stdout, the log on stderr:",
+    [GROUP_STORE] =
+        BUILD_HAS_TLS ? "Storing messages:" : "Storing (refused by this plaintext build):",
     [GROUP_IDENTITY] =
         BUILD_HAS_TLS ? "Certificates:" : "Certificates (refused by this plaintext build):",
     [GROUP_TLS] = BUILD_HAS_TLS ? "TLS:" : "TLS (refused by this plaintext build):",
@@ -57,6 +66,14 @@ static const struct args_option rows[] = {
     {OWN_LOG_LEVEL, 0, "log-level", "LEVEL", "error, warning, info or debug (warning)",
      GROUP_TRANSCRIPT},
     {OWN_LOG_FORMAT, 0, "log-format", "text|json", "format of the log (text)", GROUP_TRANSCRIPT},
+    {OWN_STORE, 0, "store", "TARGET", "keep each message in this file before its reply",
+     GROUP_STORE},
+    {OWN_STORE_KEEP, 0, "store-keep", "AGE", "delete older messages, such as 90d (keep all)",
+     GROUP_STORE},
+    {OWN_STORE_MIN_FREE, 0, "store-min-free", "BYTES", "take no message below this room (64 MiB)",
+     GROUP_STORE},
+    {OWN_STORE_TIMEOUT, 0, "store-timeout", "SECS", "wait for an engine that is away (5)",
+     GROUP_STORE},
     {TLSMSG_OPT_CERT, 0, NULL, "FILE", "certificate and its chain (PEM); repeatable",
      GROUP_IDENTITY},
     {TLSMSG_OPT_KEY, 0, NULL, "FILE", "its private key, if FILE of --cert has none",
@@ -111,8 +128,8 @@ const struct args_table server_options = {
 
 enum tlsmsg_code server_settings_init(struct server_settings *settings, struct tlsmsg_error *err)
 {
-    *settings =
-        (struct server_settings){.phrases = phrases_get(0), .log_level = TLSMSG_LOG_WARNING};
+    *settings = (struct server_settings){
+        .phrases = phrases_get(0), .log_level = TLSMSG_LOG_WARNING, .storing = STORING_DEFAULTS};
     return tlsmsg_options_new(TLSMSG_ROLE_SERVER, &settings->options, err);
 }
 
@@ -143,6 +160,11 @@ static bool add_files(struct sandbox *sandbox, const struct tlsmsg_options *opti
 
 enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct tlsmsg_error *err)
 {
+    if (settings->has_store_option && settings->storing.target == NULL) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--store-keep, --store-min-free and --store-timeout need --store");
+    }
+    settings->sandbox.store = settings->storing.target;
     if (sandbox_may_write(&settings->sandbox, settings->metrics_file) &&
         add_files(&settings->sandbox, settings->options)) {
         return TLSMSG_OK;
@@ -176,6 +198,56 @@ bool server_port_is_chosen(const struct tlsmsg_options *options, const char *add
         any_is_free |= named == 0;
     }
     return any_is_free;
+}
+
+/* "90d": a whole number of seconds, minutes, hours, days or weeks. */
+static enum tlsmsg_code take_age(int64_t *ms, const char *value, struct tlsmsg_error *err)
+{
+    static const char units[] = "smhdw";
+    static const int64_t seconds[] = {1, 60, 3600, 86400, 604800};
+    size_t len = strlen(value);
+    const char *unit = len > 1 ? strchr(units, value[len - 1]) : NULL;
+    uint64_t number;
+
+    if (unit == NULL || *unit == '\0' ||
+        !decimal_parse(value, len - 1, 1, AGE_NUMBER_MAX, &number)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--store-keep wants an age such as 90d (units: s, m, h, d, w)");
+    }
+    *ms = (int64_t)number * seconds[unit - units] * 1000;
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code take_store(struct server_settings *settings, enum server_own own,
+                                   const char *value, struct tlsmsg_error *err)
+{
+    struct storing_settings *storing = &settings->storing;
+    uint64_t number;
+
+    if (!BUILD_HAS_TLS) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--store needs TLS, and this is the plaintext build");
+    }
+    settings->has_store_option |= own != OWN_STORE;
+    switch (own) {
+    case OWN_STORE_KEEP:
+        return take_age(&storing->keep_ms, value, err);
+    case OWN_STORE_MIN_FREE:
+        if (!decimal_parse(value, strlen(value), 0, INT64_MAX, &storing->min_free)) {
+            return error_set(err, TLSMSG_ERR_CONFIG, 0, "--store-min-free wants a number of bytes");
+        }
+        return TLSMSG_OK;
+    case OWN_STORE_TIMEOUT:
+        if (!decimal_parse_scaled(value, strlen(value), 3, &number) || number > INT32_MAX) {
+            return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                             "--store-timeout wants seconds, such as 5 or 0.5");
+        }
+        storing->timeout_ms = (int64_t)number;
+        return TLSMSG_OK;
+    default:
+        storing->target = value;
+        return TLSMSG_OK;
+    }
 }
 
 static enum tlsmsg_code take_own(struct server_settings *settings, enum server_own own,
@@ -213,6 +285,12 @@ static enum tlsmsg_code take_own(struct server_settings *settings, enum server_o
         break;
     case OWN_CHECK:
         settings->check = true;
+        break;
+    case OWN_STORE:
+    case OWN_STORE_KEEP:
+    case OWN_STORE_MIN_FREE:
+    case OWN_STORE_TIMEOUT:
+        code = take_store(settings, own, value, err);
         break;
     }
     return code;

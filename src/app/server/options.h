@@ -6,6 +6,7 @@
 #include "app/phrases.h"
 #include "app/server/log.h"
 #include "app/server/sandbox.h"
+#include "app/server/storing.h"
 #include "app/server/transcript.h"
 
 extern const struct args_table server_options;
@@ -18,9 +19,11 @@ struct server_settings {
     enum log_format log_format;
     const char *metrics_file; /* from argv, NULL: none; so the next */
     const char *user;
+    struct storing_settings storing;
     struct sandbox sandbox; /* the files that the options name */
     bool quiet;
     bool check;
+    bool has_store_option; /* one that says nothing without --store */
 };
 
 /* Sets defaults; TLSMSG_OK or TLSMSG_ERR_NOMEM. */

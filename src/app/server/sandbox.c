@@ -118,7 +118,8 @@ static bool allow_all(const struct sandbox *sandbox, int ruleset, uint64_t handl
             return false;
         }
     }
-    return true;
+    return sandbox->store == NULL ||
+           allow_file(ruleset, sandbox->store, write_rights | (LL_READ_DIR & handled));
 }
 
 /* An older kernel takes only as much of the structure as it knows. */

@@ -19,6 +19,7 @@ struct sandbox {
     size_t read_count;
     const char *write[SANDBOX_PATHS_MAX]; /* files that are written or replaced; borrowed */
     size_t write_count;
+    const char *store; /* a file that is written beside others of its own, whose folder is synced */
 };
 
 /* Adds a file. NULL is ignored. False when there are too many. */

@@ -1,0 +1,208 @@
+/* Storing: the library's turns, the transcript's lines and the store's batches, tied together.
+ *
+ * Of a worker's turn several parts may be with the store at once, since what is handed over together
+ * is bounded; its hold ends with the last of them. A worker that holds brings no messages, so its
+ * part here is touched by one thread at a time. */
+#include "app/server/storing.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tlsmsg/tlsmsg.h>
+
+#include "base/error.h"
+#include "store/store.h"
+
+/* More than a turn can have parts. */
+#define TURN_GOES_ON 0x10000u
+
+/* What a worker's hold waits for. Aligned so that no two workers write to one cache line. */
+struct pending {
+    _Alignas(64) atomic_uint parts; /* with the store, and TURN_GOES_ON until all are handed over */
+    atomic_bool failed;
+    bool refused; /* the turn has a message that never came to the store */
+};
+
+struct storing {
+    struct store *store;
+    struct tlsmsg_server *server;
+    struct log *log;
+    struct pending *workers;
+    char failure[512];
+};
+
+static void tell(void *user, enum store_news news, const char *text)
+{
+    struct storing *storing = user;
+    struct tlsmsg_event event = {.level =
+                                     news == STORE_ERROR ? TLSMSG_LOG_ERROR : TLSMSG_LOG_WARNING,
+                                 .cause = TLSMSG_CAUSE_LIMIT,
+                                 .text = text};
+
+    if (news == STORE_FAILURE) {
+        /* The program says why when it ends. Perhaps no worker holds, so one is told. */
+        tlsmsg_server_release(storing->server, 0, true);
+    } else {
+        log_event(storing->log, &event);
+    }
+}
+
+/* So many of what a hold waits for are done. */
+static void parts_done(struct storing *storing, unsigned worker, unsigned parts)
+{
+    struct pending *pending = &storing->workers[worker];
+
+    if (atomic_fetch_sub(&pending->parts, parts) == parts) {
+        tlsmsg_server_release(storing->server, worker, atomic_load(&pending->failed));
+    }
+}
+
+static void refuse(struct storing *storing, const struct tlsmsg_token *token)
+{
+    /* Without memory to say so the reply must not leave all the same. */
+    if (tlsmsg_server_refuse(storing->server, token) != TLSMSG_OK) {
+        atomic_store(&storing->workers[token->worker].failed, true);
+    }
+}
+
+static void decided(void *user, unsigned worker, const struct store_decision *decisions,
+                    size_t count, bool failed)
+{
+    struct storing *storing = user;
+    size_t i;
+
+    for (i = 0; i < count && !failed; i++) {
+        if (decisions[i].verdict != STORE_TAKEN && decisions[i].verdict != STORE_DUPLICATE) {
+            refuse(storing, &(struct tlsmsg_token){.connection = decisions[i].connection,
+                                                   .worker = worker,
+                                                   .slot = (uint32_t)decisions[i].tag});
+            store_connection_ended(storing->store, worker, decisions[i].connection);
+        }
+    }
+    if (failed) {
+        atomic_store(&storing->workers[worker].failed, true);
+    }
+    parts_done(storing, worker, 1);
+}
+
+enum tlsmsg_code storing_check(const struct storing_settings *settings, struct tlsmsg_error *err)
+{
+    return settings->target == NULL ? TLSMSG_OK : store_check(settings->target, err);
+}
+
+enum tlsmsg_code storing_open(const struct storing_settings *settings, struct tlsmsg_server *server,
+                              struct log *log, struct storing **out, struct tlsmsg_error *err)
+{
+    unsigned workers = tlsmsg_server_workers(server);
+    struct storing *storing;
+    struct store_settings how = {.target = settings->target,
+                                 .version = tlsmsg_version(),
+                                 .workers = workers,
+                                 .keep_ms = settings->keep_ms,
+                                 .min_free = settings->min_free,
+                                 .timeout_ms = settings->timeout_ms,
+                                 .worker_bytes = SIZE_MAX / 2, /* the turn itself is bounded */
+                                 .decided = decided,
+                                 .tell = tell};
+    enum tlsmsg_code code;
+
+    *out = NULL;
+    if (settings->target == NULL) {
+        return TLSMSG_OK;
+    }
+    storing = calloc(1, sizeof(*storing));
+    if (storing != NULL) {
+        storing->workers =
+            aligned_alloc(_Alignof(struct pending), workers * sizeof(struct pending));
+    }
+    if (storing == NULL || storing->workers == NULL) {
+        free(storing);
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    memset(storing->workers, 0, workers * sizeof(struct pending));
+    storing->server = server;
+    storing->log = log;
+    how.user = storing;
+    code = store_open(&how, &storing->store, err);
+    if (code != TLSMSG_OK) {
+        storing_close(storing);
+        return code;
+    }
+    *out = storing;
+    return TLSMSG_OK;
+}
+
+void storing_message(struct storing *storing, struct tlsmsg_message *message)
+{
+    const struct tlsmsg_peer *peer;
+    struct store_record record = {.producer = NULL};
+    struct tlsmsg_token token;
+    unsigned worker = tlsmsg_message_worker(message);
+
+    if (storing == NULL) {
+        return;
+    }
+    peer = tlsmsg_message_peer(message);
+    tlsmsg_message_token(message, &token);
+    record.body = tlsmsg_message_data(message, &record.len);
+    record.identity = peer->tls != NULL ? peer->tls->identity : NULL;
+    record.connection = token.connection;
+    record.peer = peer->address;
+    record.tag = token.slot;
+    if (store_put(storing->store, worker, &record) != TLSMSG_OK) {
+        refuse(storing, &token);
+        storing->workers[worker].refused = true;
+    }
+}
+
+/* The lines are out: the turn's messages go to the store. False: there is nothing to wait for. */
+static bool commit_turn(struct storing *storing, unsigned worker)
+{
+    struct pending *pending = &storing->workers[worker];
+    unsigned parts;
+
+    atomic_store(&pending->parts, TURN_GOES_ON);
+    parts = store_turn(storing->store, worker);
+    if (parts == 0 && !pending->refused) {
+        return false;
+    }
+    pending->refused = false;
+    parts_done(storing, worker, TURN_GOES_ON - parts);
+    return true;
+}
+
+enum tlsmsg_turn storing_turn_end(struct storing *storing, unsigned worker, enum tlsmsg_turn lines)
+{
+    if (storing == NULL || lines != TLSMSG_TURN_RELEASE) {
+        return lines;
+    }
+    return commit_turn(storing, worker) ? TLSMSG_TURN_HOLD : TLSMSG_TURN_RELEASE;
+}
+
+void storing_lines_out(struct storing *storing, struct tlsmsg_server *server, unsigned worker,
+                       bool fail)
+{
+    if (storing == NULL || fail || !commit_turn(storing, worker)) {
+        tlsmsg_server_release(server, worker, fail);
+    }
+}
+
+const char *storing_failure(struct storing *storing)
+{
+    if (storing == NULL ||
+        !store_failed(storing->store, storing->failure, sizeof(storing->failure))) {
+        return NULL;
+    }
+    return storing->failure;
+}
+
+void storing_close(struct storing *storing)
+{
+    if (storing != NULL) {
+        store_close(storing->store);
+        free(storing->workers);
+        free(storing);
+    }
+}

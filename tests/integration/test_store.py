@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""The server with a store, in the document's flow: a reply means stored."""
+
+import os
+import re
+import signal
+import sqlite3
+import ssl
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+import certificates
+import harness
+import settings
+import texts
+import tls
+from certificates import default_certificates
+from harness import ProgramTest
+
+KILLS = int(os.environ.get("TLSMSG_STORE_KILLS", "6"))
+LOAD_CLIENTS = 6
+RECORDER = os.path.join(settings.build_dir(), "tests", "powercut", "libpowercut_recorder.so")
+
+
+class StoreTest(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.store = self.path("store.db")
+
+    def connect(self, server, **how):
+        end = tls.connect(server.port, tls.client_context(default_certificates().ca), **how)
+        self.addCleanup(end.sock.close)
+        return end
+
+    def exchange(self, end, message):
+        reply = texts.reply(message)
+        end.send(message)
+        self.assertEqual(end.receive_exactly(len(reply)), reply)
+
+    def stored(self):
+        """The bodies in the store, in their order."""
+        with sqlite3.connect(self.store, timeout=10) as database:
+            return [body for body, in database.execute("SELECT body FROM message ORDER BY id")]
+
+
+class Storing(StoreTest):
+    def test_it_is_stored_when_the_reply_comes(self):
+        server = self.server("--store", self.store)
+        end = self.connect(server)
+        for i in range(20):
+            message = f"message {i} \0 你好".encode()
+            self.exchange(end, message)
+            self.assertEqual(self.stored()[i:], [message])
+        end.close()
+        server.stop()
+        self.assertIn("收到消息：message 19".encode(), server.transcript())
+        self.assertEqual(os.stat(self.store).st_mode & 0o777, 0o600)
+
+    def test_quiet_stores_as_well(self):
+        server = self.server("--store", self.store, "--quiet")
+        end = self.connect(server)
+        self.exchange(end, b"hello")
+        end.close()
+        server.stop()
+        self.assertEqual(server.transcript(), b"")
+        self.assertEqual(self.stored(), [b"hello"])
+
+    def test_runs_peers_and_identities_are_told(self):
+        made = certificates.default_certificates()
+        for _ in range(2):
+            server = self.server("--store", self.store, "--client-ca", made.ca)
+            context = tls.client_context(made.ca, certificate=made.client, key=made.client_key)
+            end = tls.connect(server.port, context)
+            self.addCleanup(end.sock.close)
+            self.exchange(end, b"hello")
+            peer = end.sock.getsockname()
+            end.close()
+            server.stop()
+        with sqlite3.connect(self.store) as database:
+            rows = database.execute("SELECT run, peer, identity, producer, seq, text, time"
+                                    " FROM messages ORDER BY id").fetchall()
+        self.assertEqual(len(rows), 2)
+        self.assertNotEqual(rows[0][0], rows[1][0])
+        self.assertEqual(rows[1][1], f"{peer[0]}:{peer[1]}")
+        self.assertRegex(rows[1][2], "^CN=|^DNS:|^email:|^URI:")
+        self.assertEqual([row[3] for row in rows], [row[0] for row in rows])
+        self.assertEqual([row[4] for row in rows], [1, 1])
+        self.assertRegex(rows[0][6], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+
+    def test_many_at_once_share_commits(self):
+        server = self.server("--store", self.store, "--quiet", "--workers", "2")
+        ends = [self.connect(server) for _ in range(30)]
+        for round_ in range(5):
+            for i, end in enumerate(ends):
+                end.send(f"{round_} {i}".encode())
+            for i, end in enumerate(ends):
+                reply = texts.reply(f"{round_} {i}".encode())
+                self.assertEqual(end.receive_exactly(len(reply)), reply)
+        server.stop()
+        self.assertEqual(sorted(self.stored()),
+                         sorted(f"{r} {i}".encode() for r in range(5) for i in range(30)))
+
+
+class Refusals(StoreTest):
+    def refused(self, *options, expect=2):
+        made = default_certificates()
+        server = self.run_server_to_end(
+            "--listen", "127.0.0.1:0", "--cert", made.server, "--key", made.server_key, *options,
+            expect=expect)
+        said = server.stderr.bytes()
+        self.assertEqual(server.stdout.bytes(), b"")
+        return re.sub(rb"(?m)^.*listening on .*\n", b"", said)
+
+    def test_options(self):
+        for options, names in (
+                (("--store-keep", "90d"), "--store"),
+                (("--store-min-free", "1"), "--store"),
+                (("--store-timeout", "1"), "--store"),
+                (("--store", self.store, "--store-keep", "90"), "90d"),
+                (("--store", self.store, "--store-keep", "d"), "90d"),
+                (("--store", self.store, "--store-keep", "0d"), "90d"),
+                (("--store", self.store, "--store-min-free", "1k"), "--store-min-free"),
+                (("--store", self.store, "--store-timeout", "-1"), "--store-timeout"),
+                (("--store", "postgresql://localhost/x"), "TLSMSG_POSTGRESQL"),
+                (("--store", self.path("missing/store.db")), "missing/store.db"),
+                (("--store", "/dev/null"), "not a regular file"),
+                (("--store", self.folder), "irectory"),
+        ):
+            with self.subTest(options=options):
+                self.assert_one_line(self.refused(*options), "tlsmsg-server: ", names)
+                self.assertFalse(os.path.exists(self.store))
+
+    def test_check_makes_nothing(self):
+        made = default_certificates()
+        words = ("--cert", made.server, "--key", made.server_key, "--store", self.store, "--check")
+        server = self.run_server_to_end(*words, expect=0)
+        self.assertEqual(server.stdout.bytes(), b"The configuration is good.\n")
+        self.assertEqual(os.listdir(self.folder), [])
+        self.write_file("store.db", b"a file of somebody's\n" * 20)
+        server = self.run_server_to_end(*words, expect=2)
+        self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: ", "store.db")
+        self.assertEqual(os.listdir(self.folder), ["store.db"])
+
+    def test_one_server_at_a_time(self):
+        server = self.server("--store", self.store)
+        said = self.refused("--store", self.store, expect=1)
+        self.assert_one_line(said, "tlsmsg-server: ", f"process {server.pid}")
+        server.stop()
+        self.server("--store", self.store).stop()
+
+
+class Room(StoreTest):
+    def test_below_min_free_a_conversation_ends_unanswered(self):
+        server = self.server("--store", self.store, "--store-min-free", str(1 << 62))
+        for _ in range(2):
+            end = self.connect(server)
+            end.send(b"hello")
+            self.assertEqual(end.receive_until_close(), b"")
+        # A conversation without a message is not touched, and the server goes on.
+        end = self.connect(server)
+        end.close()
+        server.stop()
+        self.assertEqual(self.stored(), [])
+        said = server.log()
+        self.assertEqual(said.count(b"no room"), 1, said)
+
+    def test_of_several_conversations_all_end(self):
+        server = self.server("--store", self.store, "--store-min-free", str(1 << 62), "--quiet")
+        ends = [self.connect(server) for _ in range(8)]
+        for end in ends:
+            end.send(b"hello")
+        for end in ends:
+            self.assertEqual(end.receive_until_close(), b"")
+        server.stop()
+
+
+class Failures(StoreTest):
+    def recorded(self, **environment):
+        folder = os.path.realpath(self.folder)
+        os.mkdir(os.path.join(folder, "live"))
+        self.store = os.path.join(folder, "live", "store.db")
+        return os.environ | {
+            "LD_PRELOAD": RECORDER, "POWERCUT_FOLDER": os.path.join(folder, "live"),
+            "POWERCUT_LOG": os.path.join(folder, "log")} | environment
+
+    def test_a_failed_sync_ends_the_server_unanswered(self):
+        if not os.path.exists(RECORDER):
+            self.skipTest("the recorder is not built (sanitizers)")
+        # Past those of the start and before any of a checkpoint.
+        server = self.server("--store", self.path("live/store.db"),
+                             env=self.recorded(POWERCUT_FAIL_SYNC="20"))
+        answered = []
+        end = self.connect(server)
+        with self.assertRaises((AssertionError, OSError, ssl.SSLError)):
+            for i in range(100):
+                self.exchange(end, b"%d" % i)
+                answered.append(b"%d" % i)
+        server.finish(expect=1)
+        self.assert_one_line(server.log(), "tlsmsg-server: ", "disk I/O error")
+        self.assertGreater(len(answered), 0)
+        self.assertLess(len(answered), 30)
+        # A restart makes the most of what is there.
+        server = self.server("--store", self.store)
+        server.stop()
+        self.assertEqual([body for body in self.stored() if body in answered], answered)
+
+
+class Killed(StoreTest):
+    limit = 120
+
+    def load(self, server, name, stop, told):
+        """One message after the other; told gets those that were answered."""
+        i = 0
+        try:
+            end = tls.connect(server.port, tls.client_context(default_certificates().ca))
+            with end:
+                while not stop.is_set():
+                    i += 1
+                    message = f"{name} {i}".encode()
+                    reply = texts.reply(message)
+                    end.send(message)
+                    if end.receive_exactly(len(reply)) != reply:
+                        return
+                    told.append(message)
+        except (OSError, AssertionError, ssl.SSLError):
+            pass
+
+    def test_under_load(self):
+        answered = []
+        for kill in range(KILLS):
+            server = self.server("--store", self.store, "--quiet")
+            stop = threading.Event()
+            told = [[] for _ in range(LOAD_CLIENTS)]
+            clients = [threading.Thread(target=self.load,
+                                        args=(server, f"{kill}-{i}", stop, told[i]))
+                       for i in range(LOAD_CLIENTS)]
+            for client in clients:
+                client.start()
+            time.sleep(0.15 + 0.07 * kill % 0.3)
+            server.signal(signal.SIGKILL)
+            stop.set()
+            for client in clients:
+                client.join()
+            server.wait()
+            answered += [message for one in told for message in one]
+        self.server("--store", self.store).stop()
+        stored = self.stored()
+        self.assertGreater(len(answered), 10 * KILLS)
+        self.assertEqual(len(set(stored)), len(stored), "a message is stored twice")
+        self.assertEqual(set(answered) - set(stored), set(), "an answered message is lost")
+        # Unanswered are at most those that were under way.
+        self.assertLessEqual(len(stored) - len(answered), KILLS * LOAD_CLIENTS)
+        with sqlite3.connect(self.store) as database:
+            self.assertEqual(database.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+
+
+if __name__ == "__main__":
+    harness.main(plaintext=False)
