@@ -212,7 +212,7 @@ src/server 4200 150
 src/client 1600 150
 src/store 3600 150
 src/app 1000 80
-src/app/server 3400 150
+src/app/server 3800 150
 src/app/client 2100 150
 END
 }

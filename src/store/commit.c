@@ -19,6 +19,20 @@
 #define FORGET_STEP_ROWS 500
 #define LOG_WARN_BYTES ((uint64_t)256 * 1024 * 1024)
 
+void turn_free(struct turn *turn)
+{
+    struct store_item *item = turn->first;
+
+    while (item != NULL) {
+        struct store_item *next = item->next;
+
+        free(item);
+        item = next;
+    }
+    free(turn->decisions);
+    free(turn);
+}
+
 static void tell(struct store *store, enum store_news news, const char *text)
 {
     if (store->settings.tell != NULL) {

@@ -63,9 +63,9 @@ struct store {
  * fails. Codes as store_open's. */
 enum tlsmsg_code store_start(const struct store_settings *settings, struct store_backend *backend,
                              struct store **out, struct tlsmsg_error *err);
-void turn_free(struct turn *turn);
 
-/* commit.c: the thread; user is the store. */
+/* commit.c: the thread; user is the store. And the end of a turn. */
 void *commit_thread(void *user);
+void turn_free(struct turn *turn);
 
 #endif

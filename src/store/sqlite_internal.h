@@ -40,7 +40,10 @@ static inline struct sqlite_backend *sqlite_of(struct store_backend *backend)
     return (struct sqlite_backend *)backend;
 }
 
-/* ---- sqlite.c */
+/* ---- sqlite_statements.c */
+
+/* Prepares all statements. */
+enum tlsmsg_code sqlite_prepare(struct sqlite_backend *store, struct tlsmsg_error *err);
 
 /* Runs a statement that gives no row, and makes it ready again. */
 int sqlite_run(struct sqlite_backend *store, enum statement which);

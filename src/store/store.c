@@ -16,20 +16,6 @@
 #include "store/sqlite.h"
 #include "store/sqlite_db.h"
 
-void turn_free(struct turn *turn)
-{
-    struct store_item *item = turn->first;
-
-    while (item != NULL) {
-        struct store_item *next = item->next;
-
-        free(item);
-        item = next;
-    }
-    free(turn->decisions);
-    free(turn);
-}
-
 /* Copies a text behind what `at` points to. */
 static const char *keep(char **at, const char *text, size_t bytes)
 {
