@@ -176,7 +176,7 @@ lengths() {
 # the one header that a floor's files share, and what CMake picks files for, with TLS or without.
 headers() {
     # shellcheck disable=SC2046 # names without spaces
-    awk -v chosen=' src/transport/transport.h src/transport/digest.h src/app/client/editor.h ' '
+    awk -v chosen=' src/transport/transport.h src/transport/digest.h src/server/flow.h src/app/client/editor.h ' '
         FNR == 1 { of = FILENAME; sub(/\.[ch]$/, "", of) }
         /^[a-z].*[a-z0-9_]\(/ && !/^(static|typedef|extern "C")/ {
             name = $0
@@ -208,7 +208,7 @@ src/options 1000 150
 src/protocol 700 150
 src/transport 500 0
 src/transport/tls 5000 150
-src/server 4200 150
+src/server 5200 150
 src/client 1600 150
 src/store 3600 150
 src/app 1000 80
@@ -327,7 +327,7 @@ END
 
 glossary() {
     vocabulary >"$work/vocabulary"
-    other='in turn|turn keys|key exchange|compare_exchange'
+    other='in turn|turn keys|key exchange|compare_exchange|atomic_exchange'
     find src -name '*.[ch]' -exec awk -v vocabulary="$work/vocabulary" -v other="$other" '
         BEGIN {
             while ((getline line <vocabulary) > 0) {

@@ -46,6 +46,7 @@ enum tlsmsg_close_reason {
     TLSMSG_CLOSE_INVALID_UTF8, /* it sent what is not UTF-8 */
     TLSMSG_CLOSE_DRAINED,      /* closed in order because the server stops */
     TLSMSG_CLOSE_FAILED,       /* anything else: memory, protocol, internal */
+    TLSMSG_CLOSE_REFUSED,      /* tlsmsg/1: it broke a rule; code says which */
     TLSMSG_CLOSE_COUNT
 };
 
@@ -53,8 +54,11 @@ struct tlsmsg_closed {
     const struct tlsmsg_peer *peer;
     enum tlsmsg_close_reason reason;
     uint64_t messages;
-    int64_t duration_ms; /* from accept */
-    bool heard;          /* false: the peer sent no byte at all */
+    int64_t duration_ms;  /* from accept */
+    bool heard;           /* false: the peer sent no byte at all */
+    unsigned code;        /* tlsmsg/1: of the BYE that was said, 0: none */
+    uint64_t duplicates;  /* tlsmsg/1: messages that came again; messages is without them */
+    const char *producer; /* tlsmsg/1: its name; NULL: none */
 };
 
 enum tlsmsg_log_level { TLSMSG_LOG_ERROR, TLSMSG_LOG_WARNING, TLSMSG_LOG_INFO, TLSMSG_LOG_DEBUG };
@@ -132,11 +136,31 @@ TLSMSG_API unsigned tlsmsg_message_worker(const struct tlsmsg_message *message);
  * Thread rule: inside message() only. */
 TLSMSG_API const struct tlsmsg_peer *tlsmsg_message_peer(const struct tlsmsg_message *message);
 
+/* The number that a producer has given to a message (tlsmsg/1).
+ * message: the handler's argument. Returns 1 or more; 0 in the document's flow.
+ * Thread rule: inside message() only. */
+TLSMSG_API uint64_t tlsmsg_message_number(const struct tlsmsg_message *message);
+
+/* Who numbers the messages (tlsmsg/1): with the peer's identity the name is the producer.
+ * message: the handler's argument. Returns a text borrowed until the handler returns; NULL where
+ * none was named, and in the document's flow. Thread rule: inside message() only. */
+TLSMSG_API const char *tlsmsg_message_producer(const struct tlsmsg_message *message);
+
+/* The SHA-256 of a message of a producer, by which one that comes again is known.
+ * message: the handler's argument. Returns 32 bytes, borrowed until the handler returns; NULL
+ * without a producer. Thread rule: inside message() only. */
+TLSMSG_API const unsigned char *tlsmsg_message_hash(const struct tlsmsg_message *message);
+
+/* Whether a producer has sent this number before, to this server: then it is answered, but not
+ * taken again.
+ * message: the handler's argument. Returns true where it has. Thread rule: inside message() only. */
+TLSMSG_API bool tlsmsg_message_is_duplicate(const struct tlsmsg_message *message);
+
 /* Answers a message, from parts that are sent one after the other.
  * message: the handler's argument; parts, count: 0 or more pieces of memory, copied before
  * return; empty altogether means that no reply is sent.
  * Returns TLSMSG_OK; TLSMSG_ERR_STATE when it was answered or deferred already;
- * TLSMSG_ERR_LIMIT over 1 MiB; TLSMSG_ERR_NOMEM (then the conversation is closed).
+ * TLSMSG_ERR_LIMIT over 1 MiB (in tlsmsg/1 over TLSMSG_OPT_MAX_MESSAGE and 1,024 bytes); TLSMSG_ERR_NOMEM (then the conversation is closed).
  * Thread rule: inside message() only; never blocks. */
 TLSMSG_API enum tlsmsg_code tlsmsg_message_reply(struct tlsmsg_message *message,
                                                  const struct iovec *parts, int count);

@@ -21,6 +21,7 @@ struct tlsmsg_tls {
     const char *group;    /* "X25519", as the policy names it */
     const char *identity; /* a server's view: "CN=alice", of the client's verified certificate */
     bool resumed;
+    const char *protocol; /* by ALPN (RFC 7301), "tlsmsg/1"; NULL: none, the document's flow */
 };
 
 /* A certificate in words, as one line each, safe to print; cut with "..." where too long. */

@@ -34,8 +34,8 @@ _tlsmsg_server()
             return ;;
         -l | --listen | -n | --accept | -w | --workers | --reply | --recv-size | --allow | \
             --pad | --handshake-timeout | --max-connections | --max-per-address | \
-            --max-handshakes | --handshake-rate | --idle-timeout | --write-timeout | \
-            --drain-timeout | --store-keep | --store-min-free | --store-timeout)
+            --max-message | --window | --max-handshakes | --handshake-rate | --idle-timeout | \
+            --write-timeout | --drain-timeout | --store-keep | --store-min-free | --store-timeout)
             return ;;
     esac
     if [[ $word == -* ]]; then
@@ -45,6 +45,7 @@ _tlsmsg_server()
             --store-timeout --cert --key --key-password-file --client-ca
             --crl --allow --allow-file --tls-min --ticket-keys --keylog-file --pad
             --handshake-timeout --max-connections --max-per-address --max-handshakes
+            --max-message --window
             --handshake-rate --idle-timeout --write-timeout --drain-timeout --metrics-file
             --user --check --help --version' -- "$word")
     fi

@@ -26,6 +26,8 @@ complete -c tlsmsg-server -l ticket-keys -r -F -d 'session ticket keys, to share
 complete -c tlsmsg-server -l keylog-file -r -F -d 'append session keys, for debugging'
 complete -c tlsmsg-server -l pad -x -d 'pad TLS 1.3 records to a multiple of BYTES (0)'
 complete -c tlsmsg-server -l handshake-timeout -x -d 'longest handshake (10)'
+complete -c tlsmsg-server -l max-message -x -d 'longest numbered message (1048576)'
+complete -c tlsmsg-server -l window -x -d 'numbered messages unanswered at once (256)'
 complete -c tlsmsg-server -l max-connections -x -d 'connections at once (0: as descriptors allow)'
 complete -c tlsmsg-server -l max-per-address -x -d 'connections at once from one address (0)'
 complete -c tlsmsg-server -l max-handshakes -x -d 'unfinished handshakes at once (0)'

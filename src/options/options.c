@@ -408,6 +408,8 @@ void options_server(const struct tlsmsg_options *o, struct server_settings *out)
         .accept = count_of(o, TLSMSG_OPT_ACCEPT),
         .workers = (unsigned)count_of(o, TLSMSG_OPT_WORKERS),
         .recv_size_bytes = (size_t)count_of(o, TLSMSG_OPT_RECV_SIZE),
+        .max_message_bytes = (size_t)count_of(o, TLSMSG_OPT_MAX_MESSAGE),
+        .window = (size_t)count_of(o, TLSMSG_OPT_WINDOW),
     };
     if (o->listener_count > 0 && !tlsmsg_options_is_set(o, TLSMSG_OPT_LISTEN)) {
         out->listen.count = 0;

@@ -69,6 +69,8 @@ struct server_settings {
     uint64_t accept;         /* conversations to serve; 0: no end */
     unsigned workers;        /* 0: one per processor */
     size_t recv_size_bytes;
+    size_t max_message_bytes; /* of a numbered message */
+    size_t window;            /* numbered messages that may be unanswered */
     const char *reply_prefix; /* the reply's text before the message, and after it */
     const char *reply_suffix;
     size_t reply_prefix_len;

@@ -16,7 +16,11 @@
 
 #define COUNT_MAX 2147483647
 #define SECONDS_MAX_MS INT64_C(10000000000) /* ten million seconds, about four months */
-#define VALUE_SHOWN_MAX 160                 /* bytes of a wrong value that an error shows */
+#define MESSAGE_MAX (1024 * 1024)           /* bytes of a numbered message */
+#define MESSAGE_MAX_MAX (64 * 1024 * 1024)
+#define WINDOW 256 /* numbered messages that may be unanswered */
+#define WINDOW_MAX 65536
+#define VALUE_SHOWN_MAX 160 /* bytes of a wrong value that an error shows */
 
 /* Beginnings of rows. T marks an option of the TLS build only, as in tlsmsg/options.h. */
 #define NAMED(key) .name = key, .label = "--" key
@@ -70,6 +74,9 @@ static const struct option_row rows[TLSMSG_OPT_COUNT] = {
     [TLSMSG_OPT_DRAIN_TIMEOUT] = {MILLIS("drain-timeout", FOR_SERVER, 5000)},
     [TLSMSG_OPT_TIMEOUT] = {MILLIS("timeout", FOR_CLIENT, 10000)},
     [TLSMSG_OPT_REPLY_TIMEOUT] = {MILLIS("reply-timeout", FOR_CLIENT, 0)},
+    [TLSMSG_OPT_MAX_MESSAGE] = {NUMBER("max-message", FOR_SERVER, 1, MESSAGE_MAX_MAX), T,
+                                .initial = MESSAGE_MAX},
+    [TLSMSG_OPT_WINDOW] = {NUMBER("window", FOR_BOTH, 1, WINDOW_MAX), T, .initial = WINDOW},
 };
 
 const struct option_row *table_row(enum tlsmsg_option option)

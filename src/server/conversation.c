@@ -10,9 +10,7 @@
 #include "server/flow.h"
 #include "server/messages.h"
 #include "server/table.h"
-
-/* After close_notify or an alert: how long is read and discarded. */
-#define LINGER_MS 1000
+#include "server/waiting.h"
 
 #define BIT(state) (1u << (state))
 
@@ -59,103 +57,6 @@ static void move(struct conversation *c, enum conversation_state to)
     }
 }
 
-static uint32_t sending_interest(const struct conversation *c)
-{
-    if (c->released == 0) {
-        return 0;
-    }
-    return c->write_wants_in ? LOOP_READ : LOOP_WRITE;
-}
-
-uint32_t conversation_interest(const struct conversation *c)
-{
-    uint32_t want = 0;
-
-    switch (c->state) {
-    case CONVERSATION_HANDSHAKE:
-        return c->read_wants_out ? LOOP_WRITE : LOOP_READ;
-    case CONVERSATION_OPEN:
-        if (messages_may_read(c)) {
-            /* Unread bytes would wake the poll again and again for a read that first has to
-             * write. */
-            want |= c->read_wants_out ? LOOP_WRITE : LOOP_READ;
-        }
-        return want | sending_interest(c);
-    case CONVERSATION_FLUSH:
-        return sending_interest(c);
-    case CONVERSATION_SHUTDOWN:
-        return LOOP_WRITE;
-    case CONVERSATION_LINGER:
-        return LOOP_READ;
-    default:
-        return 0;
-    }
-}
-
-/* The earlier of two deadlines, of which 0 is none. */
-static int64_t earlier(int64_t a, int64_t b)
-{
-    if (a == 0 || b == 0) {
-        return a == 0 ? b : a;
-    }
-    return a < b ? a : b;
-}
-
-/* Replies wait for the peer to take them, or OpenSSL's own answer to a key update does. */
-static bool is_writing(const struct conversation *c)
-{
-    return c->released > 0 || c->read_wants_out;
-}
-
-/* Nothing more is read from the peer, and the next reply to leave is one that the handler took for
- * later. Not where it was our own end that stopped the reading: that has the drain timeout. */
-static bool awaits_handler(const struct conversation *c)
-{
-    return c->state == CONVERSATION_FLUSH && c->reason != TLSMSG_CLOSE_DRAINED &&
-           c->deferred.count > 0 && reply_queue_first(&c->deferred) == NULL;
-}
-
-/* Until when such a reply may come: nothing is read any more that would tell of the peer's end, so
- * without a limit a peer that is gone could stay for ever. */
-static int64_t answer_deadline(const struct conversation *c)
-{
-    int64_t since = c->since_ns > c->progress_ns ? c->since_ns : c->progress_ns;
-
-    return clock_deadline_ns(since, c->worker->server->settings.write_timeout_ms);
-}
-
-int64_t conversation_deadline(const struct conversation *c)
-{
-    const struct server_settings *settings = &c->worker->server->settings;
-    int64_t deadline = 0;
-
-    switch (c->state) {
-    case CONVERSATION_HANDSHAKE:
-        return clock_deadline_ns(c->accepted_ns, settings->handshake_timeout_ms);
-    case CONVERSATION_OPEN:
-        /* Idle is the peer's silence, not our not listening. */
-        if (messages_may_read(c) && c->out.len == 0 && c->deferred.count == 0) {
-            deadline = clock_deadline_ns(c->activity_ns, settings->idle_timeout_ms);
-        }
-        break;
-    case CONVERSATION_FLUSH:
-        deadline = c->draining ? c->worker->drain_deadline_ns : 0;
-        if (awaits_handler(c)) {
-            deadline = earlier(deadline, answer_deadline(c));
-        }
-        break;
-    case CONVERSATION_SHUTDOWN:
-    case CONVERSATION_LINGER:
-        return clock_deadline_ns(c->since_ns, LINGER_MS);
-    default:
-        return 0;
-    }
-    if (is_writing(c)) {
-        deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, settings->write_timeout_ms));
-    }
-    return deadline;
-}
-
 void conversation_update(struct conversation *c)
 {
     struct worker *w = c->worker;
@@ -163,8 +64,8 @@ void conversation_update(struct conversation *c)
     if (c->state == CONVERSATION_DEAD) {
         return;
     }
-    loop_set(&w->loop, &c->watch, conversation_interest(c));
-    timers_set(&w->timers, &c->timer, conversation_deadline(c));
+    loop_set(&w->loop, &c->watch, waiting_interest(c));
+    timers_set(&w->timers, &c->timer, waiting_deadline(c));
     if (w->held && c->state == CONVERSATION_OPEN && !list_is_linked(&c->in_paused)) {
         list_append(&w->paused, &c->in_paused);
     }
@@ -189,8 +90,14 @@ static void report(struct conversation *c)
         closed.peer = &who.peer;
         closed.duration_ms = (clock_now_ns() - c->accepted_ns) / CLOCK_NS_PER_MS;
         closed.heard = c->heard;
+        if (c->flow != NULL && c->flow->report != NULL) {
+            c->flow->report(c, &closed);
+        }
         handler->closed(&closed, w->index, handler->user);
         w->dirty = true;
+    }
+    if (c->flow != NULL && c->flow->end != NULL) {
+        c->flow->end(c);
     }
 }
 
@@ -300,10 +207,10 @@ static void begin(struct conversation *c)
         return;
     }
     c->counted = true;
-    c->flow = &flow_document;
     worker_handshake_over(w, c);
     count(&w->stats.conversations, 1);
     conversation_describe(c, &who);
+    c->flow = flow_choose(who.peer.tls);
     if (who.peer.tls != NULL) {
         count(&w->stats.resumed, who.tls.resumed ? 1 : 0);
         count(&w->stats.tls12, who.tls.version[6] == '2' ? 1 : 0);
@@ -311,6 +218,11 @@ static void begin(struct conversation *c)
     if (handler->connected != NULL) {
         handler->connected(&who.peer, w->index, handler->user);
         w->dirty = true;
+    }
+    if (c->flow->begin != NULL && !c->flow->begin(c)) {
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, c,
+                     "no memory for a conversation; it is closed");
+        conversation_abort(c, TLSMSG_CLOSE_FAILED);
     }
 }
 
@@ -341,12 +253,36 @@ static void step_open(struct conversation *c)
     if (c->state == CONVERSATION_OPEN) {
         act_on(c, messages_read(c));
     }
+    /* What a flow says at once, such as its greeting. */
+    if (c->state == CONVERSATION_OPEN && c->released > 0 && !c->write_wants_in) {
+        act_on(c, messages_send(c));
+    }
+}
+
+static bool is_flushed(const struct conversation *c)
+{
+    return c->state == CONVERSATION_FLUSH && c->out.len == 0 && c->deferred.count == 0;
+}
+
+/* All replies have left: the flow has the last word. */
+static void say_farewell(struct conversation *c)
+{
+    if (c->said_farewell || c->flow->farewell == NULL) {
+        return;
+    }
+    if (c->flow->farewell(c)) {
+        act_on(c, messages_send(c));
+    }
+    c->said_farewell = true;
 }
 
 static void step_flush(struct conversation *c)
 {
     act_on(c, messages_send(c));
-    if (c->state == CONVERSATION_FLUSH && c->out.len == 0 && c->deferred.count == 0) {
+    if (is_flushed(c)) {
+        say_farewell(c);
+    }
+    if (is_flushed(c)) {
         move(c, CONVERSATION_SHUTDOWN);
     }
 }
@@ -418,6 +354,9 @@ void conversation_release(struct conversation *c)
     if (c->state != CONVERSATION_OPEN && c->state != CONVERSATION_FLUSH) {
         return;
     }
+    if (c->flow->decided != NULL) {
+        c->flow->decided(c);
+    }
     if (c->released == 0) {
         c->progress_ns = c->worker->now_ns;
     }
@@ -440,8 +379,25 @@ void conversation_answer(struct conversation *c, uint64_t message, char *data, s
 void conversation_refuse(struct conversation *c)
 {
     if (c->state == CONVERSATION_OPEN || c->state == CONVERSATION_FLUSH) {
-        messages_take_back(c);
+        messages_drop_undecided(c);
         finish(c, TLSMSG_CLOSE_FAILED);
+        run(c);
+    }
+}
+
+void conversation_wake(struct conversation *c)
+{
+    if (c->state == CONVERSATION_OPEN && c->flow->woken != NULL) {
+        act_on(c, c->flow->woken(c));
+        run(c);
+    }
+}
+
+void conversation_take_over(struct conversation *c)
+{
+    if ((c->state == CONVERSATION_OPEN || c->state == CONVERSATION_FLUSH) &&
+        c->flow->taken_over != NULL) {
+        act_on(c, c->flow->taken_over(c));
         run(c);
     }
 }
@@ -484,7 +440,7 @@ static void expire_open(struct conversation *c)
                      "a reply could not be delivered before the drain timeout");
         c->reason_known = false;
         conversation_abort(c, TLSMSG_CLOSE_TIMEOUT);
-    } else if (is_writing(c) && stall != 0 && stall <= w->now_ns) {
+    } else if (waiting_is_writing(c) && stall != 0 && stall <= w->now_ns) {
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                      "took no byte of its replies for %.3g s",
                      (double)settings->write_timeout_ms / 1000);
@@ -492,8 +448,14 @@ static void expire_open(struct conversation *c)
             atomic_store(&w->server->undelivered, true);
         }
         conversation_abort(c, TLSMSG_CLOSE_TIMEOUT);
-    } else if (awaits_handler(c)) {
+    } else if (waiting_awaits_handler(c)) {
         expire_answers(c);
+    } else if (c->said_farewell) {
+        conversation_abort(c, c->reason); /* the last words were not heard */
+    } else if (c->flow->deadline != NULL && c->flow->deadline(c) != 0 &&
+               c->flow->deadline(c) <= w->now_ns) {
+        act_on(c, c->flow->expired(c));
+        run(c);
     } else {
         worker_event(w, TLSMSG_LOG_INFO, TLSMSG_CAUSE_TIMEOUT, c, "idle for %.3g s",
                      (double)settings->idle_timeout_ms / 1000);
@@ -504,7 +466,7 @@ static void expire_open(struct conversation *c)
 
 void conversation_expire(struct conversation *c)
 {
-    int64_t deadline = conversation_deadline(c);
+    int64_t deadline = waiting_deadline(c);
 
     if (deadline == 0 || deadline > c->worker->now_ns) {
         return;

@@ -1,19 +1,13 @@
 /* The life of one connection, from accept to its end.
  *
  * It knows the transport and the worker that it belongs to for life, but not the poll:
- * conversation_interest says what it waits for, conversation_deadline until when, and
+ * waiting_interest says what it waits for, waiting_deadline until when, and
  * conversation_update hands both to the worker's loop. Only here do states move and ends get
  * reported; nothing here frees. Owning worker's thread. */
 #ifndef SERVER_CONVERSATION_H
 #define SERVER_CONVERSATION_H
 
 #include "server/internal.h"
-
-/* What to wait for: LOOP_READ and LOOP_WRITE. Pure. */
-uint32_t conversation_interest(const struct conversation *c);
-
-/* Until when, 0 for ever. Pure. */
-int64_t conversation_deadline(const struct conversation *c);
 
 /* Goes on as far as possible without blocking; ready: what the poll said. */
 void conversation_step(struct conversation *c, uint32_t ready);
@@ -24,7 +18,7 @@ void conversation_update(struct conversation *c);
 /* The iteration's end was taken: its replies leave. */
 void conversation_release(struct conversation *c);
 
-/* The time of conversation_deadline has come. */
+/* The time of waiting_deadline has come. */
 void conversation_expire(struct conversation *c);
 
 /* The server stops: ends in order, replies that are due first. */
@@ -38,6 +32,10 @@ void conversation_answer(struct conversation *c, uint64_t message, char *data, s
 
 /* A message can't be answered: ends in order, without the replies that are held. */
 void conversation_refuse(struct conversation *c);
+
+/* Something that its flow waited for has come, or a later connection takes its place. */
+void conversation_wake(struct conversation *c);
+void conversation_take_over(struct conversation *c);
 
 /* Name of a state, and whether the table allows a move; for logs and tests. */
 const char *conversation_state_name(enum conversation_state state);

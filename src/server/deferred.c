@@ -89,58 +89,41 @@ void mailbox_fini(struct mailbox *mailbox)
     struct list *link;
 
     while ((link = list_take_first(&mailbox->posted)) != NULL) {
-        posted_reply_free(LIST_ITEM(link, struct posted_reply, link));
+        posted_free(LIST_ITEM(link, struct posted, link));
     }
     (void)pthread_mutex_destroy(&mailbox->lock);
 }
 
-void posted_reply_free(struct posted_reply *reply)
+void posted_free(struct posted *posted)
 {
-    if (reply != NULL) {
-        free(reply->data);
-        free(reply);
+    if (posted != NULL) {
+        free(posted->data);
+        free(posted);
     }
 }
 
-static void post(struct mailbox *mailbox, struct posted_reply *reply)
+enum tlsmsg_code mailbox_post(struct mailbox *mailbox, enum posted_kind kind,
+                              const struct tlsmsg_token *token, const void *data, size_t len)
 {
-    (void)pthread_mutex_lock(&mailbox->lock);
-    list_append(&mailbox->posted, &reply->link);
-    (void)pthread_mutex_unlock(&mailbox->lock);
-}
+    struct posted *posted = calloc(1, sizeof(*posted));
 
-enum tlsmsg_code mailbox_post(struct mailbox *mailbox, const struct tlsmsg_token *token,
-                              const void *data, size_t len)
-{
-    struct posted_reply *reply = calloc(1, sizeof(*reply));
-
-    if (reply == NULL) {
+    if (posted == NULL) {
         return TLSMSG_ERR_NOMEM;
     }
-    reply->token = *token;
-    reply->len = len;
+    posted->kind = kind;
+    posted->token = *token;
+    posted->len = len;
     if (len > 0) {
-        reply->data = malloc(len);
-        if (reply->data == NULL) {
-            posted_reply_free(reply);
+        posted->data = malloc(len);
+        if (posted->data == NULL) {
+            posted_free(posted);
             return TLSMSG_ERR_NOMEM;
         }
-        memcpy(reply->data, data, len);
+        memcpy(posted->data, data, len);
     }
-    post(mailbox, reply);
-    return TLSMSG_OK;
-}
-
-enum tlsmsg_code mailbox_post_refusal(struct mailbox *mailbox, const struct tlsmsg_token *token)
-{
-    struct posted_reply *refusal = calloc(1, sizeof(*refusal));
-
-    if (refusal == NULL) {
-        return TLSMSG_ERR_NOMEM;
-    }
-    refusal->token = *token;
-    refusal->refuses = true;
-    post(mailbox, refusal);
+    (void)pthread_mutex_lock(&mailbox->lock);
+    list_append(&mailbox->posted, &posted->link);
+    (void)pthread_mutex_unlock(&mailbox->lock);
     return TLSMSG_OK;
 }
 

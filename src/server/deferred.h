@@ -34,28 +34,32 @@ void reply_queue_drop_first(struct reply_queue *queue);
 
 /* The mailbox, which a worker owns and any thread posts to. */
 
-struct posted_reply {
+enum posted_kind {
+    POSTED_REPLY,     /* to a deferred message */
+    POSTED_REFUSAL,   /* of a message: the conversation ends without its reply */
+    POSTED_TAKEN_OVER /* a later connection has claimed the conversation's producer */
+};
+
+struct posted {
     struct list link;
+    enum posted_kind kind;
     struct tlsmsg_token token;
     size_t len;
-    char *data;   /* owned */
-    bool refuses; /* not a reply: the conversation ends without one */
+    char *data; /* owned */
 };
 
 void mailbox_init(struct mailbox *mailbox);
 void mailbox_fini(struct mailbox *mailbox);
 
-/* Posts a reply; data is copied. TLSMSG_OK or TLSMSG_ERR_NOMEM. */
-enum tlsmsg_code mailbox_post(struct mailbox *mailbox, const struct tlsmsg_token *token,
-                              const void *data, size_t len);
-
-/* Posts the refusal of a message. As above. */
-enum tlsmsg_code mailbox_post_refusal(struct mailbox *mailbox, const struct tlsmsg_token *token);
+/* Posts something for the conversation that a token names; data, a reply's, is copied.
+ * TLSMSG_OK or TLSMSG_ERR_NOMEM. */
+enum tlsmsg_code mailbox_post(struct mailbox *mailbox, enum posted_kind kind,
+                              const struct tlsmsg_token *token, const void *data, size_t len);
 void mailbox_post_release(struct mailbox *mailbox, bool fail);
 
-/* Moves all that was posted to the end of `out` (each is freed with posted_reply_free), and tells
+/* Moves all that was posted to the end of `out` (each is freed with posted_free), and tells
  * what was said about a hold. */
 void mailbox_take(struct mailbox *mailbox, struct list *out, bool *release, bool *fail);
-void posted_reply_free(struct posted_reply *reply);
+void posted_free(struct posted *posted);
 
 #endif

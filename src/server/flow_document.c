@@ -23,7 +23,10 @@ static struct verdict received(struct conversation *c, char *data, size_t len)
     }
     state->tail_len = (uint8_t)(len - whole);
     memcpy(state->tail, data + whole, state->tail_len);
-    return whole > 0 ? messages_dispatch(c, data, whole) : (struct verdict){.next = GO_ON};
+    if (whole == 0) {
+        return (struct verdict){.next = GO_ON};
+    }
+    return messages_dispatch(c, &(struct incoming){.data = data, .len = whole});
 }
 
 static struct verdict ended(struct conversation *c)

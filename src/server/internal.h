@@ -22,6 +22,7 @@
 #include "net/socket.h"
 #include "net/timers.h"
 #include "options/options.h"
+#include "server/producers.h"
 #include "transport/transport.h"
 
 struct conversation;
@@ -111,6 +112,10 @@ enum conversation_state {
 #define REPLY_MAX_BYTES (1024u * 1024)
 #define QUEUE_MARK_BYTES (64u * 1024)
 #define QUEUE_LIMIT_BYTES (QUEUE_MARK_BYTES + REPLY_MAX_BYTES)
+/* In tlsmsg/1 a reply is at most the longest message and this much, and a conversation over the
+ * longest message and the slack isn't read. */
+#define NUMBERED_REPLY_EXTRA 1024u
+#define NUMBERED_SLACK_BYTES (1024u * 1024)
 /* Records read in one iteration before other conversations have theirs. */
 #define ITERATION_RECORDS 64
 /* Messages deferred at once, and bytes of replies that wait behind a deferred one, before the
@@ -122,6 +127,26 @@ enum conversation_state {
 struct document_state {
     uint8_t tail_len;
     char tail[UTF8_TAIL_MAX];
+};
+
+/* A message on its way from a flow to the handler. */
+struct incoming {
+    const char *data; /* valid UTF-8 */
+    size_t len;       /* 1 or more */
+    uint64_t number;  /* a producer's; 0: the document's flow */
+    const char *producer;
+    const unsigned char *hash;
+    bool duplicate;
+};
+
+struct numbered; /* flow_numbered.c */
+
+/* A conversation's hold on its producer. It outlives the conversation while messages that came
+ * whole are undecided: who comes next is told a number that includes them. */
+struct producer_hold {
+    struct list link; /* in worker.leaving */
+    struct producer *producer;
+    struct producer_claim claim;
 };
 
 struct conversation {
@@ -143,6 +168,7 @@ struct conversation {
     struct list in_replies;  /* in the worker's list of this iteration's replies */
     struct list in_requeued; /* in the list of those with more to read, or of the dead */
     struct list in_paused;   /* in the list of those that aren't read during a hold */
+    struct list in_waiting;  /* in the list of those that wait for a producer */
     uint32_t slot;           /* in the worker's table */
     uint32_t unsent;         /* replies in out */
     uint32_t linger_budget;  /* bytes left to discard */
@@ -150,6 +176,7 @@ struct conversation {
     enum tlsmsg_close_reason reason;
     union {
         struct document_state document;
+        struct numbered *numbered;
     } flow_state;
     bool reason_known;
     bool reported;       /* closed() was called */
@@ -162,6 +189,7 @@ struct conversation {
     bool write_wants_in; /* the transport must read before it can write */
     bool write_broken;   /* nothing can be sent any more */
     bool draining;       /* the server stops */
+    bool said_farewell;
     struct address peer;
 };
 
@@ -196,6 +224,9 @@ struct worker {
     struct list requeued; /* ... that have more to read without a poll saying so */
     struct list dead;     /* ... to be freed after dispatch */
     struct list paused;   /* ... that aren't read while the handler holds replies */
+    struct list waiting;  /* ... whose producer another connection still owns */
+    atomic_bool look;     /* some of those may own it now */
+    struct list leaving;  /* producers of ended conversations, held until what came is decided */
     uint64_t answered;    /* messages whose replies wait for this iteration's end */
     int64_t answered_ns;  /* when the first of them came */
     bool dirty;           /* the handler was called since the last turn_end */
@@ -244,6 +275,7 @@ struct tlsmsg_server {
     atomic_uint config_generation;
 
     struct limits limits;
+    struct producers producers;
     atomic_uint_fast64_t taken; /* places of the accept budget */
     atomic_uint_fast64_t next_id;
     atomic_uint running;   /* workers that have not ended */
@@ -291,6 +323,12 @@ void worker_event(struct worker *w, enum tlsmsg_log_level level, enum tlsmsg_cau
 /* Puts c on the list of this iteration's replies, or of those with more to read. */
 void worker_answered(struct worker *w, struct conversation *c);
 void worker_requeue(struct worker *w, struct conversation *c);
+
+/* Gives a producer back, and tells who waits for it; hold is freed. */
+void worker_leave_producer(struct worker *w, struct producer_hold *hold);
+
+/* Tells another worker, of which any thread knows the number, that a producer has changed hands. */
+void worker_look(struct tlsmsg_server *server, unsigned worker);
 
 /* The handshake of c is over, one way or another; again: no effect. */
 void worker_handshake_over(struct worker *w, struct conversation *c);

@@ -13,9 +13,8 @@ enum answer { ANSWER_NONE, ANSWER_GIVEN, ANSWER_DEFERRED };
 /* A message on its way through the handler. */
 struct tlsmsg_message {
     struct conversation *conversation;
-    const char *data;
-    size_t len;
-    uint64_t number;
+    const struct incoming *in;
+    uint64_t index; /* in its conversation, from 1 */
     enum answer answer;
     bool failed; /* there was no memory for its reply */
     bool described;
@@ -24,31 +23,78 @@ struct tlsmsg_message {
 
 static const struct verdict go_on = {.next = GO_ON};
 
-/* Appends parts to the queue of bytes, as one piece. */
-static enum tlsmsg_code append(struct conversation *c, const struct iovec *parts, int n)
+static void put(struct conversation *c, const void *data, size_t len)
 {
-    enum tlsmsg_code code;
+    if (len > 0) {
+        buffer_put(&c->out, data, len);
+    }
+}
+
+/* Appends the reply to a message to the queue of bytes, with what its flow puts around it. */
+static enum tlsmsg_code append(struct conversation *c, uint64_t message, const struct iovec *parts,
+                               int n)
+{
+    char head[FLOW_HEAD_MAX];
+    size_t head_len = 0;
     size_t total = 0;
+    enum tlsmsg_code code;
 
     for (int i = 0; i < n; i++) {
         total += parts[i].iov_len;
     }
-    if (total == 0 || c->write_broken) {
+    if (c->flow->reply_head != NULL) {
+        head_len = c->flow->reply_head(c, message, total, head);
+    }
+    total += head_len > 0 ? head_len + 1 : 0;
+    if (total == 0 || c->write_broken || c->said_farewell) {
         return TLSMSG_OK;
     }
     code = buffer_reserve(&c->out, total);
     if (code != TLSMSG_OK) {
         return code;
     }
+    put(c, head, head_len);
     for (int i = 0; i < n; i++) {
-        if (parts[i].iov_len > 0) {
-            buffer_put(&c->out, parts[i].iov_base, parts[i].iov_len);
-        }
+        put(c, parts[i].iov_base, parts[i].iov_len);
     }
+    put(c, "\n", head_len > 0 ? 1 : 0);
     c->unsent++;
     count(&c->worker->stats.queued_bytes, total);
     worker_answered(c->worker, c);
     return TLSMSG_OK;
+}
+
+enum tlsmsg_code messages_say(struct conversation *c, const char *data, size_t len)
+{
+    enum tlsmsg_code code = c->write_broken ? TLSMSG_OK : buffer_append(&c->out, data, len);
+
+    if (code == TLSMSG_OK && !c->write_broken) {
+        count(&c->worker->stats.queued_bytes, len);
+        worker_answered(c->worker, c);
+    }
+    return code;
+}
+
+enum tlsmsg_code messages_say_now(struct conversation *c, const char *data, size_t len)
+{
+    bool waits = c->released < c->out.len;
+    enum tlsmsg_code code = messages_say(c, data, len);
+
+    if (!waits) {
+        if (c->released == 0) {
+            c->progress_ns = c->worker->now_ns;
+        }
+        c->released = c->out.len;
+    }
+    return code;
+}
+
+void messages_drop_undecided(struct conversation *c)
+{
+    uncount(&c->worker->stats.queued_bytes, c->out.len - c->released);
+    buffer_truncate(&c->out, c->released);
+    c->unsent = c->released > 0 ? c->unsent : 0;
+    reply_queue_fini(&c->deferred);
 }
 
 /* Joins parts into memory of their own; NULL with *len 0 for nothing. */
@@ -83,7 +129,7 @@ static enum tlsmsg_code queue_reply(struct conversation *c, uint64_t message,
     bool ok;
 
     if (c->deferred.count == 0) {
-        return append(c, parts, n);
+        return append(c, message, parts, n);
     }
     if (!reply_queue_add(&c->deferred, message)) {
         return TLSMSG_ERR_NOMEM;
@@ -110,7 +156,7 @@ static struct verdict queue_ready_replies(struct conversation *c)
     while (c->out.len < QUEUE_MARK_BYTES && (reply = reply_queue_first(&c->deferred)) != NULL) {
         struct iovec part = {.iov_base = reply->data, .iov_len = reply->len};
 
-        if (append(c, &part, 1) != TLSMSG_OK) {
+        if (append(c, reply->message, &part, 1) != TLSMSG_OK) {
             return no_room(c);
         }
         reply_queue_drop_first(&c->deferred);
@@ -127,8 +173,28 @@ struct verdict messages_answer(struct conversation *c, uint64_t message, char *d
 
 const char *tlsmsg_message_data(const struct tlsmsg_message *message, size_t *len)
 {
-    *len = message->len;
-    return message->data;
+    *len = message->in->len;
+    return message->in->data;
+}
+
+uint64_t tlsmsg_message_number(const struct tlsmsg_message *message)
+{
+    return message->in->number;
+}
+
+const char *tlsmsg_message_producer(const struct tlsmsg_message *message)
+{
+    return message->in->producer;
+}
+
+const unsigned char *tlsmsg_message_hash(const struct tlsmsg_message *message)
+{
+    return message->in->hash;
+}
+
+bool tlsmsg_message_is_duplicate(const struct tlsmsg_message *message)
+{
+    return message->in->duplicate;
 }
 
 uint64_t tlsmsg_message_connection(const struct tlsmsg_message *message)
@@ -157,23 +223,32 @@ const struct tlsmsg_peer *tlsmsg_message_peer(const struct tlsmsg_message *messa
  * nothing else of it may be called. */
 static enum tlsmsg_code give(struct tlsmsg_message *message, const struct iovec *parts, int n)
 {
-    enum tlsmsg_code code = queue_reply(message->conversation, message->number, parts, n);
+    enum tlsmsg_code code = queue_reply(message->conversation, message->index, parts, n);
 
     message->answer = ANSWER_GIVEN;
     message->failed = code != TLSMSG_OK;
     return code;
 }
 
+/* Longest reply: what the queue holds beside its mark. */
+static size_t reply_max(const struct conversation *c)
+{
+    return c->flow->reply_head == NULL
+               ? REPLY_MAX_BYTES
+               : c->worker->server->settings.max_message_bytes + NUMBERED_REPLY_EXTRA;
+}
+
 enum tlsmsg_code tlsmsg_message_reply(struct tlsmsg_message *message, const struct iovec *parts,
                                       int n)
 {
+    size_t most = reply_max(message->conversation);
     size_t total = 0;
 
     if (message->answer != ANSWER_NONE) {
         return TLSMSG_ERR_STATE;
     }
     for (int i = 0; i < n; i++) {
-        if (parts[i].iov_len > REPLY_MAX_BYTES - total) {
+        if (parts[i].iov_len > most - total) {
             return TLSMSG_ERR_LIMIT;
         }
         total += parts[i].iov_len;
@@ -188,7 +263,7 @@ enum tlsmsg_code tlsmsg_message_defer(struct tlsmsg_message *message, struct tls
     if (message->answer != ANSWER_NONE) {
         return TLSMSG_ERR_STATE;
     }
-    if (!reply_queue_add(&c->deferred, message->number)) {
+    if (!reply_queue_add(&c->deferred, message->index)) {
         return TLSMSG_ERR_NOMEM;
     }
     message->answer = ANSWER_DEFERRED;
@@ -202,7 +277,7 @@ void tlsmsg_message_token(const struct tlsmsg_message *message, struct tlsmsg_to
 
     *token = (struct tlsmsg_token){
         .connection = c->id,
-        .message = message->number,
+        .message = message->index,
         .worker = c->worker->index,
         .slot = c->slot,
     };
@@ -214,7 +289,7 @@ static void give_default(struct tlsmsg_message *message)
     const struct iovec parts[] = {
         {.iov_base = (void *)(uintptr_t)settings->reply_prefix,
          .iov_len = settings->reply_prefix_len},
-        {.iov_base = (void *)(uintptr_t)message->data, .iov_len = message->len},
+        {.iov_base = (void *)(uintptr_t)message->in->data, .iov_len = message->in->len},
         {.iov_base = (void *)(uintptr_t)settings->reply_suffix,
          .iov_len = settings->reply_suffix_len},
     };
@@ -222,7 +297,7 @@ static void give_default(struct tlsmsg_message *message)
     (void)give(message, parts, 3);
 }
 
-struct verdict messages_dispatch(struct conversation *c, const char *data, size_t len)
+struct verdict messages_dispatch(struct conversation *c, const struct incoming *in)
 {
     struct worker *w = c->worker;
     const struct tlsmsg_handler *handler = &w->server->handler;
@@ -230,9 +305,8 @@ struct verdict messages_dispatch(struct conversation *c, const char *data, size_
 
     /* Only what is read before it is described: the view's buffers stay as they are. */
     message.conversation = c;
-    message.data = data;
-    message.len = len;
-    message.number = ++c->messages;
+    message.in = in;
+    message.index = ++c->messages;
     message.answer = ANSWER_NONE;
     message.failed = false;
     message.described = false;
@@ -253,6 +327,9 @@ struct verdict messages_dispatch(struct conversation *c, const char *data, size_
 
 bool messages_may_read(const struct conversation *c)
 {
+    if (c->flow->may_read != NULL) {
+        return c->flow->may_read(c);
+    }
     return !c->worker->held && c->out.len < QUEUE_MARK_BYTES && c->deferred.count < DEFERRED_MAX &&
            c->deferred.bytes < DEFERRED_MAX_BYTES;
 }
@@ -333,14 +410,6 @@ void messages_drop(struct conversation *c)
     buffer_consume(&c->out, c->out.len);
     c->released = 0;
     c->unsent = 0;
-}
-
-void messages_take_back(struct conversation *c)
-{
-    uncount(&c->worker->stats.queued_bytes, c->out.len - c->released);
-    buffer_truncate(&c->out, c->released);
-    c->unsent = c->released > 0 ? c->unsent : 0;
-    reply_queue_fini(&c->deferred);
 }
 
 /* The peer takes nothing any more. What it sent before is still read, so that no message that

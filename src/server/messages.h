@@ -20,11 +20,16 @@ struct verdict messages_send(struct conversation *c);
 /* Nothing can be sent any more: what is queued is dropped, and what would follow. */
 void messages_drop(struct conversation *c);
 
-/* What is queued and not released is dropped, and so are replies that were deferred. */
-void messages_take_back(struct conversation *c);
+/* For a flow: hands one message to the handler and queues its reply. */
+struct verdict messages_dispatch(struct conversation *c, const struct incoming *in);
 
-/* For a flow: hands one message to the handler and queues its reply. data: valid UTF-8, len >= 1. */
-struct verdict messages_dispatch(struct conversation *c, const char *data, size_t len);
+/* For a flow: queues bytes of its own, which leave with the iteration's replies, or at once where
+ * they wait for nothing. TLSMSG_OK or TLSMSG_ERR_NOMEM. */
+enum tlsmsg_code messages_say(struct conversation *c, const char *data, size_t len);
+enum tlsmsg_code messages_say_now(struct conversation *c, const char *data, size_t len);
+
+/* What is queued and not released is dropped, and so are replies that were deferred. */
+void messages_drop_undecided(struct conversation *c);
 
 /* The reply to a deferred message is there; data is taken. */
 struct verdict messages_answer(struct conversation *c, uint64_t message, char *data, size_t len);

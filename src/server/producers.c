@@ -152,6 +152,17 @@ enum producers_verdict producers_claim(struct producers *producers, const char *
     return verdict;
 }
 
+bool producers_is_owner(struct producers *producers, const struct producer *producer,
+                        const struct producer_claim *who)
+{
+    bool is_owner;
+
+    (void)pthread_mutex_lock(&producers->lock);
+    is_owner = producer->owner.connection == who->connection;
+    (void)pthread_mutex_unlock(&producers->lock);
+    return is_owner;
+}
+
 bool producers_leave(struct producers *producers, struct producer *producer,
                      const struct producer_claim *who, int64_t now_ns, struct producer_claim *next)
 {

@@ -82,6 +82,10 @@ enum producers_verdict producers_claim(struct producers *producers, const char *
                                        const struct producer_claim *who, int64_t now_ns,
                                        struct producers_claimed *out);
 
+/* Whether a connection owns a producer by now. Any thread. */
+bool producers_is_owner(struct producers *producers, const struct producer *producer,
+                        const struct producer_claim *who);
+
 /* Gives a producer back, or a place in the queue for it; without effect for who has neither.
  * Returns true when `next` owns it now and is to be told. Any thread. */
 bool producers_leave(struct producers *producers, struct producer *producer,

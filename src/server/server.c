@@ -219,6 +219,7 @@ enum tlsmsg_code tlsmsg_server_new(const struct tlsmsg_options *options,
     server->done_fd = -1;
     (void)pthread_mutex_init(&server->config_lock, NULL);
     atomic_store(&server->next_id, 1);
+    producers_init(&server->producers, PRODUCERS_MAX);
     code = copy_handler(&server->handler, handler, err);
     if (code == TLSMSG_OK) {
         code = prepare(server, options, err);
@@ -322,13 +323,13 @@ enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server, const struct 
 {
     enum tlsmsg_code code;
 
-    if (len > REPLY_MAX_BYTES) {
+    if (len > REPLY_MAX_BYTES && len > server->settings.max_message_bytes + NUMBERED_REPLY_EXTRA) {
         return TLSMSG_ERR_LIMIT;
     }
     if (token->worker >= server->worker_count) {
         return TLSMSG_OK;
     }
-    code = mailbox_post(&server->workers[token->worker].mailbox, token, data, len);
+    code = mailbox_post(&server->workers[token->worker].mailbox, POSTED_REPLY, token, data, len);
     if (code == TLSMSG_OK) {
         loop_wake(&server->workers[token->worker].loop);
     }
@@ -343,7 +344,7 @@ enum tlsmsg_code tlsmsg_server_refuse(struct tlsmsg_server *server,
     if (token->worker >= server->worker_count) {
         return TLSMSG_OK;
     }
-    code = mailbox_post_refusal(&server->workers[token->worker].mailbox, token);
+    code = mailbox_post(&server->workers[token->worker].mailbox, POSTED_REFUSAL, token, NULL, 0);
     if (code == TLSMSG_OK) {
         loop_wake(&server->workers[token->worker].loop);
     }
@@ -424,6 +425,7 @@ void tlsmsg_server_free(struct tlsmsg_server *server)
     if (server->done_fd >= 0) {
         (void)close(server->done_fd);
     }
+    producers_fini(&server->producers);
     (void)pthread_mutex_destroy(&server->config_lock);
     free(server);
 }

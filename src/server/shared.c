@@ -1,6 +1,7 @@
 /* What all files of the server use: its phase, its listeners, a worker's lists and events. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "server/internal.h"
@@ -82,6 +83,23 @@ void worker_requeue(struct worker *w, struct conversation *c)
     if (!list_is_linked(&c->in_requeued)) {
         list_append(&w->requeued, &c->in_requeued);
     }
+}
+
+void worker_look(struct tlsmsg_server *server, unsigned worker)
+{
+    atomic_store(&server->workers[worker].look, true);
+    loop_wake(&server->workers[worker].loop);
+}
+
+void worker_leave_producer(struct worker *w, struct producer_hold *hold)
+{
+    struct producer_claim next;
+
+    if (producers_leave(&w->server->producers, hold->producer, &hold->claim, w->now_ns, &next)) {
+        worker_look(w->server, next.worker);
+    }
+    list_remove(&hold->link);
+    free(hold);
 }
 
 void worker_handshake_over(struct worker *w, struct conversation *c)

@@ -59,6 +59,7 @@ const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason reason)
         [TLSMSG_CLOSE_RESET] = "reset",     [TLSMSG_CLOSE_HANDSHAKE] = "handshake",
         [TLSMSG_CLOSE_TIMEOUT] = "timeout", [TLSMSG_CLOSE_INVALID_UTF8] = "invalid-utf8",
         [TLSMSG_CLOSE_DRAINED] = "drained", [TLSMSG_CLOSE_FAILED] = "failed",
+        [TLSMSG_CLOSE_REFUSED] = "refused",
     };
 
     return (unsigned)reason < TLSMSG_CLOSE_COUNT ? names[reason] : "unknown";

@@ -7,6 +7,7 @@
 
 #include "base/build.h"
 #include "server/deferred.h"
+#include "server/flow.h"
 #include "server/limits.h"
 
 /* Conversations that must have come together, and three quarters of them left, before it pays to
@@ -40,6 +41,7 @@ static struct conversation *make(struct worker *w, int fd, const struct address 
     list_init(&c->in_replies);
     list_init(&c->in_requeued);
     list_init(&c->in_paused);
+    list_init(&c->in_waiting);
     c->worker = w;
     c->id = id;
     c->peer = *peer;
@@ -54,6 +56,9 @@ static void release(struct conversation *c)
 {
     if (c == NULL) {
         return;
+    }
+    if (c->flow != NULL && c->flow->end != NULL) {
+        c->flow->end(c);
     }
     transport_free(c->transport);
     (void)close(c->watch.fd);
@@ -141,6 +146,7 @@ void table_mark_closed(struct worker *w, struct conversation *c)
     worker_handshake_over(w, c);
     list_remove(&c->in_replies);
     list_remove(&c->in_paused);
+    list_remove(&c->in_waiting);
     list_remove(&c->in_requeued);
     list_append(&w->dead, &c->in_requeued);
 }

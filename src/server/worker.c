@@ -26,6 +26,8 @@ enum tlsmsg_code worker_init(struct worker *w, struct tlsmsg_server *server, uns
     list_init(&w->requeued);
     list_init(&w->dead);
     list_init(&w->paused);
+    list_init(&w->waiting);
+    list_init(&w->leaving);
     timers_init(&w->timers);
     mailbox_init(&w->mailbox);
     code = loop_init(&w->loop, err);
@@ -44,9 +46,18 @@ enum tlsmsg_code worker_init(struct worker *w, struct tlsmsg_server *server, uns
     return TLSMSG_OK;
 }
 
+/* What ended conversations had brought is decided: their producers are free. */
+static void leave_producers(struct worker *w)
+{
+    while (!list_is_empty(&w->leaving)) {
+        worker_leave_producer(w, LIST_ITEM(w->leaving.next, struct producer_hold, link));
+    }
+}
+
 void worker_fini(struct worker *w)
 {
     table_fini(w);
+    leave_producers(w);
     transport_config_unref(w->config);
     timers_fini(&w->timers);
     mailbox_fini(&w->mailbox);
@@ -82,6 +93,7 @@ static void release_replies(struct worker *w)
         conversation_release(c);
         conversation_update(c);
     }
+    leave_producers(w);
     if (w->answered > 0) {
         stats_latency(&w->stats, clock_now_ns() - w->answered_ns, w->answered);
         w->answered = 0;
@@ -142,6 +154,39 @@ static void end_turn(struct worker *w)
     }
 }
 
+static void deliver(struct worker *w, struct posted *posted)
+{
+    struct conversation *c = table_find(w, posted->token.slot, posted->token.connection);
+
+    if (c == NULL || (c->state != CONVERSATION_OPEN && c->state != CONVERSATION_FLUSH)) {
+        return;
+    }
+    if (posted->kind == POSTED_TAKEN_OVER) {
+        conversation_take_over(c);
+        conversation_update(c);
+    } else if (posted->kind == POSTED_REFUSAL) {
+        conversation_refuse(c);
+        conversation_update(c);
+    } else {
+        conversation_answer(c, posted->token.message, posted->data, posted->len);
+        posted->data = NULL;
+    }
+}
+
+/* Producers have changed hands: those that wait for one look whether it is theirs. */
+static void wake_waiting(struct worker *w)
+{
+    if (!atomic_exchange(&w->look, false)) {
+        return;
+    }
+    LIST_EACH_SAFE(at, after, &w->waiting) {
+        struct conversation *c = LIST_ITEM(at, struct conversation, in_waiting);
+
+        conversation_wake(c);
+        conversation_update(c);
+    }
+}
+
 /* What other threads have posted. */
 static void read_mailbox(struct worker *w)
 {
@@ -153,17 +198,10 @@ static void read_mailbox(struct worker *w)
     list_init(&posted);
     mailbox_take(&w->mailbox, &posted, &release, &failed);
     while ((link = list_take_first(&posted)) != NULL) {
-        struct posted_reply *reply = LIST_ITEM(link, struct posted_reply, link);
-        struct conversation *c = table_find(w, reply->token.slot, reply->token.connection);
+        struct posted *item = LIST_ITEM(link, struct posted, link);
 
-        if (c != NULL && reply->refuses) {
-            conversation_refuse(c);
-            conversation_update(c);
-        } else if (c != NULL && (c->state == CONVERSATION_OPEN || c->state == CONVERSATION_FLUSH)) {
-            conversation_answer(c, reply->token.message, reply->data, reply->len);
-            reply->data = NULL;
-        }
-        posted_reply_free(reply);
+        deliver(w, item);
+        posted_free(item);
     }
     if (failed && !w->failed) {
         fail(w);
@@ -250,6 +288,7 @@ static void iterate(struct worker *w)
     w->now_ns = clock_now_ns();
     if (woken) {
         read_mailbox(w);
+        wake_waiting(w);
     }
     follow_phase(w);
     step_requeued(w);

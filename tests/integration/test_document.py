@@ -203,7 +203,7 @@ class Server(DocumentTest):
         for line, rest in zip(lines, (
                 rf'"event":"listening","address":"127\.0\.0\.1:{server.port}"\}}',
                 rf'"event":"connected","connection":1,"peer":"{peer}"\}}',
-                r'"event":"message","connection":1,"bytes":3,"message":"a\\"\\n"\}',
+                rf'"event":"message","connection":1,"peer":"{peer}","bytes":3,"message":"a\\"\\n"\}}',
                 r'"event":"closed","connection":1,"how":"clean","messages":1,'
                 r'"seconds":\d+(\.\d{1,3})?\}'), strict=True):
             self.assertRegex(line, rf"\A{time_}{rest}\Z")

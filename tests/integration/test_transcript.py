@@ -176,9 +176,9 @@ class Json(TranscriptTest):
             rf'"event":"listening","address":"127\.0\.0\.1:{server.port}"',
             rf'"event":"connected","connection":1,"peer":"127\.0\.0\.1:{port}","tls":\{{'
             r'"version":"TLSv1\.3","cipher":"TLS_AES_256_GCM_SHA384","group":"[A-Z0-9-]+",'
-            r'"resumed":false\}',
-            r'"event":"message","connection":1,"bytes":5,"message":"hello"',
-            r'"event":"message","connection":1,"bytes":8,"message":"你好\\"\\n"',
+            r'"resumed":false\},"flow":"document"',
+            rf'"event":"message","connection":1,"peer":"127\.0\.0\.1:{port}","bytes":5,"message":"hello"',
+            rf'"event":"message","connection":1,"peer":"127\.0\.0\.1:{port}","bytes":8,"message":"你好\\"\\n"',
             rf'"event":"closed","connection":1,"how":"clean","messages":2,"seconds":{SECONDS}')
 
     def test_identity_comes_last(self):
@@ -189,7 +189,7 @@ class Json(TranscriptTest):
             end.close()
         server.stop(0)
         self.assertRegex(server.transcript().decode().splitlines()[1],
-                         r'"resumed":false,"identity":"[A-Za-z]+[:=][^"]+"\}\}\Z')
+                         r'"resumed":false,"identity":"[A-Za-z]+[:=][^"]+"\},"flow":"document"\}\Z')
 
     def test_identities(self):
         authority = certificates.authority("identities")

@@ -27,7 +27,8 @@ function(app_unit_test module)
     endforeach()
 endfunction()
 
-set(message_wraps tlsmsg_message_data tlsmsg_message_worker tlsmsg_message_connection)
+set(message_wraps tlsmsg_message_data tlsmsg_message_worker tlsmsg_message_peer
+    tlsmsg_message_producer tlsmsg_message_number tlsmsg_message_is_duplicate)
 set(server_wraps tlsmsg_server_stats tlsmsg_server_workers tlsmsg_server_address)
 
 app_unit_test(args)

@@ -53,7 +53,7 @@ static size_t take_all(struct mailbox *box, bool *release, bool *fail)
     list_init(&posted);
     mailbox_take(box, &posted, release, fail);
     while ((link = list_take_first(&posted)) != NULL) {
-        posted_reply_free(LIST_ITEM(link, struct posted_reply, link));
+        posted_free(LIST_ITEM(link, struct posted, link));
         n++;
     }
     return n;
@@ -71,18 +71,19 @@ static void test_posted_replies_keep_their_order(void **state)
     for (uint64_t i = 1; i <= 3; i++) {
         const struct tlsmsg_token token = {.connection = i};
 
-        assert_int_equal(mailbox_post(&box, &token, "reply", i == 2 ? 0 : 5), TLSMSG_OK);
+        assert_int_equal(mailbox_post(&box, POSTED_REPLY, &token, "reply", i == 2 ? 0 : 5),
+                         TLSMSG_OK);
     }
     list_init(&posted);
     mailbox_take(&box, &posted, &release, &fail);
     assert_false(release);
     assert_false(fail);
     for (uint64_t i = 1; i <= 3; i++) {
-        struct posted_reply *reply = LIST_ITEM(list_take_first(&posted), struct posted_reply, link);
+        struct posted *reply = LIST_ITEM(list_take_first(&posted), struct posted, link);
 
         assert_int_equal(reply->token.connection, i);
         assert_int_equal(reply->len, i == 2 ? 0 : 5);
-        posted_reply_free(reply);
+        posted_free(reply);
     }
     assert_true(list_is_empty(&posted));
     assert_int_equal(take_all(&box, &release, &fail), 0);
@@ -116,7 +117,7 @@ static void test_untaken_replies_are_freed(void **state)
 
     (void)state;
     mailbox_init(&box);
-    assert_int_equal(mailbox_post(&box, &token, "x", 1), TLSMSG_OK);
+    assert_int_equal(mailbox_post(&box, POSTED_REPLY, &token, "x", 1), TLSMSG_OK);
     mailbox_fini(&box);
 }
 
@@ -125,7 +126,7 @@ static void *post_many(void *arg)
     for (int i = 0; i < 1000; i++) {
         const struct tlsmsg_token token = {.connection = 1};
 
-        assert_int_equal(mailbox_post(arg, &token, "x", 1), TLSMSG_OK);
+        assert_int_equal(mailbox_post(arg, POSTED_REPLY, &token, "x", 1), TLSMSG_OK);
     }
     return NULL;
 }

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "server/conversation.h"
+#include "server/waiting.h"
 #include "support/scene.h"
 
 #define PATIENCE_MS 10000
@@ -296,7 +296,7 @@ static void test_client_that_may_still_send_waits(void **state)
 
 static bool there_is_no_limit(struct scene *s)
 {
-    assert_int_equal(conversation_deadline(scene_conversation(s, 0)), 0);
+    assert_int_equal(waiting_deadline(scene_conversation(s, 0)), 0);
     return true;
 }
 

@@ -81,6 +81,8 @@ static const struct option_row option_rows[] = {
     {"drain-timeout", TLSMSG_OPT_DRAIN_TIMEOUT, "S", false, "3", 5000, NULL},
     {"timeout", TLSMSG_OPT_TIMEOUT, "C", false, "3", 10000, NULL},
     {"reply-timeout", TLSMSG_OPT_REPLY_TIMEOUT, "C", false, "3", 0, NULL},
+    {"max-message", TLSMSG_OPT_MAX_MESSAGE, "S", true, "1", 1048576, NULL},
+    {"window", TLSMSG_OPT_WINDOW, "SC", true, "1", 256, NULL},
 };
 
 static void check_role(const struct option_row *row, enum tlsmsg_role role)

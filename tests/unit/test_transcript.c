@@ -19,11 +19,15 @@ static struct {
     const char *data;
     size_t len;
     unsigned worker;
+    bool duplicate;
 } now;
 
 const char *__wrap_tlsmsg_message_data(const struct tlsmsg_message *message, size_t *len);
 unsigned __wrap_tlsmsg_message_worker(const struct tlsmsg_message *message);
-uint64_t __wrap_tlsmsg_message_connection(const struct tlsmsg_message *message);
+const struct tlsmsg_peer *__wrap_tlsmsg_message_peer(const struct tlsmsg_message *message);
+const char *__wrap_tlsmsg_message_producer(const struct tlsmsg_message *message);
+uint64_t __wrap_tlsmsg_message_number(const struct tlsmsg_message *message);
+bool __wrap_tlsmsg_message_is_duplicate(const struct tlsmsg_message *message);
 
 const char *__wrap_tlsmsg_message_data(const struct tlsmsg_message *message, size_t *len)
 {
@@ -38,10 +42,30 @@ unsigned __wrap_tlsmsg_message_worker(const struct tlsmsg_message *message)
     return now.worker;
 }
 
-uint64_t __wrap_tlsmsg_message_connection(const struct tlsmsg_message *message)
+const struct tlsmsg_peer *__wrap_tlsmsg_message_peer(const struct tlsmsg_message *message)
+{
+    static const struct tlsmsg_peer peer = {.connection = 1, .address = "a:1"};
+
+    (void)message;
+    return &peer;
+}
+
+const char *__wrap_tlsmsg_message_producer(const struct tlsmsg_message *message)
 {
     (void)message;
-    return 1;
+    return NULL;
+}
+
+uint64_t __wrap_tlsmsg_message_number(const struct tlsmsg_message *message)
+{
+    (void)message;
+    return 0;
+}
+
+bool __wrap_tlsmsg_message_is_duplicate(const struct tlsmsg_message *message)
+{
+    (void)message;
+    return now.duplicate;
 }
 
 struct fixture {
@@ -162,7 +186,8 @@ static void test_json_has_one_time_a_turn(void **state)
     assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_RELEASE);
     text = out(&f);
     assert_memory_equal(text, "{\"time\":\"20", 11);
-    assert_memory_equal(text + 33, "\",\"event\":\"message\",\"connection\":1,\"bytes\":3,", 45);
+    assert_memory_equal(
+        text + 33, "\",\"event\":\"message\",\"connection\":1,\"peer\":\"a:1\",\"bytes\":3,", 45);
     memcpy(time, text, 33);
     assert_memory_equal(strchr(text, '\n') + 1, time, 33);
     end(&f);

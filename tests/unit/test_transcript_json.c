@@ -45,13 +45,13 @@ static const struct connected {
                                         .identity = "CN=alice"}},
      HEAD "\"connected\",\"connection\":1,\"peer\":\"127.0.0.1:32916\",\"tls\":{\"version\":"
           "\"TLSv1.3\",\"cipher\":\"TLS_AES_256_GCM_SHA384\",\"group\":\"X25519\",\"resumed\":"
-          "false,\"identity\":\"CN=alice\"}}\n"},
+          "false,\"identity\":\"CN=alice\"},\"flow\":\"document\"}\n"},
     {"resumed, neither group nor identity",
      {.connection = 20,
       .address = "[::1]:50412",
       .tls = &(const struct tlsmsg_tls){.version = "TLSv1.2", .cipher = "C", .resumed = true}},
      HEAD "\"connected\",\"connection\":20,\"peer\":\"[::1]:50412\",\"tls\":{\"version\":"
-          "\"TLSv1.2\",\"cipher\":\"C\",\"resumed\":true}}\n"},
+          "\"TLSv1.2\",\"cipher\":\"C\",\"resumed\":true},\"flow\":\"document\"}\n"},
     {"plaintext",
      {.connection = UINT64_MAX, .address = "127.0.0.1:1"},
      HEAD "\"connected\",\"connection\":18446744073709551615,\"peer\":\"127.0.0.1:1\"}\n"},
@@ -60,7 +60,7 @@ static const struct connected {
       .address = "a",
       .tls = &(const struct tlsmsg_tls){.version = "v", .identity = "CN=\"\\x0a\xe7\x88\xb1"}},
      HEAD "\"connected\",\"connection\":1,\"peer\":\"a\",\"tls\":{\"version\":\"v\",\"resumed\":"
-          "false,\"identity\":\"CN=\\\"\\\\x0a\xe7\x88\xb1\"}}\n"},
+          "false,\"identity\":\"CN=\\\"\\\\x0a\xe7\x88\xb1\"},\"flow\":\"document\"}\n"},
 };
 
 static void test_connected(void **state)
@@ -84,7 +84,8 @@ static const struct message {
 #define ROW(name, message, bytes, shown)                                                           \
     {                                                                                              \
         name, message, sizeof(message) - 1,                                                        \
-            HEAD "\"message\",\"connection\":3,\"bytes\":" bytes ",\"message\":\"" shown "\"}\n"   \
+            HEAD "\"message\",\"connection\":3,\"peer\":\"a:1\",\"bytes\":" bytes                  \
+                 ",\"message\":\"" shown "\"}\n"                                                   \
     }
     ROW("ASCII", "hello", "5", "hello"),
     ROW("Chinese", "\xe4\xbd\xa0", "3", "\xe4\xbd\xa0"),
@@ -100,10 +101,33 @@ static void test_message(void **state)
     const struct message *row = *state;
     struct buffer lines;
 
-    begin(&lines, transcript_json_bound(row->len));
-    transcript_json_message(&lines, TIME, 3, row->message, row->len);
+    const struct transcript_message message = {
+        .connection = 3, .peer = "a:1", .data = row->message, .len = row->len};
+
+    begin(&lines, transcript_json_message_bound(&message));
+    transcript_json_message(&lines, TIME, &message);
     assert_true(lines.len <= lines.cap);
     check(&lines, row->line);
+    buffer_fini(&lines);
+}
+
+static void test_message_of_a_producer(void **state)
+{
+    const struct transcript_message message = {.connection = 3,
+                                               .peer = "[::1]:2",
+                                               .identity = "CN=alice",
+                                               .producer = "import-7",
+                                               .seq = 17,
+                                               .data = "hello",
+                                               .len = 5};
+    struct buffer lines;
+
+    (void)state;
+    begin(&lines, transcript_json_message_bound(&message));
+    transcript_json_message(&lines, TIME, &message);
+    check(&lines,
+          HEAD "\"message\",\"connection\":3,\"peer\":\"[::1]:2\",\"identity\":\"CN=alice\","
+               "\"producer\":\"import-7\",\"seq\":17,\"bytes\":5,\"message\":\"hello\"}\n");
     buffer_fini(&lines);
 }
 
@@ -174,8 +198,15 @@ static void test_bound_holds(void **state)
     memset(message, 1, sizeof(message));
     memset(text, 1, sizeof(text));
     text[sizeof(text) - 1] = '\0';
-    begin(&lines, transcript_json_bound(sizeof(message)));
-    transcript_json_message(&lines, TIME, UINT64_MAX, message, sizeof(message));
+    const struct transcript_message all = {.connection = UINT64_MAX,
+                                           .peer = text,
+                                           .identity = text,
+                                           .producer = text,
+                                           .seq = UINT64_MAX,
+                                           .data = message,
+                                           .len = sizeof(message)};
+    begin(&lines, transcript_json_message_bound(&all));
+    transcript_json_message(&lines, TIME, &all);
     assert_true(lines.len <= lines.cap && lines.len > 6 * sizeof(message));
     buffer_fini(&lines);
     begin(&lines, transcript_json_peer_bound(&peer));
@@ -190,6 +221,7 @@ static void test_bound_holds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_listening),
+                                       cmocka_unit_test(test_message_of_a_producer),
                                        cmocka_unit_test(test_bound_holds)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

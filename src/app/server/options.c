@@ -92,6 +92,8 @@ static const struct args_option rows[] = {
     {TLSMSG_OPT_KEYLOG_FILE, 0, NULL, "FILE", "append session keys, for debugging", GROUP_TLS},
     {TLSMSG_OPT_PAD, 0, NULL, "BYTES", "pad TLS 1.3 records to a multiple of BYTES (0)", GROUP_TLS},
     {TLSMSG_OPT_HANDSHAKE_TIMEOUT, 0, NULL, "SECS", "longest handshake (10)", GROUP_TLS},
+    {TLSMSG_OPT_MAX_MESSAGE, 0, NULL, "BYTES", "longest numbered message (1048576)", GROUP_LIMITS},
+    {TLSMSG_OPT_WINDOW, 0, NULL, "N", "numbered messages unanswered at once (256)", GROUP_LIMITS},
     {TLSMSG_OPT_MAX_CONNECTIONS, 0, NULL, "N", "connections at once (0: as descriptors allow)",
      GROUP_LIMITS},
     {TLSMSG_OPT_MAX_PER_ADDRESS, 0, NULL, "N", "connections at once from one address (0)",

@@ -169,19 +169,41 @@ void transcript_connected(struct transcript *transcript, const struct tlsmsg_pee
     }
 }
 
+static void put_json_message(struct transcript *transcript, struct transcript_turn *turn,
+                             const struct tlsmsg_message *message, const char *data, size_t len)
+{
+    const struct tlsmsg_peer *peer = tlsmsg_message_peer(message);
+    const struct transcript_message shown = {
+        .connection = peer->connection,
+        .peer = peer->address,
+        .identity = peer->tls != NULL ? peer->tls->identity : NULL,
+        .producer = tlsmsg_message_producer(message),
+        .seq = tlsmsg_message_number(message),
+        .data = data,
+        .len = len,
+    };
+
+    if (make_room(transcript, turn, transcript_json_message_bound(&shown))) {
+        transcript_json_message(&turn->lines, turn_time(turn), &shown);
+    }
+}
+
 void transcript_message(struct transcript *transcript, const struct tlsmsg_message *message)
 {
     struct transcript_turn *turn = &transcript->turns[tlsmsg_message_worker(message)];
     size_t len;
     const char *data = tlsmsg_message_data(message, &len);
 
+    /* What comes again was shown when it was taken. */
+    if (tlsmsg_message_is_duplicate(message)) {
+        return;
+    }
     if (transcript->format == TRANSCRIPT_TEXT) {
         if (make_room(transcript, turn, transcript_text_bound(&transcript->style, len))) {
             transcript_text_message(&turn->lines, &transcript->style, data, len);
         }
-    } else if (make_room(transcript, turn, transcript_json_bound(len))) {
-        transcript_json_message(&turn->lines, turn_time(turn), tlsmsg_message_connection(message),
-                                data, len);
+    } else {
+        put_json_message(transcript, turn, message, data, len);
     }
 }
 

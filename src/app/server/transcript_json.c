@@ -8,7 +8,7 @@
 #include "base/json.h"
 
 /* All names and punctuation of the longest object, its numbers and the time. */
-#define AROUND_MAX 320
+#define AROUND_MAX 480
 
 size_t transcript_json_bound(size_t len)
 {
@@ -77,18 +77,33 @@ void transcript_json_connected(struct buffer *lines, const char *time,
     json_number(&json, "connection", peer->connection);
     json_string(&json, "peer", peer->address);
     put_tls(&json, peer->tls);
+    if (peer->tls != NULL) {
+        json_string(&json, "flow", peer->tls->protocol != NULL ? peer->tls->protocol : "document");
+    }
     end(&json);
 }
 
-void transcript_json_message(struct buffer *lines, const char *time, uint64_t connection,
-                             const char *message, size_t len)
+size_t transcript_json_message_bound(const struct transcript_message *message)
+{
+    return transcript_json_bound(message->len + length(message->peer) + length(message->identity) +
+                                 length(message->producer));
+}
+
+void transcript_json_message(struct buffer *lines, const char *time,
+                             const struct transcript_message *message)
 {
     struct json json;
 
     begin(&json, lines, time, "message");
-    json_number(&json, "connection", connection);
-    json_number(&json, "bytes", len);
-    json_bytes(&json, "message", message, len);
+    json_number(&json, "connection", message->connection);
+    json_string(&json, "peer", message->peer);
+    json_string(&json, "identity", message->identity);
+    json_string(&json, "producer", message->producer);
+    if (message->seq > 0) {
+        json_number(&json, "seq", message->seq);
+    }
+    json_number(&json, "bytes", message->len);
+    json_bytes(&json, "message", message->data, message->len);
     end(&json);
 }
 
@@ -105,8 +120,15 @@ void transcript_json_closed(struct buffer *lines, const char *time,
     if (closed->reason == TLSMSG_CLOSE_HANDSHAKE) {
         json_string(&json, "peer", closed->peer->address); /* no "connected" line has told it */
     }
+    json_string(&json, "producer", closed->producer);
     json_string(&json, "how", tlsmsg_close_reason_name(closed->reason));
+    if (closed->reason == TLSMSG_CLOSE_REFUSED) {
+        json_number(&json, "code", closed->code);
+    }
     json_number(&json, "messages", closed->messages);
+    if (closed->duplicates > 0) {
+        json_number(&json, "duplicates", closed->duplicates);
+    }
     json_seconds(&json, "seconds", closed->duration_ms);
     end(&json);
 }

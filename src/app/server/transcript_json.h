@@ -15,8 +15,20 @@ size_t transcript_json_peer_bound(const struct tlsmsg_peer *peer);
 void transcript_json_listening(struct buffer *lines, const char *time, const char *address);
 void transcript_json_connected(struct buffer *lines, const char *time,
                                const struct tlsmsg_peer *peer);
-void transcript_json_message(struct buffer *lines, const char *time, uint64_t connection,
-                             const char *message, size_t len);
+/* A message and who sent it; what is absent is NULL, and seq 0. */
+struct transcript_message {
+    uint64_t connection;
+    const char *peer;
+    const char *identity;
+    const char *producer;
+    uint64_t seq;
+    const char *data;
+    size_t len;
+};
+
+size_t transcript_json_message_bound(const struct transcript_message *message);
+void transcript_json_message(struct buffer *lines, const char *time,
+                             const struct transcript_message *message);
 
 /* Writes nothing for a connection that neither became a conversation nor sent a byte. */
 void transcript_json_closed(struct buffer *lines, const char *time,

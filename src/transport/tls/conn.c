@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "transport/tls/alpn.h"
 #include "transport/tls/errors.h"
 #include "transport/tls/identity.h"
 #include "transport/tls/internal.h"
@@ -96,6 +97,7 @@ bool transport_describe(struct transport *t, struct tlsmsg_tls *out)
     out->cipher = SSL_CIPHER_get_name(cipher);
     out->group = group_name(t->ssl);
     out->identity = t->identity;
+    out->protocol = alpn_selected(t->ssl);
     tls_error_begin();
     return true;
 }

@@ -5,6 +5,7 @@
  * printed twice). Certificates, trust and tickets have files of their own.
  * Runs while a configuration is made, on its thread; keeps no state. */
 #include "transport/tls/policy.h"
+#include "transport/tls/alpn.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -157,6 +158,9 @@ enum tlsmsg_code policy_context_new(const struct tls_settings *settings, SSL_CTX
     if (code != TLSMSG_OK) {
         SSL_CTX_free(ctx);
         return code;
+    }
+    if (is_server) {
+        alpn_select(ctx);
     }
     *out = ctx;
     return TLSMSG_OK;

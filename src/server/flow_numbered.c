@@ -1,0 +1,594 @@
+/* tlsmsg/1 (tlsmsg(7)): a client greets, numbers its messages and gets an OK for each, in order.
+ *
+ * Frames are read where they lie. A message that is whole in one receive is handed on without a
+ * copy; of a longer one the bytes are kept as they come, checked and hashed at once. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/build.h"
+#include "base/clock.h"
+#include "base/escape.h"
+#include "protocol/frame.h"
+#include "server/deferred.h"
+#include "server/flow.h"
+#include "server/messages.h"
+#include "transport/digest.h"
+
+/* An unfinished message that is longer than this must bring as much a second on average. */
+#define RATE_BYTES 1024
+
+enum greeting {
+    GREETING_AWAITED, /* nothing was said yet */
+    GREETING_WAITS,   /* said, but another connection's messages are not decided yet */
+    GREETING_DONE
+};
+
+struct numbered {
+    struct frame_reader reader;
+    enum greeting greeting;
+    unsigned code;       /* of the BYE that ends it; 0: none yet */
+    const char *text;    /* ... static */
+    struct buffer ahead; /* what came behind a greeting that waits */
+
+    struct producer_hold *hold; /* NULL: no producer was named */
+    struct digest *digest;      /* with a producer */
+    char producer[FRAME_PRODUCER_MAX + 2];
+    bool undecided; /* a message's reply was not released yet */
+    uint64_t from;
+    uint64_t last;  /* as the greeting told it */
+    uint64_t first; /* number of the first message; 0: none came */
+    uint64_t next;
+    uint64_t duplicates;
+
+    /* The message that is coming. */
+    uint64_t number;
+    size_t len;
+    struct buffer body;
+    size_t checked;     /* bytes of body that are whole characters */
+    int64_t began_ns;   /* 0: none is coming */
+    int64_t touched_ns; /* its last byte came */
+};
+
+static const struct verdict go_on = {.next = GO_ON};
+
+static struct numbered *numbered_of(const struct conversation *c)
+{
+    return c->flow_state.numbered;
+}
+
+static bool begin(struct conversation *c)
+{
+    const struct server_settings *settings = &c->worker->server->settings;
+    struct numbered *n = calloc(1, sizeof(*n));
+
+    c->flow_state.numbered = n;
+    if (n == NULL) {
+        return false;
+    }
+    frame_reader_init(&n->reader, FRAME_FROM_CLIENT);
+    buffer_init(&n->ahead, 2 * TLS_RECORD_BYTES, 0);
+    buffer_init(&n->body, settings->max_message_bytes, 0);
+    buffer_init(&c->out,
+                QUEUE_MARK_BYTES + NUMBERED_SLACK_BYTES + settings->max_message_bytes +
+                    NUMBERED_REPLY_EXTRA + FLOW_HEAD_MAX + FRAME_HEADER_MAX + FRAME_BYE_TEXT_MAX,
+                0);
+    return true;
+}
+
+static void end(struct conversation *c)
+{
+    struct numbered *n = numbered_of(c);
+    struct worker *w = c->worker;
+
+    if (n == NULL) {
+        return;
+    }
+    c->flow_state.numbered = NULL;
+    if (n->hold != NULL && n->undecided) {
+        list_append(&w->leaving, &n->hold->link);
+    } else if (n->hold != NULL) {
+        worker_leave_producer(w, n->hold);
+    }
+    digest_free(n->digest);
+    buffer_fini(&n->ahead);
+    buffer_fini(&n->body);
+    free(n);
+}
+
+/* Ends the conversation; the last words follow the replies that are due. */
+static struct verdict bye(struct conversation *c, unsigned code, const char *text)
+{
+    struct numbered *n = numbered_of(c);
+    enum tlsmsg_close_reason reason = TLSMSG_CLOSE_REFUSED;
+
+    n->code = code;
+    n->text = text;
+    if (code == 415) {
+        reason = TLSMSG_CLOSE_INVALID_UTF8;
+    } else if (code == 503) {
+        reason = TLSMSG_CLOSE_FAILED;
+    }
+    return (struct verdict){FINISH, reason};
+}
+
+/* The client's own mistake. */
+static struct verdict refuse(struct conversation *c, unsigned code, const char *text)
+{
+    worker_event(c->worker, TLSMSG_LOG_WARNING,
+                 code == 415 ? TLSMSG_CAUSE_INVALID_UTF8 : TLSMSG_CAUSE_OTHER, c,
+                 "refused, BYE %u: %s; the conversation is closed", code, text);
+    return bye(c, code, text);
+}
+
+static struct verdict no_memory(struct conversation *c)
+{
+    worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, c,
+                 "no memory for a message; the conversation is closed");
+    return bye(c, 503, "busy");
+}
+
+/* --- the greeting ----------------------------------------------------------------------------- */
+
+static struct verdict answer_greeting(struct conversation *c)
+{
+    const struct server_settings *settings = &c->worker->server->settings;
+    struct numbered *n = numbered_of(c);
+    char line[FRAME_HEADER_MAX];
+    struct frame_hello hello = {.max = settings->max_message_bytes,
+                                .window = settings->window,
+                                .promise = FRAME_PROMISE_NONE};
+
+    n->last = n->hold != NULL ? n->hold->producer->last : 0;
+    n->greeting = GREETING_DONE;
+    hello.last = n->last;
+    if (messages_say_now(c, line, frame_print_server_hello(line, &hello)) != TLSMSG_OK) {
+        return no_memory(c);
+    }
+    c->activity_ns = c->worker->now_ns;
+    return go_on;
+}
+
+/* Tells a connection that a later one has claimed its producer. */
+static bool tell_taken_over(struct conversation *c, const struct producer_claim *whom)
+{
+    struct tlsmsg_server *server = c->worker->server;
+    const struct tlsmsg_token token = {
+        .connection = whom->connection, .worker = whom->worker, .slot = whom->slot};
+
+    if (mailbox_post(&server->workers[whom->worker].mailbox, POSTED_TAKEN_OVER, &token, NULL, 0) !=
+        TLSMSG_OK) {
+        return false;
+    }
+    loop_wake(&server->workers[whom->worker].loop);
+    return true;
+}
+
+static struct verdict claim(struct conversation *c)
+{
+    struct numbered *n = numbered_of(c);
+    struct peer_view who;
+    struct producers_claimed claimed;
+    const char *identity;
+    enum producers_verdict verdict;
+
+    conversation_describe(c, &who);
+    identity = who.peer.tls != NULL && who.tls.identity != NULL ? who.tls.identity : "";
+    n->hold->claim =
+        (struct producer_claim){.connection = c->id, .worker = c->worker->index, .slot = c->slot};
+    verdict =
+        producers_claim(&c->worker->server->producers, identity, strlen(identity), n->producer,
+                        strlen(n->producer), &n->hold->claim, c->worker->now_ns, &claimed);
+    n->hold->producer = claimed.producer;
+    if (verdict == PRODUCERS_YOURS) {
+        return answer_greeting(c);
+    }
+    if (verdict == PRODUCERS_WAIT && tell_taken_over(c, &claimed.owner) &&
+        (claimed.pushed.connection == 0 || tell_taken_over(c, &claimed.pushed))) {
+        n->greeting = GREETING_WAITS;
+        list_append(&c->worker->waiting, &c->in_waiting);
+        return go_on;
+    }
+    if (verdict != PRODUCERS_WAIT) {
+        free(n->hold);
+        n->hold = NULL;
+    }
+    return verdict == PRODUCERS_STALE ? bye(c, 409, "taken over") : no_memory(c);
+}
+
+static struct verdict greet(struct conversation *c, const struct frame_hello *hello)
+{
+    struct numbered *n = numbered_of(c);
+
+    if (n->greeting != GREETING_AWAITED) {
+        return refuse(c, 400, "a second HELLO");
+    }
+    n->from = hello->from;
+    if (hello->producer == NULL) {
+        return answer_greeting(c);
+    }
+    memcpy(n->producer, hello->producer, hello->producer_len);
+    n->digest = digest_new();
+    n->hold = calloc(1, sizeof(*n->hold));
+    if (n->digest == NULL || n->hold == NULL) {
+        free(n->hold);
+        n->hold = NULL;
+        return no_memory(c);
+    }
+    list_init(&n->hold->link);
+    return claim(c);
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+static struct verdict begin_message(struct conversation *c, const struct frame *frame)
+{
+    struct numbered *n = numbered_of(c);
+    uint64_t highest = n->last + 1 > n->from ? n->last + 1 : n->from;
+
+    if (n->greeting == GREETING_AWAITED) {
+        return refuse(c, 400, "a message before HELLO");
+    }
+    if (n->first == 0 ? frame->number < n->from || frame->number > highest
+                      : frame->number != n->next) {
+        return refuse(c, 400, "a number out of order");
+    }
+    if (frame->len > c->worker->server->settings.max_message_bytes) {
+        return refuse(c, 413, "a message longer than max");
+    }
+    n->number = frame->number;
+    n->len = (size_t)frame->len;
+    n->checked = 0;
+    n->began_ns = c->worker->now_ns;
+    n->touched_ns = c->worker->now_ns;
+    return go_on;
+}
+
+/* Judges a number that the producer has sent before; says whether it is a duplicate. */
+static bool is_known(const struct numbered *n, const unsigned char *hash, bool *differs)
+{
+    const struct producer *producer = n->hold != NULL ? n->hold->producer : NULL;
+
+    *differs = false;
+    if (producer == NULL || n->number > producer->last) {
+        return false;
+    }
+    /* Of older ones nothing but the number is kept. */
+    *differs = n->number == producer->last && producer->has_hash &&
+               memcmp(hash, producer->hash, PRODUCER_HASH_BYTES) != 0;
+    return true;
+}
+
+/* Remembers what is taken now. */
+static void remember(struct numbered *n, const unsigned char *hash, bool duplicate)
+{
+    if (n->hold != NULL && !duplicate) {
+        struct producer *producer = n->hold->producer;
+
+        producer->last = n->number;
+        memcpy(producer->hash, hash, PRODUCER_HASH_BYTES);
+        producer->has_hash = true;
+    }
+    n->duplicates += duplicate ? 1 : 0;
+    n->first = n->first == 0 ? n->number : n->first;
+    n->next = n->number + 1;
+    n->undecided = true;
+    n->began_ns = 0;
+}
+
+/* A message is whole, and valid UTF-8. */
+static struct verdict dispatch(struct conversation *c, const char *data)
+{
+    struct numbered *n = numbered_of(c);
+    unsigned char hash[DIGEST_BYTES];
+    bool differs;
+    bool duplicate;
+    struct incoming in = {.data = data, .len = n->len, .number = n->number};
+
+    if (n->digest != NULL) {
+        if (!digest_end(n->digest, hash)) {
+            return no_memory(c);
+        }
+        in.hash = hash;
+        in.producer = n->producer;
+    }
+    duplicate = is_known(n, hash, &differs);
+    if (differs) {
+        return refuse(c, 412, "other bytes under a known number");
+    }
+    in.duplicate = duplicate;
+    remember(n, hash, duplicate);
+    return messages_dispatch(c, &in);
+}
+
+/* The whole body lies in one piece. Reads its line end, too, and hands it on, or keeps it. */
+static struct verdict take_whole(struct conversation *c, const char **data, size_t *len,
+                                 const struct frame_piece *piece)
+{
+    struct numbered *n = numbered_of(c);
+    struct frame_piece after;
+
+    if (n->digest != NULL && !digest_add(n->digest, piece->data, piece->len)) {
+        return no_memory(c);
+    }
+    if (!utf8_is_valid(piece->data, piece->len)) {
+        return refuse(c, 415, "bytes that are not UTF-8");
+    }
+    switch (frame_read(&n->reader, data, len, &after)) {
+    case FRAME_EVENT_END:
+        return dispatch(c, piece->data);
+    case FRAME_EVENT_MORE:
+        n->checked = piece->len;
+        return buffer_append(&n->body, piece->data, piece->len) == TLSMSG_OK ? go_on : no_memory(c);
+    default:
+        return refuse(c, 400, after.why);
+    }
+}
+
+static struct verdict take_part(struct conversation *c, const struct frame_piece *piece)
+{
+    struct numbered *n = numbered_of(c);
+    size_t whole = 0;
+
+    if (n->digest != NULL && !digest_add(n->digest, piece->data, piece->len)) {
+        return no_memory(c);
+    }
+    if (buffer_append(&n->body, piece->data, piece->len) != TLSMSG_OK) {
+        return no_memory(c);
+    }
+    if (utf8_check(buffer_head(&n->body) + n->checked, n->body.len - n->checked, &whole) ==
+        UTF8_INVALID) {
+        return refuse(c, 415, "bytes that are not UTF-8");
+    }
+    n->checked += whole;
+    n->touched_ns = c->worker->now_ns;
+    return go_on;
+}
+
+static struct verdict end_message(struct conversation *c)
+{
+    struct numbered *n = numbered_of(c);
+    struct verdict verdict;
+
+    if (n->checked < n->body.len) {
+        return refuse(c, 415, "bytes that are not UTF-8");
+    }
+    verdict = dispatch(c, buffer_head(&n->body));
+    buffer_consume(&n->body, n->body.len);
+    return verdict;
+}
+
+static struct verdict take(struct conversation *c, const char *data, size_t len)
+{
+    struct numbered *n = numbered_of(c);
+    struct verdict verdict = go_on;
+
+    while (verdict.next == GO_ON && n->greeting != GREETING_WAITS) {
+        struct frame_piece piece;
+
+        switch (frame_read(&n->reader, &data, &len, &piece)) {
+        case FRAME_EVENT_MORE:
+            return go_on;
+        case FRAME_EVENT_HEADER:
+            verdict = piece.frame.kind == FRAME_HELLO ? greet(c, &piece.frame.hello)
+                                                      : begin_message(c, &piece.frame);
+            break;
+        case FRAME_EVENT_BODY:
+            verdict =
+                piece.len == n->len ? take_whole(c, &data, &len, &piece) : take_part(c, &piece);
+            break;
+        case FRAME_EVENT_END:
+            verdict = end_message(c);
+            break;
+        case FRAME_EVENT_BROKEN:
+            verdict = refuse(c, 400, piece.why);
+            break;
+        }
+    }
+    if (verdict.next == GO_ON && len > 0 && buffer_append(&n->ahead, data, len) != TLSMSG_OK) {
+        return no_memory(c);
+    }
+    return verdict;
+}
+
+static struct verdict received(struct conversation *c, char *data, size_t len)
+{
+    return take(c, data, len);
+}
+
+static struct verdict ended(struct conversation *c)
+{
+    const struct numbered *n = numbered_of(c);
+    bool between = frame_reader_is_between(&n->reader) && n->began_ns == 0;
+
+    /* Within a frame the peer's end is no less orderly; what is unfinished was never promised. */
+    if (!between) {
+        worker_event(c->worker, TLSMSG_LOG_INFO, TLSMSG_CAUSE_TRUNCATED, c, "ended within a frame");
+    }
+    return (struct verdict){FINISH, TLSMSG_CLOSE_CLEAN};
+}
+
+/* Bytes that are held for the conversation. */
+static size_t held_bytes(const struct conversation *c)
+{
+    const struct numbered *n = numbered_of(c);
+
+    return n->ahead.len + n->body.len + c->out.len + c->deferred.bytes;
+}
+
+static bool may_read(const struct conversation *c)
+{
+    const struct server_settings *settings = &c->worker->server->settings;
+    const struct numbered *n = numbered_of(c);
+
+    /* A hold stops messages, but not a greeting: it has none before it. */
+    if (n->greeting == GREETING_WAITS || (c->worker->held && n->greeting == GREETING_DONE)) {
+        return false;
+    }
+    return c->deferred.count < settings->window &&
+           held_bytes(c) <= settings->max_message_bytes + NUMBERED_SLACK_BYTES;
+}
+
+static size_t reply_head(const struct conversation *c, uint64_t message, size_t len,
+                         char head[FLOW_HEAD_MAX])
+{
+    return frame_print_ok(head, numbered_of(c)->first + message - 1, len);
+}
+
+/* --- deadlines -------------------------------------------------------------------------------- */
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static int64_t deadline(const struct conversation *c)
+{
+    const struct server_settings *settings = &c->worker->server->settings;
+    const struct numbered *n = numbered_of(c);
+    int64_t due;
+
+    if (n->greeting == GREETING_AWAITED) {
+        return clock_deadline_ns(c->since_ns, settings->handshake_timeout_ms);
+    }
+    if (n->began_ns == 0 || !may_read(c)) {
+        return 0;
+    }
+    due = clock_deadline_ns(n->touched_ns, settings->write_timeout_ms);
+    if (n->len > RATE_BYTES) {
+        int64_t earned_ns = (int64_t)(n->body.len / RATE_BYTES) * CLOCK_NS_PER_S;
+
+        due = sooner(due, n->began_ns + earned_ns + settings->write_timeout_ms * CLOCK_NS_PER_MS);
+    }
+    return due;
+}
+
+static struct verdict expired(struct conversation *c)
+{
+    const struct numbered *n = numbered_of(c);
+    struct verdict verdict = bye(c, 503, "too slow");
+
+    worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
+                 n->greeting == GREETING_AWAITED ? "sent no HELLO in time"
+                                                 : "brings a message too slowly");
+    verdict.reason = TLSMSG_CLOSE_TIMEOUT;
+    return verdict;
+}
+
+/* --- other connections ------------------------------------------------------------------------ */
+
+static struct verdict woken(struct conversation *c)
+{
+    struct numbered *n = numbered_of(c);
+    struct buffer ahead;
+    struct verdict verdict;
+
+    if (n->greeting != GREETING_WAITS ||
+        !producers_is_owner(&c->worker->server->producers, n->hold->producer, &n->hold->claim)) {
+        return go_on;
+    }
+    list_remove(&c->in_waiting);
+    verdict = answer_greeting(c);
+    if (verdict.next != GO_ON || n->ahead.len == 0) {
+        return verdict;
+    }
+    /* What had come behind the greeting; what is left of it, if anything, is kept anew. */
+    ahead = n->ahead;
+    buffer_init(&n->ahead, ahead.limit, 0);
+    verdict = take(c, buffer_head(&ahead), ahead.len);
+    buffer_fini(&ahead);
+    return verdict;
+}
+
+static struct verdict taken_over(struct conversation *c)
+{
+    struct numbered *n = numbered_of(c);
+
+    messages_drop_undecided(c);
+    n->code = 409;
+    n->text = "taken over";
+    worker_event(c->worker, TLSMSG_LOG_INFO, TLSMSG_CAUSE_OTHER, c,
+                 "a later connection of producer '%s' takes over", n->producer);
+    return (struct verdict){FINISH, TLSMSG_CLOSE_REFUSED};
+}
+
+static void decided(struct conversation *c)
+{
+    struct numbered *n = numbered_of(c);
+
+    if (n != NULL) {
+        n->undecided = false;
+    }
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+/* Why it ends, for who has given no code of its own. */
+static void code_of(const struct conversation *c, unsigned *code, const char **text)
+{
+    *code = 0;
+    *text = NULL;
+    if (c->reason == TLSMSG_CLOSE_DRAINED) {
+        *code = 503;
+        *text = "stopping";
+    } else if (c->reason == TLSMSG_CLOSE_TIMEOUT) {
+        *code = 503;
+        *text = "idle";
+    }
+}
+
+static bool farewell(struct conversation *c)
+{
+    const struct numbered *n = numbered_of(c);
+    char line[FRAME_HEADER_MAX + FRAME_BYE_TEXT_MAX + 1];
+    unsigned code = n->code;
+    const char *text = n->text;
+    size_t len;
+
+    if (code == 0) {
+        code_of(c, &code, &text);
+    }
+    if (code == 0) {
+        return false;
+    }
+    len = frame_print_bye(line, code, strlen(text));
+    memcpy(line + len, text, strlen(text));
+    len += strlen(text);
+    line[len++] = '\n';
+    return messages_say_now(c, line, len) == TLSMSG_OK;
+}
+
+static void report(const struct conversation *c, struct tlsmsg_closed *closed)
+{
+    const struct numbered *n = numbered_of(c);
+    const char *text;
+
+    if (n == NULL) {
+        return;
+    }
+    closed->code = n->code;
+    if (closed->code == 0) {
+        code_of(c, &closed->code, &text);
+    }
+    closed->duplicates = n->duplicates;
+    closed->messages -= n->duplicates;
+    closed->producer = n->producer[0] != '\0' ? n->producer : NULL;
+}
+
+const struct flow flow_numbered = {
+    .name = FRAME_PROTOCOL,
+    .begin = begin,
+    .received = received,
+    .ended = ended,
+    .may_read = may_read,
+    .reply_head = reply_head,
+    .deadline = deadline,
+    .expired = expired,
+    .woken = woken,
+    .taken_over = taken_over,
+    .decided = decided,
+    .farewell = farewell,
+    .report = report,
+    .end = end,
+};

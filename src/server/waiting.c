@@ -1,0 +1,109 @@
+#include "server/waiting.h"
+
+#include "base/clock.h"
+#include "server/deferred.h"
+#include "server/flow.h"
+#include "server/messages.h"
+
+/* After close_notify or an alert: how long is read and discarded. */
+#define LINGER_MS 1000
+
+static uint32_t sending_interest(const struct conversation *c)
+{
+    if (c->released == 0) {
+        return 0;
+    }
+    return c->write_wants_in ? LOOP_READ : LOOP_WRITE;
+}
+
+uint32_t waiting_interest(const struct conversation *c)
+{
+    uint32_t want = 0;
+
+    switch (c->state) {
+    case CONVERSATION_HANDSHAKE:
+        return c->read_wants_out ? LOOP_WRITE : LOOP_READ;
+    case CONVERSATION_OPEN:
+        if (messages_may_read(c)) {
+            /* Unread bytes would wake the poll again and again for a read that first has to
+             * write. */
+            want |= c->read_wants_out ? LOOP_WRITE : LOOP_READ;
+        }
+        return want | sending_interest(c);
+    case CONVERSATION_FLUSH:
+        return sending_interest(c);
+    case CONVERSATION_SHUTDOWN:
+        return LOOP_WRITE;
+    case CONVERSATION_LINGER:
+        return LOOP_READ;
+    default:
+        return 0;
+    }
+}
+
+/* The earlier of two deadlines, of which 0 is none. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    if (a == 0 || b == 0) {
+        return a == 0 ? b : a;
+    }
+    return a < b ? a : b;
+}
+
+bool waiting_is_writing(const struct conversation *c)
+{
+    return c->released > 0 || c->read_wants_out;
+}
+
+bool waiting_awaits_handler(const struct conversation *c)
+{
+    return c->state == CONVERSATION_FLUSH && c->reason != TLSMSG_CLOSE_DRAINED &&
+           c->deferred.count > 0 && reply_queue_first(&c->deferred) == NULL;
+}
+
+/* Until when such a reply may come: nothing is read any more that would tell of the peer's end, so
+ * without a limit a peer that is gone could stay for ever. */
+static int64_t answer_deadline(const struct conversation *c)
+{
+    int64_t since = c->since_ns > c->progress_ns ? c->since_ns : c->progress_ns;
+
+    return clock_deadline_ns(since, c->worker->server->settings.write_timeout_ms);
+}
+
+int64_t waiting_deadline(const struct conversation *c)
+{
+    const struct server_settings *settings = &c->worker->server->settings;
+    int64_t deadline = 0;
+
+    switch (c->state) {
+    case CONVERSATION_HANDSHAKE:
+        return clock_deadline_ns(c->accepted_ns, settings->handshake_timeout_ms);
+    case CONVERSATION_OPEN:
+        /* Idle is the peer's silence, not our not listening. */
+        if (messages_may_read(c) && c->out.len == 0 && c->deferred.count == 0) {
+            deadline = clock_deadline_ns(c->activity_ns, settings->idle_timeout_ms);
+        }
+        break;
+    case CONVERSATION_FLUSH:
+        deadline = c->draining ? c->worker->drain_deadline_ns : 0;
+        if (waiting_awaits_handler(c)) {
+            deadline = earlier(deadline, answer_deadline(c));
+        }
+        break;
+    case CONVERSATION_SHUTDOWN:
+    case CONVERSATION_LINGER:
+        return clock_deadline_ns(c->since_ns, LINGER_MS);
+    default:
+        return 0;
+    }
+    if (c->state == CONVERSATION_OPEN && c->flow->deadline != NULL) {
+        deadline = earlier(deadline, c->flow->deadline(c));
+    }
+    if (c->said_farewell) {
+        deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, LINGER_MS));
+    }
+    if (waiting_is_writing(c)) {
+        deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, settings->write_timeout_ms));
+    }
+    return deadline;
+}
