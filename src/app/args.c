@@ -9,11 +9,13 @@
 
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/error.h"
 #include "base/escape.h"
 
 #define WORD_SHOWN_MAX 120 /* most bytes of a word that a message repeats */
 #define HELP_COLUMN 32
+#define AGE_NUMBER_MAX 100000
 
 struct cursor {
     const struct args_table *table;
@@ -199,6 +201,24 @@ enum tlsmsg_code args_parse(const struct args_table *table, int argc, char *cons
     }
     *stopped = c.stopped;
     return code;
+}
+
+enum tlsmsg_code args_age(const char *option, const char *value, int64_t *ms,
+                          struct tlsmsg_error *err)
+{
+    static const char units[] = "smhdw";
+    static const int64_t seconds[] = {1, 60, 3600, 86400, 604800};
+    size_t len = strlen(value);
+    const char *unit = len > 1 ? strchr(units, value[len - 1]) : NULL;
+    uint64_t number;
+
+    if (unit == NULL || *unit == '\0' ||
+        !decimal_parse(value, len - 1, 1, AGE_NUMBER_MAX, &number)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--%s wants an age such as 90d (units: s, m, h, d, w)", option);
+    }
+    *ms = (int64_t)number * seconds[unit - units] * 1000;
+    return TLSMSG_OK;
 }
 
 enum tlsmsg_code args_choice(const char *option, const char *const *names, size_t count,

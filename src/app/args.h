@@ -64,6 +64,11 @@ enum tlsmsg_code args_parse(const struct args_table *table, int argc, char *cons
 enum tlsmsg_code args_choice(const char *option, const char *const *names, size_t count,
                              const char *value, size_t *index, struct tlsmsg_error *err);
 
+/* Takes an age such as "90d", a whole number of s, m, h, d or w, as milliseconds. TLSMSG_OK or
+ * TLSMSG_ERR_CONFIG. */
+enum tlsmsg_code args_age(const char *option, const char *value, int64_t *ms,
+                          struct tlsmsg_error *err);
+
 /* Writes what --help and --version print (id is the one that stopped the parsing). */
 void args_print(const struct args_table *table, int id, FILE *out);
 

@@ -350,7 +350,7 @@ static const struct store_backend_ops sqlite_ops = {
     .close = sqlite_close,
 };
 
-static enum tlsmsg_code prepare(struct sqlite_backend *store, struct tlsmsg_error *err)
+static enum tlsmsg_code prepare(struct sqlite_backend *store, bool joins, struct tlsmsg_error *err)
 {
     const char *path = store->file.path;
     enum sqlite_db_kind kind;
@@ -363,11 +363,16 @@ static enum tlsmsg_code prepare(struct sqlite_backend *store, struct tlsmsg_erro
         (void)sqlite3_busy_timeout(store->db, START_BUSY_MS);
         code = sqlite_db_identify(store->db, path, &kind, err);
     }
-    if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY) {
+    if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY && joins) {
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the store is empty (try: tlsmsg-store init)");
+    } else if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY) {
         code = sqlite_db_create(store->db, path, err);
     }
     if (code == TLSMSG_OK) {
         code = sqlite_db_configure(store->db, path, err);
+    }
+    if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY) {
+        code = sqlite_file_sync_folder(&store->file, err);
     }
     if (code == TLSMSG_OK) {
         code = sqlite_prepare(store, err);
@@ -379,7 +384,7 @@ static enum tlsmsg_code prepare(struct sqlite_backend *store, struct tlsmsg_erro
     return code;
 }
 
-enum tlsmsg_code sqlite_backend_open(const char *path, int checkpoint_pages,
+static enum tlsmsg_code open_backend(const char *path, int checkpoint_pages, bool joins,
                                      struct store_backend **out, struct tlsmsg_error *err)
 {
     struct sqlite_backend *store = calloc(1, sizeof(*store));
@@ -391,12 +396,12 @@ enum tlsmsg_code sqlite_backend_open(const char *path, int checkpoint_pages,
     store->base.ops = &sqlite_ops;
     store->file = SQLITE_FILE_CLOSED;
     store->checkpoint_pages = checkpoint_pages;
-    code = sqlite_file_open(&store->file, path, true, err);
-    if (code == TLSMSG_OK) {
+    code = sqlite_file_open(&store->file, path, !joins, err);
+    if (code == TLSMSG_OK && !joins) {
         code = sqlite_file_lock(&store->file, err);
     }
     if (code == TLSMSG_OK) {
-        code = prepare(store, err);
+        code = prepare(store, joins, err);
     }
     if (code != TLSMSG_OK) {
         sqlite_close(&store->base, true);
@@ -405,4 +410,16 @@ enum tlsmsg_code sqlite_backend_open(const char *path, int checkpoint_pages,
     (void)sqlite3_wal_hook(store->db, note_log, store);
     *out = &store->base;
     return TLSMSG_OK;
+}
+
+enum tlsmsg_code sqlite_backend_open(const char *path, int checkpoint_pages,
+                                     struct store_backend **out, struct tlsmsg_error *err)
+{
+    return open_backend(path, checkpoint_pages, false, out, err);
+}
+
+enum tlsmsg_code sqlite_backend_join(const char *path, struct store_backend **out,
+                                     struct tlsmsg_error *err)
+{
+    return open_backend(path, SQLITE_CHECKPOINT_PAGES, true, out, err);
 }

@@ -13,6 +13,9 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
 PROGRAMS = ("tlsmsg-server", "tlsmsg-client")
+# In builds that have it.
+STORE = "tlsmsg-store"
+HAS_STORE = os.path.exists(os.path.join(BUILD, STORE))
 # Under the names that they have when installed.
 SCRIPTS = {"tlsmsg-certs": "gen-certs.sh", "tlsmsg-ticket-keys": "rotate-ticket-keys.sh"}
 SECONDS = 30
@@ -172,6 +175,22 @@ class Client(Options, Readme, unittest.TestCase):
     program = "tlsmsg-client"
 
 
+@unittest.skipUnless(HAS_STORE, "this build has no store")
+class Store(Options, unittest.TestCase):
+    program = STORE
+
+    def test_commands(self):
+        """Those of --help, in the manual and the completions."""
+        commands = ["list", "tail", "export", "verify", "prune", "backup", "init"]
+        for command in commands:
+            self.assertRegex(help_of(STORE), rf"\b{command} \(")
+        self.assertEqual(self.complete(""), commands)
+        manual = read("docs", "man", "tlsmsg-store.1")
+        self.assertEqual(re.findall(r"^\.It Cm (\w+)$", manual, re.M), commands)
+        for name in ("_tlsmsg-store", "tlsmsg-store.fish"):
+            self.assertIn(" ".join(commands), read("packaging", "completions", name))
+
+
 class Certificates(Options, unittest.TestCase):
     program = "tlsmsg-certs"
 
@@ -195,9 +214,12 @@ class TicketKeys(Options, unittest.TestCase):
 class Manuals(unittest.TestCase):
     def test_options_in_prose(self):
         """An option that a manual names in passing exists."""
-        known = set().union(*(help_options(program) for program in (*PROGRAMS, *SCRIPTS)))
+        programs = (*PROGRAMS, *SCRIPTS, *([STORE] if HAS_STORE else []))
+        known = set().union(*(help_options(program) for program in programs))
         for path in sorted(glob.glob(os.path.join(ROOT, "docs", "man", "*"))):
             with self.subTest(manual=os.path.basename(path)):
+                if os.path.basename(path) == "tlsmsg-store.1" and not HAS_STORE:
+                    continue
                 named = set(re.findall(r"\bFl Fl ([a-z0-9-]+)", read(path)))
                 self.assertEqual([], sorted(named - known))
 
@@ -205,7 +227,8 @@ class Manuals(unittest.TestCase):
         """The client's manual explains all codes; the server's those that it has."""
         table = read("README.md").split("## Exit codes")[1].split("\n## ")[0]
         codes = re.findall(r"^\| (\d) \|", table, re.M)
-        for program, wanted in (("tlsmsg-client", codes), ("tlsmsg-server", codes[:3])):
+        for program, wanted in (("tlsmsg-client", codes), ("tlsmsg-server", codes[:3]),
+                                (STORE, codes[:3])):
             section = read("docs", "man", program + ".1").split(".Sh EXIT STATUS")[1]
             self.assertEqual(re.findall(r"^\.It (\d)$", section.split(".Sh ")[0], re.M), wanted)
 

@@ -11,8 +11,6 @@
 #include "base/decimal.h"
 #include "base/error.h"
 
-#define AGE_NUMBER_MAX 100000
-
 enum server_own {
     OWN_LANG = ARGS_OWN,
     OWN_FORMAT,
@@ -202,24 +200,6 @@ bool server_port_is_chosen(const struct tlsmsg_options *options, const char *add
     return any_is_free;
 }
 
-/* "90d": a whole number of seconds, minutes, hours, days or weeks. */
-static enum tlsmsg_code take_age(int64_t *ms, const char *value, struct tlsmsg_error *err)
-{
-    static const char units[] = "smhdw";
-    static const int64_t seconds[] = {1, 60, 3600, 86400, 604800};
-    size_t len = strlen(value);
-    const char *unit = len > 1 ? strchr(units, value[len - 1]) : NULL;
-    uint64_t number;
-
-    if (unit == NULL || *unit == '\0' ||
-        !decimal_parse(value, len - 1, 1, AGE_NUMBER_MAX, &number)) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "--store-keep wants an age such as 90d (units: s, m, h, d, w)");
-    }
-    *ms = (int64_t)number * seconds[unit - units] * 1000;
-    return TLSMSG_OK;
-}
-
 static enum tlsmsg_code take_store(struct server_settings *settings, enum server_own own,
                                    const char *value, struct tlsmsg_error *err)
 {
@@ -233,7 +213,7 @@ static enum tlsmsg_code take_store(struct server_settings *settings, enum server
     settings->has_store_option |= own != OWN_STORE;
     switch (own) {
     case OWN_STORE_KEEP:
-        return take_age(&storing->keep_ms, value, err);
+        return args_age("store-keep", value, &storing->keep_ms, err);
     case OWN_STORE_MIN_FREE:
         if (!decimal_parse(value, strlen(value), 0, INT64_MAX, &storing->min_free)) {
             return error_set(err, TLSMSG_ERR_CONFIG, 0, "--store-min-free wants a number of bytes");

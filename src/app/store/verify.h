@@ -1,0 +1,10 @@
+/* verify: tells each fault on stdout, and a summary. */
+#ifndef APP_STORE_VERIFY_H
+#define APP_STORE_VERIFY_H
+
+#include "app/store/reader.h"
+
+/* *faults: how many were found. TLSMSG_OK, or a code with its cause. */
+enum tlsmsg_code verify_store(struct reader *reader, uint64_t *faults, struct tlsmsg_error *err);
+
+#endif
