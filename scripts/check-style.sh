@@ -320,7 +320,7 @@ conversation ^src/(server|client|app|store|transport|base)/
 exchange ^src/(client|app/client)/
 frame ^src/(protocol|server|store)/
 producer ^src/(protocol|server|app/server|app/store|store)/
-promise ^src/(protocol|server|store)/
+promise ^src/(protocol|server|store|app/server)/
 session ^src/(app|client|transport)/
 turn ^src/(server|app/server|client|store)/
 END

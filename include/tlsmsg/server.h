@@ -97,6 +97,29 @@ enum tlsmsg_turn {
     TLSMSG_TURN_FAIL     /* never: the server ends, what is unanswered stays so */
 };
 
+/* Names a message that is answered later. Plain data; may be copied and stored. */
+struct tlsmsg_token {
+    uint64_t connection;
+    uint64_t message;
+    uint32_t worker;
+    uint32_t slot;
+};
+
+/* What an OK of tlsmsg/1 means. */
+enum tlsmsg_promise {
+    TLSMSG_PROMISE_NONE,      /* the message was taken; it survives no restart */
+    TLSMSG_PROMISE_DISK,      /* ... and is on a disk */
+    TLSMSG_PROMISE_REPLICATED /* ... of more than one machine */
+};
+
+/* A client of tlsmsg/1 greets. */
+struct tlsmsg_hello {
+    const struct tlsmsg_peer *peer;
+    const char *producer; /* its name; with the peer's identity it is the producer. NULL: none */
+    uint64_t from;        /* the lowest number that it will send */
+    struct tlsmsg_token token;
+};
+
 /* The handler. Any function may be NULL. user is passed to each, borrowed until the server is
  * freed. Everything passed is borrowed and dies when the function returns. worker counts from
  * 0; calls with the same worker never overlap, calls with different ones may. */
@@ -116,6 +139,10 @@ struct tlsmsg_handler {
     enum tlsmsg_turn (*turn_end)(unsigned worker, void *user);
     /* Something to log; on a worker's thread, or on a caller's of the functions below. */
     void (*event)(const struct tlsmsg_event *event, void *user);
+    /* A client of tlsmsg/1 greets, and waits for tlsmsg_server_hello, now or later: for a handler
+     * that keeps the producers' numbers itself, as one does that stores messages. NULL: the library
+     * keeps them in memory, and promises nothing. */
+    void (*hello)(const struct tlsmsg_hello *hello, void *user);
 };
 
 /* The bytes of a message: valid UTF-8, not NUL-terminated, at least one.
@@ -165,14 +192,6 @@ TLSMSG_API bool tlsmsg_message_is_duplicate(const struct tlsmsg_message *message
 TLSMSG_API enum tlsmsg_code tlsmsg_message_reply(struct tlsmsg_message *message,
                                                  const struct iovec *parts, int count);
 
-/* Names a message that is answered later. Plain data; may be copied and stored. */
-struct tlsmsg_token {
-    uint64_t connection;
-    uint64_t message;
-    uint32_t worker;
-    uint32_t slot;
-};
-
 /* Takes a message to be answered later, from any thread. Later replies of that conversation
  * wait for it, so that replies leave in the order of the messages. Answer every one, be it with
  * nothing. Once the peer has said that it sends no more, each reply that is due has
@@ -199,16 +218,32 @@ TLSMSG_API enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server,
 TLSMSG_API void tlsmsg_message_token(const struct tlsmsg_message *message,
                                      struct tlsmsg_token *token);
 
-/* Ends the conversation of a message in order, with that message unanswered: while the worker's
- * replies are held (TLSMSG_TURN_HOLD) all of that conversation's that are held are taken back, and
- * what left before is not touched. Replies that were deferred are not waited for. Counts as
- * TLSMSG_CLOSE_FAILED. A conversation that ended meanwhile makes it a no-op.
- * server: the server; token: from tlsmsg_message_token or tlsmsg_message_defer. To be called before
- * the tlsmsg_server_release that would let the reply leave.
+/* Ends the conversation of a message in order, with that message and those after it unanswered:
+ * while the worker's replies are held (TLSMSG_TURN_HOLD) theirs are taken back, and what was decided
+ * before them still leaves. In the document's flow all of that conversation's replies that are held
+ * are taken back. Replies that were deferred are not waited for. Of a greeting's token it refuses the
+ * greeting. Counts as TLSMSG_CLOSE_FAILED, or TLSMSG_CLOSE_REFUSED with code 412, 413 or 507. A
+ * conversation that ended meanwhile makes it a no-op.
+ * server: the server; token: from tlsmsg_message_token, tlsmsg_message_defer or struct tlsmsg_hello;
+ * code: of the BYE in tlsmsg/1, one of tlsmsg_bye_code; without meaning in the document's flow. To be
+ * called before the tlsmsg_server_release that would let the reply leave.
  * Returns TLSMSG_OK or TLSMSG_ERR_NOMEM, after which the hold must not be ended but with fail.
  * Thread rule: any thread, until tlsmsg_server_free; never blocks. */
 TLSMSG_API enum tlsmsg_code tlsmsg_server_refuse(struct tlsmsg_server *server,
-                                                 const struct tlsmsg_token *token);
+                                                 const struct tlsmsg_token *token, unsigned code);
+
+/* Answers a greeting that hello() was asked about.
+ * server: the server; token: of the struct tlsmsg_hello; last: the last number that is had of its
+ * producer, 0 for none; promise: what an OK of this conversation means.
+ * Returns TLSMSG_OK or TLSMSG_ERR_NOMEM. Thread rule: any thread, also inside hello(), until
+ * tlsmsg_server_free; never blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_server_hello(struct tlsmsg_server *server,
+                                                const struct tlsmsg_token *token, uint64_t last,
+                                                enum tlsmsg_promise promise);
+
+/* The codes of BYE, as struct tlsmsg_stats counts them.
+ * i: 0 or more. Returns a code, 400 and up; 0 past the last. Thread rule: any thread; never blocks. */
+TLSMSG_API unsigned tlsmsg_bye_code(unsigned i);
 
 /* Makes a server: checks the options together, loads the files they name, opens the sockets.
  * options: copied; handler: copied, its size set, or NULL (a server that only replies); out: receives the
@@ -274,9 +309,10 @@ TLSMSG_API enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
 /* Buckets of the latency histogram; see tlsmsg_latency_bound_us. */
 #define TLSMSG_LATENCY_BUCKETS 15
 
-/* Room in struct tlsmsg_stats for close reasons and causes that are still to be added. */
+/* Room in struct tlsmsg_stats for close reasons, causes and codes that are still to be added. */
 #define TLSMSG_STATS_CLOSED 16
 #define TLSMSG_STATS_EVENTS 32
+#define TLSMSG_STATS_BYES 16
 
 /* Numbers of a server since it began. */
 struct tlsmsg_stats {
@@ -296,6 +332,10 @@ struct tlsmsg_stats {
     uint64_t events[TLSMSG_STATS_EVENTS];     /* by cause */
     uint64_t latency[TLSMSG_LATENCY_BUCKETS]; /* messages by time from receipt to reply sent */
     uint64_t latency_sum_us;
+    uint64_t numbered;                /* conversations in tlsmsg/1 */
+    uint64_t duplicates;              /* messages that came again */
+    uint64_t set_back;                /* greetings beyond what is had, which was promised */
+    uint64_t byes[TLSMSG_STATS_BYES]; /* by code, as tlsmsg_bye_code has them */
 };
 
 /* Adds up the workers' counters.

@@ -376,11 +376,26 @@ void conversation_answer(struct conversation *c, uint64_t message, char *data, s
     act_on(c, messages_answer(c, message, data, len));
 }
 
-void conversation_refuse(struct conversation *c)
+void conversation_refuse(struct conversation *c, uint64_t message, unsigned code)
 {
-    if (c->state == CONVERSATION_OPEN || c->state == CONVERSATION_FLUSH) {
-        messages_drop_undecided(c);
-        finish(c, TLSMSG_CLOSE_FAILED);
+    struct verdict verdict = {FINISH, TLSMSG_CLOSE_FAILED};
+
+    if (c->state != CONVERSATION_OPEN && c->state != CONVERSATION_FLUSH) {
+        return;
+    }
+    if (c->flow->refused != NULL) {
+        verdict = c->flow->refused(c, message, code);
+    } else {
+        messages_drop_undecided(c, c->released);
+    }
+    act_on(c, verdict);
+    run(c);
+}
+
+void conversation_greet(struct conversation *c, uint64_t last, enum tlsmsg_promise promise)
+{
+    if (c->state == CONVERSATION_OPEN && c->flow->greeted != NULL) {
+        act_on(c, c->flow->greeted(c, last, promise));
         run(c);
     }
 }

@@ -30,8 +30,12 @@ void conversation_abort(struct conversation *c, enum tlsmsg_close_reason reason)
 /* The reply to a deferred message is there; data is taken. */
 void conversation_answer(struct conversation *c, uint64_t message, char *data, size_t len);
 
-/* A message can't be answered: ends in order, without the replies that are held. */
-void conversation_refuse(struct conversation *c);
+/* A message (by its index; 0: the greeting) can't be answered: ends in order, without the replies
+ * that are held for it and what follows it. */
+void conversation_refuse(struct conversation *c, uint64_t message, unsigned code);
+
+/* The handler has answered the greeting. */
+void conversation_greet(struct conversation *c, uint64_t last, enum tlsmsg_promise promise);
 
 /* Something that its flow waited for has come, or a later connection takes its place. */
 void conversation_wake(struct conversation *c);

@@ -102,25 +102,24 @@ void posted_free(struct posted *posted)
     }
 }
 
-enum tlsmsg_code mailbox_post(struct mailbox *mailbox, enum posted_kind kind,
-                              const struct tlsmsg_token *token, const void *data, size_t len)
+enum tlsmsg_code mailbox_post(struct mailbox *mailbox, const struct posted *what)
 {
-    struct posted *posted = calloc(1, sizeof(*posted));
+    struct posted *posted = malloc(sizeof(*posted));
 
     if (posted == NULL) {
         return TLSMSG_ERR_NOMEM;
     }
-    posted->kind = kind;
-    posted->token = *token;
-    posted->len = len;
-    if (len > 0) {
-        posted->data = malloc(len);
+    *posted = *what;
+    posted->data = NULL;
+    if (what->len > 0) {
+        posted->data = malloc(what->len);
         if (posted->data == NULL) {
             posted_free(posted);
             return TLSMSG_ERR_NOMEM;
         }
-        memcpy(posted->data, data, len);
+        memcpy(posted->data, what->data, what->len);
     }
+    list_init(&posted->link);
     (void)pthread_mutex_lock(&mailbox->lock);
     list_append(&mailbox->posted, &posted->link);
     (void)pthread_mutex_unlock(&mailbox->lock);

@@ -36,7 +36,8 @@ void reply_queue_drop_first(struct reply_queue *queue);
 
 enum posted_kind {
     POSTED_REPLY,     /* to a deferred message */
-    POSTED_REFUSAL,   /* of a message: the conversation ends without its reply */
+    POSTED_REFUSAL,   /* of a message or a greeting: the conversation ends without its reply */
+    POSTED_HELLO,     /* the answer to a greeting */
     POSTED_TAKEN_OVER /* a later connection has claimed the conversation's producer */
 };
 
@@ -45,16 +46,18 @@ struct posted {
     enum posted_kind kind;
     struct tlsmsg_token token;
     size_t len;
-    char *data; /* owned */
+    char *data;    /* owned; of a reply */
+    unsigned code; /* of a refusal */
+    uint64_t last; /* of a greeting's answer, and so is promise */
+    enum tlsmsg_promise promise;
 };
 
 void mailbox_init(struct mailbox *mailbox);
 void mailbox_fini(struct mailbox *mailbox);
 
-/* Posts something for the conversation that a token names; data, a reply's, is copied.
+/* Posts something for the conversation that its token names; it is copied, its data too.
  * TLSMSG_OK or TLSMSG_ERR_NOMEM. */
-enum tlsmsg_code mailbox_post(struct mailbox *mailbox, enum posted_kind kind,
-                              const struct tlsmsg_token *token, const void *data, size_t len);
+enum tlsmsg_code mailbox_post(struct mailbox *mailbox, const struct posted *what);
 void mailbox_post_release(struct mailbox *mailbox, bool fail);
 
 /* Moves all that was posted to the end of `out` (each is freed with posted_free), and tells

@@ -38,8 +38,13 @@ struct flow {
     int64_t (*deadline)(const struct conversation *c);
     struct verdict (*expired)(struct conversation *c);
 
-    /* Something that it waited for has come. */
+    /* Something that it waited for may have come; asked before each reading, too. */
     struct verdict (*woken)(struct conversation *c);
+
+    /* The handler has answered the greeting; and can't answer a message, from which on nothing is
+     * answered (0: the greeting). NULL: all that is held is taken back. */
+    struct verdict (*greeted)(struct conversation *c, uint64_t last, enum tlsmsg_promise promise);
+    struct verdict (*refused)(struct conversation *c, uint64_t message, unsigned code);
 
     /* A later connection takes its place. */
     struct verdict (*taken_over)(struct conversation *c);

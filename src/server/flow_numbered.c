@@ -2,61 +2,22 @@
  *
  * Frames are read where they lie. A message that is whole in one receive is handed on without a
  * copy; of a longer one the bytes are kept as they come, checked and hashed at once. */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/build.h"
 #include "base/clock.h"
-#include "base/escape.h"
-#include "protocol/frame.h"
 #include "server/deferred.h"
 #include "server/flow.h"
 #include "server/messages.h"
+#include "server/numbered.h"
+#include "server/stats.h"
 #include "transport/digest.h"
 
 /* An unfinished message that is longer than this must bring as much a second on average. */
 #define RATE_BYTES 1024
 
-enum greeting {
-    GREETING_AWAITED, /* nothing was said yet */
-    GREETING_WAITS,   /* said, but another connection's messages are not decided yet */
-    GREETING_DONE
-};
-
-struct numbered {
-    struct frame_reader reader;
-    enum greeting greeting;
-    unsigned code;       /* of the BYE that ends it; 0: none yet */
-    const char *text;    /* ... static */
-    struct buffer ahead; /* what came behind a greeting that waits */
-
-    struct producer_hold *hold; /* NULL: no producer was named */
-    struct digest *digest;      /* with a producer */
-    char producer[FRAME_PRODUCER_MAX + 2];
-    bool undecided; /* a message's reply was not released yet */
-    uint64_t from;
-    uint64_t last;  /* as the greeting told it */
-    uint64_t first; /* number of the first message; 0: none came */
-    uint64_t next;
-    uint64_t duplicates;
-
-    /* The message that is coming. */
-    uint64_t number;
-    size_t len;
-    struct buffer body;
-    size_t checked;     /* bytes of body that are whole characters */
-    int64_t began_ns;   /* 0: none is coming */
-    int64_t touched_ns; /* its last byte came */
-};
-
 static const struct verdict go_on = {.next = GO_ON};
-
-static struct numbered *numbered_of(const struct conversation *c)
-{
-    return c->flow_state.numbered;
-}
 
 static bool begin(struct conversation *c)
 {
@@ -67,6 +28,7 @@ static bool begin(struct conversation *c)
     if (n == NULL) {
         return false;
     }
+    count(&c->worker->stats.numbered, 1);
     frame_reader_init(&n->reader, FRAME_FROM_CLIENT);
     buffer_init(&n->ahead, 2 * TLS_RECORD_BYTES, 0);
     buffer_init(&n->body, settings->max_message_bytes, 0);
@@ -97,129 +59,6 @@ static void end(struct conversation *c)
     free(n);
 }
 
-/* Ends the conversation; the last words follow the replies that are due. */
-static struct verdict bye(struct conversation *c, unsigned code, const char *text)
-{
-    struct numbered *n = numbered_of(c);
-    enum tlsmsg_close_reason reason = TLSMSG_CLOSE_REFUSED;
-
-    n->code = code;
-    n->text = text;
-    if (code == 415) {
-        reason = TLSMSG_CLOSE_INVALID_UTF8;
-    } else if (code == 503) {
-        reason = TLSMSG_CLOSE_FAILED;
-    }
-    return (struct verdict){FINISH, reason};
-}
-
-/* The client's own mistake. */
-static struct verdict refuse(struct conversation *c, unsigned code, const char *text)
-{
-    worker_event(c->worker, TLSMSG_LOG_WARNING,
-                 code == 415 ? TLSMSG_CAUSE_INVALID_UTF8 : TLSMSG_CAUSE_OTHER, c,
-                 "refused, BYE %u: %s; the conversation is closed", code, text);
-    return bye(c, code, text);
-}
-
-static struct verdict no_memory(struct conversation *c)
-{
-    worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, c,
-                 "no memory for a message; the conversation is closed");
-    return bye(c, 503, "busy");
-}
-
-/* --- the greeting ----------------------------------------------------------------------------- */
-
-static struct verdict answer_greeting(struct conversation *c)
-{
-    const struct server_settings *settings = &c->worker->server->settings;
-    struct numbered *n = numbered_of(c);
-    char line[FRAME_HEADER_MAX];
-    struct frame_hello hello = {.max = settings->max_message_bytes,
-                                .window = settings->window,
-                                .promise = FRAME_PROMISE_NONE};
-
-    n->last = n->hold != NULL ? n->hold->producer->last : 0;
-    n->greeting = GREETING_DONE;
-    hello.last = n->last;
-    if (messages_say_now(c, line, frame_print_server_hello(line, &hello)) != TLSMSG_OK) {
-        return no_memory(c);
-    }
-    c->activity_ns = c->worker->now_ns;
-    return go_on;
-}
-
-/* Tells a connection that a later one has claimed its producer. */
-static bool tell_taken_over(struct conversation *c, const struct producer_claim *whom)
-{
-    struct tlsmsg_server *server = c->worker->server;
-    const struct tlsmsg_token token = {
-        .connection = whom->connection, .worker = whom->worker, .slot = whom->slot};
-
-    if (mailbox_post(&server->workers[whom->worker].mailbox, POSTED_TAKEN_OVER, &token, NULL, 0) !=
-        TLSMSG_OK) {
-        return false;
-    }
-    loop_wake(&server->workers[whom->worker].loop);
-    return true;
-}
-
-static struct verdict claim(struct conversation *c)
-{
-    struct numbered *n = numbered_of(c);
-    struct peer_view who;
-    struct producers_claimed claimed;
-    const char *identity;
-    enum producers_verdict verdict;
-
-    conversation_describe(c, &who);
-    identity = who.peer.tls != NULL && who.tls.identity != NULL ? who.tls.identity : "";
-    n->hold->claim =
-        (struct producer_claim){.connection = c->id, .worker = c->worker->index, .slot = c->slot};
-    verdict =
-        producers_claim(&c->worker->server->producers, identity, strlen(identity), n->producer,
-                        strlen(n->producer), &n->hold->claim, c->worker->now_ns, &claimed);
-    n->hold->producer = claimed.producer;
-    if (verdict == PRODUCERS_YOURS) {
-        return answer_greeting(c);
-    }
-    if (verdict == PRODUCERS_WAIT && tell_taken_over(c, &claimed.owner) &&
-        (claimed.pushed.connection == 0 || tell_taken_over(c, &claimed.pushed))) {
-        n->greeting = GREETING_WAITS;
-        list_append(&c->worker->waiting, &c->in_waiting);
-        return go_on;
-    }
-    if (verdict != PRODUCERS_WAIT) {
-        free(n->hold);
-        n->hold = NULL;
-    }
-    return verdict == PRODUCERS_STALE ? bye(c, 409, "taken over") : no_memory(c);
-}
-
-static struct verdict greet(struct conversation *c, const struct frame_hello *hello)
-{
-    struct numbered *n = numbered_of(c);
-
-    if (n->greeting != GREETING_AWAITED) {
-        return refuse(c, 400, "a second HELLO");
-    }
-    n->from = hello->from;
-    if (hello->producer == NULL) {
-        return answer_greeting(c);
-    }
-    memcpy(n->producer, hello->producer, hello->producer_len);
-    n->digest = digest_new();
-    n->hold = calloc(1, sizeof(*n->hold));
-    if (n->digest == NULL || n->hold == NULL) {
-        free(n->hold);
-        n->hold = NULL;
-        return no_memory(c);
-    }
-    list_init(&n->hold->link);
-    return claim(c);
-}
-
 /* --- messages --------------------------------------------------------------------------------- */
 
 static struct verdict begin_message(struct conversation *c, const struct frame *frame)
@@ -228,14 +67,14 @@ static struct verdict begin_message(struct conversation *c, const struct frame *
     uint64_t highest = n->last + 1 > n->from ? n->last + 1 : n->from;
 
     if (n->greeting == GREETING_AWAITED) {
-        return refuse(c, 400, "a message before HELLO");
+        return numbered_refuse(c, 400, "a message before HELLO");
     }
     if (n->first == 0 ? frame->number < n->from || frame->number > highest
                       : frame->number != n->next) {
-        return refuse(c, 400, "a number out of order");
+        return numbered_refuse(c, 400, "a number out of order");
     }
     if (frame->len > c->worker->server->settings.max_message_bytes) {
-        return refuse(c, 413, "a message longer than max");
+        return numbered_refuse(c, 413, "a message longer than max");
     }
     n->number = frame->number;
     n->len = (size_t)frame->len;
@@ -246,11 +85,16 @@ static struct verdict begin_message(struct conversation *c, const struct frame *
 }
 
 /* Judges a number that the producer has sent before; says whether it is a duplicate. */
-static bool is_known(const struct numbered *n, const unsigned char *hash, bool *differs)
+static bool is_known(const struct conversation *c, const unsigned char *hash, bool *differs)
 {
+    const struct numbered *n = numbered_of(c);
     const struct producer *producer = n->hold != NULL ? n->hold->producer : NULL;
 
     *differs = false;
+    /* Who keeps the numbers compares the bytes as well. */
+    if (c->worker->server->handler.hello != NULL) {
+        return producer != NULL && n->number <= n->last;
+    }
     if (producer == NULL || n->number > producer->last) {
         return false;
     }
@@ -288,16 +132,17 @@ static struct verdict dispatch(struct conversation *c, const char *data)
 
     if (n->digest != NULL) {
         if (!digest_end(n->digest, hash)) {
-            return no_memory(c);
+            return numbered_no_memory(c);
         }
         in.hash = hash;
         in.producer = n->producer;
     }
-    duplicate = is_known(n, hash, &differs);
+    duplicate = is_known(c, hash, &differs);
     if (differs) {
-        return refuse(c, 412, "other bytes under a known number");
+        return numbered_refuse(c, 412, "other bytes under a known number");
     }
     in.duplicate = duplicate;
+    count(&c->worker->stats.duplicates, duplicate ? 1 : 0);
     remember(n, hash, duplicate);
     return messages_dispatch(c, &in);
 }
@@ -310,19 +155,21 @@ static struct verdict take_whole(struct conversation *c, const char **data, size
     struct frame_piece after;
 
     if (n->digest != NULL && !digest_add(n->digest, piece->data, piece->len)) {
-        return no_memory(c);
+        return numbered_no_memory(c);
     }
     if (!utf8_is_valid(piece->data, piece->len)) {
-        return refuse(c, 415, "bytes that are not UTF-8");
+        return numbered_refuse(c, 415, "bytes that are not UTF-8");
     }
     switch (frame_read(&n->reader, data, len, &after)) {
     case FRAME_EVENT_END:
         return dispatch(c, piece->data);
     case FRAME_EVENT_MORE:
         n->checked = piece->len;
-        return buffer_append(&n->body, piece->data, piece->len) == TLSMSG_OK ? go_on : no_memory(c);
+        return buffer_append(&n->body, piece->data, piece->len) == TLSMSG_OK
+                   ? go_on
+                   : numbered_no_memory(c);
     default:
-        return refuse(c, 400, after.why);
+        return numbered_refuse(c, 400, after.why);
     }
 }
 
@@ -332,14 +179,14 @@ static struct verdict take_part(struct conversation *c, const struct frame_piece
     size_t whole = 0;
 
     if (n->digest != NULL && !digest_add(n->digest, piece->data, piece->len)) {
-        return no_memory(c);
+        return numbered_no_memory(c);
     }
     if (buffer_append(&n->body, piece->data, piece->len) != TLSMSG_OK) {
-        return no_memory(c);
+        return numbered_no_memory(c);
     }
     if (utf8_check(buffer_head(&n->body) + n->checked, n->body.len - n->checked, &whole) ==
         UTF8_INVALID) {
-        return refuse(c, 415, "bytes that are not UTF-8");
+        return numbered_refuse(c, 415, "bytes that are not UTF-8");
     }
     n->checked += whole;
     n->touched_ns = c->worker->now_ns;
@@ -352,7 +199,7 @@ static struct verdict end_message(struct conversation *c)
     struct verdict verdict;
 
     if (n->checked < n->body.len) {
-        return refuse(c, 415, "bytes that are not UTF-8");
+        return numbered_refuse(c, 415, "bytes that are not UTF-8");
     }
     verdict = dispatch(c, buffer_head(&n->body));
     buffer_consume(&n->body, n->body.len);
@@ -364,14 +211,14 @@ static struct verdict take(struct conversation *c, const char *data, size_t len)
     struct numbered *n = numbered_of(c);
     struct verdict verdict = go_on;
 
-    while (verdict.next == GO_ON && n->greeting != GREETING_WAITS) {
+    while (verdict.next == GO_ON && !numbered_is_waiting(n)) {
         struct frame_piece piece;
 
         switch (frame_read(&n->reader, &data, &len, &piece)) {
         case FRAME_EVENT_MORE:
             return go_on;
         case FRAME_EVENT_HEADER:
-            verdict = piece.frame.kind == FRAME_HELLO ? greet(c, &piece.frame.hello)
+            verdict = piece.frame.kind == FRAME_HELLO ? numbered_greet(c, &piece.frame.hello)
                                                       : begin_message(c, &piece.frame);
             break;
         case FRAME_EVENT_BODY:
@@ -382,12 +229,12 @@ static struct verdict take(struct conversation *c, const char *data, size_t len)
             verdict = end_message(c);
             break;
         case FRAME_EVENT_BROKEN:
-            verdict = refuse(c, 400, piece.why);
+            verdict = numbered_refuse(c, 400, piece.why);
             break;
         }
     }
     if (verdict.next == GO_ON && len > 0 && buffer_append(&n->ahead, data, len) != TLSMSG_OK) {
-        return no_memory(c);
+        return numbered_no_memory(c);
     }
     return verdict;
 }
@@ -423,7 +270,7 @@ static bool may_read(const struct conversation *c)
     const struct numbered *n = numbered_of(c);
 
     /* A hold stops messages, but not a greeting: it has none before it. */
-    if (n->greeting == GREETING_WAITS || (c->worker->held && n->greeting == GREETING_DONE)) {
+    if (numbered_is_waiting(n) || (c->worker->held && n->greeting == GREETING_DONE)) {
         return false;
     }
     return c->deferred.count < settings->window &&
@@ -467,7 +314,7 @@ static int64_t deadline(const struct conversation *c)
 static struct verdict expired(struct conversation *c)
 {
     const struct numbered *n = numbered_of(c);
-    struct verdict verdict = bye(c, 503, "too slow");
+    struct verdict verdict = numbered_bye(c, 503, "too slow");
 
     worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                  n->greeting == GREETING_AWAITED ? "sent no HELLO in time"
@@ -478,34 +325,100 @@ static struct verdict expired(struct conversation *c)
 
 /* --- other connections ------------------------------------------------------------------------ */
 
-static struct verdict woken(struct conversation *c)
+/* What had come behind the greeting; what is left of it, if anything, is kept anew. */
+static struct verdict take_ahead(struct conversation *c)
 {
     struct numbered *n = numbered_of(c);
-    struct buffer ahead;
-    struct verdict verdict;
+    struct buffer ahead = n->ahead;
+    struct verdict verdict = go_on;
 
-    if (n->greeting != GREETING_WAITS ||
-        !producers_is_owner(&c->worker->server->producers, n->hold->producer, &n->hold->claim)) {
+    /* During a hold messages wait: they come when it has ended. */
+    if (ahead.len > 0 && !c->worker->held) {
+        buffer_init(&n->ahead, ahead.limit, 0);
+        verdict = take(c, buffer_head(&ahead), ahead.len);
+        buffer_fini(&ahead);
+    }
+    return verdict;
+}
+
+/* What it waited for may have come: its producer, or the end of a hold. */
+static struct verdict woken(struct conversation *c)
+{
+    struct verdict verdict = numbered_look(c);
+
+    return verdict.next == GO_ON && numbered_of(c)->greeting == GREETING_DONE ? take_ahead(c)
+                                                                              : verdict;
+}
+
+static struct verdict greeted(struct conversation *c, uint64_t last, enum tlsmsg_promise promise)
+{
+    struct verdict verdict = numbered_greeted(c, last, promise);
+
+    return verdict.next == GO_ON ? take_ahead(c) : verdict;
+}
+
+static const char *text_of(unsigned code)
+{
+    switch (code) {
+    case 412:
+        return "other bytes under a known number";
+    case 413:
+        return "a message longer than max";
+    case 415:
+        return "bytes that are not UTF-8";
+    case 507:
+        return "no room";
+    default:
+        return "busy";
+    }
+}
+
+/* Bytes of out that stand before the reply to a message. What was not released yet is whole frames,
+ * each with the number and the length that its header says. */
+static size_t bytes_before(const struct conversation *c, uint64_t number)
+{
+    const char *at = buffer_head(&c->out) + c->released;
+    size_t len = c->out.len - c->released;
+    struct frame_reader reader;
+    struct frame_piece piece;
+    const char *header = at;
+    enum frame_event event;
+
+    frame_reader_init(&reader, FRAME_FROM_SERVER);
+    while (len > 0 && (event = frame_read(&reader, &at, &len, &piece)) != FRAME_EVENT_BROKEN) {
+        if (event == FRAME_EVENT_HEADER && piece.frame.kind == FRAME_OK &&
+            piece.frame.number >= number) {
+            return (size_t)(header - buffer_head(&c->out));
+        }
+        if (frame_reader_is_between(&reader)) {
+            header = at;
+        }
+    }
+    return c->out.len;
+}
+
+static struct verdict refused(struct conversation *c, uint64_t message, unsigned code)
+{
+    struct numbered *n = numbered_of(c);
+    size_t kept = c->released;
+
+    if (n->code != 0) {
         return go_on;
     }
-    list_remove(&c->in_waiting);
-    verdict = answer_greeting(c);
-    if (verdict.next != GO_ON || n->ahead.len == 0) {
-        return verdict;
+    if (message > 0 && c->out.len > c->released) {
+        kept = bytes_before(c, n->first + message - 1);
     }
-    /* What had come behind the greeting; what is left of it, if anything, is kept anew. */
-    ahead = n->ahead;
-    buffer_init(&n->ahead, ahead.limit, 0);
-    verdict = take(c, buffer_head(&ahead), ahead.len);
-    buffer_fini(&ahead);
-    return verdict;
+    messages_drop_undecided(c, kept);
+    worker_event(c->worker, code == 412 ? TLSMSG_LOG_WARNING : TLSMSG_LOG_INFO, TLSMSG_CAUSE_OTHER,
+                 c, "refused, BYE %u: %s; the conversation is closed", code, text_of(code));
+    return numbered_bye(c, code, text_of(code));
 }
 
 static struct verdict taken_over(struct conversation *c)
 {
     struct numbered *n = numbered_of(c);
 
-    messages_drop_undecided(c);
+    messages_drop_undecided(c, c->released);
     n->code = 409;
     n->text = "taken over";
     worker_event(c->worker, TLSMSG_LOG_INFO, TLSMSG_CAUSE_OTHER, c,
@@ -552,6 +465,7 @@ static bool farewell(struct conversation *c)
     if (code == 0) {
         return false;
     }
+    stats_bye(&c->worker->stats, code);
     len = frame_print_bye(line, code, strlen(text));
     memcpy(line + len, text, strlen(text));
     len += strlen(text);
@@ -586,6 +500,8 @@ const struct flow flow_numbered = {
     .deadline = deadline,
     .expired = expired,
     .woken = woken,
+    .greeted = greeted,
+    .refused = refused,
     .taken_over = taken_over,
     .decided = decided,
     .farewell = farewell,

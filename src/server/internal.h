@@ -50,6 +50,10 @@ struct stats {
     counter events[TLSMSG_CAUSE_COUNT];
     counter latency[TLSMSG_LATENCY_BUCKETS];
     counter latency_sum_us;
+    counter numbered;
+    counter duplicates;
+    counter set_back;
+    counter byes[TLSMSG_STATS_BYES];
 };
 
 /* Connection limits, which act before any cryptography. Shared by all workers: two atomic totals,

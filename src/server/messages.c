@@ -89,11 +89,11 @@ enum tlsmsg_code messages_say_now(struct conversation *c, const char *data, size
     return code;
 }
 
-void messages_drop_undecided(struct conversation *c)
+void messages_drop_undecided(struct conversation *c, size_t kept)
 {
-    uncount(&c->worker->stats.queued_bytes, c->out.len - c->released);
-    buffer_truncate(&c->out, c->released);
-    c->unsent = c->released > 0 ? c->unsent : 0;
+    uncount(&c->worker->stats.queued_bytes, c->out.len - kept);
+    buffer_truncate(&c->out, kept);
+    c->unsent = kept > 0 ? c->unsent : 0;
     reply_queue_fini(&c->deferred);
 }
 
@@ -367,6 +367,10 @@ struct verdict messages_read(struct conversation *c)
     int records = 0;
 
     c->unread = true;
+    /* What a flow has kept back comes before what is still to be read. */
+    if (c->flow->woken != NULL && messages_may_read(c)) {
+        verdict = c->flow->woken(c);
+    }
     while (verdict.next == GO_ON && messages_may_read(c)) {
         struct tlsmsg_error err;
         size_t got = 0;

@@ -28,8 +28,9 @@ struct verdict messages_dispatch(struct conversation *c, const struct incoming *
 enum tlsmsg_code messages_say(struct conversation *c, const char *data, size_t len);
 enum tlsmsg_code messages_say_now(struct conversation *c, const char *data, size_t len);
 
-/* What is queued and not released is dropped, and so are replies that were deferred. */
-void messages_drop_undecided(struct conversation *c);
+/* What is queued behind the first `kept` bytes, which include all that was released, is dropped, and
+ * so are replies that were deferred. */
+void messages_drop_undecided(struct conversation *c, size_t kept);
 
 /* The reply to a deferred message is there; data is taken. */
 struct verdict messages_answer(struct conversation *c, uint64_t message, char *data, size_t len);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/ratelimit.h"
 
 #define PRODUCERS_MAX 100000
 #define PRODUCERS_KEEP_NS (INT64_C(24) * 60 * 60 * 1000000000) /* after the last connection */
@@ -35,6 +36,7 @@ struct producer {
     uint64_t last;                           /* 0: none */
     unsigned char hash[PRODUCER_HASH_BYTES]; /* of message `last`, where has_hash is set */
     bool has_hash;
+    struct ratelimit set_back; /* how often it is told that its numbers were lost */
 
     /* The table's. */
     struct producer_claim owner;

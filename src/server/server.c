@@ -318,37 +318,47 @@ void tlsmsg_server_release(struct tlsmsg_server *server, unsigned worker, bool f
     }
 }
 
-enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server, const struct tlsmsg_token *token,
-                                     const void *data, size_t len)
+/* Posts something to the worker of a token. */
+static enum tlsmsg_code post(struct tlsmsg_server *server, const struct posted *what)
 {
+    struct worker *w;
     enum tlsmsg_code code;
 
-    if (len > REPLY_MAX_BYTES && len > server->settings.max_message_bytes + NUMBERED_REPLY_EXTRA) {
-        return TLSMSG_ERR_LIMIT;
-    }
-    if (token->worker >= server->worker_count) {
+    if (what->token.worker >= server->worker_count) {
         return TLSMSG_OK;
     }
-    code = mailbox_post(&server->workers[token->worker].mailbox, POSTED_REPLY, token, data, len);
+    w = &server->workers[what->token.worker];
+    code = mailbox_post(&w->mailbox, what);
     if (code == TLSMSG_OK) {
-        loop_wake(&server->workers[token->worker].loop);
+        loop_wake(&w->loop);
     }
     return code;
 }
 
-enum tlsmsg_code tlsmsg_server_refuse(struct tlsmsg_server *server,
-                                      const struct tlsmsg_token *token)
+enum tlsmsg_code tlsmsg_server_reply(struct tlsmsg_server *server, const struct tlsmsg_token *token,
+                                     const void *data, size_t len)
 {
-    enum tlsmsg_code code;
+    const struct posted what = {
+        .kind = POSTED_REPLY, .token = *token, .data = (char *)(uintptr_t)data, .len = len};
 
-    if (token->worker >= server->worker_count) {
-        return TLSMSG_OK;
+    if (len > REPLY_MAX_BYTES && len > server->settings.max_message_bytes + NUMBERED_REPLY_EXTRA) {
+        return TLSMSG_ERR_LIMIT;
     }
-    code = mailbox_post(&server->workers[token->worker].mailbox, POSTED_REFUSAL, token, NULL, 0);
-    if (code == TLSMSG_OK) {
-        loop_wake(&server->workers[token->worker].loop);
-    }
-    return code;
+    return post(server, &what);
+}
+
+enum tlsmsg_code tlsmsg_server_refuse(struct tlsmsg_server *server,
+                                      const struct tlsmsg_token *token, unsigned code)
+{
+    return post(server, &(struct posted){.kind = POSTED_REFUSAL, .token = *token, .code = code});
+}
+
+enum tlsmsg_code tlsmsg_server_hello(struct tlsmsg_server *server, const struct tlsmsg_token *token,
+                                     uint64_t last, enum tlsmsg_promise promise)
+{
+    return post(
+        server,
+        &(struct posted){.kind = POSTED_HELLO, .token = *token, .last = last, .promise = promise});
 }
 
 enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,

@@ -10,6 +10,22 @@ int64_t tlsmsg_latency_bound_us(unsigned bucket)
     return bucket < TLSMSG_LATENCY_BUCKETS ? bounds_us[bucket] : -1;
 }
 
+unsigned tlsmsg_bye_code(unsigned i)
+{
+    static const unsigned codes[] = {400, 409, 412, 413, 415, 503, 507};
+
+    return i < sizeof(codes) / sizeof(codes[0]) ? codes[i] : 0;
+}
+
+void stats_bye(struct stats *stats, unsigned code)
+{
+    for (unsigned i = 0; tlsmsg_bye_code(i) != 0; i++) {
+        if (tlsmsg_bye_code(i) == code) {
+            count(&stats->byes[i], 1);
+        }
+    }
+}
+
 void stats_latency(struct stats *stats, int64_t elapsed_ns, uint64_t messages)
 {
     int64_t us = elapsed_ns / 1000;
@@ -50,6 +66,12 @@ void stats_add(const struct stats *stats, struct tlsmsg_stats *out)
         out->latency[i] += value(&stats->latency[i]);
     }
     out->latency_sum_us += value(&stats->latency_sum_us);
+    out->numbered += value(&stats->numbered);
+    out->duplicates += value(&stats->duplicates);
+    out->set_back += value(&stats->set_back);
+    for (unsigned i = 0; i < TLSMSG_STATS_BYES; i++) {
+        out->byes[i] += value(&stats->byes[i]);
+    }
 }
 
 const char *tlsmsg_close_reason_name(enum tlsmsg_close_reason reason)

@@ -165,7 +165,10 @@ static void deliver(struct worker *w, struct posted *posted)
         conversation_take_over(c);
         conversation_update(c);
     } else if (posted->kind == POSTED_REFUSAL) {
-        conversation_refuse(c);
+        conversation_refuse(c, posted->token.message, posted->code);
+        conversation_update(c);
+    } else if (posted->kind == POSTED_HELLO) {
+        conversation_greet(c, posted->last, posted->promise);
         conversation_update(c);
     } else {
         conversation_answer(c, posted->token.message, posted->data, posted->len);

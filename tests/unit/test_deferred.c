@@ -7,6 +7,8 @@
 
 #include "server/deferred.h"
 
+static char text[] = "reply";
+
 static void test_the_first_is_waited_for(void **state)
 {
     struct reply_queue q;
@@ -71,8 +73,10 @@ static void test_posted_replies_keep_their_order(void **state)
     for (uint64_t i = 1; i <= 3; i++) {
         const struct tlsmsg_token token = {.connection = i};
 
-        assert_int_equal(mailbox_post(&box, POSTED_REPLY, &token, "reply", i == 2 ? 0 : 5),
-                         TLSMSG_OK);
+        assert_int_equal(
+            mailbox_post(&box,
+                         &(struct posted){.token = token, .data = text, .len = i == 2 ? 0 : 5}),
+            TLSMSG_OK);
     }
     list_init(&posted);
     mailbox_take(&box, &posted, &release, &fail);
@@ -117,7 +121,8 @@ static void test_untaken_replies_are_freed(void **state)
 
     (void)state;
     mailbox_init(&box);
-    assert_int_equal(mailbox_post(&box, POSTED_REPLY, &token, "x", 1), TLSMSG_OK);
+    assert_int_equal(mailbox_post(&box, &(struct posted){.token = token, .data = text, .len = 1}),
+                     TLSMSG_OK);
     mailbox_fini(&box);
 }
 
@@ -126,7 +131,8 @@ static void *post_many(void *arg)
     for (int i = 0; i < 1000; i++) {
         const struct tlsmsg_token token = {.connection = 1};
 
-        assert_int_equal(mailbox_post(arg, POSTED_REPLY, &token, "x", 1), TLSMSG_OK);
+        assert_int_equal(
+            mailbox_post(arg, &(struct posted){.token = token, .data = text, .len = 1}), TLSMSG_OK);
     }
     return NULL;
 }

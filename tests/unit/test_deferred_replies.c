@@ -384,7 +384,7 @@ static bool the_held_one_is_refused(struct scene *s)
     if (s->holds == 0) {
         return false;
     }
-    assert_int_equal(tlsmsg_server_refuse(s->server, &s->last_message), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_refuse(s->server, &s->last_message, 503), TLSMSG_OK);
     return scene_release(s);
 }
 
@@ -399,8 +399,8 @@ static bool the_deferred_one_is_refused(struct scene *s)
         return false;
     }
     /* One that is gone can't be refused again. */
-    assert_int_equal(tlsmsg_server_refuse(s->server, &s->last_message), TLSMSG_OK);
-    assert_int_equal(tlsmsg_server_refuse(s->server, &s->tokens[0]), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_refuse(s->server, &s->last_message, 503), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_refuse(s->server, &s->tokens[0], 503), TLSMSG_OK);
     return true;
 }
 

@@ -46,6 +46,13 @@ static void on_message(struct tlsmsg_message *message, void *user)
     storing_message(program->storing, message);
 }
 
+static void on_hello(const struct tlsmsg_hello *hello, void *user)
+{
+    struct program *program = user;
+
+    storing_hello(program->storing, hello);
+}
+
 static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void *user)
 {
     struct program *program = user;
@@ -126,6 +133,7 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
     if (!settings->quiet || settings->storing.target != NULL) {
         handler.message = on_message;
         handler.turn_end = on_turn_end;
+        handler.hello = settings->storing.target != NULL ? on_hello : NULL;
     }
     if (settings->quiet) {
         return tlsmsg_server_new(settings->options, &handler, &program->server, err);

@@ -59,11 +59,63 @@ static void parts_done(struct storing *storing, unsigned worker, unsigned parts)
     }
 }
 
-static void refuse(struct storing *storing, const struct tlsmsg_token *token)
+static void refuse(struct storing *storing, const struct tlsmsg_token *token, unsigned code)
 {
     /* Without memory to say so the reply must not leave all the same. */
-    if (tlsmsg_server_refuse(storing->server, token) != TLSMSG_OK) {
+    if (tlsmsg_server_refuse(storing->server, token, code) != TLSMSG_OK) {
         atomic_store(&storing->workers[token->worker].failed, true);
+    }
+}
+
+/* A token, but for its worker and connection, as the store's tag: 24 bits hold a slot, the others
+ * more messages than a connection can bring. */
+#define TAG_SLOT_BITS 24
+
+static uint64_t tag_of(const struct tlsmsg_token *token)
+{
+    return token->message << TAG_SLOT_BITS | token->slot;
+}
+
+static struct tlsmsg_token token_of(const struct store_decision *decision, unsigned worker)
+{
+    return (struct tlsmsg_token){
+        .connection = decision->connection,
+        .message = decision->tag >> TAG_SLOT_BITS,
+        .worker = worker,
+        .slot = (uint32_t)decision->tag & ((1u << TAG_SLOT_BITS) - 1),
+    };
+}
+
+/* The BYE of tlsmsg/1 for what was not taken. */
+static unsigned code_of(enum store_verdict verdict)
+{
+    switch (verdict) {
+    case STORE_OTHER_BYTES:
+        return 412;
+    case STORE_NO_ROOM:
+        return 507;
+    default:
+        return 503;
+    }
+}
+
+static enum tlsmsg_promise promise_of(const struct storing *storing)
+{
+    return store_promise(storing->store) == STORE_PROMISE_REPLICATED ? TLSMSG_PROMISE_REPLICATED
+                                                                     : TLSMSG_PROMISE_DISK;
+}
+
+static void decide(struct storing *storing, unsigned worker, const struct store_decision *decision)
+{
+    struct tlsmsg_token token = token_of(decision, worker);
+    bool taken = decision->verdict == STORE_TAKEN || decision->verdict == STORE_DUPLICATE;
+
+    if (!taken) {
+        refuse(storing, &token, code_of(decision->verdict));
+        store_connection_ended(storing->store, worker, decision->connection);
+    } else if (token.message == 0 && tlsmsg_server_hello(storing->server, &token, decision->last,
+                                                         promise_of(storing)) != TLSMSG_OK) {
+        refuse(storing, &token, 503);
     }
 }
 
@@ -74,12 +126,7 @@ static void decided(void *user, unsigned worker, const struct store_decision *de
     size_t i;
 
     for (i = 0; i < count && !failed; i++) {
-        if (decisions[i].verdict != STORE_TAKEN && decisions[i].verdict != STORE_DUPLICATE) {
-            refuse(storing, &(struct tlsmsg_token){.connection = decisions[i].connection,
-                                                   .worker = worker,
-                                                   .slot = (uint32_t)decisions[i].tag});
-            store_connection_ended(storing->store, worker, decisions[i].connection);
-        }
+        decide(storing, worker, &decisions[i]);
     }
     if (failed) {
         atomic_store(&storing->workers[worker].failed, true);
@@ -134,12 +181,21 @@ enum tlsmsg_code storing_open(const struct storing_settings *settings, struct tl
     return TLSMSG_OK;
 }
 
+/* Hands a message, or a greeting's question, to the worker's turn. */
+static void put(struct storing *storing, const struct store_record *record,
+                const struct tlsmsg_token *token)
+{
+    if (store_put(storing->store, token->worker, record) != TLSMSG_OK) {
+        refuse(storing, token, 503);
+        storing->workers[token->worker].refused = true;
+    }
+}
+
 void storing_message(struct storing *storing, struct tlsmsg_message *message)
 {
     const struct tlsmsg_peer *peer;
     struct store_record record = {.producer = NULL};
     struct tlsmsg_token token;
-    unsigned worker = tlsmsg_message_worker(message);
 
     if (storing == NULL) {
         return;
@@ -150,10 +206,33 @@ void storing_message(struct storing *storing, struct tlsmsg_message *message)
     record.identity = peer->tls != NULL ? peer->tls->identity : NULL;
     record.connection = token.connection;
     record.peer = peer->address;
-    record.tag = token.slot;
-    if (store_put(storing->store, worker, &record) != TLSMSG_OK) {
-        refuse(storing, &token);
-        storing->workers[worker].refused = true;
+    record.tag = tag_of(&token);
+    record.producer = tlsmsg_message_producer(message);
+    if (record.producer != NULL) {
+        record.seq = tlsmsg_message_number(message);
+        record.hash = tlsmsg_message_hash(message);
+        /* The library takes a jump from a connection's first message alone. */
+        record.jumps = token.message == 1;
+    }
+    put(storing, &record, &token);
+}
+
+void storing_hello(struct storing *storing, const struct tlsmsg_hello *hello)
+{
+    const struct tlsmsg_tls *tls = hello->peer->tls;
+    const struct store_record record = {
+        .identity = tls != NULL ? tls->identity : NULL,
+        .producer = hello->producer,
+        .connection = hello->token.connection,
+        .peer = hello->peer->address,
+        .tag = tag_of(&hello->token),
+    };
+
+    if (hello->producer != NULL) {
+        put(storing, &record, &hello->token);
+    } else if (tlsmsg_server_hello(storing->server, &hello->token, 0, promise_of(storing)) !=
+               TLSMSG_OK) {
+        (void)tlsmsg_server_refuse(storing->server, &hello->token, 503);
     }
 }
 

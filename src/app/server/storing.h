@@ -31,8 +31,9 @@ enum tlsmsg_code storing_check(const struct storing_settings *settings, struct t
 enum tlsmsg_code storing_open(const struct storing_settings *settings, struct tlsmsg_server *server,
                               struct log *log, struct storing **out, struct tlsmsg_error *err);
 
-/* The handler's message and closed. */
+/* The handler's message and hello. The latter is the handler's only where there is a store. */
 void storing_message(struct storing *storing, struct tlsmsg_message *message);
+void storing_hello(struct storing *storing, const struct tlsmsg_hello *hello);
 
 /* The handler's turn_end, with what the transcript has decided. */
 enum tlsmsg_turn storing_turn_end(struct storing *storing, unsigned worker, enum tlsmsg_turn lines);

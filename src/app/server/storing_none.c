@@ -27,6 +27,12 @@ void storing_message(struct storing *storing, struct tlsmsg_message *message)
     (void)message;
 }
 
+void storing_hello(struct storing *storing, const struct tlsmsg_hello *hello)
+{
+    (void)storing;
+    (void)hello;
+}
+
 enum tlsmsg_turn storing_turn_end(struct storing *storing, unsigned worker, enum tlsmsg_turn lines)
 {
     (void)storing;
