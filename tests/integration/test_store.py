@@ -104,6 +104,42 @@ class Storing(StoreTest):
                          sorted(f"{r} {i}".encode() for r in range(5) for i in range(30)))
 
 
+class Numbered(StoreTest):
+    """tlsmsg/1: a number is stored once, also when it comes again after a restart."""
+
+    def talk(self, server, start, *numbers):
+        context = tls.client_context(default_certificates().ca)
+        context.set_alpn_protocols(["tlsmsg/1"])
+        end = tls.connect(server.port, context)
+        self.addCleanup(end.sock.close)
+        end.send(f"HELLO 1 producer=p from={start}\n".encode())
+        said = end.receive()
+        self.assertTrue(said.startswith(b"HELLO 1 last="), said)
+        for number in numbers:
+            text = f"message {number}".encode()
+            end.send(b"MSG %d %d\n%s\n" % (number, len(text), text))
+            reply = texts.reply(text)
+            wanted = b"OK %d %d\n%s\n" % (number, len(reply), reply)
+            self.assertEqual(end.receive_exactly(len(wanted)), wanted)
+        end.close()
+
+    def numbers(self):
+        with sqlite3.connect(self.store) as database:
+            return database.execute("SELECT producer, seq, text FROM messages ORDER BY id").fetchall()
+
+    def test_numbers_are_stored_once(self):
+        server = self.server("--store", self.store, "--quiet")
+        self.talk(server, 1, 1, 2, 3)
+        self.talk(server, 1, 3, 4)
+        server.signal(signal.SIGKILL)
+        server.wait()
+        server = self.server("--store", self.store, "--quiet")
+        self.talk(server, 2, 2, 3, 4, 5)
+        self.talk(server, 9, 9, 10)
+        server.stop()
+        self.assertEqual(self.numbers(), [("p", i, f"message {i}") for i in (1, 2, 3, 4, 5, 9, 10)])
+
+
 class Refusals(StoreTest):
     def refused(self, *options, expect=2):
         made = default_certificates()

@@ -204,6 +204,14 @@ void storing_message(struct storing *storing, struct tlsmsg_message *message)
     tlsmsg_message_token(message, &token);
     record.body = tlsmsg_message_data(message, &record.len);
     record.identity = peer->tls != NULL ? peer->tls->identity : NULL;
+    /* What a producer has numbered is taken once, also across restarts. It may begin anywhere
+     * (the library has agreed on where), and goes on without a hole. */
+    record.producer = tlsmsg_message_producer(message);
+    if (record.producer != NULL) {
+        record.seq = tlsmsg_message_number(message);
+        record.hash = tlsmsg_message_hash(message);
+        record.jumps = token.message == 1;
+    }
     record.connection = token.connection;
     record.peer = peer->address;
     record.tag = tag_of(&token);
