@@ -24,7 +24,7 @@ the document's programs (server.py, client.py), for the test that pairs them wit
 END
 }
 
-all='style release-tls release-plaintext asan-tls asan-plaintext tsan clang editline valgrind'
+all='style release-tls release-plaintext asan-tls asan-plaintext tsan clang editline store valgrind'
 stages=
 for word; do
     case $word in
@@ -221,6 +221,19 @@ stage_editline() {
     fi
     build_release_tls ON '' || show_build release-tls || return
     run release-tls --tests-regex '^(integration_(comfort|client)|unit_report|package_options)$'
+}
+
+# What a build with SQLite has beside the others: the store, its program and the power cuts. The
+# sanitizers see the store's own tests, too.
+stage_store() {
+    if ! pkg-config --exists sqlite3; then
+        skip 'SQLite is not installed (scripts/setup.sh --check-tools)'
+        return
+    fi
+    build store release -DTLSMSG_SQLITE=ON || show_build store || return
+    run store --tests-regex '^(powercut|unit_store_.*|integration_store.*|package_options)$' || return
+    build asan-store asan -DTLSMSG_SQLITE=ON || show_build asan-store || return
+    run asan-store --tests-regex '^(unit_store_.*|integration_store.*)$'
 }
 
 # Of memory errors the sanitizers see all but one kind: what is read before it was written, such as
