@@ -23,6 +23,11 @@ static void test_text_holds_the_numbers(void **state)
         "\ntlsmsg_queued_bytes 12\n",
         "\ntlsmsg_closed_total{how=\"truncated\"} 2\n",
         "\ntlsmsg_events_total{cause=\"limit\"} 3\n",
+        "\ntlsmsg_flow_conversations_total{flow=\"document\"} 6\n",
+        "\ntlsmsg_flow_conversations_total{flow=\"tlsmsg/1\"} 4\n",
+        "\ntlsmsg_duplicates_total 5\n",
+        "\ntlsmsg_set_back_total 1\n",
+        "\ntlsmsg_bye_total{code=\"412\"} 8\n",
         "\ntlsmsg_certificate_not_after_timestamp_seconds 4102444800\n",
         "tlsmsg_build_info{version=\"1.2.3\",transport=\"TLS, OpenSSL 3.0.19\"} 1\n",
         "\ntlsmsg_reply_seconds_bucket{le=\"0.0001\"} 4\n",
@@ -31,7 +36,14 @@ static void test_text_holds_the_numbers(void **state)
         "\ntlsmsg_reply_seconds_sum 0.001500\n",
         "\ntlsmsg_reply_seconds_count 7\n",
     };
-    struct tlsmsg_stats stats = {.messages = 7, .queued_bytes = 12, .latency_sum_us = 1500};
+    struct tlsmsg_stats stats = {.conversations = 10,
+                                 .numbered = 4,
+                                 .duplicates = 5,
+                                 .set_back = 1,
+                                 .byes = {[2] = 8},
+                                 .messages = 7,
+                                 .queued_bytes = 12,
+                                 .latency_sum_us = 1500};
     char *text;
 
     (void)state;

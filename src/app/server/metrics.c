@@ -67,6 +67,28 @@ static void print_ends(FILE *out, const struct tlsmsg_stats *s)
     }
 }
 
+/* tlsmsg/1. */
+static void print_numbered(FILE *out, const struct tlsmsg_stats *s)
+{
+    const struct row rows[] = {
+        {"duplicates_total", "counter", "Numbered messages that came again.", s->duplicates},
+        {"set_back_total", "counter",
+         "Clients that were promised more than is stored: an old backup came back.", s->set_back},
+    };
+
+    head(out, "flow_conversations_total", "counter", "Conversations begun, by flow.");
+    (void)fprintf(out,
+                  "tlsmsg_flow_conversations_total{flow=\"document\"} %" PRIu64
+                  "\ntlsmsg_flow_conversations_total{flow=\"tlsmsg/1\"} %" PRIu64 "\n",
+                  s->conversations - s->numbered, s->numbered);
+    print_rows(out, rows, sizeof(rows) / sizeof(rows[0]));
+    head(out, "bye_total", "counter", "Numbered conversations that the server ended, by code.");
+    for (unsigned i = 0; tlsmsg_bye_code(i) != 0; i++) {
+        (void)fprintf(out, "tlsmsg_bye_total{code=\"%u\"} %" PRIu64 "\n", tlsmsg_bye_code(i),
+                      s->byes[i]);
+    }
+}
+
 static void print_latency(FILE *out, const struct tlsmsg_stats *s)
 {
     uint64_t sum = 0;
@@ -116,6 +138,7 @@ char *metrics_print(const struct tlsmsg_stats *stats, const struct metrics_about
     print_about(out, about);
     print_counters(out, stats);
     print_ends(out, stats);
+    print_numbered(out, stats);
     print_latency(out, stats);
     failed = ferror(out);
     if (fclose(out) != 0 || failed != 0) {

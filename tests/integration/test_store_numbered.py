@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""tlsmsg/1 with a store: an OK means stored, once, whatever happens to server and connection."""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+import harness
+import texts
+import tls
+from certificates import default_certificates
+from harness import ProgramTest
+
+KILLS = int(os.environ.get("TLSMSG_STORE_KILLS", "6"))
+HELLO = b"HELLO 1 last=%d max=1048576 window=256 promise=disk\n"
+
+
+def message(number, text):
+    return b"MSG %d %d\n%s\n" % (number, len(text), text)
+
+
+def ok(number, text):
+    reply = texts.reply(text)
+    return b"OK %d %d\n%s\n" % (number, len(reply), reply)
+
+
+class StoreTest(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.store = self.path("store.db")
+
+    def context(self):
+        context = tls.client_context(default_certificates().ca)
+        context.set_alpn_protocols(["tlsmsg/1"])
+        return context
+
+    def greet(self, server, name, start, last):
+        end = tls.connect(server.port, self.context())
+        self.addCleanup(end.sock.close)
+        end.send(b"HELLO 1 producer=%s from=%d\n" % (name, start))
+        self.expect(end, HELLO % last)
+        return end
+
+    def expect(self, end, *frames):
+        for frame in frames:
+            self.assertEqual(end.receive_exactly(len(frame)), frame)
+
+    def expect_bye(self, end, code):
+        got = end.receive_until_close()
+        self.assertRegex(got, rb"\ABYE %d \d+\n" % code)
+        end.close()
+
+    def rows(self):
+        with sqlite3.connect(self.store, timeout=10) as database:
+            return database.execute(
+                "SELECT p.name, m.seq, m.body FROM message m JOIN producer p ON p.id = m.producer"
+                " ORDER BY m.id").fetchall()
+
+
+class Storing(StoreTest):
+    def test_a_restart_goes_on(self):
+        server = self.server("--store", self.store)
+        end = self.greet(server, b"job", 1, 0)
+        end.send(message(1, b"a") + message(2, b"b"))
+        self.expect(end, ok(1, b"a"), ok(2, b"b"))
+        self.assertEqual(self.rows(), [("job", 1, b"a"), ("job", 2, b"b")])
+        server.signal(signal.SIGKILL)
+        server.finish(-signal.SIGKILL)
+        server = self.server("--store", self.store)
+        end = self.greet(server, b"job", 2, 2)
+        end.send(message(2, b"b") + message(3, b"c"))
+        self.expect(end, ok(2, b"b"), ok(3, b"c"))
+        end.close()
+        self.assertEqual(self.rows(), [("job", n, body) for n, body in
+                                       ((1, b"a"), (2, b"b"), (3, b"c"))])
+
+    def test_other_bytes_under_any_known_number(self):
+        """The store has the hash of every message, not of the last alone."""
+        server = self.server("--store", self.store)
+        end = self.greet(server, b"job", 1, 0)
+        end.send(b"".join(message(n, b"m%d" % n) for n in range(1, 6)))
+        self.expect(end, *(ok(n, b"m%d" % n) for n in range(1, 6)))
+        end.close()
+        end = self.greet(server, b"job", 2, 5)
+        # What came whole before is answered first.
+        end.send(message(2, b"m2") + message(3, b"other") + message(4, b"m4"))
+        self.expect(end, ok(2, b"m2"))
+        self.expect_bye(end, 412)
+        self.assertEqual([seq for _, seq, _ in self.rows()], [1, 2, 3, 4, 5])
+
+    def test_no_producer_promises_the_disk_as_well(self):
+        server = self.server("--store", self.store)
+        end = tls.connect(server.port, self.context())
+        self.addCleanup(end.sock.close)
+        end.send(b"HELLO 1\n" + message(1, b"x") + message(2, b"x"))
+        self.expect(end, HELLO % 0, ok(1, b"x"), ok(2, b"x"))
+        end.close()
+        self.assertEqual([body for _, _, body in self.rows()], [b"x", b"x"])
+        self.assertTrue(all(name.startswith("@") for name, _, _ in self.rows()))
+
+    def test_an_old_backup_is_told(self):
+        server = self.server("--store", self.store)
+        end = self.greet(server, b"job", 1, 0)
+        end.send(message(1, b"a"))
+        self.expect(end, ok(1, b"a"))
+        server.stop()
+        shutil.copy(self.store, self.path("backup.db"))
+        server = self.server("--store", self.store)
+        end = self.greet(server, b"job", 2, 1)
+        end.send(message(2, b"b") + message(3, b"c"))
+        self.expect(end, ok(2, b"b"), ok(3, b"c"))
+        server.stop()
+        for name in os.listdir(self.folder):
+            if name.startswith("store.db"):
+                os.remove(self.path(name))
+        shutil.copy(self.path("backup.db"), self.store)
+        server = self.server("--store", self.store)
+        end = self.greet(server, b"job", 4, 1)
+        end.send(message(4, b"d"))
+        self.expect(end, ok(4, b"d"))
+        end.close()
+        self.assertIn(b"error", server.log())
+        self.assertIn(b"producer 'job' has acknowledged messages up to 3, but the last that is "
+                      b"stored is 1", server.log())
+        self.assertEqual([seq for _, seq, _ in self.rows()], [1, 4])
+
+    def test_takeover_includes_what_came_whole(self):
+        server = self.server("--store", self.store, "--workers", "2")
+        first = self.greet(server, b"job", 1, 0)
+        burst = b"".join(message(n, b"m%d" % n) for n in range(1, 201))
+        first.send(burst)
+        # Not read on purpose: the second comes while the first one's messages are being stored.
+        second = tls.connect(server.port, self.context())
+        self.addCleanup(second.sock.close)
+        second.send(b"HELLO 1 producer=job from=1\n")
+        line = b""
+        while not line.endswith(b"\n"):
+            line += second.receive_exactly(1)
+        last = int(line.split(b"last=")[1].split()[0])
+        self.assertEqual(last, max([seq for _, seq, _ in self.rows()], default=0))
+        second.send(b"".join(message(n, b"m%d" % n) for n in range(last + 1, 203)))
+        self.expect(second, *(ok(n, b"m%d" % n) for n in range(last + 1, 203)))
+        second.close()
+        self.assertEqual([seq for _, seq, _ in self.rows()], list(range(1, 203)))
+
+
+class Room(StoreTest):
+    def test_no_room(self):
+        server = self.server("--store", self.store, "--store-min-free", str(1 << 62))
+        end = self.greet(server, b"job", 1, 0)
+        end.send(message(1, b"a"))
+        self.expect_bye(end, 507)
+        self.assertEqual(self.rows(), [])
+
+
+class Killed(StoreTest):
+    """Clients that go on after each kill, counted from both sides."""
+
+    def produce(self, name, port, stop, told, failures):
+        """A client as it should be: numbers, resends what has no OK, goes on after `last`."""
+        rng = random.Random(name)
+        given = []  # the text of each number from 1
+        answered = 0
+        while not stop.is_set() or answered < len(given):
+            try:
+                end = tls.connect(port[0], self.context())
+            except OSError:
+                if stop.is_set():
+                    return
+                time.sleep(0.02)
+                continue
+            try:
+                end.send(b"HELLO 1 producer=%s from=%d\n" % (name, answered + 1))
+                line = b""
+                while not line.endswith(b"\n"):
+                    line += end.receive_exactly(1)
+                last = int(line.split(b"last=")[1].split()[0])
+                if last > len(given) or last < answered:
+                    failures.append(f"{name}: last={last}, given {len(given)}, OK {answered}")
+                    return
+                at = answered
+                while not stop.is_set() or at < len(given):
+                    while len(given) - at < 5 and not stop.is_set():
+                        given.append(b"%s-%d-%d" % (name, len(given) + 1, rng.randrange(1000)))
+                    batch = given[at:at + 5]
+                    if not batch:
+                        break
+                    end.send(b"".join(message(at + 1 + i, text) for i, text in enumerate(batch)))
+                    for text in batch:
+                        frame = ok(at + 1, text)
+                        if end.receive_exactly(len(frame)) != frame:
+                            failures.append(f"{name}: a wrong OK for {at + 1}")
+                            return
+                        at += 1
+                        answered = max(answered, at)
+                end.close()
+                return
+            except (OSError, AssertionError, IndexError):
+                continue
+            finally:
+                end.sock.close()
+                told[name] = (answered, list(given))
+
+    def test_under_load(self):
+        stop = threading.Event()
+        told, failures, port = {}, [], [0]
+        server = self.server("--store", self.store, "--workers", "2", "--quiet")
+        port[0] = server.port
+        names = [b"p%d" % i for i in range(6)]
+        threads = [threading.Thread(target=self.produce, args=(n, port, stop, told, failures))
+                   for n in names]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(KILLS):
+                time.sleep(0.25)
+                server.signal(signal.SIGKILL)
+                server.finish(-signal.SIGKILL)
+                server = self.server("--store", self.store, "--workers", "2", "--quiet")
+                port[0] = server.port
+            time.sleep(0.25)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(harness.scaled(20))
+        server.stop()
+        self.assertEqual(failures, [])
+        stored = {}
+        for name, seq, body in self.rows():
+            self.assertNotIn((name, seq), stored)
+            stored[name, seq] = body
+        total = 0
+        for name in names:
+            answered, given = told[name]
+            total += answered
+            for number in range(1, answered + 1):
+                self.assertEqual(stored.get((name.decode(), number)), given[number - 1])
+        self.assertEqual(len(set(stored.values())), len(stored))
+        self.assertGreater(total, 50 * KILLS)
+
+
+if __name__ == "__main__":
+    harness.main(plaintext=False)
