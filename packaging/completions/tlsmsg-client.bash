@@ -33,7 +33,7 @@ _tlsmsg_client()
         mapfile -t COMPREPLY < <(compgen -W '
             -m --message -q --quiet -v --verbose --lang --timeout --ca --crl --pin
             --trust-on-first-use --accept-new --known-servers --server-name --probe --format
-            --cert --key --key-password-file --tls-min --keylog-file --pad --help --version' -- "$word")
+            --cert --key --key-password-file --tls-min --keylog-file --pad -h --help -V --version' -- "$word")
     elif declare -F _known_hosts_real >/dev/null; then
         _known_hosts_real -- "$word"
     fi

@@ -47,7 +47,7 @@ _tlsmsg_server()
             --handshake-timeout --max-connections --max-per-address --max-handshakes
             --max-message --window
             --handshake-rate --idle-timeout --write-timeout --drain-timeout --metrics-file
-            --user --check --help --version' -- "$word")
+            --user --check -h --help -V --version' -- "$word")
     fi
 }
 complete -F _tlsmsg_server tlsmsg-server

@@ -19,10 +19,15 @@ struct phrases {
 
 #define PHRASES_LANGUAGES 2
 
-/* The values of --lang; the first is the default. */
+/* The values of --lang. */
 extern const char *const phrases_names[PHRASES_LANGUAGES];
 
-/* The texts of a language; i: index into phrases_names. */
+/* The language without --lang, as an index: Chinese in plaintext, as in the tutorial. Under TLS the
+ * locale's by LC_ALL, LC_MESSAGES or LANG: Chinese for zh*, and where there is none (unset, C, POSIX);
+ * English for any other. */
+size_t phrases_default(void);
+
+/* The texts of a language; i: an index into phrases_names. */
 const struct phrases *phrases_get(size_t i);
 
 #endif

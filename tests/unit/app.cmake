@@ -32,6 +32,7 @@ set(message_wraps tlsmsg_message_data tlsmsg_message_worker tlsmsg_message_peer
 set(server_wraps tlsmsg_server_stats tlsmsg_server_workers tlsmsg_server_address)
 
 app_unit_test(args)
+app_unit_test(phrases)
 app_unit_test(signals)
 app_unit_test(startup)
 app_unit_test(terminal)

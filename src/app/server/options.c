@@ -58,7 +58,7 @@ static const struct args_option rows[] = {
      GROUP_SERVING},
     {TLSMSG_OPT_RECV_SIZE, 0, NULL, "BYTES", "most bytes of a receive (TLS: 16384; else 1024)",
      GROUP_SERVING},
-    {OWN_LANG, 0, "lang", "zh|en", "language of the transcript (zh)", GROUP_TRANSCRIPT},
+    {OWN_LANG, 0, "lang", "zh|en", "language of the texts (the locale's)", GROUP_TRANSCRIPT},
     {OWN_FORMAT, 0, "format", "text|json", "format of the transcript (text)", GROUP_TRANSCRIPT},
     {OWN_QUIET, 'q', "quiet", NULL, "print no transcript", GROUP_TRANSCRIPT},
     {OWN_LOG_LEVEL, 0, "log-level", "LEVEL", "error, warning, info or debug (warning)",
@@ -109,8 +109,8 @@ static const struct args_option rows[] = {
      GROUP_OTHER},
     {OWN_USER, 0, "user", "NAME", "switch to this user before serving", GROUP_OTHER},
     {OWN_CHECK, 0, "check", NULL, "check options and files, then exit", GROUP_OTHER},
-    {ARGS_HELP, 0, "help", NULL, "print this help", GROUP_OTHER},
-    {ARGS_VERSION, 0, "version", NULL, "print the version and the TLS library", GROUP_OTHER},
+    {ARGS_HELP, 'h', "help", NULL, "print this help", GROUP_OTHER},
+    {ARGS_VERSION, 'V', "version", NULL, "print the version and the TLS library", GROUP_OTHER},
 };
 
 const struct args_table server_options = {
@@ -128,8 +128,9 @@ const struct args_table server_options = {
 
 enum tlsmsg_code server_settings_init(struct server_settings *settings, struct tlsmsg_error *err)
 {
-    *settings = (struct server_settings){
-        .phrases = phrases_get(0), .log_level = TLSMSG_LOG_WARNING, .storing = STORING_DEFAULTS};
+    *settings = (struct server_settings){.phrases = phrases_get(phrases_default()),
+                                         .log_level = TLSMSG_LOG_WARNING,
+                                         .storing = STORING_DEFAULTS};
     return tlsmsg_options_new(TLSMSG_ROLE_SERVER, &settings->options, err);
 }
 
