@@ -211,9 +211,9 @@ src/transport/tls 5000 150
 src/server 5200 150
 src/client 1600 150
 src/store 3600 150
-src/app 1000 80
+src/app 1400 80
 src/app/server 3800 150
-src/app/client 2100 150
+src/app/client 2800 150
 src/app/store 1400 100
 END
 }

@@ -63,12 +63,22 @@ void signals_restore_stop(void)
     (void)pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
 }
 
-int signals_open_for_client(void)
+static int open_one(int number)
 {
     sigset_t set;
 
     (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGUSR1);
+    (void)sigaddset(&set, number);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     return signals_open(&set);
+}
+
+int signals_open_for_client(void)
+{
+    return open_one(SIGUSR1);
+}
+
+int signals_open_for_prompt(void)
+{
+    return open_one(SIGCONT);
 }

@@ -28,4 +28,8 @@ void signals_restore_stop(void);
  * does nothing. */
 int signals_open_for_client(void);
 
+/* The client, while it asks for lines at a terminal: from now on SIGCONT, which goes on as ever, can
+ * be read too. Returns a descriptor (the caller closes it), or -1 where there is none. */
+int signals_open_for_prompt(void);
+
 #endif

@@ -19,6 +19,9 @@
 #include "base/escape.h"
 
 #define PATIENCE_MS 120000
+#define QUIET_MS 200
+#define DISCARD_MS 2000
+#define TYPED_BYTES 4096
 #define KEY_INTERRUPT 3 /* Ctrl-C */
 #define KEY_END 4       /* Ctrl-D */
 #define KEY_BACKSPACE 8
@@ -109,38 +112,94 @@ static bool ask_muted(const char *file, int signal_fd, char *buf, size_t cap)
     return answered;
 }
 
-bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user)
-{
-    struct termios before, mute;
-    sigset_t watched, mask;
-    bool answered = false;
-    int signal_fd;
+/* A terminal that gives each key at once and shows none, until it is given back. Signals wait
+ * meanwhile, so that no way out leaves it mute. */
+struct mute {
+    struct termios before;
+    sigset_t mask;
+    int signal_fd; /* polls readable when a signal waits; never read from, so that it takes its
+                    * action when it is unblocked */
+};
 
-    (void)user;
-    if (cap == 0 || !terminal_can_ask() || tcgetattr(STDIN_FILENO, &before) != 0) {
+/* False: it can't be; nothing was changed. */
+static bool mute_begin(struct mute *mute)
+{
+    struct termios mode;
+    sigset_t watched;
+
+    if (tcgetattr(STDIN_FILENO, &mute->before) != 0) {
         return false;
     }
-    mute = before;
-    mute.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ISIG | ICANON);
-    mute.c_cc[VMIN] = 1;
-    mute.c_cc[VTIME] = 0;
+    mode = mute->before;
+    mode.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ISIG | ICANON);
+    mode.c_cc[VMIN] = 1;
+    mode.c_cc[VTIME] = 0;
     (void)sigemptyset(&watched);
     (void)sigaddset(&watched, SIGTERM);
     (void)sigaddset(&watched, SIGINT);
     (void)sigaddset(&watched, SIGQUIT);
     (void)sigaddset(&watched, SIGHUP);
-    (void)pthread_sigmask(SIG_BLOCK, &watched, &mask);
-    /* Never read from: a signal stays pending and takes its action when it is unblocked. */
-    signal_fd = signals_open(&watched);
-    if (signal_fd >= 0 && tcsetattr(STDIN_FILENO, TCSAFLUSH, &mute) == 0) {
-        answered = ask_muted(file, signal_fd, buf, cap);
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    (void)pthread_sigmask(SIG_BLOCK, &watched, &mute->mask);
+    mute->signal_fd = signals_open(&watched);
+    if (mute->signal_fd >= 0 && tcsetattr(STDIN_FILENO, TCSANOW, &mode) == 0) {
+        return true;
     }
-    if (signal_fd >= 0) {
-        (void)close(signal_fd);
+    if (mute->signal_fd >= 0) {
+        (void)close(mute->signal_fd);
     }
-    (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &mute->mask, NULL);
+    return false;
+}
+
+static void mute_end(struct mute *mute)
+{
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &mute->before);
+    (void)close(mute->signal_fd);
+    (void)pthread_sigmask(SIG_SETMASK, &mute->mask, NULL);
+}
+
+bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user)
+{
+    struct mute mute;
+    bool answered;
+
+    (void)user;
+    if (cap == 0 || !terminal_can_ask() || !mute_begin(&mute)) {
+        return false;
+    }
+    (void)tcflush(STDIN_FILENO, TCIFLUSH); /* typed before the question was put */
+    answered = ask_muted(file, mute.signal_fd, buf, cap);
+    mute_end(&mute);
     return answered;
+}
+
+bool terminal_is_foreground(void)
+{
+    pid_t group = tcgetpgrp(STDIN_FILENO);
+
+    /* A terminal that doesn't control this session has no jobs. */
+    return isatty(STDIN_FILENO) == 1 && (group < 0 || group == getpgrp());
+}
+
+/* Canonical mode would keep back what has no line end yet, and its buffer is full after 4,096
+ * bytes while the rest of a paste is still on its way: so one flush alone isn't enough. */
+bool terminal_discard_input(void)
+{
+    struct pollfd entry = {.fd = STDIN_FILENO, .events = POLLIN};
+    int64_t end_ns = clock_deadline_ns(clock_now_ns(), DISCARD_MS);
+    char typed[TYPED_BYTES];
+    struct mute mute;
+    bool any = false;
+
+    if (!terminal_is_foreground() || !mute_begin(&mute)) {
+        return false;
+    }
+    while (clock_now_ns() < end_ns && poll(&entry, 1, QUIET_MS) > 0 &&
+           read(STDIN_FILENO, typed, sizeof(typed)) > 0) {
+        any = true;
+    }
+    mute_end(&mute);
+    return any;
 }
 
 /* A question anew, without what was typed before it was put: that answers something else. */

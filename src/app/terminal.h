@@ -13,6 +13,14 @@ bool terminal_can_ask(void);
  * calls itself dumb. */
 bool terminal_takes_style(int fd);
 
+/* True when the terminal that stdin is takes input for this program, not for another job. */
+bool terminal_is_foreground(void);
+
+/* Throws away what was typed or pasted for a conversation that is over, until nothing has come for
+ * 0.2 s, at most for 2 s: it would go to the shell, which would run it. True where there was
+ * something. Does nothing where stdin is not a terminal, or another job's. */
+bool terminal_discard_input(void);
+
 /* For tlsmsg_options_set_ask_password and _set_confirm: see tlsmsg_ask_password_fn and
  * tlsmsg_confirm_fn. Both give up after two minutes. user is not used. */
 bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user);

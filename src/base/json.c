@@ -146,13 +146,25 @@ void json_bool(struct json *json, const char *name, bool value)
     }
 }
 
+/* value: seconds times scale, which is 10 to the power of places. */
+static void put_seconds(struct json *json, const char *name, int64_t value, uint64_t scale,
+                        unsigned places)
+{
+    uint64_t count = value > 0 ? (uint64_t)value : 0;
+
+    if (begin_value(json, name, 2 * DECIMAL_DIGITS_MAX + 1)) {
+        decimal_put(json->out, count / scale);
+        BUFFER_PUT(json->out, ".");
+        decimal_put_padded(json->out, count % scale, places);
+    }
+}
+
 void json_seconds(struct json *json, const char *name, int64_t ms)
 {
-    uint64_t value = ms > 0 ? (uint64_t)ms : 0;
+    put_seconds(json, name, ms, 1000, 3);
+}
 
-    if (begin_value(json, name, DECIMAL_DIGITS_MAX + sizeof(".000") - 1)) {
-        decimal_put(json->out, value / 1000);
-        BUFFER_PUT(json->out, ".");
-        decimal_put_padded(json->out, value % 1000, 3);
-    }
+void json_seconds_us(struct json *json, const char *name, int64_t us)
+{
+    put_seconds(json, name, us, 1000000, 6);
 }

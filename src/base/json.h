@@ -58,4 +58,7 @@ void json_bool(struct json *json, const char *name, bool value);
 /* Milliseconds as seconds with three places: 1.203; what is below 0 is 0.000. */
 void json_seconds(struct json *json, const char *name, int64_t ms);
 
+/* Microseconds as seconds with six places: 0.001234. */
+void json_seconds_us(struct json *json, const char *name, int64_t us);
+
 #endif

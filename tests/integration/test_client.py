@@ -57,7 +57,10 @@ class Conversation(ClientTest):
                 shown = [texts.shown_reply(texts.escaped(texts.reply(line))) for line in answered]
                 self.assertEqual(said.replace(texts.prompt(), b""), b"".join(shown))
                 self.assertTrue(said.endswith(texts.prompt()))
-                self.assert_quiet(client)
+                if name == "lines after exit":
+                    self.assert_one_line(client.stderr.bytes(), PROGRAM, "not sent from line 3")
+                else:
+                    self.assert_quiet(client)
 
     def test_english(self):
         server = self.server()
@@ -78,7 +81,7 @@ class Conversation(ClientTest):
 
     def test_quiet(self):
         server = self.server()
-        for words, stdin in ((("-q",), b"one\ntwo\nexit\n"), (("--quiet", "-m", "one", "-m", "two"),
+        for words, stdin in ((("-q",), b"one\ntwo\n"), (("--quiet", "-m", "one", "-m", "two"),
                                                               b"")):
             client = self.run_client("--ca", self.ca, *words, str(server.port), stdin=stdin)
             self.assertEqual(client.stdout.bytes(),

@@ -3,37 +3,31 @@
 prompt usable, words for why the server left, colour on terminals alone, and where the build has it
 the editing of lines.
 
-For both builds. A terminal here is a pseudo-terminal that controls the client, so that its keys
-become signals.
+For both builds.
 """
 
 import base64
-import functools
 import hashlib
 import os
-import pty
 import re
 import signal
 import ssl
 import subprocess
 import sys
-import termios
 import threading
-import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 import harness
 import kernel
-import network
 import texts
 import tls
+from at_terminal import PLAIN_ENVIRONMENT, TerminalTest, can_edit
 from certificates import default_certificates
-from processes import SANITIZER, Collector, Program
+from processes import Program
 from settings import is_plaintext, program, scaled
-from tls_client_test import PROGRAM, ClientTest
+from tls_client_test import PROGRAM
 
-PLAIN_ENVIRONMENT = {"TERM": "xterm", "NO_COLOR": ""}
 PROMPT = texts.prompt()
 SAYS = PROGRAM.encode()
 NOT_ENCRYPTED = "plaintext, not encrypted"
@@ -41,83 +35,8 @@ LEFT, UP = b"\x1b[D", b"\x1b[A"
 END, INTERRUPT = b"\x04", b"\x03"
 
 
-@functools.cache
-def can_edit():
-    """Whether the build has line editing, by its own words."""
-    done = subprocess.run([*program("tlsmsg-client"), "--help"], stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=scaled(20), check=True)
-    return b"lines can be edited" in done.stdout
-
-
-class AtTerminal:
-    """A client whose stdin, stdout and stderr are one terminal, which it is controlled by."""
-
-    def __init__(self, words, env):
-        master, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (24, 80))
-        self.slave = slave
-        self.mode = termios.tcgetattr(slave)
-        self.keys = os.dup(master)
-        self.output = Collector(master, "terminal")
-        self.program = Program(["setsid", "-c", "sh", "-c", 'exec "$@" 2>&1', "sh",
-                                *program("tlsmsg-client"), *words], stdin=slave, stdout=slave,
-                               env={**PLAIN_ENVIRONMENT, **env}, name="tlsmsg-client")
-
-    def type(self, keys):
-        os.write(self.keys, keys)
-
-    def is_raw(self):
-        return not termios.tcgetattr(self.slave)[3] & termios.ICANON
-
-    def wait_raw(self):
-        """The editor draws the prompt before it takes the terminal over."""
-        kernel.wait_until(self.is_raw, "the terminal is the editor's")
-
-    def shown(self):
-        """All that came on the screen so far, with "\\n" for line ends."""
-        return self.output.bytes().replace(b"\r\n", b"\n")
-
-    def wait_for(self, text, count=1):
-        self.output.wait_until(
-            lambda said: said.replace(b"\r\n", b"\n").count(text) >= count, f"{count} x {text!r}")
-
-    def finish(self, expect):
-        """The client's end, its exit status compared; what it was found with is what it left."""
-        self.program.finish(expect)
-        left = termios.tcgetattr(self.slave)
-        if left != self.mode:
-            raise AssertionError(f"the terminal's mode is {left}, was {self.mode}")
-        self.close()
-        said = self.output.finish().replace(b"\r\n", b"\n")
-        if SANITIZER.search(said):
-            raise AssertionError(said.decode("utf-8", "replace"))
-        return said
-
-    def close(self):
-        self.program.kill()
-        for descriptor in (self.slave, self.keys):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.slave = self.keys = -1
-
-
-class ComfortTest(ClientTest):
-    """Words and peers that are the same in both builds."""
-
-    def words(self, port, *options):
-        trust = () if is_plaintext() else ("--ca", self.ca)
-        return [*trust, *options, str(port)]
-
-    def at_terminal(self, port, *options, env=None):
-        terminal = AtTerminal(self.words(port, *options), env or {})
-        self.addCleanup(terminal.close)
-        return terminal
-
-    def any_peer(self, handle):
-        """A peer of the build's kind; handle(end) with receive, send and drop."""
-        if is_plaintext():
-            return self.peer(lambda sock: handle(PlainEnd(sock)))
-        return self.tls_peer(handle)
+class ComfortTest(TerminalTest):
+    """Words that are the same in both builds."""
 
     def facts(self, port):
         """What is told of our server where it is no terminal, a pattern a line."""
@@ -137,6 +56,12 @@ class ComfortTest(ClientTest):
         digest = hashlib.sha256(base64.b64decode(body)).digest()
         return "sha256//" + base64.b64encode(digest).decode()
 
+    @staticmethod
+    def apart(said):
+        """What stderr said, and its last line."""
+        told, _, last = said.removesuffix(b"\n").rpartition(b"\n")
+        return told + b"\n", last
+
     def assert_facts(self, said, port):
         """Each line whole, with the program's name, and nothing of a terminal's."""
         lines = said.decode().splitlines()
@@ -144,27 +69,6 @@ class ComfortTest(ClientTest):
         self.assertEqual(len(lines), len(wanted), said)
         for line, pattern in zip(lines, wanted):
             self.assertRegex(line, f"\\A{PROGRAM}{pattern}\\Z")
-
-
-class PlainEnd:
-    """The server's end without TLS, with the names that tls.End has."""
-
-    def __init__(self, sock):
-        self.sock = sock
-
-    def receive(self):
-        return self.sock.recv(1024)
-
-    def send(self, data):
-        self.sock.sendall(data)
-
-    def drop(self):
-        self.sock.close()
-
-    def reset(self):
-        network.reset(self.sock)
-
-    answer_close = drop
 
 
 class Facts(ComfortTest):
@@ -180,7 +84,9 @@ class Facts(ComfortTest):
                 server = self.server()
                 plain = ["-q"] if words == ("-qv",) else [one for one in words if "v" not in one]
                 client = self.run_client(*self.words(server.port, *words), stdin=stdin)
-                self.assert_facts(client.stderr.bytes(), server.port)
+                told, last = self.apart(client.stderr.bytes())
+                self.assert_facts(told, server.port)
+                self.assertEqual(last, SAYS + b"1 message: 1 answered")
                 silent = self.server()
                 self.assertEqual(
                     client.stdout.bytes(),
@@ -189,7 +95,9 @@ class Facts(ComfortTest):
     def test_styled_at_a_terminal(self):
         server = self.server()
         terminal = self.at_terminal(server.port, "-v", "-m", "hello")
-        said = terminal.finish(0).decode()
+        said, last = self.apart(terminal.finish(0))
+        self.assertEqual(last, SAYS + b"1 message: 1 answered")
+        said = said.decode()
         self.assertTrue(said.startswith(f"\x1b[1m127.0.0.1:{server.port}\x1b[0m\n"), said)
         if is_plaintext():
             self.assertIn(f"\n  transport    \x1b[33m{NOT_ENCRYPTED}\x1b[0m\n", said)
@@ -205,7 +113,7 @@ class Facts(ComfortTest):
                 said = self.at_terminal(server.port, "-vm", "hello", env=env).finish(0)
                 self.assertNotIn(b"\x1b", said)
                 told, _, rest = said.rpartition(b"\n" + texts.shown_reply(texts.reply(b"hello")))
-                self.assertEqual(rest, b"")
+                self.assertEqual(rest, SAYS + b"1 message: 1 answered\n")
                 self.assert_facts(told, server.port)
 
     def test_verbose_and_probe(self):
@@ -380,8 +288,10 @@ class WhyItLeft(ComfortTest):
             for due in (False, True):
                 with self.subTest(name, due=due):
                     said, port = self.left(leave, due)
+                    place = f"{self.UNANSWERED} (line 1)" if due else "; not sent from line 2"
                     self.assert_one_line(said, f"{PROGRAM}127.0.0.1:{port}: ", words)
                     self.assertEqual(self.UNANSWERED in said.decode(), due, said)
+                    self.assertIn(place, said.decode())
 
     def test_an_alert_is_named(self):
         """A server that wants a certificate says so after the client's handshake (TLS 1.3)."""
@@ -409,7 +319,8 @@ class WhyItLeft(ComfortTest):
         client.stdout.wait_for(PROMPT, 2)
         server.stop(0)
         client.finish(6)
-        self.assert_one_line(client.stderr.bytes(), PROGRAM, self.CLOSED)
+        self.assert_one_line(client.stderr.bytes(), PROGRAM, self.CLOSED, "not sent from line 2",
+                             "try: connect again")
 
     def test_the_notice_has_its_own_line_at_a_terminal(self):
         leave = threading.Event()
@@ -429,8 +340,11 @@ class WhyItLeft(ComfortTest):
         leave.set()
         said = terminal.finish(6)
         peer.abandon()
-        self.assertRegex(said.decode(), f"{re.escape(PROMPT.decode())}half typed\n"
-                                        f"{PROGRAM}127.0.0.1:{peer.port}: the server [^\n]*\n\\Z")
+        self.assertRegex(said.decode(), (
+            f"{re.escape(PROMPT.decode())}half typed\n"
+            f"{PROGRAM}127.0.0.1:{peer.port}: the server [^\n]*\n"
+            f"{PROGRAM}1 message: 1 answered, not sent from line 2 \\(what was typed was "
+            "discarded\\)\n\\Z"))
 
 
 class Refusals(ComfortTest):
@@ -458,7 +372,8 @@ class Refusals(ComfortTest):
         client.close_stdin()
         client.finish(1)
         self.assertEqual(screen.output.finish(), PROMPT + b"\n" + SAYS
-                         + b"line 1 of stdin was not sent: it is not valid UTF-8\n" + PROMPT)
+                         + b"line 1 of stdin was not sent: it is not valid UTF-8\n" + PROMPT
+                         + (b"" if is_plaintext() else b"\n"))
 
 
 class Editing(ComfortTest):
@@ -575,7 +490,10 @@ class Editing(ComfortTest):
         self.assertTrue(terminal.is_raw())
         server.stop(0)
         said = terminal.finish(6)
-        self.assertRegex(said.decode(), f"half\n{PROGRAM}127.0.0.1:\\d+: the server [^\n]*\n\\Z")
+        self.assertRegex(said.decode(), (
+            f"half\n{PROGRAM}127.0.0.1:\\d+: the server [^\n]*\n"
+            f"{PROGRAM}1 message: 1 answered, not sent from line 2 \\(what was typed was "
+            "discarded\\)\n\\Z"))
 
     def test_the_mode_after_signals(self):
         for keys, number in ((INTERRUPT, signal.SIGINT), (b"\x1c", signal.SIGQUIT),

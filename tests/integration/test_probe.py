@@ -229,7 +229,6 @@ class NoServer(ProbeTest):
 class Usage(ProbeTest):
     def test_what_does_not_go_together(self):
         for words, name in ((("--probe", "-m", "hello"), "--probe"),
-                            (("--format", "json"), "--format"),
                             (("--probe", "--format", "xml"), "format")):
             with self.subTest(words):
                 client = self.run_client(*words, expect=2)

@@ -9,25 +9,32 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "app/client/session.h"
+#include "app/client/console.h"
 
-static const char reply[] = "\xe5\x93\x88\x1b[1m\n\\";
+static const char text[] = "\xe5\x93\x88\x1b[1m\n\\";
+static const struct console_reply reply = {
+    .text = text, .len = sizeof(text) - 1, .seq = 7, .message_bytes = 3, .took_ns = 1000234567};
 
 static const struct row {
     const char *name;
     bool terminal;
     bool quiet;
     bool raw_text;
+    bool json;
     const char *shown;
 } rows[] = {
-    {"escaped", false, false, false,
+    {"escaped", false, false, false, false,
      "Enter a message ('exit' to leave): Reply received: \xe5\x93\x88\\x1b[1m\\n\\\n"},
-    {"raw in plaintext", false, false, true,
+    {"raw in plaintext", false, false, true, false,
      "Enter a message ('exit' to leave): Reply received: \xe5\x93\x88\x1b[1m\n\\\n"},
-    {"quiet is raw", false, true, false, "\xe5\x93\x88\x1b[1m\n\\\n"},
-    {"quiet is escaped on a terminal", true, true, true, "\xe5\x93\x88\\x1b[1m\\n\\\n"},
-    {"plaintext is escaped on a terminal", true, false, true,
+    {"quiet is raw", false, true, false, false, "\xe5\x93\x88\x1b[1m\n\\\n"},
+    {"quiet is escaped on a terminal", true, true, true, false, "\xe5\x93\x88\\x1b[1m\\n\\\n"},
+    {"plaintext is escaped on a terminal", true, false, true, false,
      "Enter a message ('exit' to leave): Reply received: \xe5\x93\x88\\x1b[1m\\n\\\n"},
+    {"JSON", false, false, true, true,
+     "{\"seq\":7,\"bytes\":3,\"reply\":\"\xe5\x93\x88\\u001b[1m\\n\\\\\",\"seconds\":1.000234}\n"},
+    {"JSON on a terminal", true, true, false, true,
+     "{\"seq\":7,\"bytes\":3,\"reply\":\"\xe5\x93\x88\\u001b[1m\\n\\\\\",\"seconds\":1.000234}\n"},
 };
 
 static void open_ends(int ends[2], bool terminal)
@@ -47,6 +54,10 @@ static void open_ends(int ends[2], bool terminal)
 static void test_shown(void **state)
 {
     const struct row *row = *state;
+    const struct console_style style = {.phrases = phrases_get(1),
+                                        .quiet = row->quiet,
+                                        .raw_text = row->raw_text,
+                                        .json = row->json};
     struct console console;
     char shown[256];
     ssize_t n;
@@ -54,10 +65,10 @@ static void test_shown(void **state)
     int ends[2];
 
     open_ends(ends, row->terminal);
-    console_init(&console, ends[1], phrases_get(1), row->quiet, row->raw_text);
+    console_init(&console, ends[1], &style);
     assert_true(console_prompt(&console));
-    assert_int_equal(console.has_prompt, !row->quiet);
-    assert_true(console_reply(&console, reply, sizeof(reply) - 1));
+    assert_int_equal(console.has_prompt, !row->quiet && !row->json);
+    assert_true(console_reply(&console, &reply));
     assert_false(console.has_prompt);
     while (len < strlen(row->shown)) {
         n = read(ends[0], shown + len, sizeof(shown) - len);
@@ -73,15 +84,16 @@ static void test_shown(void **state)
 
 static void test_failure_is_kept(void **state)
 {
+    const struct console_style style = {.phrases = phrases_get(0)};
     struct console console;
     int full = open("/dev/full", O_WRONLY);
 
     (void)state;
     assert_true(full >= 0);
-    console_init(&console, full, phrases_get(0), false, false);
+    console_init(&console, full, &style);
     assert_false(console_prompt(&console));
     assert_int_equal(console.cause, ENOSPC);
-    assert_false(console_reply(&console, "x", 1));
+    assert_false(console_reply(&console, &reply));
     console_fini(&console);
     (void)close(full);
 }

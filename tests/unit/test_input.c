@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -143,13 +144,111 @@ static void test_no_memory_is_no_end(void **state)
     (void)close(ends[0]);
 }
 
+/* ---- what is left */
+
+/* A file of the given text, from its beginning. */
+static int file_of(const char *text)
+{
+    char name[] = "/tmp/tlsmsg-input-XXXXXX";
+    int fd = mkstemp(name);
+
+    assert_true(fd >= 0);
+    (void)unlink(name);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    return fd;
+}
+
+static const struct rest_row {
+    const char *name;
+    const char *given;
+    off_t start;    /* where the input begins */
+    unsigned lines; /* that are handed out */
+    bool last_sent; /* or the input stays before the last of them */
+    enum input_rest rest;
+    uint64_t count;
+    off_t set_to;
+} rest_rows[] = {
+    {"nothing handed out", "a\nb\n", 0, 0, true, INPUT_REST_COUNTED, 2, 0},
+    {"one of three", "a\nb\nc\n", 0, 1, true, INPUT_REST_COUNTED, 2, 2},
+    {"one of three, unsent", "a\nb\nc\n", 0, 1, false, INPUT_REST_COUNTED, 3, 0},
+    {"the second unsent", "a\nb\nc\n", 0, 2, false, INPUT_REST_COUNTED, 2, 2},
+    {"empty lines are no messages", "a\n\n\nb\n\n", 0, 1, true, INPUT_REST_COUNTED, 1, 2},
+    {"nothing but empty lines", "a\n\n\n", 0, 1, true, INPUT_REST_NONE, 0, 2},
+    {"no line end at the end", "a\nb", 0, 1, true, INPUT_REST_COUNTED, 1, 2},
+    {"all", "a\nb", 0, 2, true, INPUT_REST_NONE, 0, 3},
+    {"a line over the limit, unsent", "a\n123456789012\nb\n", 0, 2, false, INPUT_REST_COUNTED, 2,
+     2},
+    {"behind a line over the limit", "a\n123456789012\nb\n", 0, 2, true, INPUT_REST_COUNTED, 1, 15},
+    {"from the middle of a file", "head\na\nb\n", 5, 1, true, INPUT_REST_COUNTED, 1, 7},
+};
+
+static void hand_out(struct input *input, unsigned lines)
+{
+    const char *line;
+    size_t len;
+
+    while (lines > 0) {
+        if (input_next(input, &line, &len) == INPUT_MORE) {
+            input_read(input);
+        } else {
+            lines--;
+        }
+    }
+}
+
+static void test_rest_of_a_file(void **state)
+{
+    const struct rest_row *row = *state;
+    int fd = file_of(row->given);
+    struct input input;
+    uint64_t count;
+    int64_t at;
+
+    assert_int_equal(lseek(fd, row->start, SEEK_SET), row->start);
+    input_init(&input, fd, LINE_MAX_BYTES);
+    hand_out(&input, row->lines);
+    at = row->last_sent ? input.next_at : input.line_at;
+    assert_int_equal(input_rest(&input, at, &count), row->rest);
+    assert_int_equal(count, row->count);
+    input_set_back(&input, at);
+    assert_int_equal(lseek(fd, 0, SEEK_CUR), row->set_to);
+    input_fini(&input);
+    (void)close(fd);
+}
+
+static void test_rest_of_a_pipe(void **state)
+{
+    struct input input;
+    uint64_t count;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    input_init(&input, ends[0], LINE_MAX_BYTES);
+    assert_int_equal(input_rest(&input, 0, &count), INPUT_REST_UNKNOWN);
+    assert_int_equal(write(ends[1], "a\nb\n", 4), 4);
+    hand_out(&input, 2);
+    assert_int_equal(input_rest(&input, input.next_at, &count), INPUT_REST_UNKNOWN);
+    assert_int_equal(input_rest(&input, input.line_at, &count), INPUT_REST_SOME);
+    assert_int_equal(write(ends[1], "c", 1), 1);
+    assert_int_equal(input_rest(&input, input.next_at, &count), INPUT_REST_SOME);
+    (void)close(ends[1]);
+    hand_out(&input, 1);
+    assert_int_equal(input_rest(&input, input.next_at, &count), INPUT_REST_NONE);
+    input_set_back(&input, 0); /* a pipe has no way back */
+    input_fini(&input);
+    (void)close(ends[0]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_nul_inside),
-                                       cmocka_unit_test(test_not_yet_and_never),
-                                       cmocka_unit_test(test_no_memory_is_no_end)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nul_inside), cmocka_unit_test(test_not_yet_and_never),
+        cmocka_unit_test(test_no_memory_is_no_end), cmocka_unit_test(test_rest_of_a_pipe)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
+    RUN_ROWS(failed, test_rest_of_a_file, rest_rows);
     for (piece_bytes = 1; piece_bytes <= 32; piece_bytes = piece_bytes * 2 + 1) {
         RUN_ROWS(failed, test_lines_in_pieces, rows);
     }

@@ -27,6 +27,7 @@ static void write_all_kinds(struct json *json)
     json_bool(json, "no", false);
     json_seconds(json, "seconds", 1203);
     json_seconds(json, "never", -1);
+    json_seconds_us(json, "exact", 1000234);
     json_begin_object(json, "tls");
     json_string(json, "version", "TLSv1.3");
     json_end_object(json);
@@ -44,7 +45,8 @@ static void write_all_kinds(struct json *json)
 static const char all_kinds[] =
     "{\"text\":\"hello\",\"plain\":\"12:00\",\"bytes\":\"a\\u0000b\",\"most\":18446744073709551615,"
     "\"least\":-9223372036854775808,\"plus\":7,\"yes\":true,\"no\":false,\"seconds\":1.203,"
-    "\"never\":0.000,\"tls\":{\"version\":\"TLSv1.3\"},\"empty\":{},\"chain\":[{\"i\":0},\"x\"],"
+    "\"never\":0.000,\"exact\":1.000234,\"tls\":{\"version\":\"TLSv1.3\"},\"empty\":{},\"chain\":[{"
+    "\"i\":0},\"x\"],"
     "\"exit\":0}\n";
 
 static void test_all_kinds(void **state)

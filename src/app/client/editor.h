@@ -30,6 +30,9 @@ void editor_free(struct editor *editor);
  * mode is that of before, and the cursor stands at the beginning of a line. */
 enum input_result editor_next(struct editor *editor, const char **line, size_t *len);
 
+/* After INPUT_MORE: whether keys were typed that no line has brought. */
+bool editor_has_rest(const struct editor *editor);
+
 /* For wait: moves below the line that is being typed, so that something can be printed. Prompt and
  * line are drawn again when wait returns. */
 void editor_step_aside(struct editor *editor);

@@ -50,6 +50,7 @@ struct editor {
     sigset_t mask; /* signals blocked between lines */
     int signal_fd;
     int cursor;               /* while aside: its place within the line */
+    bool has_rest;            /* keys are left that no line has brought */
     bool aside;               /* the cursor stands below the line, for something else */
     enum input_result result; /* INPUT_LINE: go on; else why no key comes any more */
 };
@@ -230,6 +231,9 @@ static int next_key(EditLine *el, wchar_t *key)
                 return 1;
             }
         } else if (!editor->wait(editor->signal_fd, editor->user)) {
+            const LineInfoW *typed = el_wline(el);
+
+            editor->has_rest = editor->key_count > 0 || typed->lastchar > typed->buffer;
             editor->result = INPUT_MORE;
         } else {
             take_signals(editor);
@@ -309,6 +313,11 @@ enum input_result editor_next(struct editor *editor, const char **line, size_t *
     return editor->result;
 }
 
+bool editor_has_rest(const struct editor *editor)
+{
+    return editor->has_rest;
+}
+
 /* ---- making and freeing */
 
 /* Widths and drawing follow the locale; messages are UTF-8 in any. */
@@ -337,15 +346,33 @@ static wchar_t *widen(const char *text)
     return wide;
 }
 
-/* Tab is text here, and C1 controls in a pasted text are not commands. */
+/* Tab is text here, and C1 controls in a pasted text are not commands. Keys that libedit looks up in
+ * the terminal's description alone come in other forms where TERM is not quite the truth, as in
+ * tmux, and with Ctrl held down it knows none. */
 static void bind_keys(EditLine *el)
 {
+    static const struct {
+        const wchar_t *keys;
+        const wchar_t *command;
+    } moves[] = {
+        {L"\033[1~", L"ed-move-to-beg"},      {L"\033[7~", L"ed-move-to-beg"},
+        {L"\033[H", L"ed-move-to-beg"},       {L"\033OH", L"ed-move-to-beg"},
+        {L"\033[4~", L"ed-move-to-end"},      {L"\033[8~", L"ed-move-to-end"},
+        {L"\033[F", L"ed-move-to-end"},       {L"\033OF", L"ed-move-to-end"},
+        {L"\033[3~", L"ed-delete-next-char"}, {L"\033[1;5C", L"em-next-word"},
+        {L"\033[1;5D", L"ed-prev-word"},      {L"\033[1;3C", L"em-next-word"},
+        {L"\033[1;3D", L"ed-prev-word"},
+    };
     wchar_t key[2] = {L'\t', L'\0'};
+    size_t i;
 
     (void)el_wset(el, EL_EDITOR, L"emacs");
     (void)el_wset(el, EL_BIND, key, L"ed-insert", NULL);
     for (key[0] = 0x80; key[0] < 0xA0; key[0]++) {
         (void)el_wset(el, EL_BIND, key, L"ed-insert", NULL);
+    }
+    for (i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
+        (void)el_wset(el, EL_BIND, moves[i].keys, moves[i].command, NULL);
     }
 }
 

@@ -27,6 +27,12 @@ enum input_result editor_next(struct editor *editor, const char **line, size_t *
     return INPUT_END;
 }
 
+bool editor_has_rest(const struct editor *editor)
+{
+    (void)editor;
+    return false;
+}
+
 void editor_step_aside(struct editor *editor)
 {
     (void)editor;

@@ -21,48 +21,68 @@ static enum exit_code fail(const struct tlsmsg_error *err, enum exit_phase phase
     return exit_code_for(err->code, phase);
 }
 
-static enum exit_code talk(const struct client_settings *settings, struct tlsmsg_client *client,
-                           int sigusr1_fd)
+/* What was typed meanwhile was meant for the server. */
+static enum exit_code fail_to_connect(const struct client_settings *settings,
+                                      const struct tlsmsg_error *err)
 {
-    struct console console;
-    struct session session = {
-        .program = name, .client = client, .console = &console, .sigusr1_fd = sigusr1_fd};
-    struct input input;
+    enum exit_code code = fail(err, EXIT_WHILE_CONNECTING);
+
+    if (settings->message_count == 0 && terminal_discard_input()) {
+        startup_warn(name, "nothing was sent (what was typed was discarded)");
+    }
+    return code;
+}
+
+static enum exit_code talk(const struct client_settings *settings, struct session *session)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
 
-    console_init(&console, STDOUT_FILENO, settings->phrases, settings->quiet, BUILD_TEXT_IS_RAW);
-    if (settings->message_count > 0) {
-        code = session_send(&session, settings->messages, settings->message_count);
-    } else {
-        input_init(&input, STDIN_FILENO, (size_t)BUILD_LINE_MAX_BYTES);
-        code = session_talk(&session, &input);
-        input_fini(&input);
+    /* The session waits by itself, for signals too. */
+    tlsmsg_client_set_blocking(session->client, false);
+    code = session->input != NULL
+               ? session_talk(session)
+               : session_send(session, settings->messages, settings->message_count);
+    tlsmsg_client_set_blocking(session->client, true);
+    /* A refusal of our certificate can come as late as this (TLS 1.3). */
+    if (tlsmsg_client_close(session->client, &err) == TLSMSG_CLIENT_ERROR &&
+        (code == EXIT_DONE || code == EXIT_OTHER)) {
+        code = fail(&err, EXIT_WHILE_TALKING);
     }
-    console_fini(&console);
+    session_end(session, code);
     return code;
 }
 
 static enum exit_code converse(const struct client_settings *settings, struct tlsmsg_client *client,
                                int sigusr1_fd)
 {
+    const struct console_style style = {.phrases = settings->phrases,
+                                        .quiet = settings->quiet,
+                                        .raw_text = BUILD_TEXT_IS_RAW,
+                                        .json = settings->as_json};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct console console;
+    struct input input;
+    struct session session = {.program = name,
+                              .client = client,
+                              .console = &console,
+                              .input = settings->message_count > 0 ? NULL : &input,
+                              .sigusr1_fd = sigusr1_fd,
+                              .exit_is_message = settings->quiet && BUILD_HAS_TLS,
+                              .verbose = settings->verbose};
     enum exit_code code;
 
     if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {
-        return fail(&err, EXIT_WHILE_CONNECTING);
+        return fail_to_connect(settings, &err);
     }
     if (settings->verbose) {
         report_connection(name, client);
     }
-    /* The session waits by itself, for SIGUSR1 too. */
-    tlsmsg_client_set_blocking(client, false);
-    code = talk(settings, client, sigusr1_fd);
-    tlsmsg_client_set_blocking(client, true);
-    /* A refusal of our certificate can come as late as this (TLS 1.3). */
-    if (tlsmsg_client_close(client, &err) == TLSMSG_CLIENT_ERROR &&
-        (code == EXIT_DONE || code == EXIT_OTHER)) {
-        code = fail(&err, EXIT_WHILE_TALKING);
-    }
+    console_init(&console, STDOUT_FILENO, &style);
+    input_init(&input, STDIN_FILENO, (size_t)BUILD_LINE_MAX_BYTES);
+    code = talk(settings, &session);
+    input_fini(&input);
+    console_fini(&console);
     return code;
 }
 
@@ -82,7 +102,7 @@ static enum exit_code run(const struct client_settings *settings, int sigusr1_fd
     for (size_t i = 0; tlsmsg_client_warning(client, i) != NULL; i++) {
         startup_warn(name, "warning: %s", tlsmsg_client_warning(client, i));
     }
-    code = settings->probes ? report_probe(name, client, settings->options, settings->probe_as_json)
+    code = settings->probes ? report_probe(name, client, settings->options, settings->as_json)
                             : converse(settings, client, sigusr1_fd);
     tlsmsg_client_free(client);
     return code;

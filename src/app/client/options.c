@@ -29,7 +29,9 @@ static const struct args_option rows[] = {
     {OWN_MESSAGE, 'm', "message", "TEXT", "send TEXT instead of stdin; repeatable", GROUP_TALKING},
     {OWN_QUIET, 'q', "quiet", NULL, "print replies only, one per line", GROUP_TALKING},
     {OWN_VERBOSE, 'v', "verbose", NULL, "print details of the connection on stderr", GROUP_TALKING},
-    {OWN_LANG, 0, "lang", "zh|en", "language of the prompt (zh)", GROUP_TALKING},
+    {OWN_FORMAT, 0, "format", "text|json", "format of replies, and of --probe (text)",
+     GROUP_TALKING},
+    {OWN_LANG, 0, "lang", "zh|en", "language of the texts (the locale's)", GROUP_TALKING},
     {TLSMSG_OPT_TIMEOUT, 0, NULL, "SECS", "to connect, and for each reply (10; 0: no limit)",
      GROUP_TALKING},
     {TLSMSG_OPT_CA, 0, NULL, "FILE", "trust these CAs instead of the system's", GROUP_TRUST},
@@ -44,7 +46,6 @@ static const struct args_option rows[] = {
     {TLSMSG_OPT_SERVER_NAME, 0, NULL, "NAME", "the server's name in its certificate (HOST)",
      GROUP_TRUST},
     {OWN_PROBE, 0, "probe", NULL, "show its certificates and whether it is trusted", GROUP_TRUST},
-    {OWN_FORMAT, 0, "format", "text|json", "format of --probe's output (text)", GROUP_TRUST},
     {TLSMSG_OPT_CERT, 0, NULL, "FILE", "the client's certificate and its chain (PEM)",
      GROUP_IDENTITY},
     {TLSMSG_OPT_KEY, 0, NULL, "FILE", "its private key, if FILE of --cert has none",
@@ -54,8 +55,8 @@ static const struct args_option rows[] = {
     {TLSMSG_OPT_TLS_MIN, 0, NULL, "1.2|1.3", "oldest TLS version to accept (1.2)", GROUP_TLS},
     {TLSMSG_OPT_KEYLOG_FILE, 0, NULL, "FILE", "append session keys, for debugging", GROUP_TLS},
     {TLSMSG_OPT_PAD, 0, NULL, "BYTES", "pad TLS 1.3 records to a multiple of BYTES (0)", GROUP_TLS},
-    {ARGS_HELP, 0, "help", NULL, "print this help", GROUP_OTHER},
-    {ARGS_VERSION, 0, "version", NULL, "print the version and the TLS library", GROUP_OTHER},
+    {ARGS_HELP, 'h', "help", NULL, "print this help", GROUP_OTHER},
+    {ARGS_VERSION, 'V', "version", NULL, "print the version and the TLS library", GROUP_OTHER},
 };
 
 const struct args_table client_options = {
@@ -76,7 +77,7 @@ const struct args_table client_options = {
 
 enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err)
 {
-    *settings = (struct client_settings){.phrases = phrases_get(0)};
+    *settings = (struct client_settings){.phrases = phrases_get(phrases_default())};
     return tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &settings->options, err);
 }
 
@@ -114,8 +115,8 @@ static enum tlsmsg_code take_message(struct client_settings *settings, const cha
     return TLSMSG_OK;
 }
 
-static enum tlsmsg_code take_probe(struct client_settings *settings, int id, const char *value,
-                                   struct tlsmsg_error *err)
+static enum tlsmsg_code take_tls_own(struct client_settings *settings, int id, const char *value,
+                                     struct tlsmsg_error *err)
 {
     static const char *const forms[] = {"text", "json"};
     enum tlsmsg_code code = TLSMSG_OK;
@@ -129,8 +130,7 @@ static enum tlsmsg_code take_probe(struct client_settings *settings, int id, con
         settings->probes = true;
     } else {
         code = args_choice("format", forms, 2, value, &i, err);
-        settings->has_format = true;
-        settings->probe_as_json = i == 1;
+        settings->as_json = i == 1;
     }
     return code;
 }
@@ -138,10 +138,6 @@ static enum tlsmsg_code take_probe(struct client_settings *settings, int id, con
 enum tlsmsg_code client_settings_check(const struct client_settings *settings,
                                        struct tlsmsg_error *err)
 {
-    if (settings->has_format && !settings->probes) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "--format is the form of --probe (add --probe)");
-    }
     if (settings->probes && settings->message_count > 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--probe sends no message (leave --probe or --message out)");
@@ -171,7 +167,7 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
         return code;
     case OWN_PROBE:
     case OWN_FORMAT:
-        return take_probe(settings, id, value, err);
+        return take_tls_own(settings, id, value, err);
     case OWN_QUIET:
         settings->quiet = true;
         return TLSMSG_OK;

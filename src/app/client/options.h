@@ -14,9 +14,8 @@ struct client_settings {
     size_t message_count;
     bool quiet;
     bool verbose;
-    bool probes; /* --probe: no conversation */
-    bool has_format;
-    bool probe_as_json;
+    bool probes;  /* --probe: no conversation */
+    bool as_json; /* replies, or the probe */
 };
 
 /* Sets defaults; TLSMSG_OK or TLSMSG_ERR_NOMEM. */

@@ -2,94 +2,28 @@
  *
  * One message is unanswered at a time. While a line is waited for the server is watched too, so
  * that its leaving is told at once; a line that is here goes first. In every wait SIGUSR1 is
- * answered. Main thread. */
+ * answered. What was sent, answered and left is kept by number, so that the end can say it. Main
+ * thread. */
 #include "app/client/session.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/client/report.h"
 #include "app/signals.h"
-#include "base/escape.h"
+#include "app/terminal.h"
+#include "base/build.h"
+#include "base/clock.h"
 #include "base/utf8.h"
-
-/* ---- stdout: a prompt or a reply is one write, nothing is kept back. A slow one is waited for,
- * since a client has nothing else to do. */
-
-void console_init(struct console *console, int fd, const struct phrases *phrases, bool quiet,
-                  bool raw_text)
-{
-    *console = (struct console){.fd = fd, .phrases = phrases, .quiet = quiet};
-    console->is_terminal = isatty(fd) == 1;
-    console->raw = (raw_text || quiet) && !console->is_terminal;
-    buffer_init(&console->reply, SIZE_MAX, BUFFER_KEEP);
-}
-
-void console_fini(struct console *console)
-{
-    buffer_fini(&console->reply);
-}
-
-static bool write_all(struct console *console, const char *data, size_t len)
-{
-    while (len > 0 && console->cause == 0) {
-        ssize_t n = write(console->fd, data, len);
-
-        if (n > 0) {
-            data += n;
-            len -= (size_t)n;
-        } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            /* Someone else has made the shared description non-blocking. */
-            struct pollfd entry = {.fd = console->fd, .events = POLLOUT};
-
-            (void)poll(&entry, 1, -1);
-        } else if (n == 0 || errno != EINTR) {
-            console->cause = n == 0 ? EIO : errno;
-        }
-    }
-    return console->cause == 0;
-}
-
-bool console_prompt(struct console *console)
-{
-    if (console->quiet) {
-        return console->cause == 0;
-    }
-    console->has_prompt = true;
-    return write_all(console, console->phrases->prompt.text, console->phrases->prompt.len);
-}
-
-bool console_reply(struct console *console, const char *reply, size_t len)
-{
-    struct buffer *out = &console->reply;
-    size_t shown = console->raw ? len : len * ESCAPE_EXPANSION_MAX;
-
-    buffer_truncate(out, 0);
-    if (buffer_reserve(out, console->phrases->reply.len + shown + 1) != TLSMSG_OK) {
-        console->cause = ENOMEM;
-        return false;
-    }
-    if (!console->quiet) {
-        buffer_put(out, console->phrases->reply.text, console->phrases->reply.len);
-    }
-    if (console->raw) {
-        buffer_put(out, reply, len);
-    } else {
-        buffer_commit(out, escape_text(buffer_end(out), buffer_room(out), reply, len));
-    }
-    BUFFER_PUT(out, "\n");
-    console->has_prompt = false;
-    return write_all(console, buffer_head(out), out->len);
-}
 
 /* ---- beside the conversation */
 
 /* What is waited for while a line is. */
-enum { WAIT_INPUT, WAIT_MORE, WAIT_SIGUSR1, WAIT_SERVER, WAITS };
+enum { WAIT_INPUT, WAIT_MORE, WAIT_SIGUSR1, WAIT_SIGCONT, WAIT_SERVER, WAITS };
 
 /* The prompt is left standing on a screen that shows both; the line on stderr is then one of its own.
  * True: so it was. */
@@ -105,12 +39,58 @@ static bool leave_prompt(const struct session *session)
     return true;
 }
 
+/* What can be done about it, where the cause alone doesn't say. */
+static const char *hint_for(const struct session *session, enum tlsmsg_code code)
+{
+    bool is_gone = code == TLSMSG_ERR_CLOSED || code == TLSMSG_ERR_RESET;
+
+    if (!BUILD_HAS_TLS && is_gone && session->tally.sent > 0 && session->tally.answered == 0) {
+        return " (perhaps it speaks TLS, and this is the plaintext build)";
+    }
+    return code == TLSMSG_ERR_CLOSED ? "; try: connect again" : "";
+}
+
+/* What was not sent. */
+static enum input_rest find_rest(const struct session *session, uint64_t *count)
+{
+    if (session->input == NULL) {
+        *count = session->given - (session->tally.next - 1);
+        return *count > 0 ? INPUT_REST_COUNTED : INPUT_REST_NONE;
+    }
+    return input_rest(session->input, session->resume_at, count);
+}
+
+/* Names the message without a reply, where others could be meant, and where a writer that is still
+ * there would go on. What is known to be left has a line of its own, see session_end. */
+static void print_place(const struct session *session, char *buf, size_t cap)
+{
+    const struct tally *tally = &session->tally;
+    bool is_open = tally->sent > tally->answered;
+    uint64_t count;
+
+    buf[0] = '\0';
+    if (is_open && (session->input != NULL || session->given > 1)) {
+        (void)snprintf(buf, cap, " (%s %" PRIu64 ")", tally->unit, tally->open_first);
+    }
+    if (tally->next > 1 && find_rest(session, &count) == INPUT_REST_UNKNOWN) {
+        size_t len = strlen(buf);
+
+        (void)snprintf(buf + len, cap - len, "; not sent from line %" PRIu64, tally->next);
+    }
+}
+
 /* Ends a wait, or a message: lost says what became of that. */
 static enum exit_code cut(const struct session *session, const struct tlsmsg_error *err,
                           const char *lost)
 {
+    char place[TALLY_TEXT_MAX] = "";
+
     (void)leave_prompt(session);
-    startup_warn(session->program, "%s%s", err->text, lost);
+    if (err->code != TLSMSG_ERR_REFUSED) {
+        print_place(session, place, sizeof(place));
+    }
+    startup_warn(session->program, "%s%s%s%s", err->text, lost, place,
+                 hint_for(session, err->code));
     return exit_code_for(err->code, EXIT_WHILE_TALKING);
 }
 
@@ -192,18 +172,39 @@ static const char *fate_of_message(enum tlsmsg_code code)
     }
 }
 
-/* Sends a message and prints its reply. */
-static enum exit_code exchange(const struct session *session, const char *message, size_t len)
+/* Begins with a message. From here on it counts as sent: what a failed write has left on the way
+ * nobody knows. Not so where the server had left before. */
+static enum exit_code begin_message(struct session *session, uint64_t number)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    const char *reply;
-    size_t reply_len;
 
+    if (tlsmsg_client_watch(session->client, &err) != TLSMSG_CLIENT_OK) {
+        return cut(session, &err, "");
+    }
+    tally_sent(&session->tally, number);
+    session->resume_at = session->input != NULL ? session->input->next_at : 0;
+    return EXIT_DONE;
+}
+
+/* Sends a message and prints its reply. */
+static enum exit_code exchange(struct session *session, uint64_t number, const char *message,
+                               size_t len)
+{
+    struct console_reply reply = {.seq = session->tally.sent + 1, .message_bytes = len};
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    int64_t sent_ns = clock_now_ns();
+    enum exit_code code = begin_message(session, number);
+
+    if (code != EXIT_DONE) {
+        return code;
+    }
     if (send_message(session, message, len, &err) != TLSMSG_CLIENT_OK ||
-        receive_reply(session, &reply, &reply_len, &err) != TLSMSG_CLIENT_OK) {
+        receive_reply(session, &reply.text, &reply.len, &err) != TLSMSG_CLIENT_OK) {
         return cut(session, &err, fate_of_message(err.code));
     }
-    return console_reply(session->console, reply, reply_len) ? EXIT_DONE : stdout_gone(session);
+    tally_answered(&session->tally, 0);
+    reply.took_ns = clock_now_ns() - sent_ns;
+    return console_reply(session->console, &reply) ? EXIT_DONE : stdout_gone(session);
 }
 
 enum exit_code session_send(struct session *session, const char *const *messages, size_t count)
@@ -211,22 +212,44 @@ enum exit_code session_send(struct session *session, const char *const *messages
     enum exit_code code = EXIT_DONE;
     size_t i;
 
+    tally_init(&session->tally, "message");
+    session->given = count;
     for (i = 0; i < count && code == EXIT_DONE; i++) {
-        code = exchange(session, messages[i], strlen(messages[i]));
+        code = exchange(session, i + 1, messages[i], strlen(messages[i]));
     }
     return code;
 }
 
+/* ---- lines */
+
+/* A line that is not sent, or sent without an answer to wait for. */
+static void pass_line(struct session *session, bool refused)
+{
+    tally_passed(&session->tally, session->input->number, refused);
+    session->resume_at = session->input->next_at;
+}
+
 /* 'exit', whose reply is not waited for. */
-static enum exit_code say_exit(const struct session *session, const char *line, size_t len)
+static enum exit_code say_exit(struct session *session, const char *line, size_t len)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
 
-    return send_message(session, line, len, &err) == TLSMSG_CLIENT_OK ? EXIT_DONE
-                                                                      : cut(session, &err, "");
+    if (send_message(session, line, len, &err) != TLSMSG_CLIENT_OK) {
+        return cut(session, &err, "");
+    }
+    session->completed = session->exited = true;
+    pass_line(session, false);
+    return EXIT_DONE;
 }
 
-/* ---- lines */
+/* After a stop the shell has had the screen, and the kernel has dropped what was half typed. */
+static void redraw_prompt(const struct session *session)
+{
+    if (signals_next(session->sigcont_fd) != 0 && session->console->has_prompt &&
+        terminal_is_foreground()) {
+        (void)console_prompt(session->console);
+    }
+}
 
 /* Waits until one of the first two entries is readable, which the caller has filled in, or the
  * server leaves. What is here of the input goes first; then the client is asked, since it can have
@@ -242,6 +265,7 @@ static bool wait_for_line(const struct session *session, struct pollfd entries[W
         return false;
     }
     entries[WAIT_SIGUSR1] = (struct pollfd){.fd = session->sigusr1_fd, .events = POLLIN};
+    entries[WAIT_SIGCONT] = (struct pollfd){.fd = session->sigcont_fd, .events = POLLIN};
     entries[WAIT_SERVER] = (struct pollfd){.fd = tlsmsg_client_fd(session->client),
                                            .events = tlsmsg_client_events(session->client)};
     if (entries[WAIT_SERVER].events == 0) {
@@ -249,8 +273,13 @@ static bool wait_for_line(const struct session *session, struct pollfd entries[W
     }
     if (poll(entries, WAITS, -1) < 0) {
         entries[WAIT_INPUT].revents = 0; /* interrupted: the caller looks again */
-    } else if (entries[WAIT_SIGUSR1].revents != 0) {
+        return true;
+    }
+    if (entries[WAIT_SIGUSR1].revents != 0) {
         answer_sigusr1(session, true);
+    }
+    if (entries[WAIT_SIGCONT].revents != 0) {
+        redraw_prompt(session);
     }
     return true;
 }
@@ -267,11 +296,13 @@ static bool wait_for_key(int signal_fd, void *user)
     return wait_for_line(session, entries, &session->left);
 }
 
-static enum exit_code read_line(const struct session *session, struct input *input,
-                                enum input_result *result, const char **line, size_t *len)
+static enum exit_code read_line(const struct session *session, enum input_result *result,
+                                const char **line, size_t *len)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct input *input = session->input;
 
+    (void)signals_next(session->sigcont_fd); /* of before: this prompt is drawn anyway */
     if (!console_prompt(session->console)) {
         return stdout_gone(session);
     }
@@ -289,76 +320,153 @@ static enum exit_code read_line(const struct session *session, struct input *inp
         }
     }
     /* Whoever types has ended the prompt's line with his own. */
-    session->console->has_prompt &= input->ended || isatty(input->fd) != 1;
+    session->console->has_prompt &= input->ended || !input->is_terminal;
     return EXIT_DONE;
 }
 
-static enum exit_code edit_line(const struct session *session, enum input_result *result,
+static enum exit_code edit_line(struct session *session, enum input_result *result,
                                 const char **line, size_t *len)
 {
     *result = editor_next(session->editor, line, len);
-    return *result == INPUT_MORE ? cut(session, &session->left, "") : EXIT_DONE;
+    if (*result == INPUT_MORE) {
+        session->discarded = editor_has_rest(session->editor);
+        return cut(session, &session->left, "");
+    }
+    return EXIT_DONE;
 }
 
 /* Asks for the next line; *result is INPUT_LINE, INPUT_TOO_LONG or INPUT_END on EXIT_DONE. */
-static enum exit_code ask(const struct session *session, struct input *input,
-                          enum input_result *result, const char **line, size_t *len)
+static enum exit_code ask(struct session *session, enum input_result *result, const char **line,
+                          size_t *len)
 {
     enum exit_code code = session->editor != NULL ? edit_line(session, result, line, len)
-                                                  : read_line(session, input, result, line, len);
+                                                  : read_line(session, result, line, len);
 
     if (code == EXIT_DONE && *result == INPUT_FAILED) {
-        startup_warn(session->program, "cannot read stdin: %s", strerror(input->cause));
+        startup_warn(session->program, "cannot read stdin: %s", strerror(session->input->cause));
         code = EXIT_OTHER;
     }
     return code;
 }
 
-static void refuse(struct session *session, const struct input *input, const char *why)
+static void refuse(struct session *session, const char *why)
 {
     (void)leave_prompt(session);
-    startup_warn(session->program, "line %llu of stdin was not sent: %s",
-                 (unsigned long long)input->number, why);
-    session->refused = true;
+    startup_warn(session->program, "line %" PRIu64 " of stdin was not sent: %s",
+                 session->input->number, why);
+    pass_line(session, true);
 }
 
-static enum exit_code talk(struct session *session, struct input *input)
+static bool is_exit(const struct session *session, const char *line, size_t len)
+{
+    return !session->exit_is_message && len == strlen("exit") && memcmp(line, "exit", len) == 0;
+}
+
+/* Deals with a line that has come. */
+static enum exit_code take_line(struct session *session, enum input_result result, const char *line,
+                                size_t len)
+{
+    const struct input *input = session->input;
+    char limit[64];
+
+    if (result == INPUT_TOO_LONG) {
+        (void)snprintf(limit, sizeof(limit), "it is longer than %zu bytes", input->line_max);
+        refuse(session, limit);
+    } else if (session->editor == NULL && input_may_be_cut(input, len)) {
+        refuse(session, "the terminal may have cut it at 4095 bytes; try: a file, a pipe or -m");
+    } else if (!utf8_is_valid(line, len)) {
+        refuse(session, "it is not valid UTF-8");
+    } else if (is_exit(session, line, len)) {
+        return say_exit(session, line, len);
+    } else if (len > 0) {
+        return exchange(session, input->number, line, len);
+    } else {
+        pass_line(session, false);
+    }
+    return EXIT_DONE;
+}
+
+static enum exit_code talk(struct session *session)
 {
     enum input_result result = INPUT_END;
     enum exit_code code = EXIT_DONE;
     const char *line = NULL;
-    char limit[64];
     size_t len = 0;
 
-    while (code == EXIT_DONE) {
-        code = ask(session, input, &result, &line, &len);
-        if (code != EXIT_DONE || result == INPUT_END) {
-            break;
-        }
-        if (result == INPUT_TOO_LONG) {
-            (void)snprintf(limit, sizeof(limit), "it is longer than %zu bytes", input->line_max);
-            refuse(session, input, limit);
-        } else if (!utf8_is_valid(line, len)) {
-            refuse(session, input, "it is not valid UTF-8");
-        } else if (len == strlen("exit") && memcmp(line, "exit", len) == 0) {
-            code = say_exit(session, line, len);
-            break;
-        } else if (len > 0) {
-            code = exchange(session, line, len);
+    while (code == EXIT_DONE && !session->completed) {
+        code = ask(session, &result, &line, &len);
+        if (code == EXIT_DONE && result == INPUT_END) {
+            session->completed = true;
+        } else if (code == EXIT_DONE) {
+            code = take_line(session, result, line, len);
         }
     }
-    return code == EXIT_DONE && session->refused ? EXIT_OTHER : code;
+    return code == EXIT_DONE && session->tally.refused > 0 ? EXIT_OTHER : code;
 }
 
-enum exit_code session_talk(struct session *session, struct input *input)
+enum exit_code session_talk(struct session *session)
 {
-    const struct console *console = session->console;
     enum exit_code code;
 
-    session->editor = editor_new(console->quiet ? "" : console->phrases->prompt.text, input,
-                                 wait_for_key, session);
-    code = talk(session, input);
+    tally_init(&session->tally, "line");
+    session->editor =
+        editor_new(console_prompt_text(session->console), session->input, wait_for_key, session);
+    session->sigcont_fd =
+        session->editor == NULL && session->input->is_terminal ? signals_open_for_prompt() : -1;
+    code = talk(session);
+    /* The tutorial's client leaves it to whoever has typed. */
+    if (session->input->is_terminal || BUILD_HAS_TLS) {
+        console_end(session->console);
+    }
     editor_free(session->editor);
     session->editor = NULL;
+    if (session->sigcont_fd >= 0) {
+        (void)close(session->sigcont_fd);
+    }
     return code;
+}
+
+/* ---- the end */
+
+/* Lines behind an 'exit' of the document's kind. The tutorial's own pair says nothing of them. */
+static void tell_after_exit(const struct session *session)
+{
+    char left[TALLY_TEXT_MAX];
+    uint64_t count;
+    enum input_rest rest = input_rest(session->input, session->resume_at, &count);
+
+    if (rest == INPUT_REST_COUNTED || rest == INPUT_REST_SOME) {
+        tally_print_rest(&session->tally, rest, count, left, sizeof(left));
+        startup_warn(session->program,
+                     "'exit' on line %" PRIu64
+                     " ended the conversation: %s; try: -q, with which it "
+                     "is a message",
+                     session->tally.next - 1, left);
+    }
+}
+
+void session_end(struct session *session, enum exit_code code)
+{
+    bool failed = code != EXIT_DONE && !session->completed;
+    /* Under TLS 1.3 a refusal comes when messages may be on their way; none of them was taken. */
+    bool never_began = code == EXIT_REFUSED && session->tally.answered == 0;
+    enum input_rest rest = INPUT_REST_NONE;
+    char text[TALLY_TEXT_MAX];
+    uint64_t count = 0;
+
+    if (session->input != NULL) {
+        session->discarded |= failed && terminal_discard_input();
+        input_set_back(session->input, never_began ? 0 : session->resume_at);
+    }
+    if (session->exited && BUILD_HAS_TLS && !session->input->is_terminal) {
+        tell_after_exit(session);
+    }
+    if (failed && !never_began) {
+        rest = session->discarded ? INPUT_REST_SOME : find_rest(session, &count);
+    }
+    if (session->verbose || rest == INPUT_REST_COUNTED || rest == INPUT_REST_SOME) {
+        tally_print(&session->tally, rest, count, text, sizeof(text));
+        startup_warn(session->program, "%s%s", text,
+                     session->discarded ? " (what was typed was discarded)" : "");
+    }
 }

@@ -19,6 +19,14 @@
 /* One call into OpenSSL, as a function so that all go the same way. */
 typedef int tls_call(SSL *ssl, void *buf, size_t len, size_t *done);
 
+/* What a server that goes without a byte may be. The server has its own way to tell: the first byte. */
+static const char *silent_peer(const struct transport *t)
+{
+    return !t->state.is_server && !t->state.is_open && !t->link.heard
+               ? " (perhaps it speaks plaintext, not TLS)"
+               : "";
+}
+
 /* OpenSSL waits for bytes: will there be any? */
 static enum transport_result judge_read(struct transport *t)
 {
@@ -32,12 +40,15 @@ static enum transport_result judge_read(struct transport *t)
     }
     if (t->link.read_errno != 0) {
         t->broken = true;
-        return transport_socket_error(t->link.read_errno, t->err);
+        (void)transport_socket_error(t->link.read_errno, t->err);
+        error_append(t->err, "%s", silent_peer(t));
+        return TRANSPORT_ERROR;
     }
     if (t->link.eof && !t->state.is_open) {
         t->broken = true;
-        error_set(t->err, TLSMSG_ERR_TRUNCATED, 0, "the %s left %s", who,
-                  t->link.heard ? "in the middle of the handshake" : "before it said anything");
+        error_set(t->err, TLSMSG_ERR_TRUNCATED, 0, "the %s left %s%s", who,
+                  t->link.heard ? "in the middle of the handshake" : "before it said anything",
+                  silent_peer(t));
         return TRANSPORT_ERROR;
     }
     if (t->link.eof) {
