@@ -57,7 +57,10 @@ static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void 
 {
     struct program *program = user;
 
-    transcript_closed(&program->transcript, closed, worker);
+    if (!program->settings.quiet) {
+        transcript_closed(&program->transcript, closed, worker);
+    }
+    storing_closed(program->storing, closed, worker);
 }
 
 static void tell_left_out(struct program *program, unsigned worker)
@@ -132,6 +135,7 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
 
     if (!settings->quiet || settings->storing.target != NULL) {
         handler.message = on_message;
+        handler.closed = on_closed;
         handler.turn_end = on_turn_end;
         handler.hello = settings->storing.target != NULL ? on_hello : NULL;
     }
@@ -139,7 +143,6 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
         return tlsmsg_server_new(settings->options, &handler, &program->server, err);
     }
     handler.connected = on_connected;
-    handler.closed = on_closed;
     code = stdout_writer_init(&program->writer, STDOUT_FILENO, err);
     if (code == TLSMSG_OK) {
         transcript_init(&program->transcript, &program->writer, settings->format, &style);

@@ -112,7 +112,6 @@ static void decide(struct storing *storing, unsigned worker, const struct store_
 
     if (!taken) {
         refuse(storing, &token, code_of(decision->verdict));
-        store_connection_ended(storing->store, worker, decision->connection);
     } else if (token.message == 0 && tlsmsg_server_hello(storing->server, &token, decision->last,
                                                          promise_of(storing)) != TLSMSG_OK) {
         refuse(storing, &token, 503);
@@ -204,14 +203,6 @@ void storing_message(struct storing *storing, struct tlsmsg_message *message)
     tlsmsg_message_token(message, &token);
     record.body = tlsmsg_message_data(message, &record.len);
     record.identity = peer->tls != NULL ? peer->tls->identity : NULL;
-    /* What a producer has numbered is taken once, also across restarts. It may begin anywhere
-     * (the library has agreed on where), and goes on without a hole. */
-    record.producer = tlsmsg_message_producer(message);
-    if (record.producer != NULL) {
-        record.seq = tlsmsg_message_number(message);
-        record.hash = tlsmsg_message_hash(message);
-        record.jumps = token.message == 1;
-    }
     record.connection = token.connection;
     record.peer = peer->address;
     record.tag = tag_of(&token);
@@ -241,6 +232,14 @@ void storing_hello(struct storing *storing, const struct tlsmsg_hello *hello)
     } else if (tlsmsg_server_hello(storing->server, &hello->token, 0, promise_of(storing)) !=
                TLSMSG_OK) {
         (void)tlsmsg_server_refuse(storing->server, &hello->token, 503);
+    }
+}
+
+void storing_closed(struct storing *storing, const struct tlsmsg_closed *closed, unsigned worker)
+{
+    /* Up to here the store takes nothing more of a conversation with other bytes under a number. */
+    if (storing != NULL) {
+        store_connection_ended(storing->store, worker, closed->peer->connection);
     }
 }
 

@@ -33,6 +33,7 @@ enum tlsmsg_code storing_open(const struct storing_settings *settings, struct tl
 
 /* The handler's message and hello. The latter is the handler's only where there is a store. */
 void storing_message(struct storing *storing, struct tlsmsg_message *message);
+void storing_closed(struct storing *storing, const struct tlsmsg_closed *closed, unsigned worker);
 void storing_hello(struct storing *storing, const struct tlsmsg_hello *hello);
 
 /* The handler's turn_end, with what the transcript has decided. */

@@ -33,6 +33,13 @@ void storing_hello(struct storing *storing, const struct tlsmsg_hello *hello)
     (void)hello;
 }
 
+void storing_closed(struct storing *storing, const struct tlsmsg_closed *closed, unsigned worker)
+{
+    (void)storing;
+    (void)closed;
+    (void)worker;
+}
+
 enum tlsmsg_turn storing_turn_end(struct storing *storing, unsigned worker, enum tlsmsg_turn lines)
 {
     (void)storing;
