@@ -153,15 +153,17 @@ static void test_reset_at_each_point(void **state)
 
 /* ---- a reset that a reply meets ---- */
 
+static unsigned met_by; /* which reply, counted from 1: the first takes the session ticket along */
+
 static bool victim_says_more(struct scene *s)
 {
     return scene_say(&s->peers[1], "more");
 }
 
-/* Between the reading of its second message and the reply the victim says one more and resets. */
+/* Between the reading of a message and its reply the victim says one more and resets. */
 static bool victim_resets_behind_a_message(struct scene *s)
 {
-    if (s->messages == 2 && !scene_is_over(&s->peers[1])) {
+    if (s->messages == met_by && !scene_is_over(&s->peers[1])) {
         assert_true(scene_say(&s->peers[1], "last"));
         (void)raw_peer_step(&s->peers[1]);
         raw_peer_drop(&s->peers[1], true);
@@ -171,12 +173,39 @@ static bool victim_resets_behind_a_message(struct scene *s)
 
 static bool all_have_come(struct scene *s)
 {
-    return s->messages == 3;
+    return s->messages == met_by + 1;
 }
 
 static bool victim_was_told_of(struct scene *s)
 {
     return s->closed == 1;
+}
+
+/* The victim's steps, then those of the healthy one. */
+static void play_reset_met_by(unsigned reply, scene_step *const *steps, size_t count)
+{
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    begin();
+    met_by = reply;
+    scene.turn_end = victim_resets_behind_a_message;
+    assert_true(scene_enter(&scene, -1));
+    assert_true(enter_by_tcp());
+    assert_int_equal(scene_play(&scene, steps, count, PATIENCE_MS), STEPPED_ENDED);
+    assert_int_equal(scene.messages, met_by + 1 + 2);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_FAILED], 0);
+    assert_int_equal(scene.events[TLSMSG_CAUSE_OTHER], 0);
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
+static void test_messages_before_a_reset_met_by_the_first_reply_are_read(void **state)
+{
+    static scene_step *const steps[] = {victim_opens,       victim_says,   all_have_come,
+                                        victim_was_told_of, healthy_opens, healthy_goes_on,
+                                        healthy_leaves,     healthy_has_left};
+
+    (void)state;
+    play_reset_met_by(1, steps, COUNT_OF(steps));
 }
 
 static void test_messages_before_a_reset_met_by_a_reply_are_read(void **state)
@@ -186,17 +215,7 @@ static void test_messages_before_a_reset_met_by_a_reply_are_read(void **state)
         victim_was_told_of, healthy_opens, healthy_goes_on, healthy_leaves,   healthy_has_left};
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    begin();
-    scene.turn_end = victim_resets_behind_a_message;
-    assert_true(scene_enter(&scene, -1));
-    assert_true(enter_by_tcp());
-    assert_int_equal(PLAY(steps), STEPPED_ENDED);
-    assert_int_equal(scene.messages, 3 + 2);
-    assert_int_equal(scene.ends[TLSMSG_CLOSE_FAILED], 0);
-    assert_int_equal(scene.events[TLSMSG_CAUSE_OTHER], 0);
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_reset_met_by(2, steps, COUNT_OF(steps));
 }
 
 /* ---- a stream cut at every byte ---- */
@@ -540,6 +559,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reset_at_each_point),
+        cmocka_unit_test(test_messages_before_a_reset_met_by_the_first_reply_are_read),
         cmocka_unit_test(test_messages_before_a_reset_met_by_a_reply_are_read),
         cmocka_unit_test(test_stream_cut_at_every_byte),
         cmocka_unit_test(test_peer_that_never_reads),

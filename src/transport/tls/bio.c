@@ -80,23 +80,25 @@ static int bio_read(BIO *bio, char *buf, size_t cap, size_t *got)
     return -1;
 }
 
+/* After a failed write nothing more is tried: what was to be sent counts as sent, so that OpenSSL
+ * has nothing pending, which it would have to finish before it reads on. */
 static bool write_source(struct source_link *link, const char *data, size_t len, size_t *put)
 {
-    if (link->write_errno != 0) {
-        return false;
+    if (link->write_errno == 0) {
+        switch (link->source->write(link->source, data, len, link->cork, put)) {
+        case BYTE_OK:
+            link->cork = false;
+            return true;
+        case BYTE_AGAIN:
+            return false;
+        case BYTE_EOF:
+        case BYTE_ERROR:
+            link->write_errno = link->source->sys_errno != 0 ? link->source->sys_errno : EPIPE;
+            break;
+        }
     }
-    switch (link->source->write(link->source, data, len, link->cork, put)) {
-    case BYTE_OK:
-        link->cork = false;
-        return true;
-    case BYTE_EOF:
-    case BYTE_ERROR:
-        link->write_errno = link->source->sys_errno != 0 ? link->source->sys_errno : EPIPE;
-        return false;
-    case BYTE_AGAIN:
-        break;
-    }
-    return false;
+    *put = len;
+    return true;
 }
 
 static int bio_write(BIO *bio, const char *data, size_t len, size_t *put)

@@ -1,10 +1,11 @@
 /* The BIO through which OpenSSL reaches a byte source.
  *
  * It never reports a hard failure: end of file, a broken source and a peer
- * that speaks no TLS all look like "try again" to OpenSSL and are noted in
- * the link, where the transport finds them. So an SSL object survives the
- * peer's end of file (replies still leave), a failed write (what the peer
- * said before can still be read), and answers nothing to plaintext. */
+ * that speaks no TLS all look like "try again" to OpenSSL, a failed write and
+ * all after it look like success, and the link notes them, where the transport
+ * finds them. So an SSL object survives the peer's end of file (replies still
+ * leave), a failed write (what the peer said before can still be read), and
+ * answers nothing to plaintext. */
 #ifndef TRANSPORT_TLS_BIO_H
 #define TRANSPORT_TLS_BIO_H
 
@@ -20,7 +21,7 @@ enum link_peer { LINK_PEER_TLS, LINK_PEER_HTTP, LINK_PEER_PLAINTEXT };
 struct source_link {
     struct byte_source *source; /* borrowed */
     int read_errno;             /* not 0: reading failed for good */
-    int write_errno;            /* not 0: writing failed for good */
+    int write_errno;            /* not 0: writing failed for good, and what is written is lost */
     enum link_peer peer;        /* other than LINK_PEER_TLS: its bytes are kept from OpenSSL */
     bool alert_is_tls;          /* a first byte 0x15 counts as TLS too (a client's view) */
     bool heard;                 /* a byte came */

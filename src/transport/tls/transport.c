@@ -44,6 +44,10 @@ static enum transport_result judge_read(struct transport *t)
         error_append(t->err, "%s", silent_peer(t));
         return TRANSPORT_ERROR;
     }
+    if (t->link.write_errno != 0 && !t->state.is_open) {
+        t->broken = true;
+        return transport_socket_error(t->link.write_errno, t->err);
+    }
     if (t->link.eof && !t->state.is_open) {
         t->broken = true;
         error_set(t->err, TLSMSG_ERR_TRUNCATED, 0, "the %s left %s%s", who,
@@ -63,10 +67,6 @@ static enum transport_result judge(struct transport *t, enum transport_result re
 {
     if (result == TRANSPORT_WANT_READ) {
         return judge_read(t);
-    }
-    if (result == TRANSPORT_WANT_WRITE && t->link.write_errno != 0) {
-        t->broken |= !t->state.is_open;
-        return transport_socket_error(t->link.write_errno, t->err);
     }
     if (result == TRANSPORT_ERROR) {
         t->broken = true;
@@ -211,6 +211,10 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
     }
     /* SSL_write_ex(3) does not write to buf; the cast is for the common shape of the calls. */
     result = attempt(t, call_write, (void *)(uintptr_t)buf, len, sent, err);
+    if (result == TRANSPORT_OK && t->link.write_errno != 0) {
+        *sent = 0;
+        result = transport_socket_error(t->link.write_errno, err);
+    }
     t->sending = result == TRANSPORT_WANT_READ || result == TRANSPORT_WANT_WRITE;
     if (ticket && result == TRANSPORT_OK) {
         give_back_read_buffer(t);
@@ -224,8 +228,7 @@ static bool flush_alert(struct transport *t)
 {
     BIO *bio = SSL_get_wbio(t->ssl);
 
-    return t->link.write_errno != 0 || BIO_flush(bio) == 1 || !BIO_should_retry(bio) ||
-           t->link.write_errno != 0;
+    return BIO_flush(bio) == 1 || !BIO_should_retry(bio);
 }
 
 enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err)
@@ -248,6 +251,9 @@ enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_erro
         result = attempt(t, call_shutdown, NULL, 0, NULL, err);
         if (result == TRANSPORT_WANT_WRITE) {
             return result;
+        }
+        if (result == TRANSPORT_OK && t->link.write_errno != 0) {
+            result = transport_socket_error(t->link.write_errno, err);
         }
         result = result == TRANSPORT_OK ? TRANSPORT_OK : TRANSPORT_ERROR;
     }
