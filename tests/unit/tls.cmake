@@ -4,6 +4,7 @@ set(tls_support support/test_certs.c support/test_folder.c support/tls_ends.c
 
 set(ticket_file_wraps WRAP clock_now_ns)
 set(known_servers_wraps WRAP read __read_chk)
+set(resumption_wraps WRAP time)
 
 foreach(module alerts server_name identity certificates verify resumption tickets policy pin
         known_servers allow ticket_file load revocation client_trust read_ahead x509_text keylog sni

@@ -121,15 +121,18 @@ static enum tlsmsg_code set_role(struct transport_config *config,
                                  const struct tls_settings *settings,
                                  struct transport_config *previous, struct tlsmsg_error *err)
 {
+    enum tlsmsg_code code;
+
     if (!config->is_server) {
         SSL_CTX_set_cert_cb(config->ctx, on_certificate_request, NULL);
         return TLSMSG_OK;
     }
     SSL_CTX_set_client_hello_cb(config->ctx, on_client_hello, NULL);
-    if (tickets_check_resumption(config->ctx) != 1) {
+    if (!tickets_watch(config->ctx)) {
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot watch over session tickets");
     }
-    return set_tickets(config, settings, previous, err);
+    code = ticket_lists_of(config->crls, &config->lists, err);
+    return code == TLSMSG_OK ? set_tickets(config, settings, previous, err) : code;
 }
 
 /* Who may be talked to, and what is kept of it for later: resumed sessions skip the verification. */

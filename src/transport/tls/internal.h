@@ -13,12 +13,12 @@
 #include "transport/tls/bio.h"
 #include "transport/tls/errors.h"
 #include "transport/tls/load.h"
+#include "transport/tls/tickets.h"
 #include "transport/transport.h"
 
 struct allow_list;
 struct certificate_list;
 struct client_trust;
-struct ticket_keys;
 
 /* Immutable once made, but for the count of references. */
 struct transport_config {
@@ -31,6 +31,7 @@ struct transport_config {
     struct certificate_list *by_name;  /* a server's with several; or NULL */
     struct ticket_keys *tickets;       /* a server's */
     STACK_OF(X509_CRL) *crls;          /* NULL without --crl */
+    struct ticket_lists lists;         /* a server's: crls, as sessions see them */
     struct allow_list *allowed;        /* a server's; NULL: everybody who verifies */
     struct client_trust *client_trust; /* a client's */
     int keylog_fd;                     /* -1: session secrets are not logged */

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -25,7 +26,7 @@
 #include "transport/tls/identity.h"
 #include "transport/tls/internal.h"
 #include "transport/tls/load.h"
-#include "transport/tls/verify.h"
+#include "transport/tls/x509_text.h"
 
 #define IV_BYTES 16
 
@@ -159,6 +160,9 @@ static int ticket_callback(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
 {
     struct ticket_keys *keys = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 
+    if (sealing && !tickets_fit(ssl)) {
+        return 0; /* an empty ticket (RFC 5077 section 3.3) */
+    }
     return sealing ? seal(keys, name, iv, cipher, mac) : open_ticket(keys, name, iv, cipher, mac);
 }
 
@@ -340,48 +344,218 @@ void ticket_file_wipe(struct ticket_file *file)
     OPENSSL_cleanse(file, sizeof(*file));
 }
 
-/* Resumption. A change of CAs ends all sessions through the session id context (verify.c). What
- * changes more often, dates, revocation lists and the allow list, is asked here for the one
- * certificate. */
-static bool is_within_dates(const X509 *cert)
+/* Resumption. It skips all checks of certificates, so a ticket is taken only where a full handshake
+ * would end as it did when the session began. A change of CAs ends all sessions through the session
+ * id context (verify.c). For the rest a ticket carries a stamp: when the full handshake was, from
+ * when until when the whole chain holds, and the digest of the revocation lists. Other lists, or
+ * lists past their end, cost one full handshake. The allow list is asked anew. */
+enum {
+    STAMP_FORM = 0, /* a byte: STAMP_VERSION */
+    STAMP_BEGAN = 1,
+    STAMP_SHORT_BYTES = STAMP_BEGAN + 8, /* where no certificate was asked for */
+    STAMP_FROM = STAMP_SHORT_BYTES,
+    STAMP_UNTIL = STAMP_FROM + 8,
+    STAMP_LISTS = STAMP_UNTIL + 8,
+    STAMP_BYTES = STAMP_LISTS + sizeof(((struct ticket_lists *)0)->digest)
+};
+
+#define STAMP_VERSION 1
+
+/* How far the clocks of servers that share ticket keys may lie apart. */
+#define CLOCKS_APART_S 300
+
+static void put_time(unsigned char *out, int64_t unix_s)
 {
-    return X509_cmp_current_time(X509_get0_notBefore(cert)) < 0 &&
-           X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
+    for (int i = 0; i < 8; i++) {
+        out[i] = (unsigned char)((uint64_t)unix_s >> (56 - 8 * i));
+    }
 }
 
-static bool may_still_talk(const struct transport_config *config, X509 *cert)
+static int64_t get_time(const unsigned char *in)
 {
-    char *identity;
-    bool allowed;
+    uint64_t value = 0;
 
-    if (cert == NULL || !is_within_dates(cert) || verify_is_revoked(config->crls, cert)) {
+    for (int i = 0; i < 8; i++) {
+        value = value << 8 | in[i];
+    }
+    return (int64_t)value;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+enum tlsmsg_code ticket_lists_of(STACK_OF(X509_CRL) *lists, struct ticket_lists *out,
+                                 struct tlsmsg_error *err)
+{
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    unsigned char one[EVP_MAX_MD_SIZE];
+    unsigned int len = 0;
+    bool good = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1;
+
+    *out = (struct ticket_lists){.from_unix_s = INT64_MIN, .until_unix_s = INT64_MAX};
+    for (int i = 0; good && i < sk_X509_CRL_num(lists); i++) {
+        const X509_CRL *list = sk_X509_CRL_value(lists, i);
+        const ASN1_TIME *next = X509_CRL_get0_nextUpdate(list);
+
+        good = X509_CRL_digest(list, EVP_sha256(), one, &len) == 1 &&
+               EVP_DigestUpdate(digest, one, len) == 1;
+        out->from_unix_s =
+            later(out->from_unix_s, x509_text_unix_s(X509_CRL_get0_lastUpdate(list)));
+        if (next != NULL) {
+            out->until_unix_s = earlier(out->until_unix_s, x509_text_unix_s(next));
+        }
+    }
+    good = good && EVP_DigestFinal_ex(digest, out->digest, &len) == 1;
+    EVP_MD_CTX_free(digest);
+    return good ? TLSMSG_OK
+                : tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot digest the revocation lists");
+}
+
+/* Of the chain that was verified, the client's own certificate included. */
+static void stamp_chain(unsigned char stamp[STAMP_BYTES], const SSL *ssl)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    int64_t from_s = INT64_MIN;
+    int64_t until_s = chain != NULL ? INT64_MAX : INT64_MIN;
+
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        const X509 *cert = sk_X509_value(chain, i);
+
+        from_s = later(from_s, x509_text_unix_s(X509_get0_notBefore(cert)));
+        until_s = earlier(until_s, x509_text_unix_s(X509_get0_notAfter(cert)));
+    }
+    put_time(stamp + STAMP_FROM, from_s);
+    put_time(stamp + STAMP_UNTIL, until_s);
+}
+
+/* A certificate of 32 KiB and more would make a ticket of that size, which the client then sends
+ * with each handshake; from 64 KiB on OpenSSL fails at it. */
+#define CERTIFICATE_MAX_BYTES (32 * 1024)
+
+bool tickets_fit(const SSL *ssl)
+{
+    const X509 *cert = SSL_get0_peer_certificate(ssl);
+
+    return cert == NULL || i2d_X509(cert, NULL) <= CERTIFICATE_MAX_BYTES;
+}
+
+/* TLS 1.2 promises a ticket before it sees the certificate, and OpenSSL measures the session before
+ * it asks whether there is to be one. */
+#define SESSION_MAX_BYTES 0xff00
+
+static bool refuse_oversized(SSL *ssl)
+{
+    if (tickets_fit(ssl) || i2d_SSL_SESSION(SSL_get_session(ssl), NULL) <= SESSION_MAX_BYTES) {
         return false;
     }
-    identity = identity_of(cert);
-    allowed = allow_holds(config->allowed, identity);
+    error_set(transport_from_ssl(ssl)->err, TLSMSG_ERR_HANDSHAKE, 0,
+              "the client's certificate is too long for a session of TLS 1.2 (%d bytes; TLS 1.3 "
+              "takes it)",
+              i2d_X509(SSL_get0_peer_certificate(ssl), NULL));
+    return true;
+}
+
+/* The stamp of a session; NULL where it has none of the form that this server writes. */
+static const unsigned char *stamp_of(const struct transport_config *config, SSL_SESSION *session)
+{
+    void *stamp = NULL;
+    size_t len = 0;
+
+    if (SSL_SESSION_get0_ticket_appdata(session, &stamp, &len) != 1 ||
+        len != (config->asks_for_certificate ? STAMP_BYTES : STAMP_SHORT_BYTES) ||
+        ((const unsigned char *)stamp)[STAMP_FORM] != STAMP_VERSION) {
+        return NULL;
+    }
+    return stamp;
+}
+
+/* A resumed session keeps its stamp, and what is left of its life. */
+static bool stamp_again(const struct transport_config *config, SSL_SESSION *session, int64_t now_s)
+{
+    const unsigned char *stamp = stamp_of(config, session);
+
+    if (stamp == NULL) {
+        return false;
+    }
+    (void)SSL_SESSION_set_time(session, (long)now_s);
+    (void)SSL_SESSION_set_timeout(
+        session, (long)later(get_time(stamp + STAMP_BEGAN) + TICKETS_LIFETIME_S - now_s, 1));
+    return true;
+}
+
+/* The generate-ticket callback (SSL_CTX_set_session_ticket_cb(3)). */
+static int stamp_ticket(SSL *ssl, void *unused)
+{
+    const struct transport_config *config = transport_from_ssl(ssl)->config;
+    unsigned char stamp[STAMP_BYTES] = {STAMP_VERSION};
+    SSL_SESSION *session = SSL_get_session(ssl);
+    int64_t now_s = (int64_t)time(NULL);
+
+    (void)unused;
+    if (SSL_session_reused(ssl) == 1) {
+        return stamp_again(config, session, now_s) ? 1 : 0;
+    }
+    if (refuse_oversized(ssl)) {
+        return 0;
+    }
+    put_time(stamp + STAMP_BEGAN, now_s);
+    if (!config->asks_for_certificate) {
+        return SSL_SESSION_set1_ticket_appdata(session, stamp, STAMP_SHORT_BYTES);
+    }
+    stamp_chain(stamp, ssl);
+    memcpy(stamp + STAMP_LISTS, config->lists.digest, sizeof(config->lists.digest));
+    return SSL_SESSION_set1_ticket_appdata(session, stamp, STAMP_BYTES);
+}
+
+static bool is_allowed(const struct transport_config *config, SSL_SESSION *session)
+{
+    X509 *cert = SSL_SESSION_get0_peer(session);
+    char *identity = cert != NULL ? identity_of(cert) : NULL;
+    bool allowed = cert != NULL && allow_holds(config->allowed, identity);
+
     free(identity);
     return allowed;
 }
 
-/* The decrypt-ticket callback (SSL_CTX_set_session_ticket_cb(3)). */
+static bool may_resume(const struct transport_config *config, SSL_SESSION *session)
+{
+    const unsigned char *stamp = stamp_of(config, session);
+    const struct ticket_lists *lists = &config->lists;
+    int64_t now_s = (int64_t)time(NULL);
+    int64_t age_s = stamp != NULL ? now_s - get_time(stamp + STAMP_BEGAN) : INT64_MAX;
+
+    if (age_s < -CLOCKS_APART_S || age_s >= TICKETS_LIFETIME_S) {
+        return false;
+    }
+    return !config->asks_for_certificate ||
+           (now_s >= later(get_time(stamp + STAMP_FROM), lists->from_unix_s) &&
+            now_s < earlier(get_time(stamp + STAMP_UNTIL), lists->until_unix_s) &&
+            memcmp(stamp + STAMP_LISTS, lists->digest, sizeof(lists->digest)) == 0 &&
+            is_allowed(config, session));
+}
+
+/* The decrypt-ticket callback. */
 static SSL_TICKET_RETURN judge_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
                                       size_t name_len, SSL_TICKET_STATUS status, void *unused)
 {
-    const struct transport_config *config = transport_from_ssl(ssl)->config;
-
     (void)name;
     (void)name_len;
     (void)unused;
-    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
-        return SSL_TICKET_RETURN_IGNORE_RENEW;
-    }
-    if (config->asks_for_certificate && !may_still_talk(config, SSL_SESSION_get0_peer(session))) {
+    if ((status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) ||
+        !may_resume(transport_from_ssl(ssl)->config, session)) {
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     }
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
-int tickets_check_resumption(SSL_CTX *ctx)
+bool tickets_watch(SSL_CTX *ctx)
 {
-    return SSL_CTX_set_session_ticket_cb(ctx, NULL, judge_ticket, NULL);
+    return SSL_CTX_set_session_ticket_cb(ctx, stamp_ticket, judge_ticket, NULL) == 1;
 }

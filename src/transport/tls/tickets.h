@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include <tlsmsg/error.h>
 
@@ -43,7 +44,7 @@ enum tlsmsg_code ticket_file_parse(char *text, const char *name, struct ticket_f
 
 void ticket_file_wipe(struct ticket_file *file);
 
-/* How long a session can be resumed, and how long a key encrypts. */
+/* How long after its full handshake a session can be resumed, and how long a key encrypts. */
 #define TICKETS_LIFETIME_S (4 * 60 * 60)
 
 struct ticket_keys;
@@ -67,9 +68,23 @@ void ticket_keys_unref(struct ticket_keys *keys); /* NULL is a no-op; wipes */
 enum tlsmsg_code ticket_keys_install(struct ticket_keys *keys, SSL_CTX *ctx,
                                      struct tlsmsg_error *err);
 
-/* Has a server's context look at the certificate in each ticket (dates, revocation, allow list)
- * before it is used; one that no longer passes is ignored, so that the full handshake that
- * follows says why. A ticket carries a decision that may no longer hold. True on success. */
-int tickets_check_resumption(SSL_CTX *ctx);
+/* What a server's revocation lists mean for sessions: which lists they are, and when they hold. */
+struct ticket_lists {
+    unsigned char digest[32];
+    int64_t from_unix_s;
+    int64_t until_unix_s;
+};
+
+/* lists: may be NULL. TLSMSG_ERR_NOMEM. */
+enum tlsmsg_code ticket_lists_of(STACK_OF(X509_CRL) *lists, struct ticket_lists *out,
+                                 struct tlsmsg_error *err);
+
+/* Has a server's context write into each ticket what its full handshake rested on, and ignore a
+ * ticket where a full handshake now might end otherwise, so that the full handshake that follows
+ * decides, and says why. True on success. */
+bool tickets_watch(SSL_CTX *ctx);
+
+/* False where the client's certificate, which a ticket carries, is too long for one. */
+bool tickets_fit(const SSL *ssl);
 
 #endif
