@@ -200,8 +200,8 @@ static void play_reset_met_by(unsigned reply, scene_step *const *steps, size_t c
 
 static void test_messages_before_a_reset_met_by_the_first_reply_are_read(void **state)
 {
-    static scene_step *const steps[] = {victim_opens,       victim_says,   all_have_come,
-                                        victim_was_told_of, healthy_opens, healthy_goes_on,
+    static scene_step *const steps[] = {victim_opens,       victim_says,     all_have_come,
+                                        victim_was_told_of, healthy_opens,   healthy_goes_on,
                                         healthy_leaves,     healthy_has_left};
 
     (void)state;

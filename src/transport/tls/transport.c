@@ -148,8 +148,8 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
             return TRANSPORT_ERROR;
         }
         t->state.is_open = true;
-        t->wants_ticket &= t->state.is_server && SSL_version(t->ssl) == TLS1_3_VERSION &&
-                           tickets_fit(t->ssl);
+        t->wants_ticket &=
+            t->state.is_server && SSL_version(t->ssl) == TLS1_3_VERSION && tickets_fit(t->ssl);
     }
     return result;
 }
