@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -290,8 +291,12 @@ static enum byte_result read_socket(struct byte_source *base, void *buf, size_t 
     ssize_t n;
 
     *got = 0;
+    base->dry = base->dry || s->limit_bytes == 0;
     if (base->dry || s->budget_bytes == 0 || cap == 0) {
         return BYTE_AGAIN;
+    }
+    if (cap > s->limit_bytes) {
+        cap = s->limit_bytes;
     }
     if (cap > s->budget_bytes) {
         cap = s->budget_bytes;
@@ -312,7 +317,8 @@ static enum byte_result read_socket(struct byte_source *base, void *buf, size_t 
     }
     *got = (size_t)n;
     s->budget_bytes -= *got;
-    base->dry = *got < cap;
+    s->limit_bytes -= s->limit_bytes != SIZE_MAX ? *got : 0;
+    base->dry = *got < cap || s->limit_bytes == 0;
     return BYTE_OK;
 }
 
@@ -370,6 +376,7 @@ void socket_source_init(struct socket_source *s, int fd)
     s->base.write = write_socket;
     s->base.shut_write = shut_socket;
     s->fd = fd;
+    s->limit_bytes = SIZE_MAX;
     socket_source_ready(s);
 }
 
@@ -382,4 +389,18 @@ void socket_source_ready(struct socket_source *s)
 {
     s->base.dry = false;
     s->budget_bytes = SOCKET_SOURCE_BUDGET_BYTES;
+}
+
+void socket_source_limit(struct socket_source *s)
+{
+    int received = 0;
+
+    /* It fails on no socket that can be read. */
+    s->limit_bytes = ioctl(s->fd, FIONREAD, &received) == 0 && received > 0 ? (size_t)received : 0;
+}
+
+void socket_source_unlimit(struct socket_source *s)
+{
+    s->limit_bytes = SIZE_MAX;
+    s->base.dry = false;
 }

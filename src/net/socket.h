@@ -65,6 +65,7 @@ struct socket_source {
     int fd;
     int write_errno;     /* of the first write that failed, 0 while none has */
     size_t budget_bytes; /* left to read before the next poll; at 0 reads say BYTE_AGAIN */
+    size_t limit_bytes;  /* left to read at all; SIZE_MAX: no limit */
     bool write_is_shut;
     bool sticky; /* see socket_source_keep_write_error */
 };
@@ -79,6 +80,11 @@ void socket_source_init(struct socket_source *s, int fd);
  * From here on such a write counts as done (its bytes are lost, as they would be on the way), its
  * errno is kept in write_errno, and the reading side goes on to the peer's last word. */
 void socket_source_keep_write_error(struct socket_source *s);
+
+/* From here on only what the kernel has received by now is read, then the source is dry; and the end
+ * of that. */
+void socket_source_limit(struct socket_source *s);
+void socket_source_unlimit(struct socket_source *s);
 
 /* The poll said readable, or the budget begins anew. A short read makes the source dry until the
  * next call of this, and reads answer BYTE_AGAIN without asking the kernel; with a level-triggered

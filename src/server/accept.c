@@ -17,6 +17,8 @@
 /* Connections above the mean share before a worker leaves the listeners: below it, the
  * difference costs less than the leaving. */
 #define SHARE_SLACK 64
+/* Connections that are taken of each socket when the server stops. */
+#define LAST_MAX 4096
 
 static void leave_listeners(struct worker *w)
 {
@@ -150,5 +152,19 @@ void accept_ready(struct worker *w, struct loop_watch *watch)
     }
     if (w->listening && has_more_than_its_share(w)) {
         pause_accepting(w);
+    }
+}
+
+void accept_last(struct worker *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++) {
+        struct address peer;
+        int fd;
+
+        for (int n = 0; n < LAST_MAX && !w->server->listeners[i].passed &&
+                        (fd = socket_accept(w->listeners[i].fd, &peer)) >= 0;
+             n++) {
+            accept_one(w, fd, &peer);
+        }
     }
 }

@@ -21,4 +21,8 @@ void accept_ready(struct worker *w, struct loop_watch *watch);
 /* The pause is over when its time has come. */
 void accept_resume(struct worker *w);
 
+/* When the server stops: takes those that have connected already, which closing would reset. Not of
+ * a passed socket, whose keeper gives them to the next server. */
+void accept_last(struct worker *w);
+
 #endif

@@ -144,6 +144,7 @@ static void linger(struct conversation *c)
 {
     report(c);
     worker_handshake_over(c->worker, c);
+    socket_source_unlimit(&c->source);
     move(c, c->eof ? CONVERSATION_DEAD : CONVERSATION_LINGER);
 }
 
@@ -247,6 +248,18 @@ static void step_handshake(struct conversation *c)
     }
 }
 
+/* The server stops: what had arrived by then is read and answered, and nothing after it. */
+static void end_drained(struct conversation *c)
+{
+    if (!c->limited) {
+        c->limited = true;
+        socket_source_limit(&c->source);
+        worker_requeue(c->worker, c);
+    } else if (!c->unread && c->source.base.dry) {
+        finish(c, TLSMSG_CLOSE_DRAINED);
+    }
+}
+
 static void step_open(struct conversation *c)
 {
     act_on(c, messages_send(c));
@@ -256,6 +269,9 @@ static void step_open(struct conversation *c)
     /* What a flow says at once, such as its greeting. */
     if (c->state == CONVERSATION_OPEN && c->released > 0 && !c->write_wants_in) {
         act_on(c, messages_send(c));
+    }
+    if (c->draining && c->state == CONVERSATION_OPEN && c->messages > 0) {
+        end_drained(c);
     }
 }
 
@@ -419,9 +435,11 @@ void conversation_take_over(struct conversation *c)
 
 static void expire_handshake(struct conversation *c)
 {
-    worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
-                 "handshake not finished within %.3g s",
-                 (double)c->worker->server->settings.handshake_timeout_ms / 1000);
+    if (!waiting_is_drained(c)) {
+        worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
+                     "handshake not finished within %.3g s",
+                     (double)c->worker->server->settings.handshake_timeout_ms / 1000);
+    }
     conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
 }
 
@@ -449,7 +467,11 @@ static void expire_open(struct conversation *c)
     const struct server_settings *settings = &w->server->settings;
     int64_t stall = clock_deadline_ns(c->progress_ns, settings->write_timeout_ms);
 
-    if (c->draining && w->drain_deadline_ns != 0 && w->drain_deadline_ns <= w->now_ns) {
+    if (waiting_is_drained(c) && c->state == CONVERSATION_OPEN && c->out.len == 0 &&
+        c->deferred.count == 0) {
+        finish(c, TLSMSG_CLOSE_DRAINED);
+        run(c);
+    } else if (c->draining && w->drain_deadline_ns != 0 && w->drain_deadline_ns <= w->now_ns) {
         atomic_store(&w->server->undelivered, true);
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TIMEOUT, c,
                      "a reply could not be delivered before the drain timeout");
@@ -504,10 +526,11 @@ void conversation_expire(struct conversation *c)
 void conversation_drain(struct conversation *c)
 {
     c->draining = true;
-    if (c->state == CONVERSATION_HANDSHAKE) {
-        conversation_abort(c, TLSMSG_CLOSE_HANDSHAKE);
-    } else if (c->state == CONVERSATION_OPEN) {
-        finish(c, TLSMSG_CLOSE_DRAINED);
-        run(c);
+    if (c->state == CONVERSATION_OPEN && c->messages > 0) {
+        c->limited = true;
+        socket_source_limit(&c->source);
+    }
+    if (c->state == CONVERSATION_OPEN) {
+        worker_requeue(c->worker, c);
     }
 }

@@ -14,6 +14,7 @@
 #include <tlsmsg/server.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/ratelimit.h"
 #include "base/utf8.h"
@@ -120,8 +121,16 @@ enum conversation_state {
  * longest message and the slack isn't read. */
 #define NUMBERED_REPLY_EXTRA 1024u
 #define NUMBERED_SLACK_BYTES (1024u * 1024)
-/* Records read in one iteration before other conversations have theirs. */
+/* What is read of one conversation in an iteration before others have theirs: records, of which
+ * one without data (a key update, an alert) counts as several, and nanoseconds. */
 #define ITERATION_RECORDS 64
+#define IDLE_RECORD_WEIGHT 4
+#define SHARE_NS (1 * (int64_t)CLOCK_NS_PER_MS)
+/* What a whole iteration takes in before its replies leave: conversations, bytes, nanoseconds. What
+ * is left over comes first in the next one. */
+#define ITERATION_CONVERSATIONS 128
+#define ITERATION_BYTES ((size_t)1024 * 1024)
+#define ITERATION_NS (10 * (int64_t)CLOCK_NS_PER_MS)
 /* Messages deferred at once, and bytes of replies that wait behind a deferred one, before the
  * conversation isn't read. */
 #define DEFERRED_MAX 64
@@ -193,6 +202,7 @@ struct conversation {
     bool write_wants_in; /* the transport must read before it can write */
     bool write_broken;   /* nothing can be sent any more */
     bool draining;       /* the server stops */
+    bool limited;        /* ... and only what had arrived by then is read */
     bool said_farewell;
     struct address peer;
 };
@@ -211,7 +221,9 @@ struct worker {
     struct timers timers;
     struct mailbox mailbox;
     struct stats stats;
-    int64_t now_ns; /* of this iteration */
+    int64_t now_ns; /* of this iteration, and so the next two */
+    size_t taken_bytes;
+    unsigned stepped;
 
     struct transport_config *config; /* of new connections */
     unsigned config_generation;
@@ -227,7 +239,7 @@ struct worker {
     struct list replies;  /* conversations whose replies wait for this iteration's end */
     struct list requeued; /* ... that have more to read without a poll saying so */
     struct list dead;     /* ... to be freed after dispatch */
-    struct list paused;   /* ... that aren't read while the handler holds replies */
+    struct list paused;   /* ... that aren't read while the handler holds replies, or memory is short */
     struct list waiting;  /* ... whose producer another connection still owns */
     atomic_bool look;     /* some of those may own it now */
     struct list leaving;  /* producers of ended conversations, held until what came is decided */
@@ -238,6 +250,7 @@ struct worker {
     bool draining;
     bool failed; /* the handler said TLSMSG_TURN_FAIL */
     int64_t drain_deadline_ns;
+    int64_t draining_since_ns;
 
     struct loop_watch listeners[LISTENERS_MAX];
     size_t listener_count; /* 0 once closed for good */
@@ -257,6 +270,7 @@ enum server_phase {
 
 struct server_listener {
     int fd;
+    bool passed; /* by whoever keeps it: what waits in it is not ours to take when we stop */
     char text[ADDRESS_TEXT_MAX];
 };
 

@@ -8,6 +8,9 @@
 #include "server/deferred.h"
 #include "server/flow.h"
 
+/* Records of a conversation between two looks at the clock. */
+#define LOOK_RECORDS 8
+
 enum answer { ANSWER_NONE, ANSWER_GIVEN, ANSWER_DEFERRED };
 
 /* A message on its way through the handler. */
@@ -347,6 +350,10 @@ static struct verdict read_failed(struct conversation *c, const struct tlsmsg_er
     case TLSMSG_ERR_RESET:
         worker_event(w, TLSMSG_LOG_INFO, TLSMSG_CAUSE_RESET, c, "%s", err->text);
         return (struct verdict){ABORT, TLSMSG_CLOSE_RESET};
+    case TLSMSG_ERR_LIMIT:
+        /* What it said before is answered all the same. */
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, c, "%s", err->text);
+        return (struct verdict){FINISH, TLSMSG_CLOSE_FAILED};
     case TLSMSG_ERR_IS_TLS:
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TLS_PEER, c, "%s", err->text);
         return (struct verdict){FINISH, TLSMSG_CLOSE_INVALID_UTF8};
@@ -360,11 +367,37 @@ static struct verdict read_failed(struct conversation *c, const struct tlsmsg_er
     }
 }
 
+/* What a conversation has had of an iteration. */
+struct share {
+    unsigned records;
+    unsigned look;     /* at so many the clock is looked at */
+    int64_t until_ns;  /* from the first look on */
+};
+
+/* Most peers never come to a look at the clock, which costs a part of what a message does. */
+static bool is_used_up(struct share *share)
+{
+    int64_t now_ns;
+
+    if (share->records < share->look) {
+        return false;
+    }
+    if (share->records >= ITERATION_RECORDS) {
+        return true;
+    }
+    now_ns = clock_now_ns();
+    share->look = share->records + LOOK_RECORDS;
+    if (share->until_ns == 0) {
+        share->until_ns = now_ns + SHARE_NS;
+    }
+    return share->until_ns <= now_ns;
+}
+
 struct verdict messages_read(struct conversation *c)
 {
     struct worker *w = c->worker;
     struct verdict verdict = go_on;
-    int records = 0;
+    struct share share = {.look = LOOK_RECORDS};
 
     c->unread = true;
     /* What a flow has kept back comes before what is still to be read. */
@@ -376,13 +409,14 @@ struct verdict messages_read(struct conversation *c)
         size_t got = 0;
         enum transport_result result;
 
-        if (records++ == ITERATION_RECORDS) {
+        if (is_used_up(&share)) {
             worker_requeue(w, c);
             return go_on;
         }
         err.code = TLSMSG_OK;
         result = transport_recv(c->transport, w->buffer + UTF8_TAIL_MAX,
                                 w->server->settings.recv_size_bytes, &got, &err);
+        share.records += 1 + transport_idle_records(c->transport) * IDLE_RECORD_WEIGHT;
         if (result == TRANSPORT_WANT_WRITE && !c->read_wants_out && c->released == 0) {
             c->progress_ns = w->now_ns;
         }
@@ -391,6 +425,7 @@ struct verdict messages_read(struct conversation *c)
         case TRANSPORT_OK:
             c->heard = true;
             count(&w->stats.bytes_in, got);
+            w->taken_bytes += got;
             verdict = c->flow->received(c, w->buffer + UTF8_TAIL_MAX, got);
             break;
         case TRANSPORT_CLOSED:

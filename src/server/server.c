@@ -64,6 +64,7 @@ static enum tlsmsg_code adopt_listeners(struct tlsmsg_server *s, struct tlsmsg_e
             return TLSMSG_ERR_SYSTEM;
         }
         add_listener(s, fd, &bound);
+        s->listeners[i].passed = true;
     }
     return TLSMSG_OK;
 }

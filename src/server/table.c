@@ -49,6 +49,7 @@ static struct conversation *make(struct worker *w, int fd, const struct address 
     c->since_ns = w->now_ns;
     c->activity_ns = w->now_ns;
     c->linger_budget = LINGER_BYTES;
+    c->draining = w->draining;
     return c;
 }
 

@@ -7,6 +7,8 @@
 
 /* After close_notify or an alert: how long is read and discarded. */
 #define LINGER_MS 1000
+/* When the server stops, for a client that has just come. */
+#define FIRST_MESSAGE_MS 1000
 
 static uint32_t sending_interest(const struct conversation *c)
 {
@@ -70,6 +72,27 @@ static int64_t answer_deadline(const struct conversation *c)
     return clock_deadline_ns(since, c->worker->server->settings.write_timeout_ms);
 }
 
+/* The server stops: the drain timeout, and before it a time for the first message. */
+static int64_t drain_deadline(const struct conversation *c)
+{
+    const struct worker *w = c->worker;
+    int64_t since = c->since_ns > w->draining_since_ns ? c->since_ns : w->draining_since_ns;
+
+    if (!c->draining) {
+        return 0;
+    }
+    return c->state == CONVERSATION_OPEN && c->messages == 0
+               ? earlier(w->drain_deadline_ns, clock_deadline_ns(since, FIRST_MESSAGE_MS))
+               : w->drain_deadline_ns;
+}
+
+bool waiting_is_drained(const struct conversation *c)
+{
+    int64_t deadline = drain_deadline(c);
+
+    return deadline != 0 && deadline <= c->worker->now_ns;
+}
+
 int64_t waiting_deadline(const struct conversation *c)
 {
     const struct server_settings *settings = &c->worker->server->settings;
@@ -77,15 +100,17 @@ int64_t waiting_deadline(const struct conversation *c)
 
     switch (c->state) {
     case CONVERSATION_HANDSHAKE:
-        return clock_deadline_ns(c->accepted_ns, settings->handshake_timeout_ms);
+        return earlier(clock_deadline_ns(c->accepted_ns, settings->handshake_timeout_ms),
+                       drain_deadline(c));
     case CONVERSATION_OPEN:
         /* Idle is the peer's silence, not our not listening. */
         if (messages_may_read(c) && c->out.len == 0 && c->deferred.count == 0) {
             deadline = clock_deadline_ns(c->activity_ns, settings->idle_timeout_ms);
         }
+        deadline = earlier(deadline, drain_deadline(c));
         break;
     case CONVERSATION_FLUSH:
-        deadline = c->draining ? c->worker->drain_deadline_ns : 0;
+        deadline = drain_deadline(c);
         if (waiting_awaits_handler(c)) {
             deadline = earlier(deadline, answer_deadline(c));
         }

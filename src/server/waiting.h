@@ -17,4 +17,7 @@ bool waiting_is_writing(const struct conversation *c);
  * later. Not where it was our own end that stopped the reading: that has the drain timeout. */
 bool waiting_awaits_handler(const struct conversation *c);
 
+/* The server stops, and what it waited for from this conversation has not come in time. */
+bool waiting_is_drained(const struct conversation *c);
+
 #endif

@@ -10,7 +10,9 @@
 #include "server/stats.h"
 #include "server/table.h"
 
-#define ITERATION_EVENTS 128
+#define ITERATION_EVENTS ITERATION_CONVERSATIONS
+/* Conversations between two looks at the clock. */
+#define LOOK_CONVERSATIONS 8
 /* Releasing replies can end conversations, which is reported: the handler is asked again, but not
  * for ever. */
 #define ASK_AGAIN_MAX 3
@@ -64,7 +66,25 @@ void worker_fini(struct worker *w)
     loop_fini(&w->loop);
 }
 
-/* Steps those that have more to read although no poll says so. */
+/* Whether this iteration has taken in what it may: others wait, and so do the replies. */
+static bool is_spent(struct worker *w)
+{
+    if (w->stepped % LOOK_CONVERSATIONS == LOOK_CONVERSATIONS - 1 &&
+        clock_now_ns() - w->now_ns >= ITERATION_NS) {
+        w->taken_bytes = ITERATION_BYTES;
+    }
+    return w->taken_bytes >= ITERATION_BYTES;
+}
+
+static void step(struct worker *w, struct conversation *c, uint32_t ready)
+{
+    w->stepped++;
+    conversation_step(c, ready);
+    conversation_update(c);
+}
+
+/* Steps those that have more to read although no poll says so. Those for which nothing is left come
+ * first in the next iteration, before those that have had their share. */
 static void step_requeued(struct worker *w)
 {
     struct list now;
@@ -72,11 +92,24 @@ static void step_requeued(struct worker *w)
 
     list_init(&now);
     list_move_all(&w->requeued, &now);
-    while ((link = list_take_first(&now)) != NULL) {
-        struct conversation *c = LIST_ITEM(link, struct conversation, in_requeued);
+    while (w->stepped < ITERATION_CONVERSATIONS && !is_spent(w) &&
+           (link = list_take_first(&now)) != NULL) {
+        step(w, LIST_ITEM(link, struct conversation, in_requeued), 0);
+    }
+    list_move_all(&w->requeued, &now);
+    list_move_all(&now, &w->requeued);
+}
 
-        conversation_step(c, 0);
-        conversation_update(c);
+/* Steps one of which the poll has told something, or puts it behind those that wait. */
+static void step_ready(struct worker *w, struct conversation *c, uint32_t ready)
+{
+    if (c->state == CONVERSATION_DEAD) {
+        return;
+    }
+    if (is_spent(w)) {
+        worker_requeue(w, c);
+    } else {
+        step(w, c, ready);
     }
 }
 
@@ -100,13 +133,14 @@ static void release_replies(struct worker *w)
     }
 }
 
-/* A hold is over: those that were not read meanwhile are looked at again. */
+/* Nothing stops those that were not read meanwhile: as many of them as an iteration steps are
+ * looked at again. All at once they would bring as much as they have waited for. */
 static void resume_paused(struct worker *w)
 {
     struct list *link;
+    unsigned n = 0;
 
-    w->held = false;
-    while ((link = list_take_first(&w->paused)) != NULL) {
+    while (!w->held && n++ < ITERATION_CONVERSATIONS && (link = list_take_first(&w->paused))) {
         struct conversation *c = LIST_ITEM(link, struct conversation, in_paused);
 
         c->activity_ns = w->now_ns;
@@ -208,8 +242,8 @@ static void read_mailbox(struct worker *w)
     }
     if (failed && !w->failed) {
         fail(w);
-    } else if (release && w->held) {
-        resume_paused(w);
+    } else if (release) {
+        w->held = false;
     }
 }
 
@@ -217,7 +251,9 @@ static void read_mailbox(struct worker *w)
 static void drain(struct worker *w)
 {
     w->draining = true;
+    w->draining_since_ns = w->now_ns;
     w->drain_deadline_ns = clock_deadline_ns(w->now_ns, w->server->settings.drain_timeout_ms);
+    accept_last(w);
     accept_stop(w);
     for (size_t i = 0; i < w->slot_cap; i++) {
         struct conversation *c = w->slots[i];
@@ -273,7 +309,8 @@ static int wait_ms(const struct worker *w)
 {
     int64_t next = timers_next_ns(&w->timers);
 
-    if (!list_is_empty(&w->requeued) || (!list_is_empty(&w->replies) && !w->held)) {
+    if (!list_is_empty(&w->requeued) ||
+        (!w->held && (!list_is_empty(&w->replies) || !list_is_empty(&w->paused)))) {
         return 0;
     }
     if (w->resume_ns != 0 && (next == 0 || w->resume_ns < next)) {
@@ -289,20 +326,22 @@ static void iterate(struct worker *w)
     size_t n = loop_wait(&w->loop, events, ITERATION_EVENTS, wait_ms(w), &woken);
 
     w->now_ns = clock_now_ns();
+    w->taken_bytes = 0;
+    w->stepped = 0;
     if (woken) {
         read_mailbox(w);
         wake_waiting(w);
     }
     follow_phase(w);
+    resume_paused(w);
     step_requeued(w);
     for (size_t i = 0; i < n; i++) {
         struct loop_watch *watch = events[i].watch;
 
         if (watch->kind == WATCH_LISTENER) {
             accept_ready(w, watch);
-        } else if (table_of_watch(watch)->state != CONVERSATION_DEAD) {
-            conversation_step(table_of_watch(watch), events[i].ready);
-            conversation_update(table_of_watch(watch));
+        } else {
+            step_ready(w, table_of_watch(watch), events[i].ready);
         }
     }
     expire(w);

@@ -60,9 +60,14 @@ void transport_free(struct transport *t);
 enum transport_result transport_handshake(struct transport *t, struct tlsmsg_error *err);
 
 /* Receives up to cap bytes, of one record at most. OK with *got >= 1; WANT_*; CLOSED; ERROR.
- * After TLSMSG_ERR_TRUNCATED sending still works; after any other error nothing does. */
+ * After TLSMSG_ERR_TRUNCATED, and after TLSMSG_ERR_LIMIT (more records without data in a row than
+ * anybody has use for), sending still works; after any other error nothing does. */
 enum transport_result transport_recv(struct transport *t, void *buf, size_t cap, size_t *got,
                                      struct tlsmsg_error *err);
+
+/* How many records without data (key updates, alerts) the last transport_recv took beside what it
+ * gave. 0 in plaintext. */
+unsigned transport_idle_records(const struct transport *t);
 
 /* Sends len >= 1 bytes or a part of them. OK with *sent >= 1; WANT_*: call again with the same
  * bytes first (the buffer may have moved, more may follow them). ERROR as above; after a failed

@@ -81,13 +81,15 @@ class InOrder(SignalTest):
                 self.assertEqual(said.count(b'"how":"drained"'), 10, said)
                 self.assertEqual(server.log(), b"")
 
-    def test_stalled_handshake_does_not_delay(self):
-        server = self.server("--handshake-timeout", seconds(50), "--drain-timeout", seconds(50))
+    def test_stalled_handshake_has_the_drain_timeout(self):
+        server = self.server("--handshake-timeout", seconds(50), "--drain-timeout", seconds(1))
         with network.connect(server.port) as stalled:
             stalled.sendall(b"\x16\x03\x01")
             kernel.wait_read_by_peer(stalled)
+            started = time.monotonic()
             server.signal()
             server.finish(0, limit=5)
+            self.assertGreater(time.monotonic() - started, scaled(0.9), "cut at once")
 
     def test_peer_that_stays_does_not_delay(self):
         """A peer that does not answer the close_notify is given a second, not more."""

@@ -87,6 +87,8 @@ static int64_t blocked_ns;
 static unsigned long blocked_turns;
 static size_t left_when_blocked;
 
+static unsigned rekeys;
+
 static bool asker_asks(struct scene *s)
 {
     struct raw_peer *p = &s->peers[0];
@@ -96,6 +98,10 @@ static bool asker_asks(struct scene *s)
     while (p->open && p->queued < UNREAD_BYTES &&
            (!blocked || p->left < left_when_blocked + UNREAD_BYTES) && raw_peer_rekey(p)) {
         asked = true;
+        /* Without data between them so many would not be taken. */
+        if (++rekeys % 16 == 0 && !raw_peer_say(p, "x", 1)) {
+            break;
+        }
     }
     return asked;
 }
@@ -143,11 +149,51 @@ static void test_key_updates_from_one_that_never_reads(void **state)
     stepped_server_free(server);
 }
 
+/* ---- a peer that sends nothing else ---- */
+
+static bool flooder_floods(struct scene *s)
+{
+    struct raw_peer *p = &s->peers[0];
+
+    if (!scene_say(p, "hello")) {
+        return false;
+    }
+    for (unsigned i = 0; i < 600; i++) {
+        if (!raw_peer_rekey(p)) {
+            break;
+        }
+    }
+    return true;
+}
+
+static bool flooder_is_out(struct scene *s)
+{
+    return s->ends[TLSMSG_CLOSE_FAILED] == 1;
+}
+
+static void test_too_many_key_updates_in_a_row(void **state)
+{
+    static scene_step *const steps[] = {flooder_floods, flooder_is_out};
+    static const char *const texts[] = {"hello"};
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter(&scene, -1));
+    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
+    assert_int_equal(scene.events[TLSMSG_CAUSE_LIMIT], 1);
+    /* What it said before was answered, and the end was said in order. */
+    assert_true(scene_heard(&peers[0], texts, 1));
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_key_updates_while_a_record_is_half_sent),
         cmocka_unit_test(test_key_updates_from_one_that_never_reads),
+        cmocka_unit_test(test_too_many_key_updates_in_a_row),
     };
 
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);

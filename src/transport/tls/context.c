@@ -117,12 +117,30 @@ static enum tlsmsg_code set_tickets(struct transport_config *config,
     return code == TLSMSG_OK ? ticket_keys_install(config->tickets, config->ctx, err) : code;
 }
 
+/* The state machine runs for each message that is not data, and never for data. At the limit the
+ * library is told that the peer has ended, the one thing that makes it stop within a read. */
+static void on_state(const SSL *ssl, int where, int unused)
+{
+    struct transport *t = transport_from_ssl(ssl);
+
+    (void)unused;
+    if (!t->receiving || (where != SSL_CB_ACCEPT_EXIT && where != SSL_CB_CONNECT_EXIT &&
+                          where != SSL_CB_READ_ALERT)) {
+        return;
+    }
+    t->idle_records++;
+    if (t->idle_in_row++ == IDLE_RECORDS_MAX) {
+        SSL_set_shutdown((SSL *)(uintptr_t)ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+    }
+}
+
 static enum tlsmsg_code set_role(struct transport_config *config,
                                  const struct tls_settings *settings,
                                  struct transport_config *previous, struct tlsmsg_error *err)
 {
     enum tlsmsg_code code;
 
+    SSL_CTX_set_info_callback(config->ctx, on_state);
     if (!config->is_server) {
         SSL_CTX_set_cert_cb(config->ctx, on_certificate_request, NULL);
         return TLSMSG_OK;

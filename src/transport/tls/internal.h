@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
@@ -19,6 +20,9 @@
 struct allow_list;
 struct certificate_list;
 struct client_trust;
+
+/* Records without data in a row, key updates and warnings, that a peer may send. */
+#define IDLE_RECORDS_MAX 32
 
 /* Immutable once made, but for the count of references. */
 struct transport_config {
@@ -46,6 +50,9 @@ struct transport {
     struct tlsmsg_error *err; /* of the verb that is running: callbacks record causes here */
     char *identity;           /* the peer's, once it was asked for */
     struct handshake_state state;
+    uint8_t idle_records; /* without data: of the recv that is running or was the last */
+    uint8_t idle_in_row;  /* ... since the last data */
+    bool receiving;       /* transport_recv is running */
     bool records_key;   /* a client's: the server's key is new, and recorded once it is proved */
     bool wants_ticket;  /* a server's: the next send takes a ticket along */
     bool sending;       /* a record is half sent */

@@ -154,10 +154,29 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
     return result;
 }
 
+/* OpenSSL reads on by itself over records without data, and a read-ahead buffer holds hundreds of
+ * key updates that cost 10 microseconds each. What was said before the limit counts no more. */
+static enum transport_result judge_idle(struct transport *t, enum transport_result result,
+                                        struct tlsmsg_error *err)
+{
+    if (t->idle_in_row > IDLE_RECORDS_MAX && result != TRANSPORT_ERROR) {
+        error_set(err, TLSMSG_ERR_LIMIT, 0,
+                  "more than %d key updates or alerts in a row without data", IDLE_RECORDS_MAX);
+        return TRANSPORT_ERROR;
+    }
+    if (result == TRANSPORT_OK) {
+        t->idle_in_row = 0;
+    }
+    return result;
+}
+
 enum transport_result transport_recv(struct transport *t, void *buf, size_t cap, size_t *got,
                                      struct tlsmsg_error *err)
 {
+    enum transport_result result;
+
     *got = 0;
+    t->idle_records = 0;
     if (t->broken || !t->state.is_open) {
         return misuse(t, err);
     }
@@ -171,7 +190,15 @@ enum transport_result transport_recv(struct transport *t, void *buf, size_t cap,
         /* OpenSSL would take a buffer of 16 KiB, ask the source in vain and give it back. */
         return TRANSPORT_WANT_READ;
     }
-    return attempt(t, call_read, buf, cap, got, err);
+    t->receiving = true;
+    result = attempt(t, call_read, buf, cap, got, err);
+    t->receiving = false;
+    return t->idle_in_row > 0 ? judge_idle(t, result, err) : result;
+}
+
+unsigned transport_idle_records(const struct transport *t)
+{
+    return t->idle_records;
 }
 
 /* Writing a ticket runs OpenSSL's handshake machine, which takes a read buffer of 16 KiB that only
