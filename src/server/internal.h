@@ -239,14 +239,15 @@ struct worker {
     struct list replies;  /* conversations whose replies wait for this iteration's end */
     struct list requeued; /* ... that have more to read without a poll saying so */
     struct list dead;     /* ... to be freed after dispatch */
-    struct list paused;   /* ... that aren't read while the handler holds replies, or memory is short */
-    struct list waiting;  /* ... whose producer another connection still owns */
-    atomic_bool look;     /* some of those may own it now */
-    struct list leaving;  /* producers of ended conversations, held until what came is decided */
-    uint64_t answered;    /* messages whose replies wait for this iteration's end */
-    int64_t answered_ns;  /* when the first of them came */
-    bool dirty;           /* the handler was called since the last turn_end */
-    bool held;            /* the handler said TLSMSG_TURN_HOLD */
+    struct list
+        paused; /* ... that aren't read while the handler holds replies, or memory is short */
+    struct list waiting; /* ... whose producer another connection still owns */
+    atomic_bool look;    /* some of those may own it now */
+    struct list leaving; /* producers of ended conversations, held until what came is decided */
+    uint64_t answered;   /* messages whose replies wait for this iteration's end */
+    int64_t answered_ns; /* when the first of them came */
+    bool dirty;          /* the handler was called since the last turn_end */
+    bool held;           /* the handler said TLSMSG_TURN_HOLD */
     bool draining;
     bool failed; /* the handler said TLSMSG_TURN_FAIL */
     int64_t drain_deadline_ns;

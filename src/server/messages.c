@@ -370,8 +370,8 @@ static struct verdict read_failed(struct conversation *c, const struct tlsmsg_er
 /* What a conversation has had of an iteration. */
 struct share {
     unsigned records;
-    unsigned look;     /* at so many the clock is looked at */
-    int64_t until_ns;  /* from the first look on */
+    unsigned look;    /* at so many the clock is looked at */
+    int64_t until_ns; /* from the first look on */
 };
 
 /* Most peers never come to a look at the clock, which costs a part of what a message does. */

@@ -53,11 +53,11 @@ struct transport {
     uint8_t idle_records; /* without data: of the recv that is running or was the last */
     uint8_t idle_in_row;  /* ... since the last data */
     bool receiving;       /* transport_recv is running */
-    bool records_key;   /* a client's: the server's key is new, and recorded once it is proved */
-    bool wants_ticket;  /* a server's: the next send takes a ticket along */
-    bool sending;       /* a record is half sent */
-    bool write_is_shut; /* close_notify is out, the writing side is shut */
-    bool broken;        /* OpenSSL failed: it must not be asked for anything more */
+    bool records_key;     /* a client's: the server's key is new, and recorded once it is proved */
+    bool wants_ticket;    /* a server's: the next send takes a ticket along */
+    bool sending;         /* a record is half sent */
+    bool write_is_shut;   /* close_notify is out, the writing side is shut */
+    bool broken;          /* OpenSSL failed: it must not be asked for anything more */
 };
 
 /* The connection that OpenSSL calls back for. By way of the BIO, which knows the link anyhow:
