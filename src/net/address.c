@@ -156,10 +156,12 @@ enum tlsmsg_code address_parse_listen(const char *text, const char *what, struct
     return parse_port(parts.port, 0, &out->port) ? TLSMSG_OK : wrong_port(what, shown, 0, err);
 }
 
-enum tlsmsg_code address_parse_connect(const char *text, struct address_name *out,
-                                       struct tlsmsg_error *err)
+static const char connect_label[] = "the server's address";
+
+static enum tlsmsg_code parse_connect(const char *text, struct address_name *out,
+                                      struct tlsmsg_error *err)
 {
-    static const char label[] = "the server's address";
+    const char *label = connect_label;
     char shown[SHOWN_MAX];
     struct parts parts;
     enum tlsmsg_code code;
@@ -180,6 +182,52 @@ enum tlsmsg_code address_parse_connect(const char *text, struct address_name *ou
         return code;
     }
     return parse_port(parts.port, 1, &out->port) ? TLSMSG_OK : wrong_port(label, shown, 1, err);
+}
+
+/* What a text that was copied from elsewhere stands for: a URL, "host port", or an IPv6 address with
+ * a port behind it. False: no guess. */
+static bool guess_connect(const char *text, struct address_name *out)
+{
+    struct tlsmsg_error ignored = {.code = TLSMSG_OK};
+    const char *scheme = strstr(text, "://");
+    const char *start = scheme != NULL ? scheme + strlen("://") : text;
+    size_t len = strcspn(start, "/?# ");
+    size_t gap = strspn(start + len, " ");
+    size_t port_len = gap > 0 ? strcspn(start + len + gap, "/?# ") : 0;
+    char kept[ADDRESS_NAME_TEXT_MAX];
+    const char *colon;
+
+    (void)snprintf(kept, sizeof(kept), "%.*s%s%.*s", (int)(len < sizeof(kept) ? len : 0), start,
+                   port_len > 0 ? ":" : "", (int)port_len, start + len + gap);
+    if (kept[0] != '\0' && parse_connect(kept, out, &ignored) == TLSMSG_OK) {
+        return true;
+    }
+    colon = strrchr(kept, ':');
+    if (colon == NULL || strchr(kept, ':') == colon || strchr(kept, '[') != NULL) {
+        return false;
+    }
+    memset(out, 0, sizeof(*out));
+    memcpy(out->host, kept, (size_t)(colon - kept));
+    return is_v6_literal(out->host) && parse_port(colon + 1, 1, &out->port);
+}
+
+enum tlsmsg_code address_parse_connect(const char *text, struct address_name *out,
+                                       struct tlsmsg_error *err)
+{
+    struct tlsmsg_error cause = {.code = TLSMSG_OK};
+    char meant[ADDRESS_NAME_TEXT_MAX];
+    char shown[SHOWN_MAX];
+    struct address_name guess;
+
+    if (parse_connect(text, out, &cause) == TLSMSG_OK) {
+        return TLSMSG_OK;
+    }
+    if (!guess_connect(text, &guess)) {
+        return error_set(err, cause.code, 0, "%s", cause.text);
+    }
+    address_name_print(&guess, meant, sizeof(meant));
+    return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s is HOST:PORT, not '%s'; try: %s", connect_label,
+                     escape_name(shown, sizeof(shown), text), meant);
 }
 
 void address_print(const struct address *a, char *buf, size_t cap)

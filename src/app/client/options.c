@@ -9,7 +9,10 @@
 #include "app/client/editor.h"
 #include "base/build.h"
 #include "base/error.h"
+#include "base/escape.h"
 #include "base/utf8.h"
+
+#define ADDRESS_SHOWN_MAX 160 /* bytes of an address that an error shows */
 
 enum client_own { OWN_MESSAGE = ARGS_OWN, OWN_QUIET, OWN_VERBOSE, OWN_LANG, OWN_PROBE, OWN_FORMAT };
 
@@ -67,7 +70,7 @@ const struct args_table client_options = {
     .group_count = sizeof(groups) / sizeof(groups[0]),
     .rows = rows,
     .count = sizeof(rows) / sizeof(rows[0]),
-    .operands_max = 1,
+    .operands_max = 2, /* so that HOST PORT gets an answer of its own */
     .closing = "The line 'exit' or the end of stdin ends the conversation; as a TEXT of\n"
                "--message, 'exit' is a message like any other. SIGUSR1: print what --verbose\n"
                "prints. Exit status: 0 done, 1 other failure, 2 usage or configuration, 3 no\n"
@@ -149,6 +152,35 @@ enum tlsmsg_code client_settings_check(const struct client_settings *settings,
     return TLSMSG_OK;
 }
 
+/* "localhost 12345", as nc takes it. */
+static enum tlsmsg_code refuse_second_address(const char *first, const char *second,
+                                              struct tlsmsg_error *err)
+{
+    bool is_v6 = strchr(first, ':') != NULL && first[0] != '[';
+    bool is_port = *second != '\0' && second[strspn(second, "0123456789")] == '\0';
+    char shown[2][ADDRESS_SHOWN_MAX];
+
+    (void)escape_name(shown[0], sizeof(shown[0]), first);
+    (void)escape_name(shown[1], sizeof(shown[1]), second);
+    if (!is_port) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "unexpected argument '%s' (try 'tlsmsg-client --help')", shown[1]);
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                     "the server's address is one word, HOST:PORT; try: %s%s%s:%s",
+                     is_v6 ? "[" : "", shown[0], is_v6 ? "]" : "", shown[1]);
+}
+
+static enum tlsmsg_code take_address(struct client_settings *settings, const char *value,
+                                     struct tlsmsg_error *err)
+{
+    if (settings->address != NULL) {
+        return refuse_second_address(settings->address, value, err);
+    }
+    settings->address = value;
+    return tlsmsg_options_set(settings->options, TLSMSG_OPT_ADDRESS, value, err);
+}
+
 enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
                                       struct tlsmsg_error *err)
 {
@@ -158,7 +190,7 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
 
     switch (id) {
     case ARGS_OPERAND:
-        return tlsmsg_options_set(settings->options, TLSMSG_OPT_ADDRESS, value, err);
+        return take_address(settings, value, err);
     case OWN_MESSAGE:
         return take_message(settings, value, err);
     case OWN_LANG:

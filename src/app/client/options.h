@@ -9,6 +9,7 @@ extern const struct args_table client_options;
 
 struct client_settings {
     struct tlsmsg_options *options; /* owned */
+    const char *address;            /* from argv; NULL: the default */
     const struct phrases *phrases;
     const char **messages; /* of --message, from argv; the array is owned */
     size_t message_count;
