@@ -49,6 +49,13 @@ class ServiceTest(ProgramTest):
             raise AssertionError(f"{error}; stderr {server.stderr.bytes()!r}") from None
         return server
 
+    def assert_quiet(self, running):
+        """Under TLS a server says where it listens, and no more."""
+        said = running.stderr.bytes()
+        if not is_plaintext():
+            said = harness.LISTENING.sub(b"", said).strip()
+        self.assertEqual(said, b"", f"stderr of {running.name}")
+
     def trust(self):
         return () if is_plaintext() else ("--ca", default_certificates().ca)
 

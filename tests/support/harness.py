@@ -154,7 +154,8 @@ class ProgramTest(unittest.TestCase):
         return server
 
     def server_on_fixed_port(self, *options):
-        """A server whose port was named, so that it says nothing on stderr, and that port.
+        """A server whose port was named, so that it says nothing on stderr in plaintext, and that
+        port.
 
         Ready when its first line is out. A port that was taken in between is tried again.
         """

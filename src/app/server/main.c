@@ -200,15 +200,15 @@ static enum tlsmsg_code confine(struct program *program, struct tlsmsg_error *er
     return TLSMSG_OK;
 }
 
-/* Tells each address with a port that the system chose, since nobody could connect otherwise:
- * "tlsmsg-server: listening on 127.0.0.1:40213". */
+/* "tlsmsg-server: listening on 127.0.0.1:40213". Plaintext keeps the tutorial's silence, but for a port
+ * that the system chose, since nobody could connect otherwise. */
 static void tell_addresses(const struct program *program)
 {
     const char *address;
     size_t i;
 
     for (i = 0; (address = tlsmsg_server_address(program->server, i)) != NULL; i++) {
-        if (server_port_is_chosen(program->settings.options, address)) {
+        if (BUILD_HAS_TLS || server_port_is_chosen(program->settings.options, address)) {
             startup_warn(name, "listening on %s", address);
         }
     }
