@@ -14,9 +14,19 @@ if [ $# -eq 1 ] && { [ "$1" = -h ] || [ "$1" = --help ]; }; then
 Usage: run.sh [CLIENT OPTIONS]
 Installs what is missing, builds, makes certificates, starts a server on a free port and runs the
 client against it, with these options: run.sh -m hello, or echo hello | run.sh
+--lang zh|en is the language of both.
 END
     exit 0
 fi
+
+# The last --lang of the client's options, for the server too; its form is checked by the programs.
+lang=
+before=
+for word in "$@"; do
+    case $before in --lang) lang=$word ;; esac
+    case $word in --lang=*) lang=${word#--lang=} ;; esac
+    before=$word
+done
 
 # quietly WHAT COMMAND...: the command's words are shown when it fails.
 quietly() {
@@ -62,7 +72,7 @@ quietly 'building' cmake --build "$build" --parallel 2
 quietly 'making certificates' "$top/scripts/gen-certs.sh" --out "$top/certs"
 
 "$build/tlsmsg-server" --listen 127.0.0.1:0 --cert "$top/certs/server.crt" \
-    --key "$top/certs/server.key" >"$build/transcript.txt" 2>"$build/server.log" 3>&- 4<&- &
+    --key "$top/certs/server.key" ${lang:+--lang "$lang"} >"$build/transcript.txt" 2>"$build/server.log" 3>&- 4<&- &
 server=$!
 
 address=
