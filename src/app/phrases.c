@@ -1,4 +1,5 @@
-/* Phrases: every text of the conversation that a program prints on stdout.
+/* Phrases: every text of the conversation that a program prints on stdout, and
+ * what a client says at a terminal.
  *
  * The Chinese ones are the document's, byte for byte. Constants with their lengths, because the
  * transcript copies them once a message. Any thread. */
@@ -27,6 +28,13 @@ static const struct phrases languages[PHRASES_LANGUAGES] = {
             .message = PHRASE("收到消息："),
             .prompt = PHRASE("请输入消息（输入 'exit' 退出）: "),
             .reply = PHRASE("收到回应："),
+            .connected_to = "已连接 ",
+            .encrypted_with = "，已加密：",
+            .verified_by = "，验证依据：",
+            .by_system = "系统信任的 CA",
+            .by_pin = "指定的公钥（--pin）",
+            .by_record = "首次使用时记录的公钥",
+            .both = " 和",
         },
     [PHRASES_EN] =
         {
@@ -35,6 +43,13 @@ static const struct phrases languages[PHRASES_LANGUAGES] = {
             .message = PHRASE("Message received: "),
             .prompt = PHRASE("Enter a message ('exit' to leave): "),
             .reply = PHRASE("Reply received: "),
+            .connected_to = "connected to ",
+            .encrypted_with = ", encrypted with ",
+            .verified_by = ", verified by ",
+            .by_system = "this system's CAs",
+            .by_pin = "its pin",
+            .by_record = "its key's record of first use",
+            .both = " and ",
         },
 };
 

@@ -1,4 +1,4 @@
-/* The texts of the conversation, in the document's Chinese and in English. */
+/* The texts for people who talk, in the document's Chinese and in English. */
 #ifndef APP_PHRASES_H
 #define APP_PHRASES_H
 
@@ -15,6 +15,16 @@ struct phrases {
     struct phrase message;   /* before the message */
     struct phrase prompt;    /* for a line to send */
     struct phrase reply;     /* before the reply */
+
+    /* What a client says at a terminal: "connected to localhost:12345, encrypted with TLSv1.3,
+     * verified by ca.crt". */
+    const char *connected_to;
+    const char *encrypted_with;
+    const char *verified_by;
+    const char *by_system; /* the CAs of the system */
+    const char *by_pin;
+    const char *by_record; /* of first use */
+    const char *both;      /* between a file of CAs and one of the two above */
 };
 
 #define PHRASES_LANGUAGES 2

@@ -20,9 +20,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import harness
 import kernel
+import network
 import texts
 import tls
-from at_terminal import PLAIN_ENVIRONMENT, TerminalTest, can_edit
+from at_terminal import PLAIN_ENVIRONMENT, AtTerminal, TerminalTest, can_edit
 from certificates import default_certificates
 from processes import Program
 from settings import is_plaintext, program, scaled
@@ -121,6 +122,53 @@ class Facts(ComfortTest):
             self.skipTest("the plaintext build has no --probe")
         client = self.run_client("-v", "--probe", "1", expect=2)
         self.assert_one_line(client.stderr.bytes(), PROGRAM, "--probe", "--verbose")
+
+
+class Connected(ComfortTest):
+    """One line at a terminal: that it is encrypted, to whom, and how that is known."""
+
+    def first_line(self, server, *words, address=None, env=None):
+        terminal = AtTerminal([*words, "-m", "hello", address or str(server.port)], env or {})
+        self.addCleanup(terminal.close)
+        said = terminal.finish(0).decode()
+        line, _, rest = said.partition("\n")
+        self.assertNotIn("connected to", rest)
+        return line.removeprefix(PROGRAM)
+
+    def test_how_it_is_verified(self):
+        if is_plaintext():
+            self.skipTest("plaintext says no more than the tutorial's client")
+        server = self.server()
+        known = ("--trust-on-first-use", "--known-servers", self.path("known"))
+        record = "its key's record of first use"
+        rows = ((("--ca", self.ca), self.ca), (("--pin", self.pin()), "its pin"),
+                (("--pin", self.pin(), "--ca", self.ca), f"{self.ca} and its pin"),
+                ((*known, "--accept-new"), record), (known, record))
+        for words, witness in rows:
+            with self.subTest(words):
+                self.assertEqual(self.first_line(server, "--lang", "en", *words),
+                                 f"connected to 127.0.0.1:{server.port}, encrypted with TLSv1.3, "
+                                 f"verified by {witness}")
+        self.assertEqual(
+            self.first_line(server, "--lang", "en", env={"SSL_CERT_FILE": self.ca}),
+            f"connected to 127.0.0.1:{server.port}, encrypted with TLSv1.3, "
+            "verified by this system's CAs")
+
+    def test_a_name_and_chinese(self):
+        if is_plaintext():
+            self.skipTest("plaintext says no more than the tutorial's client")
+        server = self.server()
+        address = f"localhost:{server.port}"
+        self.assertEqual(self.first_line(server, "--ca", self.ca, address=address),
+                         f"已连接 {address} (127.0.0.1:{server.port})，已加密：TLSv1.3，"
+                         f"验证依据：{self.ca}")
+
+    def test_where_it_is_not_said(self):
+        server = self.server(*(("--accept", "0") if is_plaintext() else ()))
+        for words in (("-q",), ("-v",)):
+            with self.subTest(words):
+                terminal = self.at_terminal(server.port, *words, "--lang", "en", "-m", "hello")
+                self.assertNotIn(b"connected to", terminal.finish(0))
 
 
 class Requests(ComfortTest):
@@ -293,6 +341,25 @@ class WhyItLeft(ComfortTest):
                     self.assertEqual(self.UNANSWERED in said.decode(), due, said)
                     self.assertIn(place, said.decode())
 
+    def test_the_other_kind_of_server(self):
+        """Ours says nothing to who speaks the wrong language: the client names what it may be."""
+        def gone(sock):
+            sock.recv(4096)
+
+        def reset(sock):
+            sock.recv(1)
+            network.reset(sock)
+
+        for leave in (gone, reset):
+            with self.subTest(leave.__name__):
+                peer = self.peer(leave)
+                client = self.run_client(*self.words(peer.port, "-m", "hello"),
+                                         expect=6 if is_plaintext() else 3)
+                peer.abandon()
+                self.assert_one_line(client.stderr.bytes(), PROGRAM, (
+                    "perhaps it speaks TLS, and this is the plaintext build" if is_plaintext() else
+                    "perhaps it speaks plaintext, not TLS"))
+
     def test_an_alert_is_named(self):
         """A server that wants a certificate says so after the client's handshake (TLS 1.3)."""
         if is_plaintext():
@@ -371,7 +438,11 @@ class Refusals(ComfortTest):
         client.write(b"\xff\n")
         client.close_stdin()
         client.finish(1)
-        self.assertEqual(screen.output.finish(), PROMPT + b"\n" + SAYS
+        said = screen.output.finish()
+        if not is_plaintext():
+            connected, said = said.split(b"\n", 1)
+            self.assertTrue(connected.startswith(SAYS + "已连接 ".encode()), connected)
+        self.assertEqual(said, PROMPT + b"\n" + SAYS
                          + b"line 1 of stdin was not sent: it is not valid UTF-8\n" + PROMPT
                          + (b"" if is_plaintext() else b"\n"))
 

@@ -206,11 +206,15 @@ class Json(TranscriptTest):
                 leaf = certificates.leaf("identities", f"leaf-{number}", **how)
                 context = self.context(certificate=leaf.certificate, key=leaf.key)
                 with self.connect(server, context) as end:
+                    self.exchange(end, b"hello")
                     end.close()
                 server.wait_line(b'"event":"closed"', number + 1)
-                connected = [found for found in self.events(server)
-                             if found["event"] == "connected"][number]
+                connected, message = ([found for found in self.events(server)
+                                       if found["event"] == event][number]
+                                      for event in ("connected", "message"))
                 self.assertEqual(connected["tls"]["identity"], identity)
+                self.assertEqual((message["peer"], message["identity"]),
+                                 (connected["peer"], identity))
 
     def test_no_identity_without_a_certificate(self):
         server = self.server("--format", "json")

@@ -77,6 +77,8 @@ static enum exit_code converse(const struct client_settings *settings, struct tl
     }
     if (settings->verbose) {
         report_connection(name, client);
+    } else if (!settings->quiet && isatty(STDERR_FILENO) == 1) {
+        report_connected(name, client, settings->options, settings->phrases);
     }
     console_init(&console, STDOUT_FILENO, &style);
     input_init(&input, STDIN_FILENO, (size_t)BUILD_LINE_MAX_BYTES);

@@ -149,6 +149,58 @@ void report_connection(const char *program, struct tlsmsg_client *client)
     free(text);
 }
 
+/* "localhost:12345 (127.0.0.1:12345)", or the latter alone where nothing else was asked for. */
+static void print_target(struct tlsmsg_client *client, const struct tlsmsg_options *options,
+                         char *buf, size_t cap)
+{
+    const char *reached = tlsmsg_client_address(client);
+    const char *asked = tlsmsg_options_text(options, TLSMSG_OPT_ADDRESS, 0);
+    char shown[512];
+
+    if (asked == NULL || strcmp(asked, reached) == 0 ||
+        asked[strspn(asked, "0123456789")] == '\0') {
+        (void)snprintf(buf, cap, "%s", reached);
+    } else {
+        (void)snprintf(buf, cap, "%s (%s)", escape_name(shown, sizeof(shown), asked), reached);
+    }
+}
+
+/* What stands for the server: a CA's file or the system's, a key, or both where both must hold. */
+static void print_witness(const struct tlsmsg_options *options, const struct phrases *phrases,
+                          char *buf, size_t cap)
+{
+    const char *ca = tlsmsg_options_text(options, TLSMSG_OPT_CA, 0);
+    const char *key = NULL;
+    char shown[512];
+
+    if (tlsmsg_options_is_set(options, TLSMSG_OPT_PIN)) {
+        key = phrases->by_pin;
+    } else if (tlsmsg_options_number(options, TLSMSG_OPT_TRUST_ON_FIRST_USE) != 0) {
+        key = phrases->by_record;
+    }
+    if (ca == NULL) {
+        (void)snprintf(buf, cap, "%s", key != NULL ? key : phrases->by_system);
+    } else {
+        (void)snprintf(buf, cap, "%s%s%s", escape_name(shown, sizeof(shown), ca),
+                       key != NULL ? phrases->both : "", key != NULL ? key : "");
+    }
+}
+
+void report_connected(const char *program, struct tlsmsg_client *client,
+                      const struct tlsmsg_options *options, const struct phrases *phrases)
+{
+    const struct tlsmsg_tls *tls = tlsmsg_client_tls(client);
+    char target[1024];
+    char witness[1024];
+
+    if (tls != NULL) {
+        print_target(client, options, target, sizeof(target));
+        print_witness(options, phrases, witness, sizeof(witness));
+        startup_warn(program, "%s%s%s%s%s%s", phrases->connected_to, target,
+                     phrases->encrypted_with, tls->version, phrases->verified_by, witness);
+    }
+}
+
 /* ---- --probe: the verdict */
 
 const char *report_result(const struct report *report)

@@ -8,6 +8,7 @@
 
 #include <tlsmsg/client.h>
 
+#include "app/phrases.h"
 #include "app/startup.h"
 
 /* Certificates of a chain that are shown. */
@@ -29,6 +30,11 @@ struct report {
 
 /* Tells what was agreed on with a connected server on stderr, in one write(2). */
 void report_connection(const char *program, struct tlsmsg_client *client);
+
+/* The one line that is told at a terminal: that the connection is encrypted, to whom, and how that is
+ * known. options: the client's; phrases: its language. Nothing in plaintext. */
+void report_connected(const char *program, struct tlsmsg_client *client,
+                      const struct tlsmsg_options *options, const struct phrases *phrases);
 
 /* Prints the block: with styled as an aligned table in colour, else as lines that each begin with
  * the program's name, as all else does that goes to a log. */

@@ -179,7 +179,7 @@ static enum exit_code begin_message(struct session *session, uint64_t number)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
 
     if (tlsmsg_client_watch(session->client, &err) != TLSMSG_CLIENT_OK) {
-        return cut(session, &err, "");
+        return cut(session, &err, session->given == 1 ? "; the message was not sent" : "");
     }
     tally_sent(&session->tally, number);
     session->resume_at = session->input != NULL ? session->input->next_at : 0;
@@ -461,7 +461,7 @@ void session_end(struct session *session, enum exit_code code)
     if (session->exited && BUILD_HAS_TLS && !session->input->is_terminal) {
         tell_after_exit(session);
     }
-    if (failed && !never_began) {
+    if (failed && !never_began && session->given != 1) {
         rest = session->discarded ? INPUT_REST_SOME : find_rest(session, &count);
     }
     if (session->verbose || rest == INPUT_REST_COUNTED || rest == INPUT_REST_SOME) {
