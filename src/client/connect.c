@@ -142,18 +142,9 @@ static enum tlsmsg_client_result go_on_handshaking(struct tlsmsg_client *c,
                                                    struct tlsmsg_error *err)
 {
     struct tlsmsg_error cause = {.code = TLSMSG_OK};
-    int64_t before_ns = clock_now_ns();
-    enum transport_result result;
 
     socket_source_ready(&c->source);
-    result = transport_handshake(c->transport, &cause);
-
-    /* The call does not wait for the server; only a user who is asked about an unknown server
-     * makes it last, and that time isn't the server's. */
-    if (c->deadline_ns != 0) {
-        c->deadline_ns += clock_now_ns() - before_ns;
-    }
-    switch (result) {
+    switch (transport_handshake(c->transport, &cause)) {
     case TRANSPORT_OK:
         return finish(c, err);
     case TRANSPORT_WANT_READ:

@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
@@ -224,6 +225,24 @@ class NoServer(ProbeTest):
         with network.listen() as silent:
             port = silent.getsockname()[1]
             self.probe_json("--timeout", seconds(0.5), str(port), expect=3)
+
+    def test_hello_requests_without_end_end_with_the_timeout(self):
+        """OpenSSL skips them (RFC 5246 section 7.4.1.1), so the client is busy all the time."""
+        requests = b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 4096
+        over = threading.Event()
+
+        def pour(sock):
+            try:
+                while not over.is_set():
+                    sock.sendall(requests)
+            except OSError:
+                pass  # the client has left
+
+        peer = self.peer(pour)
+        self.addCleanup(over.set)
+        found = self.probe_json("--timeout", seconds(1), str(peer.port), expect=3)
+        peer.finish()
+        self.assertIn("not finished within", found["detail"])
 
 
 class Usage(ProbeTest):
