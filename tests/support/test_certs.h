@@ -21,7 +21,8 @@ struct test_cert_spec {
     const struct test_cert *issuer; /* NULL: self-signed */
     EVP_PKEY *key;                  /* borrowed; NULL: a new one */
     bool is_ca;
-    bool is_rsa; /* else ECDSA P-256 */
+    bool is_rsa;       /* else ECDSA P-256 */
+    bool lacks_key_id; /* of the issuer's key, by which a CA of the same name would be told apart */
     long from_s;
     long until_s;
     const char *from_text; /* not NULL: stands where a time should, as it is; OpenSSL reads back

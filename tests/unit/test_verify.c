@@ -55,6 +55,7 @@ static const struct row rows[] = {
 
 static int set_up(void **state)
 {
+    struct test_cert old_ca; /* of the same name as the CA */
     struct test_cert cert;
     char path[TEST_PATH_MAX];
 
@@ -70,6 +71,13 @@ static int set_up(void **state)
     test_cert_make(&cert, &(struct test_cert_spec){.common_name = "mallory", .issuer = &other_ca});
     test_cert_write(&cert, test_folder_file(&files.folder, "mallory.crt", path));
     test_cert_write_key(&cert, test_folder_file(&files.folder, "mallory.key", path), NULL);
+    test_cert_free(&cert);
+    test_cert_make(&old_ca, &(struct test_cert_spec){.common_name = "test CA", .is_ca = true});
+    test_cert_make(&cert, &(struct test_cert_spec){
+                              .common_name = "resigned", .issuer = &old_ca, .lacks_key_id = true});
+    test_cert_write(&cert, test_folder_file(&files.folder, "resigned.crt", path));
+    test_cert_write_key(&cert, test_folder_file(&files.folder, "resigned.key", path), NULL);
+    test_cert_free(&old_ca);
     test_cert_free(&cert);
     tls_files_leaf(&files, "common", &(struct test_cert_spec){.common_name = "localhost"});
     tls_files_leaf(&files, "named", &(struct test_cert_spec){.alternative_names = "DNS:localhost"});
@@ -204,6 +212,11 @@ static const struct client_row client_rows[] = {
     {"another CA's certificate", "mallory", NULL,
      "cannot verify client 'CN=mallory': unknown CA 'CN=other CA'",
      "the server does not accept this certificate (alert: unknown ca)"},
+    {"of a CA that has another key now", "resigned", NULL,
+     "cannot verify client 'CN=resigned': its signature is not by the trusted CA 'CN=test CA' "
+     "(that "
+     "CA has another key now)",
+     "the server does not accept this certificate (alert: decrypt error)"},
 };
 
 static struct transport_config *client_showing(const char *name)

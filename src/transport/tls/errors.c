@@ -186,8 +186,10 @@ static void record_alert(int alert, const struct handshake_state *state, struct 
         name = number;
     }
     /* TLS 1.2 has no "certificate required": servers say "handshake failure" after the
-     * client's certificate, or the lack of it. */
-    if (alert == SSL_AD_HANDSHAKE_FAILURE && state->cert_was_asked) {
+     * client's certificate, or the lack of it. And many say "decrypt error" where the certificate's
+     * signature is not by the key of the CA that has the issuer's name. */
+    if (state->cert_was_asked && (alert == SSL_AD_HANDSHAKE_FAILURE ||
+                                  (alert == SSL_AD_DECRYPT_ERROR && state->cert_is_there))) {
         refused = true;
     }
     if (state->is_server) {
@@ -202,7 +204,11 @@ static void record_alert(int alert, const struct handshake_state *state, struct 
     } else if (state->is_open) {
         error_set(err, TLSMSG_ERR_PROTOCOL, 0, "the server broke off (alert: %s)", name);
     } else {
-        error_set(err, TLSMSG_ERR_HANDSHAKE, 0, "the server refuses the TLS handshake (alert: %s)",
+        error_set(err, TLSMSG_ERR_HANDSHAKE, 0,
+                  alert == SSL_AD_UNRECOGNIZED_NAME
+                      ? "the server does not know the name that it was asked for (alert: %s); try: "
+                        "--server-name NAME, with a name of the server's"
+                      : "the server refuses the TLS handshake (alert: %s)",
                   name);
     }
 }

@@ -65,6 +65,11 @@ static enum hint say_unknown_ca(const X509 *cert, int error, bool system_cas, ch
 
     if (error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT) {
         (void)snprintf(out, REASON_MAX, "unknown CA (its certificate is self-signed)");
+    } else if (error == X509_V_ERR_CERT_SIGNATURE_FAILURE) {
+        x509_text_name(X509_get_issuer_name(cert), issuer, sizeof(issuer));
+        (void)snprintf(out, REASON_MAX,
+                       "its signature is not by the trusted CA '%s' (that CA has another key now)",
+                       issuer);
     } else {
         x509_text_name(X509_get_issuer_name(cert), issuer, sizeof(issuer));
         (void)snprintf(out, REASON_MAX, "unknown CA '%s'%s", issuer,
