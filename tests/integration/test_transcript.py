@@ -175,7 +175,7 @@ class Json(TranscriptTest):
             server,
             rf'"event":"listening","address":"127\.0\.0\.1:{server.port}"',
             rf'"event":"connected","connection":1,"peer":"127\.0\.0\.1:{port}","tls":\{{'
-            r'"version":"TLSv1\.3","cipher":"TLS_AES_256_GCM_SHA384","group":"[A-Z0-9-]+",'
+            r'"version":"TLSv1\.3","cipher":"TLS_AES_128_GCM_SHA256","group":"[A-Z0-9-]+",'
             r'"resumed":false\},"flow":"document"',
             rf'"event":"message","connection":1,"peer":"127\.0\.0\.1:{port}","bytes":5,"message":"hello"',
             rf'"event":"message","connection":1,"peer":"127\.0\.0\.1:{port}","bytes":8,"message":"你好\\"\\n"',

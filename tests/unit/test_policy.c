@@ -1,6 +1,8 @@
 /* The TLS policy, from outside: what a client may and may not agree on with our server. */
+#include <stdio.h>
 #include <string.h>
 
+#include <openssl/conf.h>
 #include <openssl/err.h>
 
 #include "support/tls_ends.h"
@@ -23,22 +25,29 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"TLS 1.3", TLS1_3_VERSION, NULL, NULL, false, "TLS_AES_256_GCM_SHA384", NULL, NULL},
-    {"TLS 1.3, AES-128", TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", NULL, false,
-     "TLS_AES_128_GCM_SHA256", NULL, NULL},
+    {"TLS 1.3", TLS1_3_VERSION, NULL, NULL, false, "TLS_AES_128_GCM_SHA256", NULL, NULL},
+    {"TLS 1.3, AES-256", TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", NULL, false,
+     "TLS_AES_256_GCM_SHA384", NULL, NULL},
     {"TLS 1.3, ChaCha20", TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256", NULL, false,
      "TLS_CHACHA20_POLY1305_SHA256", NULL, NULL},
     {"TLS 1.3, a client that prefers ChaCha20", TLS1_3_VERSION,
      "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384", NULL, false,
      "TLS_CHACHA20_POLY1305_SHA256", NULL, NULL},
     {"TLS 1.3, the server's preference", TLS1_3_VERSION,
-     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384", NULL, false, "TLS_AES_256_GCM_SHA384", NULL,
+     "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", NULL, false, "TLS_AES_128_GCM_SHA256", NULL,
      NULL},
+    {"TLS 1.3, ChaCha20 in the second place", TLS1_3_VERSION,
+     "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256", NULL, false, "TLS_AES_256_GCM_SHA384",
+     NULL, NULL},
     {"TLS 1.3, CCM only", TLS1_3_VERSION, "TLS_AES_128_CCM_SHA256", NULL, false, NULL, NULL,
      "no cipher suite in common"},
-    {"TLS 1.2", TLS1_2_VERSION, NULL, NULL, false, "ECDHE-ECDSA-AES256-GCM-SHA384", NULL, NULL},
-    {"TLS 1.2, AES-128", TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256", NULL, false,
-     "ECDHE-ECDSA-AES128-GCM-SHA256", NULL, NULL},
+    {"TLS 1.2", TLS1_2_VERSION, NULL, NULL, false, "ECDHE-ECDSA-AES128-GCM-SHA256", NULL, NULL},
+    {"TLS 1.2, AES-256", TLS1_2_VERSION,
+     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305", NULL, false,
+     "ECDHE-ECDSA-AES256-GCM-SHA384", NULL, NULL},
+    {"TLS 1.2, a client that prefers ChaCha20", TLS1_2_VERSION,
+     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256", NULL, false,
+     "ECDHE-ECDSA-CHACHA20-POLY1305", NULL, NULL},
     {"TLS 1.2, ChaCha20", TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305", NULL, false,
      "ECDHE-ECDSA-CHACHA20-POLY1305", NULL, NULL},
     {"TLS 1.2, CBC", TLS1_2_VERSION, "ECDHE-ECDSA-AES256-SHA384:ECDHE-ECDSA-AES128-SHA", NULL,
@@ -53,15 +62,15 @@ static const struct row rows[] = {
      "no TLS version that is allowed"},
     {"TLS 1.2 where 1.3 is the least", TLS1_2_VERSION, NULL, NULL, true, NULL, NULL,
      "no TLS version that is allowed"},
-    {"TLS 1.3 where it is the least", TLS1_3_VERSION, NULL, NULL, true, "TLS_AES_256_GCM_SHA384",
+    {"TLS 1.3 where it is the least", TLS1_3_VERSION, NULL, NULL, true, "TLS_AES_128_GCM_SHA256",
      NULL, NULL},
-    {"X25519", TLS1_3_VERSION, NULL, "X25519", false, "TLS_AES_256_GCM_SHA384", "X25519", NULL},
-    {"P-256", TLS1_3_VERSION, NULL, "P-256", false, "TLS_AES_256_GCM_SHA384", "P-256", NULL},
-    {"P-384", TLS1_3_VERSION, NULL, "P-384", false, "TLS_AES_256_GCM_SHA384", "P-384", NULL},
+    {"X25519", TLS1_3_VERSION, NULL, "X25519", false, "TLS_AES_128_GCM_SHA256", "X25519", NULL},
+    {"P-256", TLS1_3_VERSION, NULL, "P-256", false, "TLS_AES_128_GCM_SHA256", "P-256", NULL},
+    {"P-384", TLS1_3_VERSION, NULL, "P-384", false, "TLS_AES_128_GCM_SHA256", "P-384", NULL},
     {"X25519 in TLS 1.2", TLS1_2_VERSION, NULL, "X25519:P-256", false,
-     "ECDHE-ECDSA-AES256-GCM-SHA384", "X25519", NULL},
+     "ECDHE-ECDSA-AES128-GCM-SHA256", "X25519", NULL},
     {"P-384 in TLS 1.2", TLS1_2_VERSION, NULL, "P-384:P-256", false,
-     "ECDHE-ECDSA-AES256-GCM-SHA384", NULL, NULL},
+     "ECDHE-ECDSA-AES128-GCM-SHA256", NULL, NULL},
     {"X448", TLS1_3_VERSION, NULL, "X448", false, NULL, NULL, "no key exchange group in common"},
     {"P-521", TLS1_3_VERSION, NULL, "P-521", false, NULL, NULL, "no key exchange group in common"},
 };
@@ -172,7 +181,7 @@ static void test_the_client_keeps_the_policy_too(void **state)
     assert_true(pair_open(&p, TLS_STEPS));
     (void)transport_describe(p.client.transport, &tls);
     assert_string_equal(tls.version, "TLSv1.3");
-    assert_string_equal(tls.cipher, "TLS_AES_256_GCM_SHA384");
+    assert_string_equal(tls.cipher, "TLS_AES_128_GCM_SHA256");
     /* X25519MLKEM768 where the library has it: then without a second hello from either side. */
     assert_true(strcmp(tls.group, "X25519") == 0 || strcmp(tls.group, "X25519MLKEM768") == 0);
     pair_fini(&p);
@@ -187,6 +196,140 @@ static void test_group_names(void **state)
     assert_string_equal(policy_group_name("secp384r1"), "P-384");
     assert_string_equal(policy_group_name("X25519MLKEM768"), "X25519MLKEM768");
     assert_null(policy_group_name(NULL));
+}
+
+/* ---- early data: a replayed message would be taken twice */
+
+/* A session of another server's, which allowed early data, for c. */
+static void get_session_of_before(struct bare_client *c, uint32_t allowed)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL *before;
+    SSL *client = SSL_new(c->ctx);
+    BIO *a;
+    BIO *b;
+    char byte;
+    size_t n;
+
+    assert_int_equal(SSL_CTX_use_certificate(ctx, files.server.cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, files.server.key), 1);
+    assert_int_equal(SSL_CTX_set_max_early_data(ctx, allowed), 1);
+    before = SSL_new(ctx);
+    assert_int_equal(BIO_new_bio_pair(&a, 0, &b, 0), 1);
+    SSL_set_bio(before, a, a);
+    SSL_set_bio(client, b, b);
+    SSL_set_accept_state(before);
+    SSL_set_connect_state(client);
+    SSL_set_app_data(client, c);
+    assert_int_equal(SSL_set_tlsext_host_name(client, "localhost"), 1);
+    for (int i = 0; i < 10; i++) {
+        (void)SSL_do_handshake(client);
+        (void)SSL_do_handshake(before);
+    }
+    (void)SSL_read_ex(client, &byte, 1, &n);
+    assert_non_null(c->session);
+    assert_int_equal(SSL_SESSION_get_max_early_data(c->session), allowed);
+    SSL_set_shutdown(client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(client);
+    SSL_free(before);
+    SSL_CTX_free(ctx);
+}
+
+struct early {
+    const char *name;
+    size_t records; /* of 16,000 bytes */
+};
+
+static const struct early earlies[] = {{"a record", 1}, {"three records", 3}};
+
+static void test_early_data_is_skipped(void **state)
+{
+    const struct early *row = *state;
+    static char early[16000];
+    struct bare_client c;
+    size_t n;
+
+    bare_client_init(&c, &files, TLS1_3_VERSION);
+    get_session_of_before(&c, (uint32_t)(row->records * sizeof(early)));
+    bare_client_join(&c, server, c.session);
+    for (size_t i = 0; i < row->records; i++) {
+        assert_int_equal(SSL_write_early_data(c.ssl, early, sizeof(early), &n), 1);
+    }
+    assert_true(bare_client_handshake(&c));
+    assert_int_equal(SSL_get_early_data_status(c.ssl), SSL_EARLY_DATA_REJECTED);
+    assert_false(SSL_session_reused(c.ssl));
+    assert_true(bare_client_talk(&c, "hello"));
+    assert_int_equal(c.server.in_len, strlen("hello"));
+    bare_client_fini(&c);
+}
+
+/* ---- the system's openssl.cnf */
+
+#define HARMLESS "Options = ServerPreference" /* a section must not be empty */
+
+struct system_row {
+    const char *name;
+    const char *lines;
+    int tls_min;
+    int level;
+    long lowest;
+    bool has_tls12; /* it can be agreed on */
+};
+
+static const struct system_row system_rows[] = {
+    {"nothing that matters", HARMLESS, 12, 2, TLS1_2_VERSION, true},
+    {"a low level", "CipherString = ALL:@SECLEVEL=0", 12, 2, TLS1_2_VERSION, true},
+    {"a high level stays", "CipherString = ALL:@SECLEVEL=3", 12, 3, TLS1_2_VERSION, true},
+    {"older versions", "MinProtocol = TLSv1", 12, 2, TLS1_2_VERSION, true},
+    {"the newest version alone stays", "MinProtocol = TLSv1.3", 12, 2, TLS1_3_VERSION, true},
+    {"it is off by name", "Protocol = -TLSv1.2", 12, 2, TLS1_2_VERSION, false},
+    {"the newest version is off", "MaxProtocol = TLSv1.2", 12, 2, TLS1_2_VERSION, true},
+    {"the newest version is off by name", "Protocol = -TLSv1.3", 12, 2, TLS1_2_VERSION, true},
+    {"a lower bound than asked for", "MinProtocol = TLSv1.2", 13, 2, TLS1_3_VERSION, true},
+    {"no forward secrecy", "Options = AllowNoDHEKEX", 12, 2, TLS1_2_VERSION, true},
+    {"renegotiation", "Options = UnsafeLegacyRenegotiation,ClientRenegotiation", 12, 2,
+     TLS1_2_VERSION, true},
+};
+
+static void read_system_file(const char *lines)
+{
+    char path[TEST_PATH_MAX];
+    FILE *file = fopen(test_folder_file(&files.folder, "openssl.cnf", path), "w");
+
+    assert_non_null(file);
+    assert_true(fprintf(file,
+                        "openssl_conf = start\n[start]\nssl_conf = ssl\n[ssl]\n"
+                        "system_default = all\n[all]\n%s\n",
+                        lines) > 0);
+    assert_int_equal(fclose(file), 0);
+    OPENSSL_load_builtin_modules();
+    if (CONF_modules_load_file(path, NULL, 0) != 1) {
+        ERR_print_errors_fp(stderr);
+        fail_msg("%s", lines);
+    }
+}
+
+static void test_the_system_can_only_tighten(void **state)
+{
+    static const uint64_t loose = SSL_OP_ALLOW_NO_DHE_KEX | SSL_OP_NO_TLSv1_3 |
+                                  SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
+                                  SSL_OP_ALLOW_CLIENT_RENEGOTIATION;
+    const struct system_row *row = *state;
+
+    read_system_file(row->lines);
+    for (int is_server = 0; is_server < 2; is_server++) {
+        const struct tls_settings settings = {.is_server = is_server != 0, .tls_min = row->tls_min};
+        SSL_CTX *ctx = NULL;
+
+        assert_int_equal(policy_context_new(&settings, &ctx, NULL), TLSMSG_OK);
+        assert_int_equal(SSL_CTX_get_security_level(ctx), row->level);
+        assert_int_equal(SSL_CTX_get_min_proto_version(ctx), row->lowest);
+        assert_int_equal(SSL_CTX_get_max_proto_version(ctx), TLS1_3_VERSION);
+        assert_int_equal(SSL_CTX_get_options(ctx) & loose, 0);
+        assert_int_equal((SSL_CTX_get_options(ctx) & SSL_OP_NO_TLSv1_2) == 0, row->has_tls12);
+        SSL_CTX_free(ctx);
+    }
+    read_system_file(HARMLESS);
 }
 
 int main(void)
@@ -207,6 +350,8 @@ int main(void)
         tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
                    "server.key", TLSMSG_OPT_TLS_MIN, "1.3", TLSMSG_OPT_COUNT);
     RUN_ROWS(failed, test_agreements, rows);
+    RUN_ROWS(failed, test_early_data_is_skipped, earlies);
+    RUN_ROWS(failed, test_the_system_can_only_tighten, system_rows);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     transport_config_unref(server);
     transport_config_unref(strict_server);
