@@ -203,7 +203,7 @@ static const struct failure_row failure_rows[] = {
      {0},
      TLSMSG_ERR_HANDSHAKE,
      "the server does not know the name that it was asked for (alert: unrecognized name); try: "
-     "--server-name NAME, with a name of the server's"},
+     "--server-name NAME, with a name that it has"},
     {"client: broken off",
      ERR_LIB_SSL,
      ALERT(80),

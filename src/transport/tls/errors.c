@@ -207,7 +207,7 @@ static void record_alert(int alert, const struct handshake_state *state, struct 
         error_set(err, TLSMSG_ERR_HANDSHAKE, 0,
                   alert == SSL_AD_UNRECOGNIZED_NAME
                       ? "the server does not know the name that it was asked for (alert: %s); try: "
-                        "--server-name NAME, with a name of the server's"
+                        "--server-name NAME, with a name that it has"
                       : "the server refuses the TLS handshake (alert: %s)",
                   name);
     }
