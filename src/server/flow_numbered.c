@@ -402,13 +402,14 @@ static struct verdict refused(struct conversation *c, uint64_t message, unsigned
     struct numbered *n = numbered_of(c);
     size_t kept = c->released;
 
-    if (n->code != 0) {
-        return go_on;
-    }
     if (message > 0 && c->out.len > c->released) {
         kept = bytes_before(c, n->first + message - 1);
     }
     messages_drop_undecided(c, kept);
+    /* It ends already, for a reason of its own, and must not answer what was not taken. */
+    if (n->code != 0) {
+        return go_on;
+    }
     worker_event(c->worker, code == 412 ? TLSMSG_LOG_WARNING : TLSMSG_LOG_INFO, TLSMSG_CAUSE_OTHER,
                  c, "refused, BYE %u: %s; the conversation is closed", code, text_of(code));
     return numbered_bye(c, code, text_of(code));

@@ -38,6 +38,9 @@ struct raw_peer {
 void raw_peer_setup(void);
 void raw_peer_teardown(void);
 
+/* Whether peers that begin from now on offer tlsmsg/1 by ALPN; TLS alone. */
+void raw_peer_offer(bool numbered);
+
 /* Begins over a connected socket, which it makes non-blocking and owns from then on.
  * old: TLS 1.2 rather than 1.3; no meaning in plaintext. */
 void raw_peer_init(struct raw_peer *p, int fd, bool old);

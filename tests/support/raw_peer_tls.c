@@ -36,8 +36,16 @@ void raw_peer_teardown(void)
     SSL_CTX_free(contexts[1]);
 }
 
+static bool offers;
+
+void raw_peer_offer(bool numbered)
+{
+    offers = numbered;
+}
+
 struct raw_session *raw_session_new(bool old)
 {
+    static const unsigned char name[] = "\x08tlsmsg/1";
     SSL *ssl = SSL_new(contexts[old ? 1 : 0]);
     BIO *in = BIO_new(BIO_s_mem());
     BIO *out = BIO_new(BIO_s_mem());
@@ -49,6 +57,10 @@ struct raw_session *raw_session_new(bool old)
     (void)BIO_set_mem_eof_return(out, -1);
     SSL_set_bio(ssl, in, out);
     SSL_set_connect_state(ssl);
+    /* 0 is success. */
+    if (offers && SSL_set_alpn_protos(ssl, name, sizeof(name) - 1) != 0) {
+        abort();
+    }
     return (struct raw_session *)(void *)ssl;
 }
 
