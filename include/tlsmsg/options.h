@@ -108,11 +108,23 @@ TLSMSG_API enum tlsmsg_code tlsmsg_options_set_number(struct tlsmsg_options *opt
 TLSMSG_API enum tlsmsg_code tlsmsg_options_add_listener(struct tlsmsg_options *options, int fd,
                                                         struct tlsmsg_error *err);
 
+/* A server whose key is not recorded yet. All of it is borrowed for the call, and what is the server's
+ * is escaped. */
+struct tlsmsg_new_server {
+    size_t size; /* sizeof(struct tlsmsg_new_server) of the library: it can grow at its end */
+    const char
+        *question; /* in English, one screen that ends with "?" and doesn't say how to answer */
+    const char *server; /* as it was asked for: "localhost:12345" */
+    const char *pin;    /* of its key: "sha256//..." */
+    const char *names;  /* in its certificate */
+    const char *until;  /* when that ends: "2027-12-28" */
+};
+
 /* Asks the user whether an unknown server's key is to be trusted from now on.
- * question: one screen of text, NUL-terminated, that ends with "?" and doesn't say how to answer;
+ * server: what there is to know, for a question of the program's own or the one in it;
  * user: as registered.
  * Returns true to record the key and go on, false to refuse. */
-typedef bool tlsmsg_confirm_fn(const char *question, void *user);
+typedef bool tlsmsg_confirm_fn(const struct tlsmsg_new_server *server, void *user);
 
 /* Asks the user for the password of an encrypted key.
  * file: the key's file; buf: receives at most cap - 1 bytes and a NUL; user: as registered.

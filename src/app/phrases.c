@@ -35,6 +35,13 @@ static const struct phrases languages[PHRASES_LANGUAGES] = {
             .by_pin = "指定的公钥（--pin）",
             .by_record = "首次使用时记录的公钥",
             .both = " 和",
+            .new_server = {.unknown = "尚不认识服务器 ",
+                           .pin = "。\n  公钥  ",
+                           .names = "\n  名称  ",
+                           .until = "\n  期限  ",
+                           .compare = "\n请在服务器上运行 ",
+                           .trust = " show 核对公钥。\n从现在起信任这个公钥吗？",
+                           .again = "请输入 'yes' 或 'no'："},
         },
     [PHRASES_EN] =
         {
@@ -50,6 +57,13 @@ static const struct phrases languages[PHRASES_LANGUAGES] = {
             .by_pin = "its pin",
             .by_record = "its key's record of first use",
             .both = " and ",
+            .new_server = {.unknown = "Server ",
+                           .pin = " is not known yet.\n  pin    ",
+                           .names = "\n  names  ",
+                           .until = "\n  until  ",
+                           .compare = "\nCompare the pin with ",
+                           .trust = " show on the server.\nTrust this key from now on?",
+                           .again = "Type 'yes' or 'no': "},
         },
 };
 

@@ -9,6 +9,17 @@ struct phrase {
     size_t len;
 };
 
+/* Around what the user is asked about a server's key at its first use. */
+struct new_server_phrases {
+    const char *unknown; /* before its address */
+    const char *pin;     /* between that and the pin; so the next two */
+    const char *names;
+    const char *until;
+    const char *compare; /* before the program that shows the pin on the server */
+    const char *trust;   /* the question itself, without how to answer */
+    const char *again;   /* after an answer that is neither yes nor no */
+};
+
 struct phrases {
     struct phrase waiting;   /* a whole line without its end */
     struct phrase connected; /* before the peer's tuple */
@@ -25,6 +36,7 @@ struct phrases {
     const char *by_pin;
     const char *by_record; /* of first use */
     const char *both;      /* between a file of CAs and one of the two above */
+    struct new_server_phrases new_server;
 };
 
 #define PHRASES_LANGUAGES 2

@@ -9,16 +9,20 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "app/phrases.h"
 #include "app/signals.h"
 #include "base/clock.h"
 #include "base/escape.h"
+#include "base/tools.h"
 
 #define PATIENCE_MS 120000
+#define ASKED_MAX 1024 /* bytes; what a certificate holds is cut before */
 #define QUIET_MS 200
 #define DISCARD_MS 2000
 #define TYPED_BYTES 4096
@@ -212,16 +216,28 @@ static enum answer ask_line(const char *text, const char *after, int64_t deadlin
     return read_answer(-1, deadline_ns, buf, cap);
 }
 
-bool terminal_confirm(const char *question, void *user)
+static void print_question(const struct tlsmsg_new_server *server, const struct phrases *phrases,
+                           char *buf, size_t cap)
 {
+    const struct new_server_phrases *words = &phrases->new_server;
+
+    (void)snprintf(buf, cap, "%s%s%s%s%s%s%s%s%s%s%s", words->unknown, server->server, words->pin,
+                   server->pin, words->names, server->names, words->until, server->until,
+                   words->compare, tools()->certs, words->trust);
+}
+
+bool terminal_confirm(const struct tlsmsg_new_server *server, void *user)
+{
+    const struct phrases *phrases = *(const struct phrases *const *)user;
+    char question[ASKED_MAX];
     int64_t deadline_ns = clock_deadline_ns(clock_now_ns(), PATIENCE_MS);
     char line[sizeof("yes")];
     enum answer answer;
 
-    (void)user;
     if (!terminal_can_ask()) {
         return false;
     }
+    print_question(server, phrases, question, sizeof(question));
     answer = ask_line(question, " (yes/no) ", deadline_ns, line, sizeof(line));
     while (answer != ANSWER_NONE) {
         bool yes = strcmp(line, "yes") == 0;
@@ -229,7 +245,7 @@ bool terminal_confirm(const char *question, void *user)
         if (answer == ANSWER_LINE && (yes || strcmp(line, "no") == 0)) {
             return yes;
         }
-        answer = ask_line("Type 'yes' or 'no': ", "", deadline_ns, line, sizeof(line));
+        answer = ask_line(phrases->new_server.again, "", deadline_ns, line, sizeof(line));
     }
     return false;
 }

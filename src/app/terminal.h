@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <tlsmsg/options.h>
+
 /* True when stdin and stderr are terminals, so that a question is seen and answered by a person
  * and takes no line away from what a program sends. */
 bool terminal_can_ask(void);
@@ -21,9 +23,12 @@ bool terminal_is_foreground(void);
  * something. Does nothing where stdin is not a terminal, or another job's. */
 bool terminal_discard_input(void);
 
-/* For tlsmsg_options_set_ask_password and _set_confirm: see tlsmsg_ask_password_fn and
- * tlsmsg_confirm_fn. Both give up after two minutes. user is not used. */
+/* For tlsmsg_options_set_ask_password: see tlsmsg_ask_password_fn. Gives up after two minutes. user is
+ * not used. */
 bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user);
-bool terminal_confirm(const char *question, void *user);
+
+/* For tlsmsg_options_set_confirm: see tlsmsg_confirm_fn. Gives up after two minutes. user: a
+ * pointer to the struct phrases * to ask with. */
+bool terminal_confirm(const struct tlsmsg_new_server *server, void *user);
 
 #endif

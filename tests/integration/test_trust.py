@@ -282,7 +282,7 @@ class FirstUse(TrustTest):
         told = sorted(line.split()[0] for line in self.record().splitlines())
         self.assertEqual(told, sorted(f"127.0.0.1:{peer.port}" for peer in peers))
 
-    def ask(self, *answers, expect, before=b""):
+    def ask(self, *answers, expect, before=b"", lang="en"):
         """A client at a terminal that is asked; returns what it printed there. An answer after the
         first is typed when the one before it was not taken. before: typed ahead of the question."""
         peer, got = self.recording_peer(certificates.leaf("trust", "good"))
@@ -291,21 +291,33 @@ class FirstUse(TrustTest):
         os.write(master, before)
         screen.wait_for(before.rstrip())  # its echo: the terminal has it
         process = subprocess.Popen(
-            [*program("tlsmsg-client"), *self.words, "-q", "-m", "secret",
+            [*program("tlsmsg-client"), *self.words, "-q", "-m", "secret", "--lang", lang,
              f"127.0.0.1:{peer.port}"], stdin=slave, stdout=subprocess.PIPE, stderr=slave)
         os.close(slave)
         self.addCleanup(lambda: process.poll() is None and process.kill())
         self.addCleanup(process.stdout.close)
         self.addCleanup(os.close, master)
-        screen.wait_for(b"Trust this key from now on? (yes/no) ")
+        question, once_more = self.QUESTIONS[lang]
+        screen.wait_for(question.encode() + b" (yes/no) ")
         for again, answer in enumerate(answers):
-            screen.wait_for(b"Type 'yes' or 'no': ", again)
+            screen.wait_for(once_more.encode(), again)
             os.write(master, answer)
         self.assertEqual(process.wait(scaled(20)), expect, screen.bytes())
         peer.finish()
         self.assertEqual(got, [b"secret"] if expect == 0 else [])
         self.assertEqual(screen.bytes().count(b"(yes/no)"), 1)
         return screen.bytes()
+
+    QUESTIONS = {"en": ("Trust this key from now on?", "Type 'yes' or 'no': "),
+                 "zh": ("从现在起信任这个公钥吗？", "请输入 'yes' 或 'no'：")}
+
+    def test_question_in_chinese(self):
+        pin = pin_of(certificates.leaf("trust", "good").certificate)
+        said = self.ask(b"y\n", b"no\n", expect=4, lang="zh").decode()
+        self.assertRegex(said, r"尚不认识服务器 127\.0\.0\.1:\d+。\r\n  公钥  " + re.escape(pin)
+                               + r"\r\n  名称  .*\r\n  期限  \d{4}-\d\d-\d\d\r\n"
+                               r"请在服务器上运行 scripts/gen-certs\.sh show 核对公钥。\r\n")
+        self.assertNotIn("Trust", said)
 
     def test_question(self):
         pin = pin_of(certificates.leaf("trust", "good").certificate).encode()

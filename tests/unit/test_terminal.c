@@ -11,11 +11,12 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "app/phrases.h"
 #include "app/terminal.h"
 
 #define LIMIT_S 20 /* a child that hangs ends itself */
 #define SCREEN_MAX 4096
-#define QUESTION "Is it so?"
+#define QUESTION "Trust this key from now on?"
 
 enum child_result { CHILD_YES, CHILD_NO, CHILD_WRONG };
 
@@ -26,9 +27,22 @@ struct scene {
     size_t len;
 };
 
+static bool confirm(void)
+{
+    static const struct tlsmsg_new_server server = {.size = sizeof(server),
+                                                    .question = "of the library's own?",
+                                                    .server = "localhost:1",
+                                                    .pin = "sha256//x",
+                                                    .names = "localhost",
+                                                    .until = "2027-12-28"};
+    const struct phrases *phrases = phrases_get(1);
+
+    return terminal_confirm(&server, &phrases);
+}
+
 static enum child_result ask_confirm(void)
 {
-    return terminal_confirm(QUESTION, NULL) ? CHILD_YES : CHILD_NO;
+    return confirm() ? CHILD_YES : CHILD_NO;
 }
 
 static enum child_result ask_password(void)
@@ -51,7 +65,7 @@ static enum child_result ask_unseen(void)
         return CHILD_WRONG;
     }
     return terminal_can_ask() || terminal_ask_password("file", password, sizeof(password), NULL) ||
-                   terminal_confirm(QUESTION, NULL)
+                   confirm()
                ? CHILD_YES
                : CHILD_NO;
 }
@@ -66,7 +80,7 @@ static enum child_result ask_a_file(void)
         return CHILD_WRONG;
     }
     return terminal_can_ask() || terminal_ask_password("file", password, sizeof(password), NULL) ||
-                   terminal_confirm(QUESTION, NULL)
+                   confirm()
                ? CHILD_YES
                : CHILD_NO;
 }
@@ -173,6 +187,7 @@ static void test_answers(void **state)
     struct scene scene;
 
     begin(&scene, ask_confirm, "");
+    wait_for(&scene, "localhost:1 is not known yet.\r\n  pin    sha256//x\r\n", 1);
     wait_for(&scene, QUESTION " (yes/no) ", 1);
     type(&scene, row->keys);
     assert_int_equal(end(&scene), row->result);

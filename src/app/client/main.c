@@ -92,11 +92,12 @@ static enum exit_code run(const struct client_settings *settings, int sigusr1_fd
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_client *client = NULL;
+    const struct phrases *phrases = settings->phrases;
     enum exit_code code;
 
     if (terminal_can_ask()) {
         tlsmsg_options_set_ask_password(settings->options, terminal_ask_password, NULL);
-        tlsmsg_options_set_confirm(settings->options, terminal_confirm, NULL);
+        tlsmsg_options_set_confirm(settings->options, terminal_confirm, &phrases);
     }
     if (tlsmsg_client_new(settings->options, &client, &err) != TLSMSG_OK) {
         return fail(&err, EXIT_WHILE_STARTING);

@@ -135,13 +135,17 @@ static enum tlsmsg_code judge_pins(const struct client_trust *trust, const struc
                      shown->text, tools()->certs);
 }
 
-/* An unknown server: the user is asked, has said yes beforehand, or it is refused. */
-static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
-                                  const struct pin *shown, bool *record, struct tlsmsg_error *err)
+static bool ask(const struct client_trust *trust, X509 *leaf, const struct pin *shown)
 {
     char question[QUESTION_MAX];
     char hosts[HOSTS_MAX];
     char until[X509_TEXT_DATE_MAX];
+    const struct tlsmsg_new_server server = {.size = sizeof(server),
+                                             .question = question,
+                                             .server = trust->server,
+                                             .pin = shown->text,
+                                             .names = hosts,
+                                             .until = until};
 
     x509_text_hosts(leaf, hosts, sizeof(hosts));
     x509_text_date(X509_get0_notAfter(leaf), until);
@@ -153,8 +157,14 @@ static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
                    "Compare the pin with %s show on the server.\n"
                    "Trust this key from now on?",
                    trust->server, shown->text, hosts, until, tools()->certs);
-    if (trust->accept_new ||
-        (trust->confirm != NULL && trust->confirm(question, trust->confirm_user))) {
+    return trust->confirm(&server, trust->confirm_user);
+}
+
+/* An unknown server: the user is asked, has said yes beforehand, or it is refused. */
+static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
+                                  const struct pin *shown, bool *record, struct tlsmsg_error *err)
+{
+    if (trust->accept_new || (trust->confirm != NULL && ask(trust, leaf, shown))) {
         *record = true;
         return TLSMSG_OK;
     }
