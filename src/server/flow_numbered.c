@@ -16,6 +16,7 @@
 
 /* An unfinished message that is longer than this must bring as much a second on average. */
 #define RATE_BYTES 1024
+#define RATE_GRACE_NS (2 * (int64_t)CLOCK_NS_PER_S)
 
 static const struct verdict go_on = {.next = GO_ON};
 
@@ -206,12 +207,21 @@ static struct verdict end_message(struct conversation *c)
     return verdict;
 }
 
+/* A hold stops messages, but not a greeting, which has none before it; a greeting that waits for its
+ * answer stops what follows. */
+static bool is_stopped(const struct conversation *c)
+{
+    const struct numbered *n = numbered_of(c);
+
+    return numbered_is_waiting(n) || (c->worker->held && n->greeting == GREETING_DONE);
+}
+
 static struct verdict take(struct conversation *c, const char *data, size_t len)
 {
     struct numbered *n = numbered_of(c);
     struct verdict verdict = go_on;
 
-    while (verdict.next == GO_ON && !numbered_is_waiting(n)) {
+    while (verdict.next == GO_ON && !is_stopped(c)) {
         struct frame_piece piece;
 
         switch (frame_read(&n->reader, &data, &len, &piece)) {
@@ -267,10 +277,8 @@ static size_t held_bytes(const struct conversation *c)
 static bool may_read(const struct conversation *c)
 {
     const struct server_settings *settings = &c->worker->server->settings;
-    const struct numbered *n = numbered_of(c);
 
-    /* A hold stops messages, but not a greeting: it has none before it. */
-    if (numbered_is_waiting(n) || (c->worker->held && n->greeting == GREETING_DONE)) {
+    if (is_stopped(c)) {
         return false;
     }
     return c->deferred.count < settings->window &&
@@ -290,6 +298,12 @@ static int64_t sooner(int64_t a, int64_t b)
     return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
+/* What the end of a hold has moved on: the peer isn't slow because we didn't listen. */
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static int64_t deadline(const struct conversation *c)
 {
     const struct server_settings *settings = &c->worker->server->settings;
@@ -302,11 +316,11 @@ static int64_t deadline(const struct conversation *c)
     if (n->began_ns == 0 || !may_read(c)) {
         return 0;
     }
-    due = clock_deadline_ns(n->touched_ns, settings->write_timeout_ms);
+    due = clock_deadline_ns(later(n->touched_ns, c->activity_ns), settings->write_timeout_ms);
     if (n->len > RATE_BYTES) {
         int64_t earned_ns = (int64_t)(n->body.len / RATE_BYTES) * CLOCK_NS_PER_S;
 
-        due = sooner(due, n->began_ns + earned_ns + settings->write_timeout_ms * CLOCK_NS_PER_MS);
+        due = sooner(due, later(n->began_ns, c->activity_ns) + earned_ns + RATE_GRACE_NS);
     }
     return due;
 }

@@ -206,6 +206,13 @@ void storing_message(struct storing *storing, struct tlsmsg_message *message)
     record.connection = token.connection;
     record.peer = peer->address;
     record.tag = tag_of(&token);
+    record.producer = tlsmsg_message_producer(message);
+    if (record.producer != NULL) {
+        record.seq = tlsmsg_message_number(message);
+        record.hash = tlsmsg_message_hash(message);
+        /* The library takes a jump from a connection's first message alone. */
+        record.jumps = token.message == 1;
+    }
     put(storing, &record, &token);
 }
 
