@@ -120,10 +120,11 @@ struct tlsmsg_new_server {
     const char *until;  /* when that ends: "2027-12-28" */
 };
 
-/* Asks the user whether an unknown server's key is to be trusted from now on.
+/* Asks the user whether an unknown server's key is to be trusted from now on. It may take its time:
+ * the connection by which the key was seen is over, and no handshake waits.
  * server: what there is to know, for a question of the program's own or the one in it;
  * user: as registered.
- * Returns true to record the key and go on, false to refuse. */
+ * Returns true to connect again, hold the server to this very key and record it, false to refuse. */
 typedef bool tlsmsg_confirm_fn(const struct tlsmsg_new_server *server, void *user);
 
 /* Asks the user for the password of an encrypted key.
@@ -133,8 +134,8 @@ typedef bool tlsmsg_ask_password_fn(const char *file, char *buf, size_t cap, voi
 
 /* Registers who is asked about unknown servers (clients with
  * TLSMSG_OPT_TRUST_ON_FIRST_USE). Without it, and without TLSMSG_OPT_ACCEPT_NEW, an unknown server is refused.
- * options: the object; confirm: called on the thread that drives the
- * handshake, or NULL; user: passed to it, borrowed until the client is freed.
+ * options: the object; confirm: called by tlsmsg_client_connect on the
+ * caller's thread, or NULL; user: passed to it, borrowed until the client is freed.
  * Thread rule: one thread at a time per object; never blocks. */
 TLSMSG_API void tlsmsg_options_set_confirm(struct tlsmsg_options *options,
                                            tlsmsg_confirm_fn *confirm, void *user);

@@ -16,6 +16,9 @@
         .text = (literal), .len = sizeof(literal) - 1                                              \
     }
 
+#define RULE "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\n"
+#define LOUD(warning, meaning) RULE warning "\n" RULE meaning "\n"
+
 enum { PHRASES_ZH, PHRASES_EN };
 
 const char *const phrases_names[PHRASES_LANGUAGES] = {"zh", "en"};
@@ -42,6 +45,8 @@ static const struct phrases languages[PHRASES_LANGUAGES] = {
                            .compare = "\n请在服务器上运行 ",
                            .trust = " show 核对公钥。\n从现在起信任这个公钥吗？",
                            .again = "请输入 'yes' 或 'no'："},
+            .key_changed = LOUD("             警告：服务器的公钥已改变！",
+                                "可能有人冒充服务器（中间人攻击）。未发送任何消息。"),
         },
     [PHRASES_EN] =
         {
@@ -64,6 +69,9 @@ static const struct phrases languages[PHRASES_LANGUAGES] = {
                            .compare = "\nCompare the pin with ",
                            .trust = " show on the server.\nTrust this key from now on?",
                            .again = "Type 'yes' or 'no': "},
+            .key_changed =
+                LOUD("         WARNING: THE KEY OF THE SERVER HAS CHANGED!",
+                     "Somebody may be in between (man in the middle). Nothing was sent."),
         },
 };
 

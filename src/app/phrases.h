@@ -37,6 +37,7 @@ struct phrases {
     const char *by_record; /* of first use */
     const char *both;      /* between a file of CAs and one of the two above */
     struct new_server_phrases new_server;
+    const char *key_changed; /* lines: another key than on first use */
 };
 
 #define PHRASES_LANGUAGES 2

@@ -207,13 +207,12 @@ bool terminal_discard_input(void)
 }
 
 /* A question anew, without what was typed before it was put: that answers something else. */
-static enum answer ask_line(const char *text, const char *after, int64_t deadline_ns, char *buf,
-                            size_t cap)
+static enum answer ask_line(const char *text, const char *after, char *buf, size_t cap)
 {
     (void)tcflush(STDIN_FILENO, TCIFLUSH);
     say(text);
     say(after);
-    return read_answer(-1, deadline_ns, buf, cap);
+    return read_answer(-1, 0, buf, cap);
 }
 
 static void print_question(const struct tlsmsg_new_server *server, const struct phrases *phrases,
@@ -230,7 +229,6 @@ bool terminal_confirm(const struct tlsmsg_new_server *server, void *user)
 {
     const struct phrases *phrases = *(const struct phrases *const *)user;
     char question[ASKED_MAX];
-    int64_t deadline_ns = clock_deadline_ns(clock_now_ns(), PATIENCE_MS);
     char line[sizeof("yes")];
     enum answer answer;
 
@@ -238,14 +236,14 @@ bool terminal_confirm(const struct tlsmsg_new_server *server, void *user)
         return false;
     }
     print_question(server, phrases, question, sizeof(question));
-    answer = ask_line(question, " (yes/no) ", deadline_ns, line, sizeof(line));
+    answer = ask_line(question, " (yes/no) ", line, sizeof(line));
     while (answer != ANSWER_NONE) {
         bool yes = strcmp(line, "yes") == 0;
 
         if (answer == ANSWER_LINE && (yes || strcmp(line, "no") == 0)) {
             return yes;
         }
-        answer = ask_line(phrases->new_server.again, "", deadline_ns, line, sizeof(line));
+        answer = ask_line(phrases->new_server.again, "", line, sizeof(line));
     }
     return false;
 }

@@ -27,7 +27,7 @@ bool terminal_discard_input(void);
  * not used. */
 bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user);
 
-/* For tlsmsg_options_set_confirm: see tlsmsg_confirm_fn. Gives up after two minutes. user: a
+/* For tlsmsg_options_set_confirm: see tlsmsg_confirm_fn. Waits as long as it takes. user: a
  * pointer to the struct phrases * to ask with. */
 bool terminal_confirm(const struct tlsmsg_new_server *server, void *user);
 

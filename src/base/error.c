@@ -111,6 +111,7 @@ const char *tlsmsg_code_name(enum tlsmsg_code code)
         [TLSMSG_ERR_UTF8] = "invalid UTF-8",
         [TLSMSG_ERR_LIMIT] = "limit",
         [TLSMSG_ERR_CLOSED] = "closed",
+        [TLSMSG_ERR_KEY_CHANGED] = "key changed",
     };
 
     if ((size_t)code >= sizeof(names) / sizeof(names[0])) {

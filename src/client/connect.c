@@ -74,6 +74,9 @@ static enum tlsmsg_client_result begin_handshake(struct tlsmsg_client *c, struct
     if (code != TLSMSG_OK) {
         return client_fail(c, &cause, err);
     }
+    if (c->accepted_pin[0] != '\0') {
+        transport_accept_key(c->transport, c->accepted_pin);
+    }
     c->state = CLIENT_HANDSHAKE;
     c->deadline_ns = c->connect_ns;
     return TLSMSG_CLIENT_OK;
@@ -138,6 +141,25 @@ static enum tlsmsg_client_result finish(struct tlsmsg_client *c, struct tlsmsg_e
     return client_tell_end(c, err);
 }
 
+/* The handshake failed. Where the server is only not known yet, the user is asked while nothing waits
+ * for the answer. After a yes the connection is made anew, and the server held to the very key that
+ * was shown. */
+static enum tlsmsg_client_result
+refuse_or_ask(struct tlsmsg_client *c, const struct tlsmsg_error *cause, struct tlsmsg_error *err)
+{
+    char pin[TRANSPORT_PIN_MAX];
+
+    if (!transport_ask_user(c->transport, pin)) {
+        return client_fail(c, cause, err);
+    }
+    (void)snprintf(c->accepted_pin, sizeof(c->accepted_pin), "%s", pin);
+    transport_free(c->transport);
+    c->transport = NULL;
+    c->connect_ns = clock_deadline_ns(clock_now_ns(), c->settings.timeout_ms);
+    c->address_next--;
+    return try_next(c, err);
+}
+
 static enum tlsmsg_client_result go_on_handshaking(struct tlsmsg_client *c,
                                                    struct tlsmsg_error *err)
 {
@@ -158,7 +180,7 @@ static enum tlsmsg_client_result go_on_handshaking(struct tlsmsg_client *c,
                   "the server closed the connection during the handshake");
         return client_fail(c, &cause, err);
     case TRANSPORT_ERROR:
-        return client_fail(c, &cause, err);
+        return refuse_or_ask(c, &cause, err);
     }
     return client_again(c, c->settings.timeout_ms, "the TLS handshake was not finished", err);
 }
@@ -174,7 +196,7 @@ static enum tlsmsg_client_result connect_step(struct tlsmsg_client *c, struct tl
     } else if (c->state == CLIENT_CONNECTING) {
         result = go_on_connecting(c, err);
     }
-    if (c->state == CLIENT_HANDSHAKE && result == TLSMSG_CLIENT_OK) {
+    while (c->state == CLIENT_HANDSHAKE && result == TLSMSG_CLIENT_OK) {
         result = go_on_handshaking(c, err);
     }
     return result;

@@ -104,6 +104,8 @@ struct tlsmsg_client {
     size_t address_next;
     int connect_errno;                                 /* of the address tried last */
     char address[ADDRESS_HOST_MAX + ADDRESS_TEXT_MAX]; /* tried last; at first the host */
+    char
+        accepted_pin[TRANSPORT_PIN_MAX]; /* by the user, of a server that was not known; or empty */
 
     /* The connection. */
     int fd; /* -1 where there is none */

@@ -174,6 +174,19 @@ enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_erro
     return TRANSPORT_OK;
 }
 
+void transport_accept_key(struct transport *t, const char *pin)
+{
+    (void)t;
+    (void)pin;
+}
+
+bool transport_ask_user(struct transport *t, char pin[TRANSPORT_PIN_MAX])
+{
+    (void)t;
+    (void)pin;
+    return false;
+}
+
 bool transport_describe(struct transport *t, struct tlsmsg_tls *out)
 {
     (void)t;

@@ -54,8 +54,12 @@ enum tlsmsg_code transport_new(struct transport_config *config, struct byte_sour
                                struct tlsmsg_error *err);
 void transport_free(struct transport *t);
 
+/* A client's, before its handshake: the pin of a key that the user has accepted for a server that is
+ * not known yet (borrowed). From such a server no other key is taken. */
+void transport_accept_key(struct transport *t, const char *pin);
+
 /* Goes on with the handshake. OK when finished (at once in plaintext), WANT_*, or ERROR: _NOT_TLS,
- * _UNTRUSTED, _REFUSED, _HANDSHAKE, _RESET, _TRUNCATED (left in the middle), _NOMEM.
+ * _UNTRUSTED, _KEY_CHANGED, _REFUSED, _HANDSHAKE, _RESET, _TRUNCATED (left in the middle), _NOMEM.
  * After ERROR an alert may have been sent. */
 enum transport_result transport_handshake(struct transport *t, struct tlsmsg_error *err);
 
@@ -80,6 +84,12 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
  * or in the middle of a half-sent message), and the writing side is shut all the same; an alert
  * that was held back has left. Safe in every state; receiving goes on. */
 enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err);
+
+/* After a handshake that failed only because the server is not known yet, and the settings name who
+ * asks the user: parts from the server, then asks, for as long as it takes. True: the user accepts the
+ * key whose pin is in pin now. Else false, at once and without a question. */
+#define TRANSPORT_PIN_MAX 64
+bool transport_ask_user(struct transport *t, char pin[TRANSPORT_PIN_MAX]);
 
 /* What TLS agreed on, by a client's failed handshake as far as it came; texts are borrowed from t.
  * The group is named as in the policy. False, and out is empty, where there is nothing yet, and in

@@ -14,6 +14,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
@@ -24,7 +25,7 @@ import tls
 from certificates import default_certificates
 from processes import Collector
 from s_client import SClient
-from settings import ROOT, program, scaled
+from settings import ROOT, program, scaled, seconds
 from tls_client_test import PROGRAM, ClientTest
 
 OTHER_PIN = "sha256//" + base64.b64encode(bytes(32)).decode()
@@ -77,6 +78,8 @@ class TrustTest(ClientTest):
             self.assertEqual(got, [], "sent before the server was judged")
             self.assertEqual(client.stdout.bytes(), b"")
             self.assert_one_line(client.stderr.bytes(), PROGRAM, *says)
+            self.assertNotRegex(client.stderr.bytes(), b"--pin sha256|--accept-new",
+                                "an option that would trust the server just refused")
         return client
 
     def self_signed(self, name="self"):
@@ -219,8 +222,9 @@ class FirstUse(TrustTest):
             self.assertEqual(got, [b"secret"] if expect == 0 else [])
             return client.stderr.bytes()
 
-        self.assert_one_line(visit(expect=4), PROGRAM, "not known yet", old, "--accept-new",
-                             f"--pin {old}")
+        said = visit(expect=4)
+        self.assert_one_line(said, PROGRAM, "not known yet", old, "try: connect at a terminal")
+        self.assertNotIn(b"--", said, "no option that would trust the server just refused")
         self.assertFalse(os.path.exists(self.known))
         visit("--accept-new")
         self.assertEqual(RECORD.match(self.record()).groups(), (f"127.0.0.1:{peer.port}", old))
@@ -241,7 +245,8 @@ class FirstUse(TrustTest):
         new = pin_of(leaf.certificate)
         self.assertNotEqual(old, new)
         for words in ((), ("--accept-new",)):
-            self.assert_one_line(visit(*words, expect=4), PROGRAM, "another key", old, new)
+            self.assert_one_line(visit(*words, expect=4), PROGRAM, "HAS CHANGED", "man in the middle",
+                                 old, new)
         self.assertEqual(self.record(), before)
         os.remove(self.known)
         visit("--accept-new")
@@ -282,53 +287,116 @@ class FirstUse(TrustTest):
         told = sorted(line.split()[0] for line in self.record().splitlines())
         self.assertEqual(told, sorted(f"127.0.0.1:{peer.port}" for peer in peers))
 
-    def ask(self, *answers, expect, before=b"", lang="en"):
+    QUESTIONS = {"en": ("Trust this key from now on?", "Type 'yes' or 'no': "),
+                 "zh": ("从现在起信任这个公钥吗？", "请输入 'yes' 或 'no'：")}
+
+    def ask(self, *answers, expect, port, before=b"", lang="en", comparing=None):
         """A client at a terminal that is asked; returns what it printed there. An answer after the
-        first is typed when the one before it was not taken. before: typed ahead of the question."""
-        peer, got = self.recording_peer(certificates.leaf("trust", "good"))
+        first is typed when the one before it was not taken. before: typed ahead of the question;
+        comparing: called while the question stands."""
+        question, again = (text.encode() for text in self.QUESTIONS[lang])
         master, slave = pty.openpty()
         screen = Collector(os.dup(master), "the terminal")
         os.write(master, before)
         screen.wait_for(before.rstrip())  # its echo: the terminal has it
         process = subprocess.Popen(
-            [*program("tlsmsg-client"), *self.words, "-q", "-m", "secret", "--lang", lang,
-             f"127.0.0.1:{peer.port}"], stdin=slave, stdout=subprocess.PIPE, stderr=slave)
+            [*program("tlsmsg-client"), *self.words, "--lang", lang, "-q", "-m", "secret",
+             f"127.0.0.1:{port}"], stdin=slave, stdout=subprocess.PIPE, stderr=slave)
         os.close(slave)
         self.addCleanup(lambda: process.poll() is None and process.kill())
         self.addCleanup(process.stdout.close)
         self.addCleanup(os.close, master)
-        question, once_more = self.QUESTIONS[lang]
-        screen.wait_for(question.encode() + b" (yes/no) ")
-        for again, answer in enumerate(answers):
-            screen.wait_for(once_more.encode(), again)
+        screen.wait_for(question + b" (yes/no) ")
+        if comparing:
+            comparing()
+        for count, answer in enumerate(answers):
+            screen.wait_for(again, count)
             os.write(master, answer)
         self.assertEqual(process.wait(scaled(20)), expect, screen.bytes())
-        peer.finish()
-        self.assertEqual(got, [b"secret"] if expect == 0 else [])
         self.assertEqual(screen.bytes().count(b"(yes/no)"), 1)
         return screen.bytes()
 
-    QUESTIONS = {"en": ("Trust this key from now on?", "Type 'yes' or 'no': "),
-                 "zh": ("从现在起信任这个公钥吗？", "请输入 'yes' 或 'no'：")}
-
-    def test_question_in_chinese(self):
-        pin = pin_of(certificates.leaf("trust", "good").certificate)
-        said = self.ask(b"y\n", b"no\n", expect=4, lang="zh").decode()
-        self.assertRegex(said, r"尚不认识服务器 127\.0\.0\.1:\d+。\r\n  公钥  " + re.escape(pin)
-                               + r"\r\n  名称  .*\r\n  期限  \d{4}-\d\d-\d\d\r\n"
-                               r"请在服务器上运行 scripts/gen-certs\.sh show 核对公钥。\r\n")
-        self.assertNotIn("Trust", said)
+    def ask_about(self, *answers, expect, **how):
+        """The same with a server that must be sent something only after a yes."""
+        peer, got = self.recording_peer(certificates.leaf("trust", "good"))
+        said = self.ask(*answers, expect=expect, port=peer.port, **how)
+        peer.finish()
+        self.assertEqual(got, [b"secret"] if expect == 0 else [])
+        return said
 
     def test_question(self):
         pin = pin_of(certificates.leaf("trust", "good").certificate).encode()
         for answers in ((b"no\n",), (b"\n", b"no\n"), (b"y e s\n", b"y\n", b"\x04"), (b"\x04",)):
             with self.subTest(answers):
-                self.assertIn(pin, self.ask(*answers, expect=4))
+                said = self.ask_about(*answers, expect=4)
+                self.assertIn(b"pin    " + pin, said)
+                self.assertNotIn(b"--", said, "no option is offered to who has said no")
                 self.assertFalse(os.path.exists(self.known))
-        self.assertIn(pin, self.ask(b"no\n", expect=4, before=b"yes\n"))
+        self.assertIn(pin, self.ask_about(b"no\n", expect=4, before=b"yes\n"))
         self.assertFalse(os.path.exists(self.known))
-        self.assertIn(pin, self.ask(b"Yes\n", b"yes\n", expect=0))
+        self.assertIn(pin, self.ask_about(b"Yes\n", b"yes\n", expect=0))
         self.assertIn(pin.decode(), self.record())
+
+    def test_question_in_chinese(self):
+        pin = pin_of(certificates.leaf("trust", "good").certificate)
+        said = self.ask_about(b"y\n", b"no\n", expect=4, lang="zh").decode()
+        self.assertRegex(said, r"尚不认识服务器 127\.0\.0\.1:\d+。\r\n  公钥  " + re.escape(pin)
+                               + r"\r\n  名称  .*\r\n  期限  \d{4}-\d\d-\d\d\r\n"
+                               r"请在服务器上运行 scripts/gen-certs\.sh show 核对公钥。\r\n")
+        self.assertNotIn("Trust", said)
+
+    def test_nobody_waits_while_the_user_compares(self):
+        """The server's patience is over long before the answer comes, and so is --timeout."""
+        server = self.server("--handshake-timeout", "0.3", "--format", "json", "--accept", "1")
+        self.words += ("--timeout", seconds(2))
+        self.ask(b"yes\n", expect=0, port=server.port, comparing=lambda: time.sleep(scaled(3)))
+        server.finish(0)
+        self.assertIn(b'"message":"secret"', server.stdout.bytes())
+        self.assertNotIn(b"timeout", server.log())
+
+    def test_the_key_that_was_shown_is_the_one_that_counts(self):
+        """Another server takes the place while the user compares."""
+        leaves = [certificates.leaf("trust", "good"), certificates.leaf("trust", "other")]
+        got, shown = [], []
+
+        def handle(sock):
+            leaf = leaves[min(len(shown), 1)]
+            shown.append(leaf)
+            try:
+                got.append(tls.accept(sock, tls.server_context(leaf.certificate, leaf.key)))
+            except (ssl.SSLError, OSError):
+                pass
+
+        peer = self.peer(handle)
+        said = self.ask(b"yes\n", expect=4, port=peer.port).decode()
+        peer.finish()
+        self.assertEqual((len(shown), got), (2, []))
+        self.assertIn("shows another key than a moment ago", said)
+        for leaf in leaves:
+            self.assertIn(pin_of(leaf.certificate), said)
+        self.assertFalse(os.path.exists(self.known))
+
+    def test_a_changed_key_is_loud_at_a_terminal(self):
+        leaf = certificates.leaf("trust", "good")
+        peer, got = self.recording_peer(leaf)
+        os.makedirs(os.path.dirname(self.known))
+        with open(self.known, "w", encoding="utf-8") as out:
+            out.write(f"127.0.0.1:{peer.port} {OTHER_PIN} 2026-01-02\n")
+        for lang, warning in (("en", b"WARNING: THE KEY OF THE SERVER HAS CHANGED!"),
+                              ("zh", "警告：服务器的公钥已改变！".encode())):
+            master, slave = pty.openpty()
+            screen = Collector(master, "the terminal")
+            done = subprocess.run([*program("tlsmsg-client"), *self.words, "--lang", lang, "-q", "-m",
+                                   "secret", f"127.0.0.1:{peer.port}"], stderr=slave,
+                                  stdin=subprocess.DEVNULL, timeout=scaled(20), check=False)
+            os.close(slave)
+            self.assertEqual(done.returncode, 4)
+            said = screen.finish()
+            self.assertIn(warning, said)
+            self.assertIn(b"@" * 40, said)
+            self.assertIn(b"man in the middle", said)
+        peer.finish()
+        self.assertEqual(got, [])
 
 
 class Revoked(TrustTest):

@@ -26,6 +26,7 @@ static const struct row {
     {"protocol", TLSMSG_ERR_PROTOCOL, 1, 3, 6},
     {"invalid UTF-8", TLSMSG_ERR_UTF8, 1, 3, 6},
     {"closed while a reply is due", TLSMSG_ERR_CLOSED, 1, 3, 6},
+    {"another key than on first use", TLSMSG_ERR_KEY_CHANGED, 1, 4, 4},
     {"a code of a later library", (enum tlsmsg_code)1000, 1, 1, 1},
 };
 

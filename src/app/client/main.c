@@ -1,6 +1,7 @@
 /* tlsmsg-client: connects, talks, closes, and turns what happened into an exit code.
  *
  * Owns the order of things; the conversation itself is session.c's. One thread. */
+#include <stdio.h>
 #include <unistd.h>
 
 #include <tlsmsg/tlsmsg.h>
@@ -25,8 +26,12 @@ static enum exit_code fail(const struct tlsmsg_error *err, enum exit_phase phase
 static enum exit_code fail_to_connect(const struct client_settings *settings,
                                       const struct tlsmsg_error *err)
 {
-    enum exit_code code = fail(err, EXIT_WHILE_CONNECTING);
+    enum exit_code code;
 
+    if (err->code == TLSMSG_ERR_KEY_CHANGED && isatty(STDERR_FILENO) == 1) {
+        (void)fputs(settings->phrases->key_changed, stderr);
+    }
+    code = fail(err, EXIT_WHILE_CONNECTING);
     if (settings->message_count == 0 && terminal_discard_input()) {
         startup_warn(name, "nothing was sent (what was typed was discarded)");
     }

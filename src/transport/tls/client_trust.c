@@ -135,7 +135,7 @@ static enum tlsmsg_code judge_pins(const struct client_trust *trust, const struc
                      shown->text, tools()->certs);
 }
 
-static bool ask(const struct client_trust *trust, X509 *leaf, const struct pin *shown)
+bool client_trust_ask(const struct client_trust *trust, X509 *leaf, char pin[PIN_TEXT_MAX])
 {
     char question[QUESTION_MAX];
     char hosts[HOSTS_MAX];
@@ -143,10 +143,11 @@ static bool ask(const struct client_trust *trust, X509 *leaf, const struct pin *
     const struct tlsmsg_new_server server = {.size = sizeof(server),
                                              .question = question,
                                              .server = trust->server,
-                                             .pin = shown->text,
+                                             .pin = pin,
                                              .names = hosts,
                                              .until = until};
 
+    x509_text_pin(leaf, pin);
     x509_text_hosts(leaf, hosts, sizeof(hosts));
     x509_text_date(X509_get0_notAfter(leaf), until);
     (void)snprintf(question, sizeof(question),
@@ -156,27 +157,36 @@ static bool ask(const struct client_trust *trust, X509 *leaf, const struct pin *
                    "  until  %s\n"
                    "Compare the pin with %s show on the server.\n"
                    "Trust this key from now on?",
-                   trust->server, shown->text, hosts, until, tools()->certs);
+                   trust->server, pin, hosts, until, tools()->certs);
     return trust->confirm(&server, trust->confirm_user);
 }
 
-/* An unknown server: the user is asked, has said yes beforehand, or it is refused. */
-static enum tlsmsg_code judge_new(const struct client_trust *trust, X509 *leaf,
-                                  const struct pin *shown, bool *record, struct tlsmsg_error *err)
+/* An unknown server. Nobody is asked here: the server waits for the handshake, and comparing a pin
+ * takes longer than any server would. */
+static enum tlsmsg_code judge_new(const struct client_trust *trust, const struct pin *shown,
+                                  struct server_key *key, struct tlsmsg_error *err)
 {
-    if (trust->accept_new || (trust->confirm != NULL && ask(trust, leaf, shown))) {
-        *record = true;
+    if (key->accepted != NULL && strcmp(key->accepted, shown->text) != 0) {
+        return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
+                         "server '%s' shows another key than a moment ago: somebody may be in "
+                         "between (man in the middle); accepted was %s, shown now is %s",
+                         trust->server, key->accepted, shown->text);
+    }
+    key->is_new = key->accepted != NULL || trust->accept_new;
+    key->asks_user = !key->is_new && trust->confirm != NULL;
+    if (key->is_new) {
         return TLSMSG_OK;
     }
-    return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
-                     "server '%s' is not known yet; its pin is %s; try: --accept-new records "
-                     "it, or --pin %s",
-                     trust->server, shown->text, shown->text);
+    return error_set(
+        err, TLSMSG_ERR_UNTRUSTED, 0,
+        key->asks_user ? "server '%s' is not known yet, and its key was not accepted; its pin is %s"
+                       : "server '%s' is not known yet; its pin is %s; try: connect at a terminal, "
+                         "which asks, and compare the pin with %s show on the server",
+        trust->server, shown->text, tools()->certs);
 }
 
-static enum tlsmsg_code judge_first_use(const struct client_trust *trust, X509 *leaf,
-                                        const struct pin *shown, bool *record,
-                                        struct tlsmsg_error *err)
+static enum tlsmsg_code judge_first_use(const struct client_trust *trust, const struct pin *shown,
+                                        struct server_key *key, struct tlsmsg_error *err)
 {
     enum known_answer answer;
     struct known_record known;
@@ -188,11 +198,12 @@ static enum tlsmsg_code judge_first_use(const struct client_trust *trust, X509 *
         return code;
     }
     if (answer == KNOWN_NOT) {
-        return judge_new(trust, leaf, shown, record, err);
+        return judge_new(trust, shown, key, err);
     }
-    return error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
-                     "server '%s' shows another key than on first use: recorded on %s %s, shown "
-                     "now %s; if its key was really changed, remove its line from '%s'",
+    return error_set(err, TLSMSG_ERR_KEY_CHANGED, 0,
+                     "THE KEY OF SERVER '%s' HAS CHANGED: somebody may be in between (man in the "
+                     "middle); recorded on %s %s, shown now %s; try: ask whoever runs the server; "
+                     "only if its key was replaced, remove its line from '%s'",
                      trust->server, known.date, known.pin.text, shown->text,
                      escape_name(path, sizeof(path), trust->path));
 }
@@ -214,13 +225,12 @@ static enum tlsmsg_code judge_dates(X509 *leaf, const struct pin *shown, struct 
                      date, shown->text);
 }
 
-enum tlsmsg_code client_trust_judge(const struct client_trust *trust, X509 *leaf, bool *record,
-                                    struct tlsmsg_error *err)
+enum tlsmsg_code client_trust_judge(const struct client_trust *trust, X509 *leaf,
+                                    struct server_key *key, struct tlsmsg_error *err)
 {
     struct pin shown;
     enum tlsmsg_code code;
 
-    *record = false;
     if (!key_decides(trust)) {
         return TLSMSG_OK;
     }
@@ -232,7 +242,7 @@ enum tlsmsg_code client_trust_judge(const struct client_trust *trust, X509 *leaf
         code = judge_pins(trust, &shown, err);
     }
     if (code == TLSMSG_OK && trust->first_use) {
-        code = judge_first_use(trust, leaf, &shown, record, err);
+        code = judge_first_use(trust, &shown, key, err);
     }
     return code;
 }

@@ -12,6 +12,7 @@
 #include <openssl/x509.h>
 
 #include "transport/tls/bio.h"
+#include "transport/tls/client_trust.h"
 #include "transport/tls/errors.h"
 #include "transport/tls/load.h"
 #include "transport/tls/tickets.h"
@@ -19,7 +20,6 @@
 
 struct allow_list;
 struct certificate_list;
-struct client_trust;
 
 /* Records without data in a row, key updates and warnings, that a peer may send. */
 #define IDLE_RECORDS_MAX 32
@@ -50,14 +50,14 @@ struct transport {
     struct tlsmsg_error *err; /* of the verb that is running: callbacks record causes here */
     char *identity;           /* the peer's, once it was asked for */
     struct handshake_state state;
-    uint8_t idle_records; /* without data: of the recv that is running or was the last */
-    uint8_t idle_in_row;  /* ... since the last data */
-    bool receiving;       /* transport_recv is running */
-    bool records_key;     /* a client's: the server's key is new, and recorded once it is proved */
-    bool wants_ticket;    /* a server's: the next send takes a ticket along */
-    bool sending;         /* a record is half sent */
-    bool write_is_shut;   /* close_notify is out, the writing side is shut */
-    bool broken;          /* OpenSSL failed: it must not be asked for anything more */
+    struct server_key key; /* a client's */
+    uint8_t idle_records;  /* without data: of the recv that is running or was the last */
+    uint8_t idle_in_row;   /* ... since the last data */
+    bool receiving;        /* transport_recv is running */
+    bool wants_ticket;     /* a server's: the next send takes a ticket along */
+    bool sending;          /* a record is half sent */
+    bool write_is_shut;    /* close_notify is out, the writing side is shut */
+    bool broken;           /* OpenSSL failed: it must not be asked for anything more */
 };
 
 /* The connection that OpenSSL calls back for. By way of the BIO, which knows the link anyhow:

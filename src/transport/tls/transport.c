@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "transport/common.h"
-#include "transport/tls/client_trust.h"
 #include "transport/tls/errors.h"
 #include "transport/tls/internal.h"
 
@@ -141,7 +140,7 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
         return TRANSPORT_ERROR;
     }
     if (result == TRANSPORT_OK) {
-        if (t->records_key &&
+        if (t->key.is_new &&
             client_trust_record(t->config->client_trust, SSL_get0_peer_certificate(t->ssl), err) !=
                 TLSMSG_OK) {
             t->broken = true;

@@ -136,17 +136,20 @@ static void refuse_server(const struct transport *t, X509 *leaf, const char *rea
 
     x509_text_pin(leaf, pin);
     print_expected_name(t, name, sizeof(name));
+    /* The pin is named so that it can be compared; an option with it, ready to be pasted, would have
+     * people trust whoever is in between. */
     switch (hint) {
     case HINT_TRUST:
         error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
-                  "cannot verify server '%s': %s; its pin is %s; try: --ca FILE, or --pin %s", name,
-                  reason, pin, pin);
+                  "cannot verify server '%s': %s; its pin is %s; try: --ca FILE, with the CA's "
+                  "certificate from whoever runs the server",
+                  name, reason, pin);
         break;
     case HINT_NAME:
         error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
-                  "cannot verify server '%s': %s; its pin is %s; try: --server-name NAME, or "
-                  "--pin %s",
-                  name, reason, pin, pin);
+                  "cannot verify server '%s': %s; its pin is %s; try: --server-name NAME, if you "
+                  "know the server under another name",
+                  name, reason, pin);
         break;
     case HINT_RENEW:
     case HINT_NONE:
@@ -222,7 +225,7 @@ static bool verify_server(struct transport *t, X509_STORE_CTX *store)
         refuse(t, store);
         return false;
     }
-    if (client_trust_judge(trust, leaf, &t->records_key, t->err) != TLSMSG_OK) {
+    if (client_trust_judge(trust, leaf, &t->key, t->err) != TLSMSG_OK) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
         return false;
     }
