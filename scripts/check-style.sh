@@ -212,7 +212,7 @@ src/server 5200 150
 src/client 1600 150
 src/store 3600 150
 src/app 1400 80
-src/app/server 3800 150
+src/app/server 4300 150
 src/app/client 2800 150
 src/app/store 1400 100
 END

@@ -59,7 +59,9 @@ enum tlsmsg_option {
     TLSMSG_OPT_TIMEOUT,       /* C  to connect with the handshake, and under TLS for each reply */
     TLSMSG_OPT_REPLY_TIMEOUT, /* C  for each reply, where it is to differ; in plaintext unset: none */
     TLSMSG_OPT_MAX_MESSAGE,   /* ST bytes of a numbered message, 1 to 64 MiB */
-    TLSMSG_OPT_WINDOW, /* SCT numbered messages that may be unanswered; a client's: at most */
+    TLSMSG_OPT_WINDOW,       /* SCT numbered messages that may be unanswered; a client's: at most */
+    TLSMSG_OPT_MAX_BUFFERED, /* S  bytes held because of messages, altogether; 1 MiB or more */
+    TLSMSG_OPT_KEEPALIVE, /* SC seconds after which a peer that vanished is given up; 0 = never */
     TLSMSG_OPT_COUNT
 };
 

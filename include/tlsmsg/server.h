@@ -296,6 +296,12 @@ TLSMSG_API void tlsmsg_server_stop(struct tlsmsg_server *server);
  * Thread rule: any thread; never blocks. */
 TLSMSG_API void tlsmsg_server_release(struct tlsmsg_server *server, unsigned worker, bool fail);
 
+/* Counts memory that the program itself holds because of messages, such as lines or rows that are
+ * not written yet, under TLSMSG_OPT_MAX_BUFFERED.
+ * server: the server; delta: by how many bytes it has grown, or below 0 shrunk.
+ * Thread rule: any thread; never blocks. */
+TLSMSG_API void tlsmsg_server_buffered(struct tlsmsg_server *server, int64_t delta);
+
 /* Builds a whole new configuration from the files and, when it is good, uses it for new
  * connections; running conversations keep theirs. Listening addresses, workers and the accept
  * budget stay as they are.
@@ -336,6 +342,7 @@ struct tlsmsg_stats {
     uint64_t duplicates;              /* messages that came again */
     uint64_t set_back;                /* greetings beyond what is had, which was promised */
     uint64_t byes[TLSMSG_STATS_BYES]; /* by code, as tlsmsg_bye_code has them */
+    uint64_t buffered_bytes;          /* held because of messages, now (TLSMSG_OPT_MAX_BUFFERED) */
 };
 
 /* Adds up the workers' counters.

@@ -26,12 +26,12 @@ _tlsmsg_client()
         --tls-min)
             mapfile -t COMPREPLY < <(compgen -W '1.2 1.3' -- "$word")
             return ;;
-        -m | --message | --timeout | --pin | --server-name | --pad)
+        -m | --message | --timeout | --keepalive | --pin | --server-name | --pad)
             return ;;
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
-            -m --message -q --quiet -v --verbose --lang --timeout --ca --crl --pin
+            -m --message -q --quiet -v --verbose --lang --timeout --keepalive --ca --crl --pin
             --trust-on-first-use --accept-new --known-servers --server-name --probe --format
             --cert --key --key-password-file --tls-min --keylog-file --pad -h --help -V --version' -- "$word")
     elif declare -F _known_hosts_real >/dev/null; then

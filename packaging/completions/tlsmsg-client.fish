@@ -4,6 +4,7 @@ complete -c tlsmsg-client -s m -l message -x -d 'send TEXT instead of stdin; rep
 complete -c tlsmsg-client -s q -l quiet -d 'print replies only, one per line'
 complete -c tlsmsg-client -s v -l verbose -d 'print details of the connection on stderr'
 complete -c tlsmsg-client -l lang -x -a 'zh en' -d 'language of the texts (the locale\'s)'
+complete -c tlsmsg-client -l keepalive -x -d 'give up a server that has vanished (120)'
 complete -c tlsmsg-client -l timeout -x -d 'to connect, and for each reply (10; 0: no limit)'
 complete -c tlsmsg-client -l ca -r -F -d 'trust these CAs instead of the system\'s'
 complete -c tlsmsg-client -l crl -r -F -d 'revocation lists (CRL)'

@@ -34,6 +34,7 @@ _tlsmsg_server()
             return ;;
         -l | --listen | -n | --accept | -w | --workers | --reply | --recv-size | --allow | \
             --pad | --handshake-timeout | --max-connections | --max-per-address | \
+            --max-buffered | --keepalive | \
             --max-message | --window | --max-handshakes | --handshake-rate | --idle-timeout | \
             --write-timeout | --drain-timeout | --store-keep | --store-min-free | --store-timeout)
             return ;;
@@ -45,7 +46,7 @@ _tlsmsg_server()
             --store-timeout --cert --key --key-password-file --client-ca
             --crl --allow --allow-file --tls-min --ticket-keys --keylog-file --pad
             --handshake-timeout --max-connections --max-per-address --max-handshakes
-            --max-message --window
+            --max-message --window --max-buffered --keepalive
             --handshake-rate --idle-timeout --write-timeout --drain-timeout --metrics-file
             --user --check -h --help -V --version' -- "$word")
     fi

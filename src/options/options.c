@@ -409,6 +409,8 @@ void options_server(const struct tlsmsg_options *o, struct server_settings *out)
         .workers = (unsigned)count_of(o, TLSMSG_OPT_WORKERS),
         .recv_size_bytes = (size_t)count_of(o, TLSMSG_OPT_RECV_SIZE),
         .max_message_bytes = (size_t)count_of(o, TLSMSG_OPT_MAX_MESSAGE),
+        .max_buffered_bytes = (size_t)count_of(o, TLSMSG_OPT_MAX_BUFFERED),
+        .keepalive_ms = tlsmsg_options_number(o, TLSMSG_OPT_KEEPALIVE),
         .window = (size_t)count_of(o, TLSMSG_OPT_WINDOW),
     };
     if (o->listener_count > 0 && !tlsmsg_options_is_set(o, TLSMSG_OPT_LISTEN)) {
@@ -423,6 +425,7 @@ void options_client(const struct tlsmsg_options *o, struct client_settings *out)
         .address = text_of(o, TLSMSG_OPT_ADDRESS),
         .server_name = text_of(o, TLSMSG_OPT_SERVER_NAME),
         .timeout_ms = tlsmsg_options_number(o, TLSMSG_OPT_TIMEOUT),
+        .keepalive_ms = tlsmsg_options_number(o, TLSMSG_OPT_KEEPALIVE),
     };
     /* In plaintext a reply is waited for as the document's client does, unless told otherwise. */
     out->reply_timeout_ms = BUILD_HAS_TLS ? out->timeout_ms : 0;

@@ -70,6 +70,8 @@ struct server_settings {
     unsigned workers;        /* 0: one per processor */
     size_t recv_size_bytes;
     size_t max_message_bytes; /* of a numbered message */
+    size_t max_buffered_bytes;
+    int64_t keepalive_ms;
     size_t window;            /* numbered messages that may be unanswered */
     const char *reply_prefix; /* the reply's text before the message, and after it */
     const char *reply_suffix;
@@ -81,6 +83,7 @@ struct client_settings {
     const char *address;     /* as typed */
     const char *server_name; /* NULL: the address's host */
     int64_t timeout_ms;      /* to connect; 0: none */
+    int64_t keepalive_ms;    /* 0: off */
     int64_t reply_timeout_ms;
 };
 

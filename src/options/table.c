@@ -18,6 +18,9 @@
 #define SECONDS_MAX_MS INT64_C(10000000000) /* ten million seconds, about four months */
 #define MESSAGE_MAX (1024 * 1024)           /* bytes of a numbered message */
 #define MESSAGE_MAX_MAX (64 * 1024 * 1024)
+#define BUFFERED (256 * 1024 * 1024) /* bytes held because of messages */
+#define BUFFERED_MIN (1024 * 1024)
+#define BUFFERED_MAX (INT64_C(1) << 40)
 #define WINDOW 256 /* numbered messages that may be unanswered */
 #define WINDOW_MAX 65536
 #define VALUE_SHOWN_MAX 160 /* bytes of a wrong value that an error shows */
@@ -77,6 +80,9 @@ static const struct option_row rows[TLSMSG_OPT_COUNT] = {
     [TLSMSG_OPT_MAX_MESSAGE] = {NUMBER("max-message", FOR_SERVER, 1, MESSAGE_MAX_MAX), T,
                                 .initial = MESSAGE_MAX},
     [TLSMSG_OPT_WINDOW] = {NUMBER("window", FOR_BOTH, 1, WINDOW_MAX), T, .initial = WINDOW},
+    [TLSMSG_OPT_MAX_BUFFERED] = {NUMBER("max-buffered", FOR_SERVER, BUFFERED_MIN, BUFFERED_MAX),
+                                 .initial = BUFFERED},
+    [TLSMSG_OPT_KEEPALIVE] = {MILLIS("keepalive", FOR_BOTH, 120000)},
 };
 
 const struct option_row *table_row(enum tlsmsg_option option)

@@ -57,6 +57,30 @@ static void move(struct conversation *c, enum conversation_state to)
     }
 }
 
+/* Counts what is held for it. */
+static void account(struct conversation *c)
+{
+    struct worker *w = c->worker;
+    size_t bytes = c->out.len + c->deferred.bytes;
+
+    if (c->flow != NULL && c->flow->kept_bytes != NULL) {
+        size_t kept = c->flow->kept_bytes(c);
+
+        bytes += kept;
+        if (kept > 0) {
+            worker_unfinished(w, c);
+        } else {
+            worker_finished(w, c);
+        }
+    }
+    if (bytes > c->held_bytes) {
+        worker_hold_bytes(w, bytes - c->held_bytes);
+    } else if (bytes < c->held_bytes) {
+        worker_free_bytes(w, c->held_bytes - bytes);
+    }
+    c->held_bytes = bytes;
+}
+
 void conversation_update(struct conversation *c)
 {
     struct worker *w = c->worker;
@@ -64,9 +88,10 @@ void conversation_update(struct conversation *c)
     if (c->state == CONVERSATION_DEAD) {
         return;
     }
+    account(c);
     loop_set(&w->loop, &c->watch, waiting_interest(c));
     timers_set(&w->timers, &c->timer, waiting_deadline(c));
-    if (w->held && c->state == CONVERSATION_OPEN && !list_is_linked(&c->in_paused)) {
+    if ((w->held || w->over) && c->state == CONVERSATION_OPEN && !list_is_linked(&c->in_paused)) {
         list_append(&w->paused, &c->in_paused);
     }
 }
@@ -422,6 +447,15 @@ void conversation_wake(struct conversation *c)
         act_on(c, c->flow->woken(c));
         run(c);
     }
+}
+
+void conversation_shed(struct conversation *c)
+{
+    if (c->state == CONVERSATION_OPEN && c->flow->shed != NULL) {
+        act_on(c, c->flow->shed(c));
+        run(c);
+    }
+    worker_finished(c->worker, c);
 }
 
 void conversation_take_over(struct conversation *c)

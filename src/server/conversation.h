@@ -39,6 +39,8 @@ void conversation_greet(struct conversation *c, uint64_t last, enum tlsmsg_promi
 
 /* Something that its flow waited for has come, or a later connection takes its place. */
 void conversation_wake(struct conversation *c);
+/* Memory is short: it ends, and gives back the part of a message that it keeps. */
+void conversation_shed(struct conversation *c);
 void conversation_take_over(struct conversation *c);
 
 /* Name of a state, and whether the table allows a move; for logs and tests. */

@@ -41,6 +41,11 @@ struct flow {
     /* Something that it waited for may have come; asked before each reading, too. */
     struct verdict (*woken)(struct conversation *c);
 
+    /* Bytes that it keeps of a message that is not whole yet (pure); and ends with that message lost,
+     * for memory is short. */
+    size_t (*kept_bytes)(const struct conversation *c);
+    struct verdict (*shed)(struct conversation *c);
+
     /* The handler has answered the greeting; and can't answer a message, from which on nothing is
      * answered (0: the greeting). NULL: all that is held is taken back. */
     struct verdict (*greeted)(struct conversation *c, uint64_t last, enum tlsmsg_promise promise);

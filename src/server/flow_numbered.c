@@ -194,6 +194,17 @@ static struct verdict take_part(struct conversation *c, const struct frame_piece
     return go_on;
 }
 
+static struct verdict shed(struct conversation *c)
+{
+    struct numbered *n = numbered_of(c);
+
+    worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, c,
+                 "--max-buffered is reached: its unfinished message is dropped");
+    buffer_fini(&n->body);
+    buffer_fini(&n->ahead);
+    return numbered_bye(c, 503, "busy");
+}
+
 static struct verdict end_message(struct conversation *c)
 {
     struct numbered *n = numbered_of(c);
@@ -201,6 +212,9 @@ static struct verdict end_message(struct conversation *c)
 
     if (n->checked < n->body.len) {
         return numbered_refuse(c, 415, "bytes that are not UTF-8");
+    }
+    if (n->body.len > CREDIT_BYTES && !worker_has_room(c->worker, n->body.len)) {
+        return shed(c);
     }
     verdict = dispatch(c, buffer_head(&n->body));
     buffer_consume(&n->body, n->body.len);
@@ -272,6 +286,11 @@ static size_t held_bytes(const struct conversation *c)
     const struct numbered *n = numbered_of(c);
 
     return n->ahead.len + n->body.len + c->out.len + c->deferred.bytes;
+}
+
+static size_t kept_bytes(const struct conversation *c)
+{
+    return numbered_of(c) != NULL ? numbered_of(c)->ahead.len + numbered_of(c)->body.len : 0;
 }
 
 static bool may_read(const struct conversation *c)
@@ -511,6 +530,8 @@ const struct flow flow_numbered = {
     .received = received,
     .ended = ended,
     .may_read = may_read,
+    .kept_bytes = kept_bytes,
+    .shed = shed,
     .reply_head = reply_head,
     .deadline = deadline,
     .expired = expired,

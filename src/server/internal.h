@@ -47,6 +47,7 @@ struct stats {
     counter bytes_in;
     counter bytes_out;
     counter queued_bytes;
+    counter buffered_bytes;
     counter closed[TLSMSG_CLOSE_COUNT];
     counter events[TLSMSG_CAUSE_COUNT];
     counter latency[TLSMSG_LATENCY_BUCKETS];
@@ -131,6 +132,10 @@ enum conversation_state {
 #define ITERATION_CONVERSATIONS 128
 #define ITERATION_BYTES ((size_t)1024 * 1024)
 #define ITERATION_NS (10 * (int64_t)CLOCK_NS_PER_MS)
+/* What workers take of --max-buffered at once, so that the way of a message touches nothing that
+ * they share. */
+#define CREDIT_BYTES ((size_t)64 * 1024)
+#define CREDIT_MAX_SPARE (4 * CREDIT_BYTES)
 /* Messages deferred at once, and bytes of replies that wait behind a deferred one, before the
  * conversation isn't read. */
 #define DEFERRED_MAX 64
@@ -175,16 +180,19 @@ struct conversation {
     uint64_t id;
     uint64_t messages;
     int64_t accepted_ns;
-    int64_t since_ns;        /* when the state was entered */
-    int64_t activity_ns;     /* last message, for the idle timeout */
-    int64_t progress_ns;     /* last time the peer took bytes, for the write timeout */
-    struct list in_replies;  /* in the worker's list of this iteration's replies */
-    struct list in_requeued; /* in the list of those with more to read, or of the dead */
-    struct list in_paused;   /* in the list of those that aren't read during a hold */
-    struct list in_waiting;  /* in the list of those that wait for a producer */
-    uint32_t slot;           /* in the worker's table */
-    uint32_t unsent;         /* replies in out */
-    uint32_t linger_budget;  /* bytes left to discard */
+    int64_t since_ns;    /* when the state was entered */
+    int64_t activity_ns; /* last message, for the idle timeout */
+    int64_t unfinished_since_ns;
+    size_t held_bytes;         /* because of its messages, as the worker has counted them */
+    int64_t progress_ns;       /* last time the peer took bytes, for the write timeout */
+    struct list in_replies;    /* in the worker's list of this iteration's replies */
+    struct list in_requeued;   /* in the list of those with more to read, or of the dead */
+    struct list in_paused;     /* in the list of those that aren't read during a hold */
+    struct list in_unfinished; /* in the list of those with a part of a message */
+    struct list in_waiting;    /* in the list of those that wait for a producer */
+    uint32_t slot;             /* in the worker's table */
+    uint32_t unsent;           /* replies in out */
+    uint32_t linger_budget;    /* bytes left to discard */
     enum conversation_state state;
     enum tlsmsg_close_reason reason;
     union {
@@ -241,13 +249,19 @@ struct worker {
     struct list dead;     /* ... to be freed after dispatch */
     struct list
         paused; /* ... that aren't read while the handler holds replies, or memory is short */
-    struct list waiting; /* ... whose producer another connection still owns */
-    atomic_bool look;    /* some of those may own it now */
-    struct list leaving; /* producers of ended conversations, held until what came is decided */
-    uint64_t answered;   /* messages whose replies wait for this iteration's end */
-    int64_t answered_ns; /* when the first of them came */
-    bool dirty;          /* the handler was called since the last turn_end */
-    bool held;           /* the handler said TLSMSG_TURN_HOLD */
+    struct list unfinished; /* ... that keep a part of a message, the oldest first */
+    struct list waiting;    /* ... whose producer another connection still owns */
+    atomic_bool look;       /* some of those may own it now */
+    struct list leaving;    /* producers of ended conversations, held until what came is decided */
+    uint64_t answered;      /* messages whose replies wait for this iteration's end */
+    int64_t answered_ns;    /* when the first of them came */
+    bool dirty;             /* the handler was called since the last turn_end */
+    bool held;              /* the handler said TLSMSG_TURN_HOLD */
+    bool over;              /* --max-buffered is reached: who holds something isn't read */
+    size_t bytes;           /* held because of messages */
+    size_t credit;          /* ... and taken of --max-buffered for them */
+    atomic_int_fast64_t unfinished_since_ns; /* of the oldest; 0: none. Any thread reads it. */
+    atomic_bool sheds;                       /* its oldest unfinished message is the one to go */
     bool draining;
     bool failed; /* the handler said TLSMSG_TURN_FAIL */
     int64_t drain_deadline_ns;
@@ -300,6 +314,8 @@ struct tlsmsg_server {
     atomic_uint running;   /* workers that have not ended */
     atomic_uint listening; /* workers that have not left the listeners for good */
     atomic_int phase;
+    atomic_size_t credit;    /* of all workers */
+    atomic_size_t elsewhere; /* held because of messages by the program */
     atomic_bool undelivered; /* a reply could not be delivered while stopping */
 };
 
@@ -321,6 +337,42 @@ static inline void uncount(counter *c, uint64_t n)
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) - n,
                           memory_order_relaxed);
 }
+
+/* Takes more credit, or gives some back. */
+void worker_settle(struct worker *w);
+
+/* So many bytes are held because of messages from now on; and no longer. */
+static inline void worker_hold_bytes(struct worker *w, size_t n)
+{
+    w->bytes += n;
+    count(&w->stats.buffered_bytes, n);
+    if (w->bytes > w->credit) {
+        worker_settle(w);
+    }
+}
+
+static inline void worker_free_bytes(struct worker *w, size_t n)
+{
+    w->bytes -= n;
+    uncount(&w->stats.buffered_bytes, n);
+    if (w->credit - w->bytes > CREDIT_MAX_SPARE) {
+        worker_settle(w);
+    }
+}
+
+/* c keeps a part of a message; again: no effect. And the end of that. */
+void worker_unfinished(struct worker *w, struct conversation *c);
+void worker_finished(struct worker *w, struct conversation *c);
+
+/* Whether 2 * len more bytes may be held: what a message of that length, which is kept already,
+ * becomes when it is whole. One that is alone always may. */
+bool worker_has_room(const struct worker *w, size_t len);
+
+/* All that counts against --max-buffered. Any thread. */
+size_t server_buffered(const struct tlsmsg_server *server);
+
+/* Has the oldest unfinished message of all workers lose its conversation. */
+void server_shed(struct tlsmsg_server *server);
 
 /* Moves the phase forward, never back, and wakes all workers. Async-signal-safe. */
 void server_advance(struct tlsmsg_server *server, enum server_phase phase);

@@ -330,6 +330,9 @@ struct verdict messages_dispatch(struct conversation *c, const struct incoming *
 
 bool messages_may_read(const struct conversation *c)
 {
+    if (c->worker->over && c->held_bytes > 0) {
+        return false;
+    }
     if (c->flow->may_read != NULL) {
         return c->flow->may_read(c);
     }

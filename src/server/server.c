@@ -311,6 +311,11 @@ void tlsmsg_server_stop(struct tlsmsg_server *server)
     server_advance(server, SERVER_STOPPING);
 }
 
+void tlsmsg_server_buffered(struct tlsmsg_server *server, int64_t delta)
+{
+    atomic_fetch_add_explicit(&server->elsewhere, (size_t)delta, memory_order_relaxed);
+}
+
 void tlsmsg_server_release(struct tlsmsg_server *server, unsigned worker, bool fail)
 {
     if (worker < server->worker_count) {
@@ -398,6 +403,7 @@ void tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats
     for (unsigned i = 0; i < server->worker_count; i++) {
         stats_add(&server->workers[i].stats, &sum);
     }
+    sum.buffered_bytes += atomic_load(&server->elsewhere) + producers_bytes(&server->producers);
     memcpy(out, &sum, sum.size);
 }
 

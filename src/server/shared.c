@@ -71,6 +71,82 @@ void worker_event(struct worker *w, enum tlsmsg_log_level level, enum tlsmsg_cau
     handler->event(&event, handler->user);
 }
 
+size_t server_buffered(const struct tlsmsg_server *server)
+{
+    return atomic_load_explicit(&server->credit, memory_order_relaxed) +
+           atomic_load_explicit(&server->elsewhere, memory_order_relaxed) +
+           producers_bytes(&server->producers);
+}
+
+bool worker_has_room(const struct worker *w, size_t len)
+{
+    size_t spare = w->server->worker_count * CREDIT_MAX_SPARE;
+    size_t total = server_buffered(w->server);
+
+    return total + 2 * len <= w->server->settings.max_buffered_bytes || total <= len + spare;
+}
+
+void worker_settle(struct worker *w)
+{
+    size_t wanted = w->bytes == 0 ? 0 : (w->bytes / CREDIT_BYTES + 2) * CREDIT_BYTES;
+    atomic_size_t *total = &w->server->credit;
+
+    if (wanted > w->credit) {
+        atomic_fetch_add_explicit(total, wanted - w->credit, memory_order_relaxed);
+        w->over = server_buffered(w->server) > w->server->settings.max_buffered_bytes;
+    } else {
+        atomic_fetch_sub_explicit(total, w->credit - wanted, memory_order_relaxed);
+    }
+    w->credit = wanted;
+}
+
+static void tell_oldest(struct worker *w)
+{
+    int64_t since_ns = 0;
+
+    if (!list_is_empty(&w->unfinished)) {
+        since_ns =
+            LIST_ITEM(w->unfinished.next, struct conversation, in_unfinished)->unfinished_since_ns;
+    }
+    atomic_store_explicit(&w->unfinished_since_ns, since_ns, memory_order_relaxed);
+}
+
+void worker_unfinished(struct worker *w, struct conversation *c)
+{
+    if (!list_is_linked(&c->in_unfinished)) {
+        c->unfinished_since_ns = w->now_ns;
+        list_append(&w->unfinished, &c->in_unfinished);
+        tell_oldest(w);
+    }
+}
+
+void worker_finished(struct worker *w, struct conversation *c)
+{
+    if (list_is_linked(&c->in_unfinished)) {
+        list_remove(&c->in_unfinished);
+        tell_oldest(w);
+    }
+}
+
+void server_shed(struct tlsmsg_server *server)
+{
+    struct worker *oldest = NULL;
+    int64_t oldest_ns = 0;
+
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        struct worker *w = &server->workers[i];
+        int64_t since_ns = atomic_load_explicit(&w->unfinished_since_ns, memory_order_relaxed);
+
+        if (since_ns != 0 && (oldest == NULL || since_ns < oldest_ns)) {
+            oldest = w;
+            oldest_ns = since_ns;
+        }
+    }
+    if (oldest != NULL && !atomic_exchange(&oldest->sheds, true)) {
+        loop_wake(&oldest->loop);
+    }
+}
+
 void worker_answered(struct worker *w, struct conversation *c)
 {
     if (!list_is_linked(&c->in_replies)) {

@@ -56,6 +56,7 @@ void stats_add(const struct stats *stats, struct tlsmsg_stats *out)
     out->bytes_in += value(&stats->bytes_in);
     out->bytes_out += value(&stats->bytes_out);
     out->queued_bytes += value(&stats->queued_bytes);
+    out->buffered_bytes += value(&stats->buffered_bytes);
     for (int i = 0; i < TLSMSG_CLOSE_COUNT; i++) {
         out->closed[i] += value(&stats->closed[i]);
     }

@@ -42,6 +42,7 @@ static struct conversation *make(struct worker *w, int fd, const struct address 
     list_init(&c->in_requeued);
     list_init(&c->in_paused);
     list_init(&c->in_waiting);
+    list_init(&c->in_unfinished);
     c->worker = w;
     c->id = id;
     c->peer = *peer;
@@ -148,6 +149,7 @@ void table_mark_closed(struct worker *w, struct conversation *c)
     list_remove(&c->in_replies);
     list_remove(&c->in_paused);
     list_remove(&c->in_waiting);
+    worker_finished(w, c);
     list_remove(&c->in_requeued);
     list_append(&w->dead, &c->in_requeued);
 }
@@ -173,6 +175,7 @@ void table_reap(struct worker *w)
         w->conversations--;
         uncount(&w->stats.open, 1);
         uncount(&w->stats.queued_bytes, c->out.len);
+        worker_free_bytes(w, c->held_bytes);
         limits_leave(&w->server->limits, &c->peer);
         release(c);
     }

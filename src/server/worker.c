@@ -13,6 +13,8 @@
 #define ITERATION_EVENTS ITERATION_CONVERSATIONS
 /* Conversations between two looks at the clock. */
 #define LOOK_CONVERSATIONS 8
+/* Between two looks whether memory is free again. */
+#define OVER_NS (10 * (int64_t)CLOCK_NS_PER_MS)
 /* Releasing replies can end conversations, which is reported: the handler is asked again, but not
  * for ever. */
 #define ASK_AGAIN_MAX 3
@@ -28,6 +30,7 @@ enum tlsmsg_code worker_init(struct worker *w, struct tlsmsg_server *server, uns
     list_init(&w->requeued);
     list_init(&w->dead);
     list_init(&w->paused);
+    list_init(&w->unfinished);
     list_init(&w->waiting);
     list_init(&w->leaving);
     timers_init(&w->timers);
@@ -140,7 +143,8 @@ static void resume_paused(struct worker *w)
     struct list *link;
     unsigned n = 0;
 
-    while (!w->held && n++ < ITERATION_CONVERSATIONS && (link = list_take_first(&w->paused))) {
+    while (!w->held && !w->over && n++ < ITERATION_CONVERSATIONS &&
+           (link = list_take_first(&w->paused))) {
         struct conversation *c = LIST_ITEM(link, struct conversation, in_paused);
 
         c->activity_ns = w->now_ns;
@@ -162,6 +166,21 @@ static void fail(struct worker *w)
         }
     }
     server_advance(w->server, SERVER_FAILED);
+}
+
+/* Memory is short: the oldest unfinished message loses its conversation, here if it is ours. */
+static void shed(struct worker *w)
+{
+    if (atomic_exchange(&w->sheds, false) && !list_is_empty(&w->unfinished)) {
+        struct conversation *c = LIST_ITEM(w->unfinished.next, struct conversation, in_unfinished);
+
+        conversation_shed(c);
+        conversation_update(c);
+    }
+    w->over = server_buffered(w->server) > w->server->settings.max_buffered_bytes;
+    if (w->over) {
+        server_shed(w->server);
+    }
 }
 
 /* Asks the handler and lets the iteration's replies leave. */
@@ -310,8 +329,12 @@ static int wait_ms(const struct worker *w)
     int64_t next = timers_next_ns(&w->timers);
 
     if (!list_is_empty(&w->requeued) ||
-        (!w->held && (!list_is_empty(&w->replies) || !list_is_empty(&w->paused)))) {
+        (!w->held && (!list_is_empty(&w->replies) || (!list_is_empty(&w->paused) && !w->over)))) {
         return 0;
+    }
+    /* Nobody tells when others have given memory back. */
+    if (w->over && !list_is_empty(&w->paused)) {
+        next = next == 0 || next > w->now_ns + OVER_NS ? w->now_ns + OVER_NS : next;
     }
     if (w->resume_ns != 0 && (next == 0 || w->resume_ns < next)) {
         next = w->resume_ns;
@@ -333,6 +356,7 @@ static void iterate(struct worker *w)
         wake_waiting(w);
     }
     follow_phase(w);
+    shed(w);
     resume_paused(w);
     step_requeued(w);
     for (size_t i = 0; i < n; i++) {

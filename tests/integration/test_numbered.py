@@ -102,11 +102,11 @@ class Messages(NumberedTest):
         self.assertEqual(server.transcript().decode().count("text "), 1000)
 
     def test_any_size(self):
-        server = self.server("--max-message", "300000")
+        server = self.server("--max-message", "67108864")
         end = self.connect(server)
         end.send(b"HELLO 1\n")
-        self.expect(end, b"HELLO 1 last=0 max=300000 window=256 promise=none\n")
-        for n, size in enumerate((1, 16383, 16384, 16385, 100_000, 300_000), 1):
+        self.expect(end, b"HELLO 1 last=0 max=67108864 window=256 promise=none\n")
+        for n, size in enumerate((1, 16383, 16384, 16385, 100_000, 3_000_000, 9_000_000), 1):
             text = ("世" * (size // 3) + "x" * (size % 3))
             end.send(message(n, text))
             self.expect(end, ok(n, text))

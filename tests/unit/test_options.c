@@ -83,6 +83,8 @@ static const struct option_row option_rows[] = {
     {"reply-timeout", TLSMSG_OPT_REPLY_TIMEOUT, "C", false, "3", 0, NULL},
     {"max-message", TLSMSG_OPT_MAX_MESSAGE, "S", true, "1", 1048576, NULL},
     {"window", TLSMSG_OPT_WINDOW, "SC", true, "1", 256, NULL},
+    {"max-buffered", TLSMSG_OPT_MAX_BUFFERED, "S", false, "1048576", 268435456, NULL},
+    {"keepalive", TLSMSG_OPT_KEEPALIVE, "SC", false, "3", 120000, NULL},
 };
 
 static void check_role(const struct option_row *row, enum tlsmsg_role role)

@@ -231,9 +231,9 @@ static void test_news_while_held(void **state)
     for (i = 0; i < 1000000; i++) {
         transcript_connected(&f.transcript, &peer, 0);
     }
-    left_out = transcript_left_out(&f.transcript, 0);
+    left_out = transcript_left_out(&f.transcript, 0, false).held;
     assert_in_range(left_out, 100000, 999999);
-    assert_int_equal(transcript_left_out(&f.transcript, 0), 0);
+    assert_int_equal(transcript_left_out(&f.transcript, 0, false).held, 0);
     assert_true(stdout_writer_waiting_bytes(&f.writer) < 3 * PIPE_BYTES);
     (void)drain(&f);
     assert_int_equal(f.released, 1);
@@ -242,6 +242,67 @@ static void test_news_while_held(void **state)
     say(&f, 0, "again", 5);
     assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_RELEASE);
     assert_string_equal(out(&f), "Message received: again\n");
+    end(&f);
+}
+
+/* A long message waits as it came: not six times as long, and not twice in memory. */
+static void test_long_messages(void **state)
+{
+    enum { LONG = 1000 * 1000 };
+    static const char head[] = "{\"time\":\"2026-11-22T15:00:00.123Z\",\"event\":\"message\","
+                               "\"connection\":1,\"peer\":\"a:1\",\"bytes\":1000000,"
+                               "\"message\":\"";
+    char *message = calloc(1, LONG);
+    struct fixture f;
+
+    (void)state;
+    assert_non_null(message);
+    for (int json = 0; json < 2; json++) {
+        size_t line =
+            json != 0 ? strlen(head) + 6 * LONG + 3 : strlen("Message received: \n") + 4 * LONG;
+        size_t before;
+
+        begin(&f, json != 0 ? TRANSCRIPT_JSON : TRANSCRIPT_TEXT);
+        say(&f, 0, message, LONG);
+        assert_in_range(stdout_writer_waiting_bytes(&f.writer), LONG, LONG + 1000);
+        assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_HOLD);
+        say(&f, 1, "short", 5);
+        before = stdout_writer_waiting_bytes(&f.writer);
+        assert_int_equal(transcript_turn_end(&f.transcript, 1), TLSMSG_TURN_HOLD);
+        before = stdout_writer_waiting_bytes(&f.writer) - before;
+        assert_int_equal(drain(&f), line + before);
+        assert_int_equal(f.released, 2);
+        assert_int_equal(stdout_writer_waiting_bytes(&f.writer), 0);
+        end(&f);
+    }
+    free(message);
+}
+
+/* Connections that never become conversations cause as many lines as they cause in the log. */
+static void test_lines_of_strangers_are_limited(void **state)
+{
+    struct tlsmsg_peer peer = {.connection = 1, .address = "a:1"};
+    struct tlsmsg_closed closed = {.peer = &peer, .reason = TLSMSG_CLOSE_HANDSHAKE, .heard = true};
+    struct fixture f;
+    size_t lines = 0;
+
+    (void)state;
+    begin(&f, TRANSCRIPT_JSON);
+    for (int i = 0; i < 1000; i++) {
+        transcript_closed(&f.transcript, &closed, 0);
+    }
+    assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_RELEASE);
+    for (const char *at = out(&f); (at = strchr(at, '\n')) != NULL; at++) {
+        lines++;
+    }
+    assert_in_range(lines, 10, 12);
+    assert_int_equal(transcript_left_out(&f.transcript, 0, true).strangers, 1000 - lines);
+    assert_int_equal(transcript_left_out(&f.transcript, 0, true).strangers, 0);
+    /* A conversation's end is told however many there were. */
+    closed.reason = TLSMSG_CLOSE_CLEAN;
+    transcript_closed(&f.transcript, &closed, 0);
+    assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_RELEASE);
+    assert_non_null(strstr(out(&f), "clean"));
     end(&f);
 }
 
@@ -350,6 +411,8 @@ int main(void)
         cmocka_unit_test(test_json_has_one_time_a_turn),
         cmocka_unit_test(test_turn_that_overflows),
         cmocka_unit_test(test_news_while_held),
+        cmocka_unit_test(test_long_messages),
+        cmocka_unit_test(test_lines_of_strangers_are_limited),
         cmocka_unit_test(test_left_lines_at_the_end),
         cmocka_unit_test(test_failed_stdout),
         cmocka_unit_test(test_out_of_memory),

@@ -37,6 +37,8 @@ static const struct args_option rows[] = {
     {OWN_LANG, 0, "lang", "zh|en", "language of the texts (the locale's)", GROUP_TALKING},
     {TLSMSG_OPT_TIMEOUT, 0, NULL, "SECS", "to connect, and for each reply (10; 0: no limit)",
      GROUP_TALKING},
+    {TLSMSG_OPT_KEEPALIVE, 0, NULL, "SECS", "give up a server that has vanished (120)",
+     GROUP_TALKING},
     {TLSMSG_OPT_CA, 0, NULL, "FILE", "trust these CAs instead of the system's", GROUP_TRUST},
     {TLSMSG_OPT_CRL, 0, NULL, "FILE", "revocation lists (CRL)", GROUP_TRUST},
     {TLSMSG_OPT_PIN, 0, NULL, "sha256//BASE64", "trust a server with this key; repeatable",

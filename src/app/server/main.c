@@ -63,20 +63,32 @@ static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void 
     storing_closed(program->storing, closed, worker);
 }
 
-static void tell_left_out(struct program *program, unsigned worker)
+static void tell_count(struct program *program, uint64_t count, const char *what)
 {
-    uint64_t left_out = transcript_left_out(&program->transcript, worker);
     char text[128];
     struct tlsmsg_event event = {
         .level = TLSMSG_LOG_WARNING, .cause = TLSMSG_CAUSE_LIMIT, .text = text};
 
-    if (left_out > 0) {
-        (void)snprintf(text, sizeof(text),
-                       "%" PRIu64 " transcript lines about connections were left out while "
-                       "stdout took nothing",
-                       left_out);
+    if (count > 0) {
+        (void)snprintf(text, sizeof(text), "%" PRIu64 " transcript lines about %s", count, what);
         log_event(&program->log, &event);
     }
+}
+
+static void tell_left_out(struct program *program, unsigned worker, bool all)
+{
+    struct transcript_left_out left_out = transcript_left_out(&program->transcript, worker, all);
+
+    tell_count(program, left_out.held, "connections were left out while stdout took nothing");
+    tell_count(program, left_out.strangers, "failed handshakes were left out");
+}
+
+/* Lines that wait are held because of messages, too. */
+static void on_waiting(int64_t delta, void *user)
+{
+    const struct program *program = user;
+
+    tlsmsg_server_buffered(program->server, delta);
 }
 
 static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
@@ -86,7 +98,7 @@ static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
 
     if (!program->settings.quiet) {
         turn = transcript_turn_end(&program->transcript, worker);
-        tell_left_out(program, worker);
+        tell_left_out(program, worker, false);
     }
     return storing_turn_end(program->storing, worker, turn);
 }
@@ -151,6 +163,7 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
     if (code == TLSMSG_OK) {
         code = transcript_set_workers(&program->transcript, tlsmsg_server_workers(program->server),
                                       err);
+        stdout_writer_on_change(&program->writer, on_waiting, program);
     }
     return code;
 }
@@ -273,7 +286,7 @@ static enum exit_code serve(struct program *program)
     loop.signal_fd = program->signal_fd;
     code = main_loop_run(&loop) ? EXIT_DONE : EXIT_OTHER;
     for (worker = 0; worker < program->transcript.workers; worker++) {
-        tell_left_out(program, worker);
+        tell_left_out(program, worker, true);
     }
     return code;
 }

@@ -47,6 +47,7 @@ static void print_counters(FILE *out, const struct tlsmsg_stats *s)
         {"received_bytes_total", "counter", "Bytes of messages received.", s->bytes_in},
         {"sent_bytes_total", "counter", "Bytes of replies sent.", s->bytes_out},
         {"queued_bytes", "gauge", "Bytes of replies that wait to be sent.", s->queued_bytes},
+        {"buffered_bytes", "gauge", "Bytes held because of messages.", s->buffered_bytes},
     };
 
     print_rows(out, rows, sizeof(rows) / sizeof(rows[0]));

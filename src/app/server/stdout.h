@@ -1,6 +1,7 @@
 /* Where the transcript leaves the program: one place for all workers, in order, never waiting.
  *
- * Whole lines of one turn go out in one write. What a slow stdout doesn't take waits here, and
+ * Whole lines of one turn go out in one write; of a long line the text waits as it came, and is
+ * escaped in parts as they leave, for escaped it may be six times as long. What a slow stdout doesn't take waits here, and
  * the workers whose turns it belongs to hold their replies (TLSMSG_TURN_HOLD) until the main
  * thread, which polls stdout, has written it. */
 #ifndef APP_SERVER_STDOUT_H
@@ -13,6 +14,7 @@
 #include <tlsmsg/server.h>
 
 #include "base/buffer.h"
+#include "base/list.h"
 
 /* ---- a descriptor that is never waited for
  *
@@ -47,13 +49,36 @@ int stdout_target_write(const struct stdout_target *target, const char *data, si
 struct stdout_hold {
     uint64_t mark;  /* its replies may leave once this many bytes are written */
     unsigned count; /* TLSMSG_TURN_HOLDs not yet ended */
+    bool has_long;  /* its turn has a long line */
 };
+
+/* Of base/escape.h; NULL: the text stays as it is. */
+typedef size_t stdout_escape(char *out, size_t cap, const char *s, size_t len);
+
+/* A long line: `head` and `tail` are ready, the text between them is valid UTF-8. */
+struct stdout_line {
+    const char *head;
+    size_t head_len;
+    const char *text;
+    size_t text_len;
+    stdout_escape *escape;
+    const char *tail;
+    size_t tail_len;
+};
+
+/* Told, under the writer's lock, by how many bytes what waits has grown or shrunk. */
+typedef void stdout_change(int64_t delta_bytes, void *user);
 
 struct stdout_writer {
     struct stdout_target target;
     pthread_mutex_t lock;
-    struct buffer waiting; /* accepted, not yet written */
-    uint64_t accepted;     /* bytes ever */
+    struct buffer waiting; /* accepted, not yet written: what comes before the first long line */
+    struct list long_lines;
+    size_t waiting_bytes; /* of all that */
+    size_t told_bytes;    /* ... as on_change knows it */
+    stdout_change *on_change;
+    void *on_change_user;
+    uint64_t accepted; /* bytes ever */
     uint64_t written;
     struct stdout_hold *holds; /* by worker; owned */
     unsigned workers;
@@ -69,11 +94,18 @@ typedef void stdout_release(unsigned worker, bool fail, void *user);
 enum tlsmsg_code stdout_writer_init(struct stdout_writer *writer, int fd, struct tlsmsg_error *err);
 void stdout_writer_fini(struct stdout_writer *writer);
 
+/* Has changes of what waits told, from now on; before any worker runs. */
+void stdout_writer_on_change(struct stdout_writer *writer, stdout_change *on_change, void *user);
+
 /* Makes room for the workers; before any of them runs. TLSMSG_OK or TLSMSG_ERR_NOMEM. */
 enum tlsmsg_code stdout_writer_set_workers(struct stdout_writer *writer, unsigned workers);
 
 /* Writes or keeps whole lines. False once the writer has failed. Any thread. */
 bool stdout_writer_add(struct stdout_writer *writer, const char *data, size_t len);
+
+/* The same for one long line of a worker's turn, which is copied; the turn will hold. */
+bool stdout_writer_add_long(struct stdout_writer *writer, unsigned worker,
+                            const struct stdout_line *line);
 
 /* The same for the last lines of a worker's turn (len 0: it has none), and what that turn has to
  * do. */

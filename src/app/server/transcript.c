@@ -9,12 +9,17 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "app/server/log.h"
 #include "app/server/transcript_json.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/escape.h"
+#include "base/ratelimit.h"
 
 #define TURN_BYTES ((size_t)256 * 1024)
-#define HELD_MAX_BYTES ((size_t)8 * 1024 * 1024)
+#define HELD_MAX_BYTES ((size_t)1024 * 1024)
+/* From this length on a message's line is long: it waits as it came, and leaves in parts. */
+#define LONG_BYTES ((size_t)32 * 1024)
 #define TIME_MAX 32
 
 /* Aligned so that no two workers write to one cache line. */
@@ -22,9 +27,13 @@ struct transcript_turn {
     _Alignas(64) struct buffer lines;
     bool held;   /* its last turns hold replies */
     bool failed; /* a line could not be recorded */
+    bool has_long;
     uint64_t left_out;
-    bool has_time;   /* time is this turn's */
-    int64_t time_ms; /* that time stands for */
+    struct ratelimit strangers; /* lines about connections that never became conversations */
+    uint64_t strangers_left_out;
+    bool tells_strangers; /* a line of theirs is due again, and so is the number of the others */
+    bool has_time;        /* time is this turn's */
+    int64_t time_ms;      /* that time stands for */
     char time[TIME_MAX];
 };
 
@@ -169,6 +178,35 @@ void transcript_connected(struct transcript *transcript, const struct tlsmsg_pee
     }
 }
 
+/* Hands over a long line: `lines` end with its head. */
+static void put_long(struct transcript *transcript, unsigned worker, struct stdout_line *line)
+{
+    struct transcript_turn *turn = &transcript->turns[worker];
+
+    line->head = buffer_head(&turn->lines);
+    line->head_len = turn->lines.len;
+    if (!stdout_writer_add_long(transcript->writer, worker, line)) {
+        turn->failed = true;
+    }
+    turn->has_long = true;
+    buffer_truncate(&turn->lines, 0);
+}
+
+static void put_text_message(struct transcript *transcript, struct transcript_turn *turn,
+                             const struct tlsmsg_message *message, const char *data, size_t len)
+{
+    if (len < LONG_BYTES) {
+        if (make_room(transcript, turn, transcript_text_bound(&transcript->style, len))) {
+            transcript_text_message(&turn->lines, &transcript->style, data, len);
+        }
+    } else if (make_room(transcript, turn, transcript_text_bound(&transcript->style, 0))) {
+        struct stdout_line line = {.text = data};
+
+        transcript_text_long(&turn->lines, &transcript->style, len, &line);
+        put_long(transcript, tlsmsg_message_worker(message), &line);
+    }
+}
+
 static void put_json_message(struct transcript *transcript, struct transcript_turn *turn,
                              const struct tlsmsg_message *message, const char *data, size_t len)
 {
@@ -183,8 +221,16 @@ static void put_json_message(struct transcript *transcript, struct transcript_tu
         .len = len,
     };
 
-    if (make_room(transcript, turn, transcript_json_message_bound(&shown))) {
-        transcript_json_message(&turn->lines, turn_time(turn), &shown);
+    if (len < LONG_BYTES) {
+        if (make_room(transcript, turn, transcript_json_message_bound(&shown))) {
+            transcript_json_message(&turn->lines, turn_time(turn), &shown);
+        }
+    } else if (make_room(transcript, turn,
+                         transcript_json_message_bound(&shown) - len * ESCAPE_EXPANSION_MAX)) {
+        struct stdout_line line = {.text = data, .text_len = len};
+
+        transcript_json_long(&turn->lines, turn_time(turn), &shown, &line);
+        put_long(transcript, tlsmsg_message_worker(message), &line);
     }
 }
 
@@ -199,12 +245,26 @@ void transcript_message(struct transcript *transcript, const struct tlsmsg_messa
         return;
     }
     if (transcript->format == TRANSCRIPT_TEXT) {
-        if (make_room(transcript, turn, transcript_text_bound(&transcript->style, len))) {
-            transcript_text_message(&turn->lines, &transcript->style, data, len);
-        }
+        put_text_message(transcript, turn, message, data, len);
     } else {
         put_json_message(transcript, turn, message, data, len);
     }
+}
+
+/* Whoever can connect can cause lines without being let in: those are limited as the log is. */
+static bool is_worth_a_line(struct transcript_turn *turn, const struct tlsmsg_closed *closed)
+{
+    const int64_t refill_ns = (int64_t)LOG_REFILL_MS * CLOCK_NS_PER_MS;
+
+    if (closed->reason != TLSMSG_CLOSE_HANDSHAKE || !closed->heard) {
+        return true;
+    }
+    if (!ratelimit_take(&turn->strangers, clock_now_ns(), refill_ns, LOG_BURST * refill_ns)) {
+        turn->strangers_left_out++;
+        return false;
+    }
+    turn->tells_strangers = true;
+    return true;
 }
 
 void transcript_closed(struct transcript *transcript, const struct tlsmsg_closed *closed,
@@ -213,7 +273,7 @@ void transcript_closed(struct transcript *transcript, const struct tlsmsg_closed
     struct transcript_turn *turn = &transcript->turns[worker];
 
     /* The document's transcript has no line for the end of a conversation. */
-    if (transcript->format == TRANSCRIPT_JSON &&
+    if (transcript->format == TRANSCRIPT_JSON && is_worth_a_line(turn, closed) &&
         make_room_for_news(transcript, turn, transcript_json_peer_bound(closed->peer))) {
         transcript_json_closed(&turn->lines, turn_time(turn), closed);
     }
@@ -227,9 +287,10 @@ enum tlsmsg_turn transcript_turn_end(struct transcript *transcript, unsigned wor
     if (turn->failed) {
         return TLSMSG_TURN_FAIL;
     }
-    if (turn->lines.len == 0 && !turn->held) {
+    if (turn->lines.len == 0 && !turn->held && !turn->has_long) {
         return TLSMSG_TURN_RELEASE;
     }
+    turn->has_long = false;
     result = stdout_writer_end_turn(transcript->writer, worker, buffer_head(&turn->lines),
                                     turn->lines.len);
     buffer_truncate(&turn->lines, 0);
@@ -247,12 +308,19 @@ enum tlsmsg_turn transcript_turn_end(struct transcript *transcript, unsigned wor
     return result;
 }
 
-uint64_t transcript_left_out(struct transcript *transcript, unsigned worker)
+struct transcript_left_out transcript_left_out(struct transcript *transcript, unsigned worker,
+                                               bool all)
 {
-    uint64_t count = transcript->turns[worker].left_out;
+    struct transcript_turn *turn = &transcript->turns[worker];
+    struct transcript_left_out out = {.held = turn->left_out};
 
-    transcript->turns[worker].left_out = 0;
-    return count;
+    turn->left_out = 0;
+    if (turn->tells_strangers || all) {
+        out.strangers = turn->strangers_left_out;
+        turn->strangers_left_out = 0;
+        turn->tells_strangers = false;
+    }
+    return out;
 }
 
 void transcript_end(struct transcript *transcript)

@@ -40,9 +40,16 @@ void transcript_closed(struct transcript *transcript, const struct tlsmsg_closed
                        unsigned worker);
 enum tlsmsg_turn transcript_turn_end(struct transcript *transcript, unsigned worker);
 
-/* How many lines of a worker were left out since the last call: lines about connections alone,
- * which come on and on while stdout takes nothing. On the worker's thread, after its turn's end. */
-uint64_t transcript_left_out(struct transcript *transcript, unsigned worker);
+/* Lines about connections alone that were left out. */
+struct transcript_left_out {
+    uint64_t held;      /* while stdout took nothing */
+    uint64_t strangers; /* of connections that never became conversations, beyond the log's limit */
+};
+
+/* How many of a worker's were left out since they were told; those of strangers are told when the
+ * limit lets one pass, or all. On the worker's thread, after its turn's end. */
+struct transcript_left_out transcript_left_out(struct transcript *transcript, unsigned worker,
+                                               bool all);
 
 /* Hands over what is left of the workers' last turns; once no worker runs any more. */
 void transcript_end(struct transcript *transcript);

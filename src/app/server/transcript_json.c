@@ -89,22 +89,42 @@ size_t transcript_json_message_bound(const struct transcript_message *message)
                                  length(message->producer));
 }
 
+/* All of a message but its bytes, which come last. */
+static void begin_message(struct json *json, struct buffer *lines, const char *time,
+                          const struct transcript_message *message)
+{
+    begin(json, lines, time, "message");
+    json_number(json, "connection", message->connection);
+    json_string(json, "peer", message->peer);
+    json_string(json, "identity", message->identity);
+    json_string(json, "producer", message->producer);
+    if (message->seq > 0) {
+        json_number(json, "seq", message->seq);
+    }
+    json_number(json, "bytes", message->len);
+}
+
 void transcript_json_message(struct buffer *lines, const char *time,
                              const struct transcript_message *message)
 {
     struct json json;
 
-    begin(&json, lines, time, "message");
-    json_number(&json, "connection", message->connection);
-    json_string(&json, "peer", message->peer);
-    json_string(&json, "identity", message->identity);
-    json_string(&json, "producer", message->producer);
-    if (message->seq > 0) {
-        json_number(&json, "seq", message->seq);
-    }
-    json_number(&json, "bytes", message->len);
+    begin_message(&json, lines, time, message);
     json_bytes(&json, "message", message->data, message->len);
     end(&json);
+}
+
+void transcript_json_long(struct buffer *lines, const char *time,
+                          const struct transcript_message *message, struct stdout_line *line)
+{
+    static const char tail[] = "\"}\n";
+    struct json json;
+
+    begin_message(&json, lines, time, message);
+    BUFFER_PUT(lines, ",\"message\":\"");
+    line->escape = escape_json;
+    line->tail = tail;
+    line->tail_len = sizeof(tail) - 1;
 }
 
 void transcript_json_closed(struct buffer *lines, const char *time,

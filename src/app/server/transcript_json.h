@@ -4,6 +4,7 @@
 
 #include <tlsmsg/server.h>
 
+#include "app/server/stdout.h"
 #include "base/buffer.h"
 
 /* Most bytes of a line for a message of len bytes, and for what a peer view holds. The adding
@@ -29,6 +30,11 @@ struct transcript_message {
 size_t transcript_json_message_bound(const struct transcript_message *message);
 void transcript_json_message(struct buffer *lines, const char *time,
                              const struct transcript_message *message);
+
+/* The same for a long line: all that stands before the message's bytes goes into lines, the rest
+ * into line. */
+void transcript_json_long(struct buffer *lines, const char *time,
+                          const struct transcript_message *message, struct stdout_line *line);
 
 /* Writes nothing for a connection that neither became a conversation nor sent a byte. */
 void transcript_json_closed(struct buffer *lines, const char *time,

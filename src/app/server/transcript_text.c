@@ -78,3 +78,15 @@ void transcript_text_message(struct buffer *lines, const struct transcript_style
     }
     BUFFER_PUT(lines, "\n");
 }
+
+void transcript_text_long(struct buffer *lines, const struct transcript_style *style, size_t len,
+                          struct stdout_line *line)
+{
+    bool cuts = !style->raw && style->drops_line_end;
+
+    buffer_put(lines, style->phrases->message.text, style->phrases->message.len);
+    line->text_len = cuts ? without_line_end(line->text, len) : len;
+    line->escape = style->raw ? NULL : escape_text;
+    line->tail = "\n";
+    line->tail_len = 1;
+}

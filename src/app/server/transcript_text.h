@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "app/phrases.h"
+#include "app/server/stdout.h"
 #include "base/buffer.h"
 
 struct transcript_style {
@@ -29,5 +30,9 @@ void transcript_text_tuple(const struct sockaddr *peer, char *buf, size_t cap);
 
 void transcript_text_message(struct buffer *lines, const struct transcript_style *style,
                              const char *message, size_t len);
+
+/* The same for a long line of len bytes: its head goes into lines, the rest into line. */
+void transcript_text_long(struct buffer *lines, const struct transcript_style *style, size_t len,
+                          struct stdout_line *line);
 
 #endif
