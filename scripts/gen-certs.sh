@@ -461,7 +461,8 @@ leaf() { # NAME PROFILE self|ca: keeps, renews or makes it, with the names in $a
         return
     fi
     inherit_with_key "$1"
-    [ "$profile" = "$2" ] || die "$1.crt is a $profile certificate (try: --force, which replaces it)"
+    [ "$profile" = "$2" ] ||
+        die "$1.crt is a $profile certificate (try: --force, which replaces it)"
     [ "$issuer" = "$3" ] || case $3 in
         ca) die "$1.crt is self-signed (try: --self-signed, or --force, which replaces it)" ;;
         *) die "$1.crt is not self-signed (try: without --self-signed, or with --force)" ;;
@@ -542,7 +543,8 @@ revoke() { # NAME
 make_crl() { # DAYS
     open_authority
     anchor=$(at ca.crt) life=$1 number=
-    [ ! -e "${ca}ca.crl" ] || number=$(ssl crl -in "${ca}ca.crl" -noout -crlnumber | sed 's/.*=//; s/^0x//')
+    [ ! -e "${ca}ca.crl" ] ||
+        number=$(ssl crl -in "${ca}ca.crl" -noout -crlnumber | sed 's/.*=//; s/^0x//')
     printf '%016X\n' $((0x${number:-0} + 1)) >"$tmp/crlnumber"
     configure server '' ''
     set -- -crldays "$life"
@@ -978,6 +980,8 @@ main() {
     find_openssl
     find_password
     exec </dev/null
+    # Whoever can write in a folder can exchange the keys in it.
+    umask go-w
     open_folders
     if [ "$command" = show ]; then
         show
