@@ -22,10 +22,20 @@ enum tlsmsg_client_result {
     TLSMSG_CLIENT_OK,
     TLSMSG_CLIENT_AGAIN, /* non-blocking form: wait as _fd, _events and _timeout_ms say, call again */
     TLSMSG_CLIENT_CLOSED, /* the server closed in order; err says so with TLSMSG_ERR_CLOSED */
-    TLSMSG_CLIENT_ERROR   /* err says why; the client can only be closed and freed */
+    TLSMSG_CLIENT_ERROR,  /* err says why; the client can only be closed, reset and freed */
+    TLSMSG_CLIENT_FULL    /* of a send in tlsmsg/1: receive a reply, then call again */
 };
 
-/* Most bytes of one message under TLS: with the document's reply it still fits one record. */
+/* What a server of tlsmsg/1 greets with. Read through a pointer: members may be added at the end. */
+struct tlsmsg_greeting {
+    uint64_t last;   /* the last number that it has of this client's producer; 0: none */
+    uint64_t max;    /* bytes of the longest message that it takes */
+    uint64_t window; /* messages that may be unanswered, by the server and TLSMSG_OPT_WINDOW */
+    enum tlsmsg_promise promise; /* what a reply means */
+};
+
+/* Most bytes of one message in the document's flow under TLS: with the document's reply it still
+ * fits one record. */
 #define TLSMSG_RECORD_MESSAGE_MAX 16000
 
 /* Makes a client: checks the options together and loads the files they name.
@@ -41,29 +51,38 @@ TLSMSG_API void tlsmsg_client_set_blocking(struct tlsmsg_client *client, bool bl
 /* Connects (each address of the name in turn), does the handshake and verifies the server,
  * within TLSMSG_OPT_TIMEOUT altogether. Nothing of a message is sent before that. A name that is not
  * a literal is looked up first, which blocks (at most that long) in the non-blocking form too.
- * client: a new client; err: receives the cause, or NULL.
+ * client: a client that is new or was reset; err: receives the cause, or NULL.
  * Returns _OK, _AGAIN or _ERROR (TLSMSG_ERR_CONNECT, _HANDSHAKE, _NOT_TLS, _UNTRUSTED, _REFUSED,
- * _TIMEOUT, _RESET, _TRUNCATED). Thread rule: one thread at a time. */
+ * _TIMEOUT, _RESET, _TRUNCATED; _NOT_NUMBERED where the server refuses the offer of tlsmsg/1, or
+ * doesn't speak it and a producer is named). Thread rule: one thread at a time. */
 TLSMSG_API enum tlsmsg_client_result tlsmsg_client_connect(struct tlsmsg_client *client,
                                                            struct tlsmsg_error *err);
 
-/* Sends one message; under TLS as one record. In the non-blocking form call again with the same
- * message after _AGAIN. Replies that arrive meanwhile are kept for tlsmsg_client_receive.
- * client: a connected client; data, len: the message, borrowed, 1 byte or more, under TLS at most
- * TLSMSG_RECORD_MESSAGE_MAX; err: receives the cause, or NULL.
- * Returns _OK, _AGAIN, _CLOSED or _ERROR (TLSMSG_ERR_LIMIT leaves the client usable).
+/* Sends one message. In the non-blocking form call again with the same message after _AGAIN.
+ * Replies that arrive meanwhile are kept for tlsmsg_client_receive.
+ * In the document's flow it leaves as one record under TLS, of at most TLSMSG_RECORD_MESSAGE_MAX
+ * bytes. In tlsmsg/1 it gets the next number (tlsmsg_client_number) and may be as long as the
+ * server's max; many may be unanswered, and _FULL says that no more are taken before a reply was
+ * received: call tlsmsg_client_receive, then this with the same message again.
+ * client: a connected client; data, len: the message, borrowed, valid UTF-8, 1 byte or more; err:
+ * receives the cause, or NULL.
+ * Returns _OK, _AGAIN, _FULL, _CLOSED or _ERROR (TLSMSG_ERR_LIMIT, and TLSMSG_ERR_STATE for a number
+ * that the server has already, leave the client usable).
  * On a failed write what had arrived is read first, so that the cause is the server's own word.
  * Thread rule: one thread at a time. */
 TLSMSG_API enum tlsmsg_client_result tlsmsg_client_send(struct tlsmsg_client *client,
                                                         const void *data, size_t len,
                                                         struct tlsmsg_error *err);
 
-/* Receives what one recv gives: under TLS one record, in plaintext up to 1024 bytes. A character
- * cut at the end waits for the next one, so what is returned is valid UTF-8.
+/* Receives a reply. In tlsmsg/1 it is the whole reply to the oldest message without one
+ * (tlsmsg_client_reply_number). In the document's flow it is what one recv gives: under TLS one
+ * record, in plaintext up to 1024 bytes; a character cut at the end waits for the next one. So what
+ * is returned is always valid UTF-8. What came before an end is given before the end is told.
  * client: a connected client; data, len: receive the reply, borrowed until the next call;
  * err: receives the cause, or NULL.
  * Returns _OK, _AGAIN, _CLOSED or _ERROR (TLSMSG_ERR_TIMEOUT when nothing came in time,
- * TLSMSG_ERR_UTF8, _TRUNCATED, _RESET, _REFUSED). Thread rule: one thread at a time. */
+ * TLSMSG_ERR_UTF8, _TRUNCATED, _RESET, _REFUSED, _PROTOCOL, _BYE: see tlsmsg_client_bye; _STATE where
+ * in tlsmsg/1 no message is unanswered). Thread rule: one thread at a time. */
 TLSMSG_API enum tlsmsg_client_result tlsmsg_client_receive(struct tlsmsg_client *client,
                                                            const char **data, size_t *len,
                                                            struct tlsmsg_error *err);
@@ -74,6 +93,51 @@ TLSMSG_API enum tlsmsg_client_result tlsmsg_client_receive(struct tlsmsg_client 
  * Returns _OK (still there), _CLOSED or _ERROR. Thread rule: one thread at a time. */
 TLSMSG_API enum tlsmsg_client_result tlsmsg_client_watch(struct tlsmsg_client *client,
                                                          struct tlsmsg_error *err);
+
+/* --- tlsmsg/1 -----------------------------------------------------------------------------------
+ *
+ * Numbered messages (tlsmsg(7)), with every server that speaks them, unless
+ * TLSMSG_OPT_DOCUMENT_FLOW is set. With TLSMSG_OPT_PRODUCER a client whose connection was lost goes
+ * on where it was: tlsmsg_client_reset, tlsmsg_client_connect, then each message again that has no
+ * reply, in their order. None is taken twice. */
+
+/* Waits until a server of tlsmsg/1 has greeted; sending and receiving do so by themselves.
+ * client: a connected client; err: receives the cause, or NULL.
+ * Returns _OK (in the document's flow at once), _AGAIN, _CLOSED or _ERROR.
+ * Thread rule: one thread at a time. */
+TLSMSG_API enum tlsmsg_client_result tlsmsg_client_greet(struct tlsmsg_client *client,
+                                                         struct tlsmsg_error *err);
+
+/* The server's greeting.
+ * client: the client. Returns it, borrowed from client until it is reset or freed; NULL before it
+ * has come, and in the document's flow. Thread rule: one thread at a time; never blocks. */
+TLSMSG_API const struct tlsmsg_greeting *tlsmsg_client_hello(const struct tlsmsg_client *client);
+
+/* Says which number the next message gets, where it is not to be 1 or the one after the last.
+ * Before tlsmsg_client_connect: all below it are settled. Once the server has greeted and before a
+ * message was sent: all up to the server's last are known to the caller; at most last + 1.
+ * client: the client; number: 1 or more; err: receives the cause, or NULL.
+ * Returns TLSMSG_OK or TLSMSG_ERR_STATE. Thread rule: one thread at a time; never blocks. */
+TLSMSG_API enum tlsmsg_code tlsmsg_client_number_from(struct tlsmsg_client *client, uint64_t number,
+                                                      struct tlsmsg_error *err);
+
+/* Numbers of tlsmsg/1, 0 for none.
+ * client: the client. _number returns that of the message sent last, _reply_number that of the
+ * message that the reply received last belongs to, _unanswered how many have no reply that was
+ * received. Thread rule: one thread at a time; never block. */
+TLSMSG_API uint64_t tlsmsg_client_number(const struct tlsmsg_client *client);
+TLSMSG_API uint64_t tlsmsg_client_reply_number(const struct tlsmsg_client *client);
+TLSMSG_API uint64_t tlsmsg_client_unanswered(const struct tlsmsg_client *client);
+
+/* Why a server has ended the conversation (TLSMSG_ERR_BYE).
+ * client: the client. Returns its code: 503 and 507 may be tried again, all others are final; 0
+ * where there was none. Thread rule: one thread at a time; never blocks. */
+TLSMSG_API unsigned tlsmsg_client_bye(const struct tlsmsg_client *client);
+
+/* Drops the connection, whatever its state, so that the client can connect again. What its options
+ * name stays loaded; the next message gets the number of the oldest one without a reply.
+ * client: the client. Thread rule: one thread at a time; never blocks. */
+TLSMSG_API void tlsmsg_client_reset(struct tlsmsg_client *client);
 
 /* Closes in order: close_notify or half-close, then reads what still comes for at most 1 s.
  * client: any client. Returns _OK or, in the non-blocking form, _AGAIN; never an error, since

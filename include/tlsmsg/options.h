@@ -62,6 +62,9 @@ enum tlsmsg_option {
     TLSMSG_OPT_WINDOW,       /* SCT numbered messages that may be unanswered; a client's: at most */
     TLSMSG_OPT_MAX_BUFFERED, /* S  bytes held because of messages, altogether; 1 MiB or more */
     TLSMSG_OPT_KEEPALIVE, /* SC seconds after which a peer that vanished is given up; 0 = never */
+    TLSMSG_OPT_DOCUMENT_FLOW, /* CT flag: don't offer tlsmsg/1 */
+    TLSMSG_OPT_PRODUCER, /* CT name under which the server knows this client's numbers; "~": one that
+                          * the library makes, for reconnects of this client alone */
     TLSMSG_OPT_COUNT
 };
 

@@ -105,13 +105,6 @@ struct tlsmsg_token {
     uint32_t slot;
 };
 
-/* What an OK of tlsmsg/1 means. */
-enum tlsmsg_promise {
-    TLSMSG_PROMISE_NONE,      /* the message was taken; it survives no restart */
-    TLSMSG_PROMISE_DISK,      /* ... and is on a disk */
-    TLSMSG_PROMISE_REPLICATED /* ... of more than one machine */
-};
-
 /* A client of tlsmsg/1 greets. */
 struct tlsmsg_hello {
     const struct tlsmsg_peer *peer;

@@ -34,6 +34,13 @@ struct tlsmsg_certificate {
     int64_t not_after_unix_s;
 };
 
+/* What an OK of tlsmsg/1 means. */
+enum tlsmsg_promise {
+    TLSMSG_PROMISE_NONE,      /* the message was taken; it survives no restart */
+    TLSMSG_PROMISE_DISK,      /* ... and is on a disk */
+    TLSMSG_PROMISE_REPLICATED /* ... of more than one machine */
+};
+
 #ifdef __cplusplus
 }
 #endif

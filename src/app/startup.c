@@ -79,6 +79,8 @@ static const enum exit_code exit_codes[][3] = {
     [TLSMSG_ERR_LIMIT] = {EXIT_OTHER, EXIT_NO_CONNECTION, EXIT_CUT},
     [TLSMSG_ERR_CLOSED] = {EXIT_OTHER, EXIT_NO_CONNECTION, EXIT_CUT},
     [TLSMSG_ERR_KEY_CHANGED] = {EXIT_OTHER, EXIT_UNTRUSTED, EXIT_UNTRUSTED},
+    [TLSMSG_ERR_NOT_NUMBERED] = {EXIT_OTHER, EXIT_NO_CONNECTION, EXIT_CUT},
+    [TLSMSG_ERR_BYE] = {EXIT_OTHER, EXIT_CUT, EXIT_CUT},
 };
 
 enum exit_code exit_code_for(enum tlsmsg_code code, enum exit_phase phase)

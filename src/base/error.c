@@ -112,6 +112,8 @@ const char *tlsmsg_code_name(enum tlsmsg_code code)
         [TLSMSG_ERR_LIMIT] = "limit",
         [TLSMSG_ERR_CLOSED] = "closed",
         [TLSMSG_ERR_KEY_CHANGED] = "key changed",
+        [TLSMSG_ERR_NOT_NUMBERED] = "no tlsmsg/1",
+        [TLSMSG_ERR_BYE] = "BYE",
     };
 
     if ((size_t)code >= sizeof(names) / sizeof(names[0])) {

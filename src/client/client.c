@@ -1,7 +1,7 @@
 /* The client object: making and freeing it, what to wait for, how failures are told; the calls
  * that its flow answers; closing.
  *
- * Connecting is in connect.c, the flow in exchange.c. A client belongs to one
+ * Connecting is in connect.c, the flows in exchange.c and flow_numbered.c. A client belongs to one
  * thread at a time; nothing here is global. */
 #include "client/internal.h"
 
@@ -28,6 +28,10 @@ static enum tlsmsg_code load(struct tlsmsg_client *c, struct tlsmsg_error *err)
     struct tls_settings tls;
     enum tlsmsg_code code = address_parse_connect(c->settings.address, &c->target, err);
 
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    code = client_numbers_init(c, err);
     if (code != TLSMSG_OK) {
         return code;
     }
@@ -75,19 +79,45 @@ const char *tlsmsg_client_warning(const struct tlsmsg_client *client, size_t i)
     return transport_config_warning(client->config, i);
 }
 
+/* Frees what belongs to a connection. */
+static void disconnect(struct tlsmsg_client *client)
+{
+    transport_free(client->transport);
+    client->transport = NULL;
+    client_drop(client);
+    if (client->flow != NULL) {
+        client->flow->end(client);
+        client->flow = NULL;
+        client->has_numbers = false;
+    }
+}
+
 void tlsmsg_client_free(struct tlsmsg_client *client)
 {
     if (client == NULL) {
         return;
     }
-    transport_free(client->transport);
-    client_drop(client);
+    disconnect(client);
     transport_config_unref(client->config);
-    if (client->flow != NULL) {
-        client->flow->end(client);
-    }
     tlsmsg_options_free(client->options);
     free(client);
+}
+
+void tlsmsg_client_reset(struct tlsmsg_client *client)
+{
+    disconnect(client);
+    client->state = CLIENT_NEW;
+    client->wants = 0;
+    client->deadline_ns = 0;
+    client->timed_out = false;
+    client->address_count = client->address_next = 0;
+    (void)snprintf(client->address, sizeof(client->address), "%s", client->target.host);
+    client->opened = client->broken = client->replied = false;
+    client->end = CLIENT_END_NONE;
+    client->end_told = false;
+    tlsmsg_error_clear(&client->end_error);
+    client->bye = 0;
+    client->numbers.next = client->numbers.from;
 }
 
 void client_drop(struct tlsmsg_client *client)
@@ -346,10 +376,24 @@ enum tlsmsg_client_result tlsmsg_client_watch(struct tlsmsg_client *client,
         client->end = CLIENT_END_ERROR;
         error_set(&client->end_error, TLSMSG_ERR_RESET, 0, "the connection is broken");
     }
-    if (client->end != CLIENT_END_NONE) {
+    if (client->end != CLIENT_END_NONE && !client->flow->has_reply(client)) {
         return client_tell_end(client, err);
     }
     return TLSMSG_CLIENT_OK;
+}
+
+enum tlsmsg_client_result tlsmsg_client_greet(struct tlsmsg_client *client,
+                                              struct tlsmsg_error *err)
+{
+    enum tlsmsg_client_result result;
+    do {
+        if (client->state != CLIENT_OPEN) {
+            return client_misused(err, "the client is not connected");
+        }
+        socket_source_ready(&client->source);
+        result = client->flow->greet(client, err);
+    } while (result == TLSMSG_CLIENT_AGAIN && client_wait(client));
+    return result;
 }
 
 /* --- closing -----------------------------------------------------------------------------------

@@ -123,11 +123,21 @@ static enum tlsmsg_client_result go_on_connecting(struct tlsmsg_client *c, struc
 
 static enum tlsmsg_client_result finish(struct tlsmsg_client *c, struct tlsmsg_error *err)
 {
+    /* Each handshake's own offer decides, so it is asked anew. */
+    bool is_numbered = transport_describe(c->transport, &c->tls) && c->tls.protocol != NULL;
+
     c->state = CLIENT_OPEN;
     c->opened = true;
     c->deadline_ns = 0;
-    c->flow = &client_exchange_flow;
+    c->flow = is_numbered ? &client_numbered_flow : &client_exchange_flow;
+    c->has_numbers = is_numbered;
     c->flow->begin(c);
+    if (!is_numbered && c->settings.producer != NULL && !client_makes_name(c)) {
+        struct tlsmsg_error cause = {.code = TLSMSG_OK};
+
+        error_set(&cause, TLSMSG_ERR_NOT_NUMBERED, 0, "the server does not speak tlsmsg/1");
+        return client_fail(c, &cause, err);
+    }
     if (c->source.write_errno == 0) {
         return TLSMSG_CLIENT_OK;
     }
@@ -208,7 +218,8 @@ enum tlsmsg_client_result tlsmsg_client_connect(struct tlsmsg_client *client,
     enum tlsmsg_client_result result;
 
     if (client->state > CLIENT_HANDSHAKE) {
-        return client_misused(err, "a client connects once");
+        return client_misused(err,
+                              "the client is connected already; tlsmsg_client_reset ends that");
     }
     do {
         result = connect_step(client, err);

@@ -205,6 +205,14 @@ static enum tlsmsg_client_result receive_step(struct tlsmsg_client *c, const cha
     return client_again(c, c->settings.reply_timeout_ms, "no reply", err);
 }
 
+/* The document's server waits for a message. */
+static enum tlsmsg_client_result greet(struct tlsmsg_client *client, struct tlsmsg_error *err)
+{
+    (void)client;
+    (void)err;
+    return TLSMSG_CLIENT_OK;
+}
+
 const struct client_flow client_exchange_flow = {
     .begin = begin,
     .send = send_step,
@@ -212,5 +220,6 @@ const struct client_flow client_exchange_flow = {
     .pull = pull,
     .events = events,
     .has_reply = has_reply,
+    .greet = greet,
     .end = end,
 };

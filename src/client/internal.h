@@ -3,8 +3,8 @@
  * Every call is a step that never waits, and the blocking form is a poll(2)
  * loop around it (client_wait). What to wait for follows from the state alone;
  * see tlsmsg_client_events. The files call in one direction: client.c, which
- * has what all share, is called by the flow (exchange.c), both by connect.c;
- * client.c calls the flow through its table alone. */
+ * has what all share, is called by the flows (exchange.c, flow_numbered.c), and
+ * all of them by connect.c; client.c calls a flow through its table alone. */
 #ifndef CLIENT_INTERNAL_H
 #define CLIENT_INTERNAL_H
 
@@ -20,6 +20,7 @@
 #include "net/resolve.h"
 #include "net/socket.h"
 #include "options/options.h"
+#include "protocol/frame.h"
 #include "transport/transport.h"
 
 /* Most bytes received ahead while nothing is due. A long plaintext message raises it, see
@@ -44,7 +45,7 @@ enum client_end { CLIENT_END_NONE, CLIENT_END_CLOSED, CLIENT_END_ERROR };
  * handshake is done. Each function is a step that never waits, called while the client is open and
  * after socket_source_ready; what a flow keeps is in a struct of its own inside the client. */
 struct client_flow {
-    /* Begins with a connection that is new. */
+    /* Begins with a connection that is new; never waits. */
     void (*begin)(struct tlsmsg_client *client);
 
     /* Begins to send a message, or goes on with it: OK once all of it is out. */
@@ -65,6 +66,9 @@ struct client_flow {
     /* True where a reply that is waited for is here already: no poll will tell. */
     bool (*has_reply)(const struct tlsmsg_client *client);
 
+    /* Waits for the server's first word, where the protocol has one. */
+    enum tlsmsg_client_result (*greet)(struct tlsmsg_client *client, struct tlsmsg_error *err);
+
     /* Frees what it keeps; after begin or without it. */
     void (*end)(struct tlsmsg_client *client);
 };
@@ -83,6 +87,41 @@ struct client_exchange {
     char tail[UTF8_TAIL_MAX]; /* of a reply, the begin of a character that was cut */
     size_t tail_len;
     char buffer[UTF8_TAIL_MAX + TLS_RECORD_BYTES]; /* the reply that the caller borrows */
+};
+
+/* tlsmsg/1: frames; replies are kept whole, in order, until they are received. */
+extern const struct client_flow client_numbered_flow;
+
+/* The numbers of messages, which outlive a connection. */
+struct client_numbers {
+    uint64_t from;  /* the lowest whose reply was not received; all below are settled */
+    uint64_t next;  /* of the next message */
+    uint64_t known; /* the highest that was given to a message; 0: none */
+    uint64_t reply; /* of the reply received last; 0: none */
+};
+
+struct client_numbered {
+    struct frame_reader reader;
+    struct tlsmsg_greeting greeting;
+    bool greeted;
+    unsigned code;    /* of the BYE that is being read; 0: none */
+    uint64_t arrived; /* number of the next OK */
+
+    bool sending;  /* a message is on its way; its frame is head, its bytes, a line end */
+    bool finished; /* ... has left meanwhile, which its sender hasn't been told */
+    char head[FRAME_HEADER_MAX];
+    size_t head_len;
+    size_t len;                   /* of the message */
+    size_t at;                    /* bytes of the frame that were put into pieces */
+    short wants;                  /* poll bits of a piece that is blocked */
+    char piece[TLS_RECORD_BYTES]; /* what goes out next, a record */
+    size_t piece_len;
+    size_t piece_at;
+
+    struct buffer in; /* replies, each behind a struct reply_head; the last may be unfinished */
+    size_t taken;     /* bytes at its begin that the caller borrows */
+    size_t whole;     /* bytes behind them of replies that are whole */
+    char chunk[TLS_RECORD_BYTES];
 };
 
 struct tlsmsg_client {
@@ -119,11 +158,26 @@ struct tlsmsg_client {
     bool end_told;
 
     const struct client_flow *flow; /* NULL before the handshake is done */
-    struct client_exchange exchange;
+    union {
+        struct client_exchange exchange;
+        struct client_numbered numbered;
+    };
+    struct client_numbers numbers;
+    bool has_numbers;                      /* it is tlsmsg/1, and numbered is in use */
+    unsigned bye;                          /* code of the server's BYE; 0: none */
+    char producer[FRAME_PRODUCER_MAX + 2]; /* empty: none */
 
     struct tlsmsg_tls tls; /* what a caller was told last; so is certificate */
     struct tlsmsg_certificate certificate;
 };
+
+/* --- numbers.c -------------------------------------------------------------------------------- */
+
+/* Begins with number 1 and finds the producer's name. TLSMSG_OK, TLSMSG_ERR_CONFIG or _SYSTEM. */
+enum tlsmsg_code client_numbers_init(struct tlsmsg_client *client, struct tlsmsg_error *err);
+
+/* Whether the producer's name is to be made: one for reconnects of this client alone. */
+bool client_makes_name(const struct tlsmsg_client *client);
 
 /* --- client.c --------------------------------------------------------------------------------- */
 

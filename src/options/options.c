@@ -375,6 +375,7 @@ void options_tls(const struct tlsmsg_options *o, struct tls_settings *out)
         .trust_on_first_use = tlsmsg_options_number(o, TLSMSG_OPT_TRUST_ON_FIRST_USE) != 0,
         .accept_new = tlsmsg_options_number(o, TLSMSG_OPT_ACCEPT_NEW) != 0,
         .known_servers = text_of(o, TLSMSG_OPT_KNOWN_SERVERS),
+        .document_flow = tlsmsg_options_number(o, TLSMSG_OPT_DOCUMENT_FLOW) != 0,
         .confirm = o->confirm,
         .confirm_user = o->confirm_user,
     };
@@ -426,7 +427,12 @@ void options_client(const struct tlsmsg_options *o, struct client_settings *out)
         .server_name = text_of(o, TLSMSG_OPT_SERVER_NAME),
         .timeout_ms = tlsmsg_options_number(o, TLSMSG_OPT_TIMEOUT),
         .keepalive_ms = tlsmsg_options_number(o, TLSMSG_OPT_KEEPALIVE),
+        .document_flow = tlsmsg_options_number(o, TLSMSG_OPT_DOCUMENT_FLOW) != 0,
+        .producer = text_of(o, TLSMSG_OPT_PRODUCER),
     };
+    if (tlsmsg_options_is_set(o, TLSMSG_OPT_WINDOW)) {
+        out->window = (size_t)count_of(o, TLSMSG_OPT_WINDOW);
+    }
     /* In plaintext a reply is waited for as the document's client does, unless told otherwise. */
     out->reply_timeout_ms = BUILD_HAS_TLS ? out->timeout_ms : 0;
     if (tlsmsg_options_is_set(o, TLSMSG_OPT_REPLY_TIMEOUT)) {

@@ -49,6 +49,7 @@ struct tls_settings {
     const char *known_servers;
     tlsmsg_confirm_fn *confirm; /* NULL: there is nobody to ask */
     void *confirm_user;
+    bool document_flow; /* tlsmsg/1 is not offered */
     const char *server; /* "host:port", for the records of first use; set by the client, which has
                          * parsed its address */
 };
@@ -85,6 +86,9 @@ struct client_settings {
     int64_t timeout_ms;      /* to connect; 0: none */
     int64_t keepalive_ms;    /* 0: off */
     int64_t reply_timeout_ms;
+    bool document_flow;
+    const char *producer; /* NULL: none */
+    size_t window;        /* 0: the server's */
 };
 
 void options_tls(const struct tlsmsg_options *o, struct tls_settings *out);

@@ -83,6 +83,8 @@ static const struct option_row rows[TLSMSG_OPT_COUNT] = {
     [TLSMSG_OPT_MAX_BUFFERED] = {NUMBER("max-buffered", FOR_SERVER, BUFFERED_MIN, BUFFERED_MAX),
                                  .initial = BUFFERED},
     [TLSMSG_OPT_KEEPALIVE] = {MILLIS("keepalive", FOR_BOTH, 120000)},
+    [TLSMSG_OPT_DOCUMENT_FLOW] = {FLAG("document-flow", FOR_CLIENT), T},
+    [TLSMSG_OPT_PRODUCER] = {TEXT("producer", FOR_CLIENT), T},
 };
 
 const struct option_row *table_row(enum tlsmsg_option option)

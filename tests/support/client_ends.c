@@ -5,6 +5,8 @@
 
 #include "support/unit.h"
 
+#include "base/build.h"
+
 #include "support/ends_identity.h"
 
 int ends_setup(void **state)
@@ -55,6 +57,10 @@ struct tlsmsg_options *ends_options(const struct peer *peer, int64_t timeout_ms)
     assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS, peer->address, &err),
                      TLSMSG_OK);
     ends_identity_trusted_by(options);
+    if (BUILD_HAS_TLS) { /* the peer would select tlsmsg/1, see ends_numbered */
+        assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_DOCUMENT_FLOW, "1", &err),
+                         TLSMSG_OK);
+    }
     if (timeout_ms != 0) {
         assert_int_equal(
             tlsmsg_options_set_number(options, TLSMSG_OPT_REPLY_TIMEOUT, timeout_ms, &err),
@@ -63,6 +69,26 @@ struct tlsmsg_options *ends_options(const struct peer *peer, int64_t timeout_ms)
                          TLSMSG_OK);
     }
     return options;
+}
+
+struct tlsmsg_client *ends_numbered(struct peer *peer, void (*play)(struct peer *peer),
+                                    const char *producer)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_options *options = ends_options(peer, 5000);
+    struct tlsmsg_client *client = NULL;
+    assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_DOCUMENT_FLOW, "0", &err), TLSMSG_OK);
+    if (producer != NULL) {
+        assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_PRODUCER, producer, &err),
+                         TLSMSG_OK);
+    }
+    assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_OK);
+    tlsmsg_options_free(options);
+    peer_start(peer, play);
+    if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {
+        fail_msg("%s", err.text);
+    }
+    return client;
 }
 
 struct tlsmsg_client *ends_client(const struct peer *peer, int64_t timeout_ms)

@@ -24,6 +24,10 @@ struct tlsmsg_client *ends_client(const struct peer *peer, int64_t timeout_ms);
 struct tlsmsg_client *ends_connect(struct peer *peer, void (*play)(struct peer *peer),
                                    int64_t timeout_ms);
 
+/* The same in tlsmsg/1, which ends_connect doesn't offer; producer NULL: none. TLS only. */
+struct tlsmsg_client *ends_numbered(struct peer *peer, void (*play)(struct peer *peer),
+                                    const char *producer);
+
 /* Sends and receives, both expected to be fine; err's text is shown when they are not. */
 void ends_send(struct tlsmsg_client *client, const char *text);
 void ends_expect(struct tlsmsg_client *client, const char *text);

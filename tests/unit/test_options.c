@@ -85,6 +85,8 @@ static const struct option_row option_rows[] = {
     {"window", TLSMSG_OPT_WINDOW, "SC", true, "1", 256, NULL},
     {"max-buffered", TLSMSG_OPT_MAX_BUFFERED, "S", false, "1048576", 268435456, NULL},
     {"keepalive", TLSMSG_OPT_KEEPALIVE, "SC", false, "3", 120000, NULL},
+    {"document-flow", TLSMSG_OPT_DOCUMENT_FLOW, "C", true, "1", 0, NULL},
+    {"producer", TLSMSG_OPT_PRODUCER, "C", true, "import-7", 0, NULL},
 };
 
 static void check_role(const struct option_row *row, enum tlsmsg_role role)

@@ -14,6 +14,7 @@
 
 #include <tlsmsg/tlsmsg.h>
 
+#include "base/build.h"
 #include "support/ends_identity.h"
 
 #define WAIT_MS 20000
@@ -170,6 +171,9 @@ static struct tlsmsg_client *connect_to(const struct tlsmsg_server *server)
 
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &o, NULL), TLSMSG_OK);
     ends_identity_trusted_by(o);
+    if (BUILD_HAS_TLS) { /* what is tried here is the document's flow */
+        assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_DOCUMENT_FLOW, "1", NULL), TLSMSG_OK);
+    }
     assert_int_equal(
         tlsmsg_options_set(o, TLSMSG_OPT_ADDRESS, tlsmsg_server_address(server, 0), NULL),
         TLSMSG_OK);

@@ -27,6 +27,8 @@ static const struct row {
     {"invalid UTF-8", TLSMSG_ERR_UTF8, 1, 3, 6},
     {"closed while a reply is due", TLSMSG_ERR_CLOSED, 1, 3, 6},
     {"another key than on first use", TLSMSG_ERR_KEY_CHANGED, 1, 4, 4},
+    {"no tlsmsg/1 there", TLSMSG_ERR_NOT_NUMBERED, 1, 3, 6},
+    {"ended by a BYE", TLSMSG_ERR_BYE, 1, 6, 6},
     {"a code of a later library", (enum tlsmsg_code)1000, 1, 1, 1},
 };
 

@@ -83,7 +83,11 @@ const struct args_table client_options = {
 enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err)
 {
     *settings = (struct client_settings){.phrases = phrases_get(phrases_default())};
-    return tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &settings->options, err);
+    if (tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &settings->options, err) != TLSMSG_OK) {
+        return TLSMSG_ERR_NOMEM;
+    }
+    return BUILD_HAS_TLS ? tlsmsg_options_set(settings->options, TLSMSG_OPT_DOCUMENT_FLOW, "1", err)
+                         : TLSMSG_OK;
 }
 
 void client_settings_fini(struct client_settings *settings)

@@ -203,6 +203,10 @@ static void record_alert(int alert, const struct handshake_state *state, struct 
         record_refusal(state, name, err);
     } else if (state->is_open) {
         error_set(err, TLSMSG_ERR_PROTOCOL, 0, "the server broke off (alert: %s)", name);
+    } else if (alert == SSL_AD_NO_APPLICATION_PROTOCOL) {
+        error_set(err, TLSMSG_ERR_NOT_NUMBERED, 0,
+                  "the server refuses the offer of tlsmsg/1 (alert: %s); try: --document-flow",
+                  name);
     } else {
         error_set(err, TLSMSG_ERR_HANDSHAKE, 0,
                   alert == SSL_AD_UNRECOGNIZED_NAME

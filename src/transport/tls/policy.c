@@ -186,6 +186,9 @@ enum tlsmsg_code policy_context_new(const struct tls_settings *settings, SSL_CTX
     }
     if (is_server) {
         alpn_select(ctx);
+    } else if (!settings->document_flow && !alpn_offer(ctx)) {
+        SSL_CTX_free(ctx);
+        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot start the TLS library");
     }
     *out = ctx;
     return TLSMSG_OK;
