@@ -231,7 +231,7 @@ stage_store() {
         return
     fi
     build store release -DTLSMSG_SQLITE=ON || show_build store || return
-    run store --tests-regex '^(powercut|unit_store_.*|integration_store.*|package_options)$' || return
+    run store --tests-regex '^(powercut.*|unit_store_.*|integration_store.*|package_options)$' || return
     build asan-store asan -DTLSMSG_SQLITE=ON || show_build asan-store || return
     run asan-store --tests-regex '^(unit_store_.*|integration_store.*)$'
 }

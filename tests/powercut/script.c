@@ -2,7 +2,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
+
+#include "app/store/sha256.h"
 
 static uint64_t mix(uint64_t value)
 {
@@ -35,9 +37,9 @@ size_t script_body(unsigned producer, uint64_t seq, char body[SCRIPT_BODY_MAX])
 
 void script_hash(unsigned producer, uint64_t seq, unsigned char hash[SCRIPT_HASH_BYTES])
 {
-    size_t i;
+    char body[SCRIPT_BODY_MAX];
 
-    for (i = 0; i < SCRIPT_HASH_BYTES; i++) {
-        hash[i] = (unsigned char)mix(seq * 1000 + producer * 100 + i);
+    if (!sha256(body, script_body(producer, seq, body), hash)) {
+        abort();
     }
 }

@@ -1,4 +1,5 @@
-/* The messages of the driver, which the replay can make again from their numbers. */
+/* The messages of the driver, which the replay can make again from their numbers. Clients of the
+ * server send the same ones (test_powercut_server.py). */
 #ifndef POWERCUT_SCRIPT_H
 #define POWERCUT_SCRIPT_H
 
@@ -16,7 +17,7 @@ const char *script_producer(unsigned producer);
  * longer than a page. */
 size_t script_body(unsigned producer, uint64_t seq, char body[SCRIPT_BODY_MAX]);
 
-/* Stands for its SHA-256: the store compares, and computes none. */
+/* Its SHA-256. */
 void script_hash(unsigned producer, uint64_t seq, unsigned char hash[SCRIPT_HASH_BYTES]);
 
 #endif
