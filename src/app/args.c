@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "app/help_zh.h"
 #include "base/decimal.h"
 #include "base/error.h"
 #include "base/escape.h"
@@ -247,7 +248,15 @@ enum tlsmsg_code args_choice(const char *option, const char *const *names, size_
 
 /* ---- --help and --version */
 
-static void print_row(const struct args_option *row, FILE *out)
+/* A text in the language of choice, as far as there is one. */
+static const char *in_language(const char *english, bool chinese)
+{
+    const char *text = chinese ? help_in_chinese(english) : NULL;
+
+    return text != NULL ? text : english;
+}
+
+static void print_row(const struct args_option *row, bool chinese, FILE *out)
 {
     char left[80];
 
@@ -256,36 +265,44 @@ static void print_row(const struct args_option *row, FILE *out)
                    args_name(row), row->value != NULL ? " " : "",
                    row->value != NULL ? row->value : "");
     (void)fprintf(out, "%-*s%s%s\n", HELP_COLUMN - 1, left, strlen(left) < HELP_COLUMN ? " " : "  ",
-                  row->help);
+                  in_language(row->help, chinese));
 }
 
-static void print_help(const struct args_table *table, FILE *out)
+static void print_help(const struct args_table *table, bool chinese, FILE *out)
 {
+    const struct args_texts *texts =
+        chinese && table->chinese.closing != NULL ? &table->chinese : &table->english;
     size_t group, i;
 
-    (void)fprintf(out, "Usage: %s %s\n%s\n", table->program, table->synopsis, table->purpose);
+    (void)fprintf(out, "%s%s %s\n%s\n",
+                  texts == &table->chinese ? "用法：" : "Usage: ", table->program, texts->synopsis,
+                  texts->purpose);
+    if (texts->examples != NULL) {
+        (void)fprintf(out, "\n%s", texts->examples);
+    }
     for (group = 0; group < table->group_count; group++) {
-        (void)fprintf(out, "\n%s\n", table->groups[group]);
+        (void)fprintf(out, "\n%s\n", in_language(table->groups[group], chinese));
         for (i = 0; i < table->count; i++) {
             if (table->rows[i].group == group) {
-                print_row(&table->rows[i], out);
+                print_row(&table->rows[i], chinese, out);
             }
         }
     }
-    (void)fprintf(out, "\n%s%s", table->closing, table->remark != NULL ? table->remark : "");
+    (void)fprintf(out, "\n%s%s", texts->closing,
+                  table->remark != NULL ? in_language(table->remark, chinese) : "");
 }
 
-void args_print(const struct args_table *table, int id, FILE *out)
+void args_print(const struct args_table *table, int id, bool chinese, FILE *out)
 {
     if (id == ARGS_VERSION) {
         (void)fprintf(out, "%s %s (%s)\n", table->program, tlsmsg_version(), tlsmsg_transport());
     } else {
-        print_help(table, out);
+        print_help(table, chinese, out);
     }
 }
 
-enum exit_code args_answer(const struct args_table *table, int id)
+enum exit_code args_answer(const struct args_table *table, int id, bool chinese)
 {
-    args_print(table, id, stdout);
+    args_print(table, id, chinese, stdout);
     return startup_flush_stdout(table->program);
 }

@@ -35,17 +35,24 @@ struct args_option {
 /* The long name of an option. */
 const char *args_name(const struct args_option *row);
 
+/* The texts of --help that are a table's own. */
+struct args_texts {
+    const char *synopsis; /* behind the program's name */
+    const char *purpose;  /* one line */
+    const char *examples; /* lines, each with its line end; NULL: none */
+    const char *closing;  /* last lines, each with its line end */
+};
+
 struct args_table {
     const char *program;
-    const char *synopsis;
-    const char *purpose;
+    struct args_texts english;
+    struct args_texts chinese; /* closing NULL: there is none */
     const char *const *groups; /* titles, in the order of --help */
     size_t group_count;
     const struct args_option *rows;
     size_t count;
     size_t operands_max;
-    const char *closing; /* last lines of --help, each with its line end */
-    const char *remark;  /* one more, about this build; NULL or empty: none */
+    const char *remark; /* a last line of --help, about this build; NULL or empty: none */
 };
 
 /* Takes one option or operand. value is "1" for an option without one. Returns TLSMSG_OK, or a
@@ -69,11 +76,12 @@ enum tlsmsg_code args_choice(const char *option, const char *const *names, size_
 enum tlsmsg_code args_age(const char *option, const char *value, int64_t *ms,
                           struct tlsmsg_error *err);
 
-/* Writes what --help and --version print (id is the one that stopped the parsing). */
-void args_print(const struct args_table *table, int id, FILE *out);
+/* Writes what --help and --version print (id is the one that stopped the parsing). chinese: where there
+ * is a Chinese text. */
+void args_print(const struct args_table *table, int id, bool chinese, FILE *out);
 
 /* The same on stdout. EXIT_DONE, or EXIT_OTHER when stdout doesn't take it; then the cause was
  * told. */
-enum exit_code args_answer(const struct args_table *table, int id);
+enum exit_code args_answer(const struct args_table *table, int id, bool chinese);
 
 #endif

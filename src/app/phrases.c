@@ -19,8 +19,6 @@
 #define RULE "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\n"
 #define LOUD(warning, meaning) RULE warning "\n" RULE meaning "\n"
 
-enum { PHRASES_ZH, PHRASES_EN };
-
 const char *const phrases_names[PHRASES_LANGUAGES] = {"zh", "en"};
 
 static const struct phrases languages[PHRASES_LANGUAGES] = {
@@ -91,13 +89,23 @@ static const char *locale_of_messages(void)
     return "C";
 }
 
+static bool is_chinese(const char *locale)
+{
+    return strncmp(locale, "zh", 2) == 0;
+}
+
+size_t phrases_default_for_help(void)
+{
+    return is_chinese(locale_of_messages()) ? PHRASES_ZH : PHRASES_EN;
+}
+
 size_t phrases_default(void)
 {
     const char *locale = locale_of_messages();
     bool is_none =
         strcmp(locale, "C") == 0 || strncmp(locale, "C.", 2) == 0 || strcmp(locale, "POSIX") == 0;
 
-    return !BUILD_HAS_TLS || is_none || strncmp(locale, "zh", 2) == 0 ? PHRASES_ZH : PHRASES_EN;
+    return !BUILD_HAS_TLS || is_none || is_chinese(locale) ? PHRASES_ZH : PHRASES_EN;
 }
 
 const struct phrases *phrases_get(size_t i)

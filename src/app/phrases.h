@@ -40,7 +40,7 @@ struct phrases {
     const char *key_changed; /* lines: another key than on first use */
 };
 
-#define PHRASES_LANGUAGES 2
+enum { PHRASES_ZH, PHRASES_EN, PHRASES_LANGUAGES };
 
 /* The values of --lang. */
 extern const char *const phrases_names[PHRASES_LANGUAGES];
@@ -49,6 +49,10 @@ extern const char *const phrases_names[PHRASES_LANGUAGES];
  * locale's by LC_ALL, LC_MESSAGES or LANG: Chinese for zh*, and where there is none (unset, C, POSIX);
  * English for any other. */
 size_t phrases_default(void);
+
+/* The language of --help without --lang: Chinese for a locale of zh*, in plaintext too. Where there is
+ * none it is English, as manuals and errors are. */
+size_t phrases_default_for_help(void);
 
 /* The texts of a language; i: an index into phrases_names. */
 const struct phrases *phrases_get(size_t i);

@@ -38,6 +38,22 @@ class VersionAndHelp(BadInput):
                         said.append(running.stdout.bytes())
                     self.assertEqual(*said)
 
+    def test_help_s_language(self):
+        """The locale's, English where there is none; --lang before it decides."""
+        rows = (({"LC_ALL": "C.UTF-8"}, (), "Usage: "), ({"LC_ALL": "en_US.UTF-8"}, (), "Usage: "),
+                ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "zh_CN.UTF-8"}, (), "用法："),
+                ({"LC_ALL": "zh_TW.UTF-8"}, ("--lang", "en"), "Usage: "),
+                ({"LC_ALL": "de_DE.UTF-8"}, ("--lang=zh",), "用法："))
+        for name in ("tlsmsg-server", "tlsmsg-client"):
+            for env, words, begin in rows:
+                with self.subTest(name, env=env, words=words):
+                    running = self.keep(Program([*program(name), *words, "--help"], name=name,
+                                                env=env))
+                    running.finish(0)
+                    said = running.stdout.bytes().decode()
+                    self.assertTrue(said.startswith(f"{begin}{name} "), said)
+                    self.assertEqual(said.count(f"  {name}"), 3, "three examples")
+
     def test_help(self):
         for name in ("tlsmsg-server", "tlsmsg-client"):
             with self.subTest(name):

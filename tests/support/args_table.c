@@ -4,9 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/help_zh.h"
 #include "support/unit.h"
 
-void assert_help_fits_a_screen(const struct args_table *table)
+/* Columns on a screen: all beyond ASCII that --help uses is wide. */
+static size_t columns(const char *line)
+{
+    size_t count = 0;
+
+    for (; *line != '\0'; line++) {
+        unsigned char byte = (unsigned char)*line;
+
+        count += byte < 0x80 ? 1 : byte >= 0xC0 ? 2 : 0;
+    }
+    return count;
+}
+
+static void assert_in_chinese(const char *english)
+{
+    if (*english != '\0' && help_in_chinese(english) == NULL) {
+        fail_msg("src/app/help_zh.c has no Chinese for: %s", english);
+    }
+}
+
+static void assert_fits_a_screen(const struct args_table *table, bool chinese)
 {
     char *text = NULL;
     char *line;
@@ -17,7 +38,7 @@ void assert_help_fits_a_screen(const struct args_table *table)
     FILE *out = open_memstream(&text, &len);
 
     assert_non_null(out);
-    args_print(table, ARGS_HELP, out);
+    args_print(table, ARGS_HELP, chinese, out);
     assert_int_equal(fclose(out), 0);
     for (i = 0; i < table->count; i++) {
         char name[64];
@@ -30,11 +51,26 @@ void assert_help_fits_a_screen(const struct args_table *table)
     }
     assert_in_range(lines, 20, 75);
     for (line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
-        if (strlen(line) > 80) {
-            fail_msg("%zu columns: %s", strlen(line), line);
+        if (columns(line) > 80) {
+            fail_msg("%zu columns: %s", columns(line), line);
         }
     }
     free(text);
+}
+
+void assert_help_fits_a_screen(const struct args_table *table)
+{
+    size_t i;
+
+    assert_fits_a_screen(table, false);
+    assert_fits_a_screen(table, true);
+    for (i = 0; i < table->count; i++) {
+        assert_in_chinese(table->rows[i].help);
+    }
+    for (i = 0; i < table->group_count; i++) {
+        assert_in_chinese(table->groups[i]);
+    }
+    assert_in_chinese(table->remark != NULL ? table->remark : "");
 }
 
 void assert_table_is_sound(const struct args_table *table)

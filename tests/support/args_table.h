@@ -4,7 +4,8 @@
 
 #include "app/args.h"
 
-/* --help has every option, in 20 to 60 lines of at most 80 columns. */
+/* --help has every option, in 20 to 75 lines of at most 80 columns, in English and in Chinese, which
+ * has a text for each that English has. */
 void assert_help_fits_a_screen(const struct args_table *table);
 
 /* No name, letter or id twice, each in a group that exists. */

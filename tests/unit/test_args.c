@@ -24,14 +24,12 @@ static const struct args_option rows_of_table[] = {
 
 static const struct args_table table = {
     .program = "prog",
-    .synopsis = "",
-    .purpose = "",
+    .english = {.synopsis = "", .purpose = "", .closing = ""},
     .groups = titles,
     .group_count = 1,
     .rows = rows_of_table,
     .count = COUNT_OF(rows_of_table),
     .operands_max = 1,
-    .closing = "",
 };
 
 /* Writes what it is given as "id=value ". */

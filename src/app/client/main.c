@@ -142,7 +142,7 @@ int main(int argc, char **argv)
             TLSMSG_OK) {
         code = fail(&err, EXIT_WHILE_STARTING);
     } else if (asked != ARGS_NONE) {
-        code = args_answer(&client_options, asked);
+        code = args_answer(&client_options, asked, settings.help_language == PHRASES_ZH);
     } else if (client_settings_check(&settings, &err) != TLSMSG_OK) {
         code = fail(&err, EXIT_WHILE_STARTING);
     } else {

@@ -64,25 +64,47 @@ static const struct args_option rows[] = {
     {ARGS_VERSION, 'V', "version", NULL, "print the version and the TLS library", GROUP_OTHER},
 };
 
+static const char examples_tls[] =
+    "  tlsmsg-client --ca ca.crt msg.example.org\n"
+    "  tlsmsg-client --ca ca.crt -q -m 'backup done' msg.example.org:12345\n"
+    "  tlsmsg-client --ca ca.crt -q msg.example.org <lines.txt\n";
+static const char examples_plaintext[] = "  tlsmsg-client\n"
+                                         "  tlsmsg-client -q -m hello 12345\n"
+                                         "  tlsmsg-client -q 12345 <lines.txt\n";
+
 const struct args_table client_options = {
     .program = "tlsmsg-client",
-    .synopsis = "[OPTION]... [HOST[:PORT]]",
-    .purpose = "Sends each line of stdin as a message and prints the reply (127.0.0.1:12345).",
+    .english =
+        {.synopsis = "[OPTION]... [HOST[:PORT]]",
+         .purpose = "Sends each line of stdin as a message and prints the reply (127.0.0.1:12345).",
+         .examples = BUILD_HAS_TLS ? examples_tls : examples_plaintext,
+         .closing =
+             "The line 'exit' or the end of stdin ends the conversation; with -q under TLS,\n"
+             "and as a TEXT of --message, 'exit' is a message like any other. SIGUSR1: print\n"
+             "what --verbose prints. Exit status: 0 done, 1 other failure, 2 usage or\n"
+             "configuration, 3 no connection, 4 server not trusted, 5 refused by the server,\n"
+             "6 conversation cut.\n"},
+    .chinese =
+        {.synopsis = "[选项]... [HOST[:PORT]]",
+         .purpose = "把 stdin 的每一行作为消息发送，并显示回应（127.0.0.1:12345）。",
+         .examples = BUILD_HAS_TLS ? examples_tls : examples_plaintext,
+         .closing =
+             "输入 'exit' 一行或 stdin 结束时对话结束；TLS 下用 -q 时，以及作为 --message 的\n"
+             "TEXT 时，'exit' 是普通消息。SIGUSR1：显示 --verbose 的内容。退出码：0 完成，\n"
+             "1 其他失败，2 用法或配置错误，3 无法连接，4 服务器不可信，5 被服务器拒绝，\n"
+             "6 对话中断。\n"},
     .groups = groups,
     .group_count = sizeof(groups) / sizeof(groups[0]),
     .rows = rows,
     .count = sizeof(rows) / sizeof(rows[0]),
     .operands_max = 2, /* so that HOST PORT gets an answer of its own */
-    .closing = "The line 'exit' or the end of stdin ends the conversation; as a TEXT of\n"
-               "--message, 'exit' is a message like any other. SIGUSR1: print what --verbose\n"
-               "prints. Exit status: 0 done, 1 other failure, 2 usage or configuration, 3 no\n"
-               "connection, 4 server not trusted, 5 refused by the server, 6 conversation cut.\n",
     .remark = editor_remark,
 };
 
 enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err)
 {
-    *settings = (struct client_settings){.phrases = phrases_get(phrases_default())};
+    *settings = (struct client_settings){.phrases = phrases_get(phrases_default()),
+                                         .help_language = phrases_default_for_help()};
     if (tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &settings->options, err) != TLSMSG_OK) {
         return TLSMSG_ERR_NOMEM;
     }
@@ -202,6 +224,7 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
     case OWN_LANG:
         code = args_choice("lang", phrases_names, PHRASES_LANGUAGES, value, &i, err);
         settings->phrases = phrases_get(i);
+        settings->help_language = i;
         return code;
     case OWN_PROBE:
     case OWN_FORMAT:

@@ -11,6 +11,7 @@ struct client_settings {
     struct tlsmsg_options *options; /* owned */
     const char *address;            /* from argv; NULL: the default */
     const struct phrases *phrases;
+    size_t help_language;
     const char **messages; /* of --message, from argv; the array is owned */
     size_t message_count;
     bool quiet;

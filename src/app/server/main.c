@@ -326,7 +326,7 @@ int main(int argc, char **argv)
             TLSMSG_OK) {
         code = fail(&err);
     } else if (asked != ARGS_NONE) {
-        code = args_answer(&server_options, asked);
+        code = args_answer(&server_options, asked, settings.help_language == PHRASES_ZH);
     } else if (server_settings_finish(&settings, &err) != TLSMSG_OK) {
         code = fail(&err);
     } else {

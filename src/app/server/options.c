@@ -117,22 +117,40 @@ static const struct args_option rows[] = {
     {ARGS_VERSION, 'V', "version", NULL, "print the version and the TLS library", GROUP_OTHER},
 };
 
+static const char examples_tls[] =
+    "  tlsmsg-server --cert server.crt --key server.key\n"
+    "  tlsmsg-server -l 0.0.0.0:12345 --cert server.crt --key server.key\n"
+    "  tlsmsg-server --cert server.crt --key server.key --client-ca ca.crt\n";
+static const char examples_plaintext[] = "  tlsmsg-server\n"
+                                         "  tlsmsg-server -l 0.0.0.0:12345 --accept 0\n"
+                                         "  tlsmsg-server --accept 0 --format json\n";
+
 const struct args_table server_options = {
     .program = "tlsmsg-server",
-    .synopsis = "[OPTION]...",
-    .purpose = "Receives messages from any number of clients and replies to each one.",
+    .english =
+        {.synopsis = "[OPTION]...",
+         .purpose = "Receives messages from any number of clients and replies to each one.",
+         .examples = BUILD_HAS_TLS ? examples_tls : examples_plaintext,
+         .closing =
+             "SIGTERM or SIGINT: finish and exit. SIGHUP: read the files again. SIGUSR1: print\n"
+             "the server's state. Exit status: 0 done, 1 failure, 2 usage or configuration.\n"},
+    .chinese = {.synopsis = "[选项]...",
+                .purpose = "接收任意多个客户端的消息，逐条回应。",
+                .examples = BUILD_HAS_TLS ? examples_tls : examples_plaintext,
+                .closing =
+                    "SIGTERM 或 SIGINT：收尾后退出。SIGHUP：重新读取文件。SIGUSR1：显示服务器的\n"
+                    "状态。退出码：0 完成，1 失败，2 用法或配置错误。\n"},
     .groups = groups,
     .group_count = sizeof(groups) / sizeof(groups[0]),
     .rows = rows,
     .count = sizeof(rows) / sizeof(rows[0]),
     .operands_max = 0,
-    .closing = "SIGTERM or SIGINT: finish and exit. SIGHUP: read the files again. SIGUSR1: print\n"
-               "the server's state. Exit status: 0 done, 1 failure, 2 usage or configuration.\n",
 };
 
 enum tlsmsg_code server_settings_init(struct server_settings *settings, struct tlsmsg_error *err)
 {
     *settings = (struct server_settings){.phrases = phrases_get(phrases_default()),
+                                         .help_language = phrases_default_for_help(),
                                          .log_level = TLSMSG_LOG_WARNING,
                                          .storing = STORING_DEFAULTS};
     return tlsmsg_options_new(TLSMSG_ROLE_SERVER, &settings->options, err);
@@ -248,6 +266,7 @@ static enum tlsmsg_code take_own(struct server_settings *settings, enum server_o
     case OWN_LANG:
         code = args_choice("lang", phrases_names, PHRASES_LANGUAGES, value, &i, err);
         settings->phrases = phrases_get(i);
+        settings->help_language = i;
         break;
     case OWN_FORMAT:
         code = args_choice("format", forms, 2, value, &i, err);

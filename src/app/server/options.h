@@ -14,6 +14,7 @@ extern const struct args_table server_options;
 struct server_settings {
     struct tlsmsg_options *options; /* owned */
     const struct phrases *phrases;
+    size_t help_language;
     enum transcript_format format;
     enum tlsmsg_log_level log_level;
     enum log_format log_format;

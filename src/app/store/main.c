@@ -66,7 +66,7 @@ int main(int argc, char **argv)
     if (args_parse(&store_options, argc, argv, store_options_take, &taken, &asked, &err) ==
             TLSMSG_OK &&
         asked != ARGS_NONE) {
-        code = args_answer(&store_options, asked);
+        code = args_answer(&store_options, asked, false);
         return (int)code;
     }
     if (err.code == TLSMSG_OK && store_options_check(&taken, &err) == TLSMSG_OK) {

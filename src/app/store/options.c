@@ -35,17 +35,21 @@ static const char *const command_names[COMMAND_COUNT] = {
 
 const struct args_table store_options = {
     .program = "tlsmsg-store",
-    .synopsis = "COMMAND TARGET [FILE] [OPTION]...",
-    .purpose = "Shows and looks after what tlsmsg-server has stored, also while it runs.",
+    .english =
+        {
+            .synopsis = "COMMAND TARGET [FILE] [OPTION]...",
+            .purpose = "Shows and looks after what tlsmsg-server has stored, also while it runs.",
+            .closing =
+                "Commands: list (all messages, one a line), tail (the last ones), export (JSON),\n"
+                "verify (hashes, numbers, the file itself), prune (delete old ones), backup (to\n"
+                "FILE), init (make an empty store). Exit status: 0 done, for verify: sound;\n"
+                "1 failure or faults found, 2 usage or configuration.\n",
+        },
     .groups = groups,
     .group_count = sizeof(groups) / sizeof(groups[0]),
     .rows = rows,
     .count = sizeof(rows) / sizeof(rows[0]),
     .operands_max = 3,
-    .closing = "Commands: list (all messages, one a line), tail (the last ones), export (JSON),\n"
-               "verify (hashes, numbers, the file itself), prune (delete old ones), backup (to\n"
-               "FILE), init (make an empty store). Exit status: 0 done, for verify: sound;\n"
-               "1 failure or faults found, 2 usage or configuration.\n",
 };
 
 static enum tlsmsg_code take_operand(struct store_options_taken *taken, const char *word,
