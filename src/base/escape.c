@@ -12,7 +12,7 @@
 
 #define ONES UINT64_C(0x0101010101010101)
 
-enum form { FORM_TEXT, FORM_JSON };
+enum form { FORM_TEXT, FORM_STRICT, FORM_JSON };
 
 /* A character that a JSON string can't hold as it is, beside those escaped in both forms. */
 static bool is_json_special(unsigned char b)
@@ -20,23 +20,41 @@ static bool is_json_special(unsigned char b)
     return b == '"' || b == '\\';
 }
 
+/* Unicode's Default_Ignorable_Code_Point, and blanks: two names that differ in these look alike. */
+static const uint32_t unseen[][2] = {
+    {0xA0, 0xA0},     {0xAD, 0xAD},     {0x34F, 0x34F},     {0x115F, 0x1160},   {0x1680, 0x1680},
+    {0x17B4, 0x17B5}, {0x180B, 0x180F}, {0x2000, 0x200F},   {0x202F, 0x202F},   {0x205F, 0x206F},
+    {0x2800, 0x2800}, {0x3000, 0x3000}, {0x3164, 0x3164},   {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},
+    {0xFFA0, 0xFFA0}, {0xFFF0, 0xFFFB}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},
+};
+
+static bool is_unseen(uint32_t c)
+{
+    for (size_t i = 0; i < sizeof(unseen) / sizeof(unseen[0]); i++) {
+        if (c >= unseen[i][0] && c <= unseen[i][1]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_special(uint32_t c, enum form form)
 {
     if (c < 0x80) {
         return c < 0x20 || c == 0x7F || (form == FORM_JSON && is_json_special((unsigned char)c));
     }
-    return c <= 0x9F || c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x2028 && c <= 0x202E) ||
-           (c >= 0x2066 && c <= 0x2069);
+    return (form == FORM_STRICT && is_unseen(c)) || c <= 0x9F || c == 0x061C || c == 0x200E ||
+           c == 0x200F || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
 }
 
 /* True when a byte can begin a special character. Of those above U+007F the lead bytes are C2,
- * D8 and E2; a continuation byte is never any of these. */
+ * D8 and E2, in the strict form any; a continuation byte is never any of these. */
 static bool is_suspect(unsigned char b, enum form form)
 {
     if (b < 0x80) {
         return is_special(b, form);
     }
-    return b == 0xC2 || b == 0xD8 || b == 0xE2;
+    return b == 0xC2 || b == 0xD8 || b == 0xE2 || (form == FORM_STRICT && b > 0xC2);
 }
 
 /* Eight bytes at once: a word's bytes are compared with a constant in each of them. Where a byte
@@ -71,6 +89,9 @@ static bool is_plain_ascii(uint64_t word, enum form form)
 /* True when none of eight bytes of valid UTF-8 is suspect. */
 static bool is_harmless_word(uint64_t word, enum form form)
 {
+    if (form == FORM_STRICT) {
+        return is_plain_ascii(word, form);
+    }
     return (bytes_below(word, 0x20) | bytes_equal(word, 0x7F) | bytes_equal(word, 0xC2) |
             bytes_equal(word, 0xD8) | bytes_equal(word, 0xE2) | json_specials(word, form)) == 0;
 }
@@ -163,8 +184,8 @@ static char short_escape(uint32_t c, enum form form)
     }
 }
 
-/* Writes the escape of a special character; returns its length, ESCAPE_EXPANSION_MAX at most. */
-static size_t write_escape(char out[ESCAPE_EXPANSION_MAX], uint32_t c, enum form form)
+/* Writes the escape of a special character; returns its length. */
+static size_t write_escape(char out[ESCAPE_LONGEST], uint32_t c, enum form form)
 {
     char letter = short_escape(c, form);
 
@@ -173,15 +194,18 @@ static size_t write_escape(char out[ESCAPE_EXPANSION_MAX], uint32_t c, enum form
         out[1] = letter;
         return 2;
     }
-    if (form == FORM_TEXT && c < 0x80) {
+    if (form != FORM_JSON && c < 0x80) {
         return write_hex(out, 'x', c, 2);
+    }
+    if (c > 0xFFFF) {
+        return write_hex(out, 'U', c, 8);
     }
     return write_hex(out, 'u', c, 4);
 }
 
-static size_t write_invalid(char out[ESCAPE_EXPANSION_MAX], unsigned char b, enum form form)
+static size_t write_invalid(char out[ESCAPE_LONGEST], unsigned char b, enum form form)
 {
-    if (form == FORM_TEXT) {
+    if (form != FORM_JSON) {
         return write_hex(out, 'x', b, 2);
     }
     memcpy(out, "\xEF\xBF\xBD", 3); /* U+FFFD */
@@ -203,7 +227,7 @@ static size_t fitting(const char *s, size_t len, size_t cap)
 static size_t escape_valid(char *out, size_t cap, const char *s, size_t len, enum form form,
                            size_t *used)
 {
-    char escaped[ESCAPE_EXPANSION_MAX];
+    char escaped[ESCAPE_LONGEST];
     size_t written = 0;
     size_t i = 0;
 
@@ -235,7 +259,7 @@ static size_t escape_valid(char *out, size_t cap, const char *s, size_t len, enu
 /* Escapes any bytes into out; *used receives the bytes of s that went in. */
 static size_t escape(char *out, size_t cap, const char *s, size_t len, enum form form, size_t *used)
 {
-    char escaped[ESCAPE_EXPANSION_MAX];
+    char escaped[ESCAPE_LONGEST];
     size_t written = 0;
     size_t i = 0;
 
@@ -274,6 +298,13 @@ size_t escape_text(char *out, size_t cap, const char *s, size_t len)
     return escape(out, cap, s, len, FORM_TEXT, &used);
 }
 
+size_t escape_strict(char *out, size_t cap, const char *s, size_t len)
+{
+    size_t used;
+
+    return escape(out, cap, s, len, FORM_STRICT, &used);
+}
+
 size_t escape_json(char *out, size_t cap, const char *s, size_t len)
 {
     size_t used;
@@ -292,10 +323,10 @@ const char *escape_name(char *out, size_t cap, const char *s)
     if (cap == 0) {
         return out;
     }
-    written = escape(out, cap - 1, s, len, FORM_TEXT, &used);
+    written = escape(out, cap - 1, s, len, FORM_STRICT, &used);
     if (used < len) {
         mark = mark < cap - 1 ? mark : cap - 1;
-        written = escape(out, cap - 1 - mark, s, len, FORM_TEXT, &used);
+        written = escape(out, cap - 1 - mark, s, len, FORM_STRICT, &used);
         memcpy(out + written, dots, mark);
         written += mark;
     }

@@ -69,8 +69,7 @@ static void check_file(const char *identity, const char *text)
         }
         /* Without a wildcard or a difference of case nothing but the name itself is held. */
         if (strncmp(identity, "DNS:", 4) != 0) {
-            FUZZ_CHECK(!held || strstr(text, "\\") != NULL || strpbrk(identity, "\\") != NULL ||
-                       strstr(text, identity) != NULL);
+            FUZZ_CHECK(!held || strstr(text, identity) != NULL);
         }
     }
     allow_free(list);

@@ -63,8 +63,9 @@ static const struct match matches[] = {
     {"no identity", "CN=alice", NULL, false},
     {"an empty identity", "CN=alice", "", false},
     {"Chinese", "CN=\xe4\xbd\xa0\xe5\xa5\xbd", "CN=\xe4\xbd\xa0\xe5\xa5\xbd", true},
-    /* Identities are in escaped form, so no certificate's line end can forge one. */
-    {"a line's end", "CN=a\nb", "CN=a\\nb", true},
+    {"a backslash", "CN=CORP\\nancy", "CN=CORP\\nancy", true},
+    {"a line's end for its escape", "CN=CORP\\nancy", "CN=CORP\nancy", false},
+    {"a zero width space", "CN=alice", "CN=alice\xe2\x80\x8b", false},
 };
 
 static void test_match(void **state)
@@ -90,6 +91,12 @@ static const struct refusal refusals[] = {
     {"an unknown type", "IP:127.0.0.1", "line 1"},
     {"a blank before", " CN=alice", "line 1"},
     {"invalid UTF-8", "CN=\xff", "line 1"},
+    {"a control character", "CN=a\x1b", "line 1: 'CN=a\\x1b'"},
+    {"one of C1", "CN=a\xc2\x85", "line 1: 'CN=a\\u0085'"},
+    {"what can't be seen",
+     "\xe2\x80\x8b"
+     "CN=a",
+     "line 1: '\\u200bCN=a'"},
     {"the second line", "CN=alice\nbob\n", "line 2: 'bob'"},
     {"after a comment", "# people\n\nbob\n", "line 3"},
     {"nothing", "", NULL},

@@ -234,6 +234,40 @@ static void test_row_inside_chinese(void **state)
     }
 }
 
+struct strict_row {
+    const char *name;
+    const char *in;
+    const char *want;
+};
+
+static const struct strict_row strict_rows[] = {
+    {"what the text form escapes", "a\n\x1b\xe2\x80\xae", "a\\n\\x1b\\u202e"},
+    {"letters stay", "Jürgen 你好 ا 😀", "Jürgen 你好 ا 😀"},
+    {"zero width", "a\u200bb\u200cc\u200dd\u2060\ufeff", "a\\u200bb\\u200cc\\u200dd\\u2060\\ufeff"},
+    {"soft hyphen", "a\u00adb", "a\\u00adb"},
+    {"fillers", "\u115f\u1160\u3164\uffa0", "\\u115f\\u1160\\u3164\\uffa0"},
+    {"blanks", "\u00a0\u2003\u202f\u3000\u2800", "\\u00a0\\u2003\\u202f\\u3000\\u2800"},
+    {"vowel separator", "\u180e", "\\u180e"},
+    {"variation selectors and tags", "\ufe0f\U000e0041", "\\ufe0f\\U000e0041"},
+    {"beside these", "\u00ae\u1161\u2010\u2070\u3163\ufefe\U000dffff",
+     "\u00ae\u1161\u2010\u2070\u3163\ufefe\U000dffff"},
+    {"behind plain words", "12345678\u00ad12345678", "12345678\\u00ad12345678"},
+};
+
+static void test_strict(void **state)
+{
+    const struct strict_row *row = *state;
+    size_t len = strlen(row->in);
+    size_t want_len = strlen(row->want);
+
+    assert_true(want_len <= len * ESCAPE_EXPANSION_MAX);
+    for (size_t cap = 0; cap <= len * ESCAPE_EXPANSION_MAX; cap++) {
+        size_t got = escape_exactly(escape_strict, cap, row->in, len, row->want, want_len);
+
+        assert_true(cap >= want_len ? got == want_len : cap - got < ESCAPE_LONGEST);
+    }
+}
+
 struct name_row {
     const char *name;
     const char *in;
@@ -283,6 +317,7 @@ int main(void)
     };
     int failed = 0;
 
+    RUN_ROWS(failed, test_strict, strict_rows);
     RUN_ROWS(failed, test_row, rows);
     RUN_ROWS(failed, test_row_inside_chinese, rows);
     RUN_ROWS(failed, test_name, name_rows);

@@ -29,6 +29,9 @@ static const struct row rows[] = {
      "a\xe2\x80\xae"
      "b",
      NULL, "CN=a\\u202eb"},
+    {"what can't be seen is escaped",
+     "alice\xe2\x80\x8b\xc2\xad\xef\xbb\xbf\xe3\x85\xa4\xf3\xa0\x80\x81", NULL,
+     "CN=alice\\u200b\\u00ad\\ufeff\\u3164\\U000e0001"},
     {"a common name that looks like another type", "URI:urn:dev:1", NULL, "CN=URI:urn:dev:1"},
     {"nothing", NULL, NULL, NULL},
 };
@@ -71,8 +74,39 @@ static void test_nul_in_a_name(void **state)
     identity = identity_of(cert.cert);
     assert_non_null(identity);
     assert_string_equal(identity, "DNS:good.example\\x00.evil.example");
+    assert_int_equal(identity_check(NULL, cert.cert, NULL), TLSMSG_ERR_UNTRUSTED);
     free(identity);
     GENERAL_NAMES_free(names);
+    test_cert_free(&cert);
+}
+
+struct talker {
+    const char *name;
+    const char *common_name;
+    const char *text; /* of the refusal; NULL: may talk */
+};
+
+static const struct talker talkers[] = {
+    {"a plain name", "alice", NULL},
+    {"Chinese", "你好", NULL},
+    {"a backslash", "CORP\\nancy", NULL},
+    {"what can't be seen", "alice\xe2\x80\x8b", NULL},
+    {"no name", NULL, NULL},
+    {"a line's end", "CORP\nancy", "client 'CN=CORP\\nancy' has control characters in its name"},
+    {"DEL", "a\x7f", "client 'CN=a\\x7f' has control characters in its name"},
+    {"one of C1", "a\xc2\x9b", "client 'CN=a\\u009b' has control characters in its name"},
+};
+
+static void test_control_characters(void **state)
+{
+    const struct talker *row = *state;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct test_cert cert;
+
+    test_cert_make(&cert, &(struct test_cert_spec){.common_name = row->common_name});
+    assert_int_equal(identity_check(NULL, cert.cert, &err),
+                     row->text == NULL ? TLSMSG_OK : TLSMSG_ERR_UNTRUSTED);
+    assert_string_equal(err.text, row->text == NULL ? "" : row->text);
     test_cert_free(&cert);
 }
 
@@ -103,5 +137,6 @@ int main(void)
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_identity, rows);
+    RUN_ROWS(failed, test_control_characters, talkers);
     return failed;
 }

@@ -1,5 +1,5 @@
-/* One rule for what is printed and what is compared. An allow list keeps its names in the escaped
- * form that identities have, and is immutable once loaded; any thread may ask. */
+/* Identities are compared by their bytes and shown escaped: two that differ may look alike on paper,
+ * and must not be taken for each other. An allow list is immutable once loaded; any thread may ask. */
 #include "transport/tls/identity.h"
 
 #include <arpa/inet.h>
@@ -23,26 +23,24 @@ struct allow_list {
     size_t count;
 };
 
-/* The type and the escaped value in one new string. */
-static char *typed(const char *type, const ASN1_STRING *value)
-{
-    const char *bytes = (const char *)ASN1_STRING_get0_data(value);
-    size_t len = (size_t)ASN1_STRING_length(value);
-    size_t type_len = strlen(type);
-    size_t cap = type_len + len * ESCAPE_EXPANSION_MAX + 1;
-    char *wide = malloc(cap);
-    char *fitted;
+/* The type and the very bytes of the certificate, which may be any, with a NUL behind them. */
+struct identity {
+    char *bytes; /* NULL: none */
+    size_t len;
+};
 
-    if (wide == NULL) {
-        return NULL;
+static void set_typed(struct identity *out, const char *type, const unsigned char *value,
+                      size_t value_len)
+{
+    size_t type_len = strlen(type);
+
+    out->bytes = malloc(type_len + value_len + 1);
+    if (out->bytes != NULL) {
+        memcpy(out->bytes, type, type_len);
+        memcpy(out->bytes + type_len, value, value_len);
+        out->len = type_len + value_len;
+        out->bytes[out->len] = '\0';
     }
-    memcpy(wide, type, type_len);
-    len = type_len + escape_text(wide + type_len, cap - type_len - 1, bytes, len);
-    wide[len] = '\0';
-    /* Kept as long as the conversation, so no larger than it has to be. */
-    fitted = strdup(wide);
-    free(wide);
-    return fitted;
 }
 
 static const ASN1_STRING *first_of(const GENERAL_NAMES *names, int wanted)
@@ -60,33 +58,29 @@ static const ASN1_STRING *first_of(const GENERAL_NAMES *names, int wanted)
     return NULL;
 }
 
-static char *from_alternative_name(const X509 *cert)
+static void take_alternative_name(const X509 *cert, struct identity *out)
 {
     static const struct {
         int type;
         const char *name;
-    } kinds[] = {{GEN_URI, "URI:"}, {GEN_EMAIL, "email:"}, {GEN_DNS, "DNS:"}};
+    } kinds[] = {{GEN_URI, "URI:"}, {GEN_EMAIL, "email:"}, {GEN_DNS, DNS}};
     GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-    char *identity = NULL;
-    size_t i;
+    const ASN1_STRING *value = NULL;
 
-    for (i = 0; identity == NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        const ASN1_STRING *value = first_of(names, kinds[i].type);
-
+    for (size_t i = 0; value == NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        value = first_of(names, kinds[i].type);
         if (value != NULL) {
-            identity = typed(kinds[i].name, value);
+            set_typed(out, kinds[i].name, ASN1_STRING_get0_data(value),
+                      (size_t)ASN1_STRING_length(value));
         }
     }
     GENERAL_NAMES_free(names);
-    return identity;
 }
 
-static char *from_common_name(const X509 *cert)
+static void take_common_name(const X509 *cert, struct identity *out)
 {
     const X509_NAME *subject = X509_get_subject_name(cert);
     unsigned char *utf8 = NULL;
-    char *identity = NULL;
-    ASN1_STRING *text;
     int last = -1;
     int i;
     int len;
@@ -95,24 +89,85 @@ static char *from_common_name(const X509 *cert)
         last = i;
     }
     if (last < 0) {
-        return NULL;
+        return;
     }
     /* A CN may be in any of several encodings; printed and compared is its UTF-8. */
     len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, last)));
-    text = ASN1_STRING_new();
-    if (len > 0 && text != NULL && ASN1_STRING_set(text, utf8, len) == 1) {
-        identity = typed("CN=", text);
+    if (len > 0) {
+        set_typed(out, "CN=", utf8, (size_t)len);
     }
-    ASN1_STRING_free(text);
     OPENSSL_free(utf8);
+}
+
+static struct identity read_identity(const X509 *cert)
+{
+    struct identity identity = {NULL, 0};
+
+    take_alternative_name(cert, &identity);
+    if (identity.bytes == NULL) {
+        take_common_name(cert, &identity);
+    }
     return identity;
+}
+
+/* Escaped, for people, in one new string. */
+static char *show(const struct identity *identity)
+{
+    size_t cap = identity->len * ESCAPE_EXPANSION_MAX + 1;
+    char *wide = identity->bytes != NULL ? malloc(cap) : NULL;
+    char *fitted;
+
+    if (wide == NULL) {
+        return NULL;
+    }
+    wide[escape_strict(wide, cap - 1, identity->bytes, identity->len)] = '\0';
+    /* Kept as long as the conversation, so no larger than it has to be. */
+    fitted = strdup(wide);
+    free(wide);
+    return fitted;
 }
 
 char *identity_of(const X509 *cert)
 {
-    char *identity = from_alternative_name(cert);
+    struct identity identity = read_identity(cert);
+    char *shown = show(&identity);
 
-    return identity != NULL ? identity : from_common_name(cert);
+    free(identity.bytes);
+    return shown;
+}
+
+/* C0 with NUL, DEL and C1. No name needs them, and they are what forges lines and ends texts. */
+static bool has_control(const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char b = (unsigned char)bytes[i];
+        bool is_c1 = b == 0xC2 && i + 1 < len && (unsigned char)bytes[i + 1] < 0xA0;
+
+        if (b < 0x20 || b == 0x7F || is_c1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum tlsmsg_code identity_check(const struct allow_list *list, const X509 *cert,
+                                struct tlsmsg_error *err)
+{
+    struct identity identity = read_identity(cert);
+    enum tlsmsg_code code = TLSMSG_OK;
+    char *shown = show(&identity);
+
+    if (identity.bytes != NULL && has_control(identity.bytes, identity.len)) {
+        code = error_set(err, TLSMSG_ERR_UNTRUSTED, 0,
+                         "client '%s' has control characters in its name",
+                         shown != NULL ? shown : "?");
+    } else if (!allow_holds(list, identity.bytes)) {
+        code = error_set(err, TLSMSG_ERR_UNTRUSTED, 0, "client '%s' is not on the allow list",
+                         shown != NULL ? shown : "without a name");
+    }
+    free(shown);
+    free(identity.bytes);
+    return code;
 }
 
 static bool has_type(const char *name)
@@ -129,17 +184,6 @@ static bool has_type(const char *name)
     return false;
 }
 
-static char *escaped(const char *name)
-{
-    size_t len = strlen(name);
-    char *out = malloc(len * ESCAPE_EXPANSION_MAX + 1);
-
-    if (out != NULL) {
-        out[escape_text(out, len * ESCAPE_EXPANSION_MAX, name, len)] = '\0';
-    }
-    return out;
-}
-
 /* where: "--allow", or a file and line. */
 static enum tlsmsg_code add_name(struct allow_list *list, const char *name, const char *where,
                                  int line, struct tlsmsg_error *err)
@@ -147,7 +191,7 @@ static enum tlsmsg_code add_name(struct allow_list *list, const char *name, cons
     char **names;
     char shown[160];
 
-    if (!has_type(name) || !utf8_is_valid(name, strlen(name))) {
+    if (!has_type(name) || !utf8_is_valid(name, strlen(name)) || has_control(name, strlen(name))) {
         (void)escape_name(shown, sizeof(shown), name);
         return line == 0
                    ? error_set(
@@ -165,7 +209,7 @@ static enum tlsmsg_code add_name(struct allow_list *list, const char *name, cons
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     list->names = names;
-    list->names[list->count] = escaped(name);
+    list->names[list->count] = strdup(name);
     if (list->names[list->count] == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }

@@ -24,9 +24,14 @@ enum tlsmsg_code allow_load(const struct tls_settings *settings, struct allow_li
                             struct tlsmsg_error *err);
 void allow_free(struct allow_list *list);
 
-/* True where list is NULL or holds identity (as identity_of() gives it, NULL: none). "DNS:*.suffix"
+/* True where list is NULL or holds identity (with its type, not escaped; NULL: none). "DNS:*.suffix"
  * stands for one label before the suffix; DNS names compare without case, all else exactly. */
 bool allow_holds(const struct allow_list *list, const char *identity);
+
+/* Whether a client with this certificate, which has been verified, may talk: TLSMSG_ERR_UNTRUSTED where
+ * its identity has control characters, or list does not hold it. */
+enum tlsmsg_code identity_check(const struct allow_list *list, const X509 *cert,
+                                struct tlsmsg_error *err);
 
 #define SERVER_NAME_MAX 256
 

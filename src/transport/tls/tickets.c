@@ -516,12 +516,9 @@ static int stamp_ticket(SSL *ssl, void *unused)
 
 static bool is_allowed(const struct transport_config *config, SSL_SESSION *session)
 {
-    X509 *cert = SSL_SESSION_get0_peer(session);
-    char *identity = cert != NULL ? identity_of(cert) : NULL;
-    bool allowed = cert != NULL && allow_holds(config->allowed, identity);
+    const X509 *cert = SSL_SESSION_get0_peer(session);
 
-    free(identity);
-    return allowed;
+    return cert != NULL && identity_check(config->allowed, cert, NULL) == TLSMSG_OK;
 }
 
 static bool may_resume(const struct transport_config *config, SSL_SESSION *session)

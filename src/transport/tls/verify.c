@@ -234,22 +234,14 @@ static bool verify_server(struct transport *t, X509_STORE_CTX *store)
 
 static bool verify_client(struct transport *t, X509_STORE_CTX *store)
 {
-    X509 *leaf = X509_STORE_CTX_get0_cert(store);
-    char *identity;
-    bool allowed;
-
     if (!verify_chain(t, store)) {
         return false;
     }
-    identity = identity_of(leaf);
-    allowed = allow_holds(t->config->allowed, identity);
-    if (!allowed) {
+    if (identity_check(t->config->allowed, X509_STORE_CTX_get0_cert(store), t->err) != TLSMSG_OK) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
-        error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0, "client '%s' is not on the allow list",
-                  identity != NULL ? identity : "without a name");
+        return false;
     }
-    free(identity);
-    return allowed;
+    return true;
 }
 
 static int verify_peer(X509_STORE_CTX *store, void *unused)

@@ -2,6 +2,7 @@
 #include "transport/tls/x509_text.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,15 +37,15 @@ int64_t x509_text_unix_s(const ASN1_TIME *time)
 static size_t put_escaped(char *out, size_t cap, const char *bytes, size_t len)
 {
     char whole[NAME_MAX_BYTES];
-    size_t n = escape_text(whole, sizeof(whole), bytes, len);
+    size_t n = escape_strict(whole, sizeof(whole), bytes, len);
 
     /* Only a character that does not fit ends the escaping early. */
-    if (n < cap && n + ESCAPE_EXPANSION_MAX <= sizeof(whole)) {
+    if (n < cap && n + ESCAPE_LONGEST <= sizeof(whole)) {
         memcpy(out, whole, n);
         out[n] = '\0';
         return n;
     }
-    n = escape_text(out, cap - 4, bytes, len);
+    n = escape_strict(out, cap - 4, bytes, len);
     memcpy(out + n, "...", 4);
     return n + 3;
 }
@@ -72,6 +73,25 @@ void x509_text_name(const X509_NAME *name, char *out, size_t cap)
     BIO_free(bio);
 }
 
+/* A DNS name as it stands in a list of names: what no host has is shown as \xNN, above all the comma
+ * and blank that part the list. */
+static void put_host(char *out, size_t cap, const unsigned char *name, size_t len)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        bool plain = (name[i] < 0x80 && isalnum(name[i]) != 0) ||
+                     (name[i] != '\0' && strchr("-._*", name[i]) != NULL);
+
+        if (used + sizeof("\\x00...") > cap) {
+            (void)snprintf(out + used, cap - used, "...");
+            return;
+        }
+        used += (size_t)snprintf(out + used, cap - used, plain ? "%c" : "\\x%02x", name[i]);
+    }
+    out[used] = '\0';
+}
+
 /* One entry of a subjectAltName as text; false where it is none of a host. */
 static bool host_of(const GENERAL_NAME *name, char *out, size_t cap)
 {
@@ -79,8 +99,7 @@ static bool host_of(const GENERAL_NAME *name, char *out, size_t cap)
     const ASN1_STRING *value = GENERAL_NAME_get0_value(name, &type);
 
     if (type == GEN_DNS) {
-        (void)put_escaped(out, cap, (const char *)ASN1_STRING_get0_data(value),
-                          (size_t)ASN1_STRING_length(value));
+        put_host(out, cap, ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
         return true;
     }
     if (type == GEN_IPADD) {
