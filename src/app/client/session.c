@@ -458,7 +458,8 @@ void session_end(struct session *session, enum exit_code code)
         session->discarded |= failed && terminal_discard_input();
         input_set_back(session->input, never_began ? 0 : session->resume_at);
     }
-    if (session->exited && BUILD_HAS_TLS && !session->input->is_terminal) {
+    if (session->exited && BUILD_HAS_TLS && session->input != NULL &&
+        !session->input->is_terminal) {
         tell_after_exit(session);
     }
     if (failed && !never_began && session->given != 1) {

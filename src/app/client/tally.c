@@ -3,7 +3,6 @@
 #include "app/client/tally.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,32 +50,21 @@ static void print_count(uint64_t count, char out[COUNT_CHARS_MAX])
     out[used] = '\0';
 }
 
-__attribute__((format(printf, 3, 4))) static void add(char *buf, size_t cap, const char *format,
-                                                      ...)
-{
-    size_t len = strlen(buf);
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(buf + len, cap - len, format, args);
-    va_end(args);
-}
-
-static void add_open(const struct tally *tally, char *buf, size_t cap)
+/* ", 1 without an answer (line 19)", or nothing. */
+static void print_open(const struct tally *tally, char *buf, size_t cap)
 {
     uint64_t open = tally->sent - tally->answered;
     char count[COUNT_CHARS_MAX];
 
-    if (open == 0) {
-        return;
-    }
     print_count(open, count);
-    if (tally->open_first == tally->open_last) {
-        add(buf, cap, ", %s without an answer (%s %" PRIu64 ")", count, tally->unit,
-            tally->open_first);
+    if (open == 0) {
+        buf[0] = '\0';
+    } else if (tally->open_first == tally->open_last) {
+        (void)snprintf(buf, cap, ", %s without an answer (%s %" PRIu64 ")", count, tally->unit,
+                       tally->open_first);
     } else {
-        add(buf, cap, ", %s without an answer (%ss %" PRIu64 " to %" PRIu64 ")", count, tally->unit,
-            tally->open_first, tally->open_last);
+        (void)snprintf(buf, cap, ", %s without an answer (%ss %" PRIu64 " to %" PRIu64 ")", count,
+                       tally->unit, tally->open_first, tally->open_last);
     }
 }
 
@@ -85,12 +73,14 @@ void tally_print_rest(const struct tally *tally, enum input_rest rest, uint64_t 
 {
     char text[COUNT_CHARS_MAX];
 
-    buf[0] = '\0';
     if (rest == INPUT_REST_COUNTED) {
         print_count(count, text);
-        add(buf, cap, "%s not sent (from %s %" PRIu64 ")", text, tally->unit, tally->next);
-    } else if (rest != INPUT_REST_NONE) {
-        add(buf, cap, "not sent from %s %" PRIu64, tally->unit, tally->next);
+        (void)snprintf(buf, cap, "%s not sent (from %s %" PRIu64 ")", text, tally->unit,
+                       tally->next);
+    } else if (rest == INPUT_REST_NONE) {
+        buf[0] = '\0';
+    } else {
+        (void)snprintf(buf, cap, "not sent from %s %" PRIu64, tally->unit, tally->next);
     }
 }
 
@@ -98,19 +88,17 @@ void tally_print(const struct tally *tally, enum input_rest rest, uint64_t count
                  size_t cap)
 {
     uint64_t known = tally->sent + tally->refused + (rest == INPUT_REST_COUNTED ? count : 0);
+    char messages[COUNT_CHARS_MAX], answered[COUNT_CHARS_MAX], refused[COUNT_CHARS_MAX];
+    char open[TALLY_TEXT_MAX];
     char left[TALLY_TEXT_MAX];
-    char text[COUNT_CHARS_MAX];
 
-    buf[0] = '\0';
-    print_count(known, text);
-    add(buf, cap, "%s message%s: ", text, known == 1 ? "" : "s");
-    print_count(tally->answered, text);
-    add(buf, cap, "%s answered", text);
-    add_open(tally, buf, cap);
-    if (tally->refused > 0) {
-        print_count(tally->refused, text);
-        add(buf, cap, ", %s refused", text);
-    }
+    print_count(known, messages);
+    print_count(tally->answered, answered);
+    print_count(tally->refused, refused);
+    print_open(tally, open, sizeof(open));
     tally_print_rest(tally, rest, count, left, sizeof(left));
-    add(buf, cap, "%s%s", left[0] != '\0' ? ", " : "", left);
+    (void)snprintf(buf, cap, "%s message%s: %s answered%s%s%s%s%s%s", messages,
+                   known == 1 ? "" : "s", answered, open, tally->refused > 0 ? ", " : "",
+                   tally->refused > 0 ? refused : "", tally->refused > 0 ? " refused" : "",
+                   left[0] != '\0' ? ", " : "", left);
 }
