@@ -59,6 +59,22 @@ class Storing(StoreTest):
         self.assertIn("收到消息：message 19".encode(), server.transcript())
         self.assertEqual(os.stat(self.store).st_mode & 0o777, 0o600)
 
+    def test_metrics_count_it(self):
+        server = self.server("--store", self.store, "--metrics-file", self.path("m.prom"))
+        end = self.connect(server)
+        self.exchange(end, b"hello")
+        end.close()
+        server.signal(signal.SIGUSR1)
+        server.stderr.wait_until(lambda said: b"  store:         1 messages in 1 commits" in said,
+                                 "the store on the screen")
+        server.stop()
+        with open(self.path("m.prom"), encoding="ascii") as file:
+            said = file.read()
+        for line in ('tlsmsg_store_promise{promise="disk"} 1', "tlsmsg_store_messages_total 1",
+                     "tlsmsg_store_batches_total 1", "tlsmsg_store_no_room_total 0"):
+            self.assertIn(line + "\n", said)
+        self.assertRegex(said, r"\ntlsmsg_store_log_bytes [1-9]\d+\n")
+
     def test_quiet_stores_as_well(self):
         server = self.server("--store", self.store, "--quiet")
         end = self.connect(server)

@@ -102,6 +102,44 @@ static void test_no_certificate_no_line(void **state)
     free(text);
 }
 
+/* A store has lines of its own; without one there are none. */
+static void test_store(void **state)
+{
+    static const char *const lines[] = {
+        "\ntlsmsg_store_promise{promise=\"disk\"} 1\n",
+        "\ntlsmsg_store_batches_total 1\n",
+        "\ntlsmsg_store_messages_total 2\n",
+        "\ntlsmsg_store_duplicates_total 3\n",
+        "\ntlsmsg_store_no_room_total 4\n",
+        "\ntlsmsg_store_away_total 5\n",
+        "\ntlsmsg_store_pruned_total 6\n",
+        "\ntlsmsg_store_log_bytes 7\n",
+    };
+    struct tlsmsg_stats stats = {0};
+    struct metrics_about about = facts;
+    char *text = metrics_print(&stats, &about);
+
+    (void)state;
+    assert_null(strstr(text, "tlsmsg_store_"));
+    free(text);
+    about.has_store = true;
+    about.promise = STORE_PROMISE_DISK;
+    about.store = (struct store_stats){.batches = 1,
+                                       .taken = 2,
+                                       .duplicates = 3,
+                                       .no_room = 4,
+                                       .away = 5,
+                                       .pruned = 6,
+                                       .log_bytes = 7};
+    text = metrics_print(&stats, &about);
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        if (strstr(text, lines[i]) == NULL) {
+            fail_msg("missing: %s", lines[i]);
+        }
+    }
+    free(text);
+}
+
 static void test_bounds_grow(void **state)
 {
     (void)state;
@@ -144,8 +182,11 @@ static void test_file_is_replaced_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_holds_the_numbers), cmocka_unit_test(test_text_keeps_the_format),
-        cmocka_unit_test(test_no_certificate_no_line), cmocka_unit_test(test_bounds_grow),
+        cmocka_unit_test(test_text_holds_the_numbers),
+        cmocka_unit_test(test_text_keeps_the_format),
+        cmocka_unit_test(test_no_certificate_no_line),
+        cmocka_unit_test(test_bounds_grow),
+        cmocka_unit_test(test_store),
         cmocka_unit_test(test_file_is_replaced_whole),
     };
 

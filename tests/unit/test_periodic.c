@@ -64,7 +64,7 @@ static void begin(struct periodic *periodic, const char *metrics_file)
     now_unix_s = START;
     expiry_unix_s = 0;
     warnings = 0;
-    periodic_init(periodic, &no_manager, NULL, NULL, metrics_file);
+    periodic_init(periodic, &no_manager, NULL, NULL, NULL, metrics_file);
 }
 
 static void test_nothing_to_wake_for(void **state)

@@ -85,7 +85,11 @@ static void tell_status(const struct state *state)
         .stopping = state->stopped_ns != 0,
     };
     char screen[SCREEN_MAX];
-    size_t len = metrics_print_screen(screen, sizeof(screen), &about);
+    enum store_promise promise;
+    size_t len;
+
+    about.has_store = storing_stats(state->loop->storing, &about.store, &promise);
+    len = metrics_print_screen(screen, sizeof(screen), &about);
 
     if (poll(&entry, 1, 0) == 1 && write(STDERR_FILENO, screen, len) < 0) {
         /* A stderr that is gone has no reader either. */
@@ -204,7 +208,8 @@ bool main_loop_run(const struct main_loop *loop)
         .begun_ns = clock_now_ns(),
     };
 
-    periodic_init(&state.periodic, loop->systemd, loop->server, loop->log, loop->metrics_file);
+    periodic_init(&state.periodic, loop->systemd, loop->server, loop->log, loop->storing,
+                  loop->metrics_file);
     tell_ready(loop, "");
     while (iterate(&state)) {
     }

@@ -90,6 +90,26 @@ static void print_numbered(FILE *out, const struct tlsmsg_stats *s)
     }
 }
 
+static void print_store(FILE *out, const struct metrics_about *about)
+{
+    const struct store_stats *s = &about->store;
+    const struct row rows[] = {
+        {"store_batches_total", "counter", "Transactions committed, each with one sync.",
+         s->batches},
+        {"store_messages_total", "counter", "Messages stored.", s->taken},
+        {"store_duplicates_total", "counter", "Messages that were stored before.", s->duplicates},
+        {"store_no_room_total", "counter", "Messages not taken for want of room.", s->no_room},
+        {"store_away_total", "counter", "Messages not taken since the engine was away.", s->away},
+        {"store_pruned_total", "counter", "Messages deleted for their age.", s->pruned},
+        {"store_log_bytes", "gauge", "Bytes of the write-ahead log in use.", s->log_bytes},
+    };
+
+    head(out, "store_promise", "gauge", "1 at what a reply means.");
+    (void)fprintf(out, "tlsmsg_store_promise{promise=\"%s\"} 1\n",
+                  about->promise == STORE_PROMISE_REPLICATED ? "replicated" : "disk");
+    print_rows(out, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
 static void print_latency(FILE *out, const struct tlsmsg_stats *s)
 {
     uint64_t sum = 0;
@@ -141,6 +161,9 @@ char *metrics_print(const struct tlsmsg_stats *stats, const struct metrics_about
     print_ends(out, stats);
     print_numbered(out, stats);
     print_latency(out, stats);
+    if (about->has_store) {
+        print_store(out, about);
+    }
     failed = ferror(out);
     if (fclose(out) != 0 || failed != 0) {
         free(text);
@@ -264,6 +287,14 @@ size_t metrics_print_screen(char *buf, size_t cap, const struct metrics_screen *
     add_events(&screen, &stats);
     if (about->has_transcript) {
         add(&screen, "  transcript:    %zu bytes wait for stdout\n", about->waiting_bytes);
+    }
+    if (about->has_store) {
+        add(&screen, "  store:         %" PRIu64 " messages in %" PRIu64 " commits",
+            about->store.taken, about->store.batches);
+        if (about->store.no_room + about->store.away > 0) {
+            add(&screen, ", %" PRIu64 " not taken", about->store.no_room + about->store.away);
+        }
+        add(&screen, "\n");
     }
     return screen.len;
 }

@@ -10,6 +10,8 @@
 
 #include <tlsmsg/tlsmsg.h>
 
+#include "store/store.h"
+
 /* How often the file is written. */
 #define METRICS_INTERVAL_NS (5 * (int64_t)1000000000)
 
@@ -18,6 +20,9 @@ struct metrics_about {
     const char *transport;      /* "TLS, OpenSSL 3.0.19" */
     int64_t started_unix_s;     /* wall clock */
     int64_t certificate_unix_s; /* when the first certificate ends; 0: there is none */
+    bool has_store;
+    enum store_promise promise;
+    struct store_stats store;
 };
 
 /* The whole text, NUL-terminated, to be freed by the caller; NULL when out of memory. */
@@ -34,6 +39,8 @@ struct metrics_screen {
     int64_t up_ms;
     bool has_transcript;
     size_t waiting_bytes; /* of the transcript */
+    bool has_store;
+    struct store_stats store;
     bool stopping;
 };
 

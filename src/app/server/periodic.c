@@ -15,13 +15,15 @@
 #include "base/tools.h"
 
 void periodic_init(struct periodic *periodic, struct systemd *systemd,
-                   const struct tlsmsg_server *server, struct log *log, const char *metrics_file)
+                   const struct tlsmsg_server *server, struct log *log, struct storing *storing,
+                   const char *metrics_file)
 {
     int64_t now_unix_s = (int64_t)time(NULL);
 
     *periodic = (struct periodic){.systemd = systemd,
                                   .server = server,
                                   .log = log,
+                                  .storing = storing,
                                   .metrics_file = metrics_file,
                                   .started_unix_s = now_unix_s,
                                   .warned_unix_s = now_unix_s};
@@ -48,6 +50,7 @@ static void write_metrics(struct periodic *periodic)
     char *text;
 
     tlsmsg_server_stats(periodic->server, &stats);
+    about.has_store = storing_stats(periodic->storing, &about.store, &about.promise);
     text = metrics_print(&stats, &about);
     if (text != NULL) {
         tlsmsg_error_clear(&err);

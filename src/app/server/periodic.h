@@ -6,12 +6,14 @@
 #include <tlsmsg/server.h>
 
 #include "app/server/log.h"
+#include "app/server/storing.h"
 #include "app/server/systemd.h"
 
 struct periodic {
     struct systemd *systemd;            /* borrowed */
     const struct tlsmsg_server *server; /* borrowed */
     struct log *log;                    /* borrowed */
+    struct storing *storing;            /* borrowed; NULL: nothing is stored */
     const char *metrics_file;           /* borrowed; NULL: none is written */
     int64_t metrics_due_ns;
     bool metrics_failed; /* was told; the next success ends it */
@@ -21,7 +23,8 @@ struct periodic {
 
 /* Begins now. */
 void periodic_init(struct periodic *periodic, struct systemd *systemd,
-                   const struct tlsmsg_server *server, struct log *log, const char *metrics_file);
+                   const struct tlsmsg_server *server, struct log *log, struct storing *storing,
+                   const char *metrics_file);
 
 /* Does what is due. Returns when to call again (monotonic clock), 0 for no reason to; the
  * certificates are looked at whenever it is called, and wake nobody. */

@@ -284,6 +284,16 @@ const char *storing_failure(struct storing *storing)
     return storing->failure;
 }
 
+bool storing_stats(struct storing *storing, struct store_stats *stats, enum store_promise *promise)
+{
+    if (storing == NULL) {
+        return false;
+    }
+    store_stats(storing->store, stats);
+    *promise = store_promise(storing->store);
+    return true;
+}
+
 void storing_close(struct storing *storing)
 {
     if (storing != NULL) {

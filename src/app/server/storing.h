@@ -9,6 +9,7 @@
 #include <tlsmsg/server.h>
 
 #include "app/server/log.h"
+#include "store/store.h"
 
 struct storing;
 
@@ -45,6 +46,9 @@ void storing_lines_out(struct storing *storing, struct tlsmsg_server *server, un
 
 /* Why the store has failed, NULL when it hasn't. Main thread. */
 const char *storing_failure(struct storing *storing);
+
+/* Numbers of the store and what its OK means. False: there is none. Any thread. */
+bool storing_stats(struct storing *storing, struct store_stats *stats, enum store_promise *promise);
 
 /* Once the server has ended. */
 void storing_close(struct storing *storing);

@@ -60,6 +60,14 @@ const char *storing_failure(struct storing *storing)
     return NULL;
 }
 
+bool storing_stats(struct storing *storing, struct store_stats *stats, enum store_promise *promise)
+{
+    (void)storing;
+    (void)stats;
+    (void)promise;
+    return false;
+}
+
 void storing_close(struct storing *storing)
 {
     (void)storing;
