@@ -94,6 +94,7 @@ static enum tlsmsg_client_result try_next(struct tlsmsg_client *c, struct tlsmsg
         if (c->fd < 0) {
             continue;
         }
+        socket_keepalive(c->fd, c->settings.keepalive_ms);
         if (done) {
             return begin_handshake(c, err);
         }

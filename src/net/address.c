@@ -15,7 +15,8 @@
 #include "base/escape.h"
 
 #define PORT_MAX 65535
-#define SHOWN_MAX 160 /* bytes of a wrong text that an error shows */
+#define NETWORK_BYTES 8 /* of IPv6: a /64, all of whose addresses one machine may have */
+#define SHOWN_MAX 160   /* bytes of a wrong text that an error shows */
 
 static bool parse_port(const char *text, uint64_t min, uint16_t *port)
 {
@@ -273,6 +274,72 @@ void address_key(const struct address *a, uint8_t key[16])
         key[11] = 0xFF;
         memcpy(key + 12, &v4->sin_addr, 4);
     } else if (a->storage.ss_family == AF_INET6) {
-        memcpy(key, &v6->sin6_addr, 16);
+        /* A socket for both families shows IPv4 peers mapped: their last bytes are the address. */
+        memcpy(key, &v6->sin6_addr, IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? 16 : NETWORK_BYTES);
     }
+}
+
+static bool is_any(const struct address *a)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->storage;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
+
+    return a->storage.ss_family == AF_INET ? v4->sin_addr.s_addr == INADDR_ANY
+                                           : IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
+}
+
+bool address_overlaps(const struct address *a, const struct address *b)
+{
+    const struct sockaddr_in *a4 = (const struct sockaddr_in *)&a->storage;
+    const struct sockaddr_in *b4 = (const struct sockaddr_in *)&b->storage;
+    const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)&a->storage;
+    const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)&b->storage;
+
+    if (a->storage.ss_family != b->storage.ss_family) {
+        return false;
+    }
+    if (a->storage.ss_family == AF_INET) {
+        return a4->sin_port == b4->sin_port &&
+               (is_any(a) || is_any(b) || a4->sin_addr.s_addr == b4->sin_addr.s_addr);
+    }
+    return a6->sin6_port == b6->sin6_port &&
+           (is_any(a) || is_any(b) ||
+            (memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0 &&
+             a6->sin6_scope_id == b6->sin6_scope_id));
+}
+
+/* The address that a literal stands for, or all of a family. False: a name, or another family. */
+static bool literal(const struct address_name *name, sa_family_t family, struct address *out)
+{
+    bool any = strcmp(name->host, ADDRESS_ANY) == 0;
+
+    memset(out, 0, sizeof(*out));
+    out->storage.ss_family = family;
+    if (family == AF_INET) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)&out->storage;
+
+        v4->sin_port = htons(name->port);
+        return any || inet_pton(AF_INET, name->host, &v4->sin_addr) == 1;
+    }
+    ((struct sockaddr_in6 *)&out->storage)->sin6_port = htons(name->port);
+    return any ||
+           inet_pton(AF_INET6, name->host, &((struct sockaddr_in6 *)&out->storage)->sin6_addr) == 1;
+}
+
+bool address_names_overlap(const struct address_name *a, const struct address_name *b)
+{
+    static const sa_family_t families[] = {AF_INET, AF_INET6};
+    struct address one;
+    struct address other;
+
+    if (a->port == 0 || a->port != b->port) {
+        return false; /* of port 0 each gets another */
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (literal(a, families[i], &one) && literal(b, families[i], &other) &&
+            address_overlaps(&one, &other)) {
+            return true;
+        }
+    }
+    return strcmp(a->host, b->host) == 0;
 }

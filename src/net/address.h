@@ -39,6 +39,16 @@ enum tlsmsg_code address_parse_listen(const char *text, const char *what, struct
 enum tlsmsg_code address_parse_connect(const char *text, struct address_name *out,
                                        struct tlsmsg_error *err);
 
+/* All addresses of both families, as the host of a listener. */
+#define ADDRESS_ANY "*"
+
+/* True where a listener on one would take what comes to the other: the same family and port, and
+ * the same address or one that stands for all. */
+bool address_overlaps(const struct address *a, const struct address *b);
+
+/* The same of two listeners as typed, as far as it can be seen without looking a name up. */
+bool address_names_overlap(const struct address_name *a, const struct address_name *b);
+
 /* True where host is an IPv4 or IPv6 literal (with or without a zone id). */
 bool address_is_literal(const char *host);
 
@@ -48,7 +58,8 @@ void address_print(const struct address *a, char *buf, size_t cap);
 /* As address_print for a name as typed; ADDRESS_NAME_TEXT_MAX bytes hold any, fewer cut it. */
 void address_name_print(const struct address_name *n, char *buf, size_t cap);
 
-/* The address without its port as 16 bytes (v4 mapped into v6), for tables keyed by peer. */
+/* Who an address belongs to as 16 bytes, for tables keyed by peer: an IPv4 address (mapped into
+ * IPv6), or the /64 network of an IPv6 address. */
 void address_key(const struct address *a, uint8_t key[16]);
 
 #endif

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -24,6 +25,8 @@
 #define LISTEN_BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
 #define LOOKUP_MS 30000     /* getaddrinfo(3) gives up earlier with common settings */
 #define ACCEPT_TRIES 16
+#define PORT_TRIES 16
+#define KEEPALIVE_PROBES 4
 
 static const int on = 1;
 
@@ -87,7 +90,9 @@ static enum tlsmsg_code cannot_listen(const struct address *a, int sys_errno,
     address_print(a, text, sizeof(text));
     (void)error_set(err, TLSMSG_ERR_SYSTEM, sys_errno, "cannot listen on %s", text);
     if (sys_errno == EADDRINUSE) {
-        error_append(err, " (another program holds that port; port 0 takes a free one)");
+        error_append(err,
+                     " (another program holds that port; try: another one, or 0 for any that is "
+                     "free)");
     } else if (sys_errno == EACCES) {
         error_append(err, " (ports below 1024 need a privilege)");
     } else if (sys_errno == EADDRNOTAVAIL) {
@@ -103,13 +108,34 @@ static bool is_absent_here(int sys_errno)
     return sys_errno == EAFNOSUPPORT || sys_errno == EADDRNOTAVAIL;
 }
 
+/* IPv6 first: where the machine has none, IPv4 is left. */
+static void all_addresses(uint16_t port, struct address *out, size_t *count)
+{
+    const struct sockaddr_in6 v6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
+    const struct sockaddr_in v4 = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_ANY)};
+
+    memset(out, 0, 2 * sizeof(*out));
+    memcpy(&out[0].storage, &v6, sizeof(v6));
+    out[0].len = sizeof(v6);
+    memcpy(&out[1].storage, &v4, sizeof(v4));
+    out[1].len = sizeof(v4);
+    *count = 2;
+}
+
 static enum tlsmsg_code lookup(const struct address_name *name, struct address *out, size_t *count,
                                struct tlsmsg_error *err)
 {
     struct tlsmsg_error cause = {0};
-    enum tlsmsg_code code = resolve_name(name, clock_deadline_ns(clock_now_ns(), LOOKUP_MS), out,
-                                         RESOLVE_MAX, count, &cause);
+    enum tlsmsg_code code;
 
+    if (strcmp(name->host, ADDRESS_ANY) == 0) {
+        all_addresses(name->port, out, count);
+        return TLSMSG_OK;
+    }
+    code = resolve_name(name, clock_deadline_ns(clock_now_ns(), LOOKUP_MS), out, RESOLVE_MAX, count,
+                        &cause);
     if (code == TLSMSG_ERR_CONNECT || code == TLSMSG_ERR_TIMEOUT) {
         code = TLSMSG_ERR_CONFIG;
     }
@@ -128,22 +154,23 @@ static enum tlsmsg_code too_many(const struct address_name *name, size_t cap,
                      escape_name(shown, sizeof(shown), name->host), cap);
 }
 
-enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct address *bound,
-                               size_t cap, size_t *count, struct tlsmsg_error *err)
+static void close_all(const int *fds, size_t *count)
 {
-    struct address found[RESOLVE_MAX];
-    struct tlsmsg_error skipped = {0};
-    in_port_t port = 0;
-    size_t total;
-    size_t i;
-    enum tlsmsg_code code = lookup(name, found, &total, err);
-
-    *count = 0;
-    /* A list that is full may have been cut. */
-    if (code == TLSMSG_OK && (total > cap || total == RESOLVE_MAX)) {
-        code = too_many(name, cap, err);
+    while (*count > 0) {
+        (void)close(fds[--*count]);
     }
-    for (i = 0; code == TLSMSG_OK && i < total; i++) {
+}
+
+/* Opens a socket for each address; what is absent here is skipped. */
+static enum tlsmsg_code listen_on_each(struct address *found, size_t total, int *fds,
+                                       struct address *bound, size_t *count,
+                                       struct tlsmsg_error *err)
+{
+    struct tlsmsg_error skipped = {0};
+    enum tlsmsg_code code = TLSMSG_OK;
+    in_port_t port = 0;
+
+    for (size_t i = 0; code == TLSMSG_OK && i < total; i++) {
         int fd = listen_prefer(&found[i], port);
 
         if (fd < 0 && is_absent_here(errno)) {
@@ -152,6 +179,7 @@ enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct
         }
         if (fd < 0) {
             code = cannot_listen(&found[i], errno, err);
+            bound[0] = found[i]; /* nothing stays open, so it is free */
             break;
         }
         fds[*count] = fd;
@@ -165,10 +193,78 @@ enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct
             *err = skipped;
         }
     }
-    while (code != TLSMSG_OK && *count > 0) {
-        (void)close(fds[--*count]);
+    return code;
+}
+
+/* Both families on one port, also where that is free to choose. */
+static bool is_on_one_port(const struct address *bound, size_t count)
+{
+    struct address copies[2];
+
+    for (size_t i = 0; i < count && i < 2; i++) {
+        copies[i] = bound[i];
+    }
+    return count < 2 || *port_of(&copies[0]) == *port_of(&copies[1]);
+}
+
+enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct address *bound,
+                               size_t cap, size_t *count, struct tlsmsg_error *err)
+{
+    struct address found[RESOLVE_MAX];
+    bool is_any = strcmp(name->host, ADDRESS_ANY) == 0;
+    enum tlsmsg_code code;
+    size_t total;
+
+    *count = 0;
+    for (int tries = 0;; tries++) {
+        code = lookup(name, found, &total, err);
+        /* A list that is full may have been cut. */
+        if (code == TLSMSG_OK && (total > cap || total == RESOLVE_MAX)) {
+            code = too_many(name, cap, err);
+        }
+        if (code == TLSMSG_OK) {
+            code = listen_on_each(found, total, fds, bound, count, err);
+        }
+        if (code != TLSMSG_OK || !is_any || tries == PORT_TRIES || is_on_one_port(bound, *count)) {
+            break;
+        }
+        close_all(fds, count);
+    }
+    if (code != TLSMSG_OK) {
+        close_all(fds, count);
     }
     return code;
+}
+
+void socket_keepalive(int fd, int64_t timeout_ms)
+{
+    int idle_s = 0;
+    int interval_s = 0;
+    int probes = 0;
+    socklen_t len = sizeof(int);
+    int64_t total_ms = timeout_ms;
+    int end_ms;
+
+    if (timeout_ms == 0 || getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, &len) != 0 ||
+        getsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, &len) != 0 ||
+        getsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, &len) != 0) {
+        return; /* off, or not a TCP socket */
+    }
+    if ((idle_s + (int64_t)interval_s * probes) * 1000 < total_ms) {
+        total_ms = (idle_s + (int64_t)interval_s * probes) * 1000;
+    }
+    /* The first probe after half the time, the end with the last of four: seven eighths, since
+     * timers come late rather than early. TCP_USER_TIMEOUT is the end of both: of an idle
+     * connection whose probes have no answer, and of data without an acknowledgement (tcp(7)). */
+    idle_s = (int)(total_ms / 2000 > 1 ? total_ms / 2000 : 1);
+    interval_s = (int)(total_ms / 8000 > 1 ? total_ms / 8000 : 1);
+    probes = KEEPALIVE_PROBES;
+    end_ms = (int)(total_ms / 8 * 7 < INT_MAX ? total_ms / 8 * 7 : INT_MAX);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &end_ms, sizeof(end_ms));
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
 /* True where accept4(2) tells of a connection that was gone before it was taken. Linux passes

@@ -8,10 +8,10 @@
 
 #include "net/address.h"
 
-/* Opens listening sockets for all addresses of a name (a literal has one), with SO_REUSEADDR,
- * v6 sockets v6-only. fds and bound receive up to cap entries, *count how many; the caller closes
+/* Opens listening sockets for all addresses of a name (a literal has one; ADDRESS_ANY both families
+ * on one port, or IPv4 alone where there is no IPv6), with SO_REUSEADDR, v6 sockets v6-only. fds and bound receive up to cap entries, *count how many; the caller closes
  * them. Blocks for the lookup of a name that is not a literal. On failure nothing stays open;
- * TLSMSG_ERR_SYSTEM (in use, no permission), TLSMSG_ERR_CONFIG (name unknown, or more addresses
+ * TLSMSG_ERR_SYSTEM (in use, no permission; bound[0] is the address then), TLSMSG_ERR_CONFIG (name unknown, or more addresses
  * than cap). */
 enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct address *bound,
                                size_t cap, size_t *count, struct tlsmsg_error *err);
@@ -30,6 +30,10 @@ int socket_connect_start(const struct address *a, bool *done, int *sys_errno);
 
 /* After the descriptor polled writable: 0 when connected, else the errno of the failure. */
 int socket_connect_result(int fd);
+
+/* Gives up a connection whose peer has vanished within timeout_ms, idle or with bytes under way; 0:
+ * as the system has it. Shorter times of the system's stay in force. Accepted sockets inherit it. */
+void socket_keepalive(int fd, int64_t timeout_ms);
 
 /* The local address a socket is bound to. */
 enum tlsmsg_code socket_local(int fd, struct address *out, struct tlsmsg_error *err);

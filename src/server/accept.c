@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/build.h"
@@ -113,10 +114,20 @@ static void accept_failed(struct worker *w, int error)
         return;
     }
     pause_accepting(w);
-    if (error == EMFILE || error == ENFILE) {
+    if (error == EMFILE) {
+        struct rlimit limit = {0};
+
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_DESCRIPTORS, NULL,
-                     "out of file descriptors: not accepting until one is free (raise the limit, "
-                     "or lower --max-connections)");
+                     "out of file descriptors: %" PRIu64 " connections are open, and the limit of "
+                     "this process is %" PRIu64 " descriptors; not accepting until one is free "
+                     "(try: a higher LimitNOFILE= or ulimit -n, or --max-connections below it)",
+                     (uint64_t)atomic_load(&w->server->limits.connections),
+                     (uint64_t)limit.rlim_cur);
+    } else if (error == ENFILE) {
+        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_DESCRIPTORS, NULL,
+                     "the system is out of file descriptors: not accepting until one is free (try: "
+                     "a higher fs.file-max, or fewer open files of other programs)");
     } else {
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_OTHER, NULL,
                      "cannot accept connections for a moment (errno %d)", error);

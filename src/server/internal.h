@@ -285,6 +285,7 @@ enum server_phase {
 
 struct server_listener {
     int fd;
+    struct address bound;
     bool passed; /* by whoever keeps it: what waits in it is not ours to take when we stop */
     char text[ADDRESS_TEXT_MAX];
 };
@@ -298,6 +299,7 @@ struct tlsmsg_server {
 
     struct server_listener listeners[LISTENERS_MAX]; /* workers borrow the descriptors */
     size_t listener_count;
+    bool has_v4_alone; /* asked for all addresses, where there is no IPv6 */
     struct worker *workers;
     unsigned worker_count;
     unsigned started; /* threads to join */

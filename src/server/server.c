@@ -24,7 +24,33 @@ static void add_listener(struct tlsmsg_server *s, int fd, const struct address *
     struct server_listener *listener = &s->listeners[s->listener_count++];
 
     listener->fd = fd;
+    listener->bound = *bound;
+    socket_keepalive(fd, s->settings.keepalive_ms);
     address_print(bound, listener->text, sizeof(listener->text));
+}
+
+static enum tlsmsg_code overlap(const char *text, const char *other, struct tlsmsg_error *err)
+{
+    tlsmsg_error_clear(err);
+    return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                     "--listen %s overlaps %s, which this server listens on already (try: without "
+                     "one of the two)",
+                     text, other);
+}
+
+/* An address that is in use may be in use by ourselves. */
+static enum tlsmsg_code name_overlap(const struct tlsmsg_server *s, const struct address *failed,
+                                     enum tlsmsg_code code, struct tlsmsg_error *err)
+{
+    char text[ADDRESS_TEXT_MAX];
+
+    for (size_t i = 0; err != NULL && err->sys_errno == EADDRINUSE && i < s->listener_count; i++) {
+        if (address_overlaps(&s->listeners[i].bound, failed)) {
+            address_print(failed, text, sizeof(text));
+            return overlap(text, s->listeners[i].text, err);
+        }
+    }
+    return code;
 }
 
 /* Opens the sockets of one --listen. */
@@ -45,8 +71,9 @@ static enum tlsmsg_code listen_on(struct tlsmsg_server *s, const char *text,
         code = socket_listen(&name, fds, bound, LISTENERS_MAX - s->listener_count, &n, err);
     }
     if (code != TLSMSG_OK) {
-        return code;
+        return code == TLSMSG_ERR_SYSTEM ? name_overlap(s, &bound[0], code, err) : code;
     }
+    s->has_v4_alone |= strcmp(name.host, ADDRESS_ANY) == 0 && n == 1;
     for (size_t i = 0; i < n; i++) {
         add_listener(s, fds[i], &bound[i]);
     }
@@ -119,6 +146,23 @@ static enum tlsmsg_code load(const struct tlsmsg_options *options,
     return transport_config_new(&tls, previous, out, err);
 }
 
+/* What is overlapping can be seen without opening a socket, where addresses and no names are given. */
+static enum tlsmsg_code check_listen(const struct text_list *listen, struct tlsmsg_error *err)
+{
+    struct address_name names[LISTENERS_MAX];
+    enum tlsmsg_code code = TLSMSG_OK;
+
+    for (size_t i = 0; i < listen->count && code == TLSMSG_OK; i++) {
+        code = address_parse_listen(text_list_at(listen, i), "--listen", &names[i], err);
+        for (size_t k = 0; k < i && code == TLSMSG_OK; k++) {
+            if (address_names_overlap(&names[k], &names[i])) {
+                code = overlap(text_list_at(listen, i), text_list_at(listen, k), err);
+            }
+        }
+    }
+    return code;
+}
+
 enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struct tlsmsg_error *err)
 {
     struct transport_config *config = NULL;
@@ -133,11 +177,7 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struc
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "more than %d listening sockets",
                          LISTENERS_MAX);
     }
-    for (size_t i = 0; i < settings.listen.count && code == TLSMSG_OK; i++) {
-        struct address_name name;
-
-        code = address_parse_listen(text_list_at(&settings.listen, i), "--listen", &name, err);
-    }
+    code = check_listen(&settings.listen, err);
     if (code == TLSMSG_OK) {
         code = load(options, NULL, &config, err);
     }
@@ -271,6 +311,15 @@ enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg
         server->handler.listening(server->listeners[i].text, server->handler.user);
     }
     tell_warnings(server, server->config);
+    if (server->has_v4_alone && server->handler.event != NULL) {
+        const struct tlsmsg_event event = {
+            .level = TLSMSG_LOG_WARNING,
+            .cause = TLSMSG_CAUSE_OTHER,
+            .text = "this machine has no IPv6: --listen * is IPv4 alone",
+        };
+
+        server->handler.event(&event, server->handler.user);
+    }
     failed = start_threads(server);
     if (failed != 0) {
         /* Those that never ran don't count, so that the others' end is the server's. */

@@ -265,6 +265,57 @@ static void test_keys_are_by_host(void **state)
     a = make_address(&row);
     address_key(&a, second);
     assert_memory_not_equal(first, second, 16);
+    row.v6 = "::ffff:1.2.3.5";
+    a = make_address(&row);
+    address_key(&a, second);
+    assert_memory_not_equal(first, second, 16);
+}
+
+/* One machine has a whole /64 to itself. */
+static void test_keys_are_by_network(void **state)
+{
+    struct print_row row = {.v6 = "2001:db8::1", .port = 1};
+    struct address a = make_address(&row);
+    uint8_t first[16];
+    uint8_t second[16];
+
+    (void)state;
+    address_key(&a, first);
+    row.v6 = "2001:db8::ffff:ffff:ffff:ffff";
+    a = make_address(&row);
+    address_key(&a, second);
+    assert_memory_equal(first, second, 16);
+    row.v6 = "2001:db8:0:1::1";
+    a = make_address(&row);
+    address_key(&a, second);
+    assert_memory_not_equal(first, second, 16);
+}
+
+static void test_listeners_overlap(void **state)
+{
+    static const struct {
+        const char *a;
+        const char *b;
+        bool overlap;
+    } rows[] = {
+        {"0.0.0.0:80", "127.0.0.1:80", true},    {"127.0.0.1:80", "127.0.0.1:80", true},
+        {"*:80", "127.0.0.1:80", true},          {"*:80", "[::1]:80", true},
+        {"[::]:80", "[::1]:80", true},           {"localhost:80", "localhost:80", true},
+        {"[::]:80", "127.0.0.1:80", false},      {"127.0.0.1:80", "127.0.0.1:81", false},
+        {"127.0.0.1:80", "127.0.0.2:80", false}, {"[::1]:80", "[::2]:80", false},
+        {"127.0.0.1:0", "127.0.0.1:0", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct address_name a;
+        struct address_name b;
+
+        assert_int_equal(address_parse_listen(rows[i].a, "--listen", &a, NULL), TLSMSG_OK);
+        assert_int_equal(address_parse_listen(rows[i].b, "--listen", &b, NULL), TLSMSG_OK);
+        assert_int_equal(address_names_overlap(&a, &b), rows[i].overlap);
+        assert_int_equal(address_names_overlap(&b, &a), rows[i].overlap);
+    }
 }
 
 int main(void)
@@ -273,6 +324,8 @@ int main(void)
         cmocka_unit_test(test_other_families_print_something),
         cmocka_unit_test(test_names_print_as_typed),
         cmocka_unit_test(test_keys_are_by_host),
+        cmocka_unit_test(test_keys_are_by_network),
+        cmocka_unit_test(test_listeners_overlap),
     };
     int failed = 0;
 

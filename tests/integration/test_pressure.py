@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""What peers must not bring about, however many they are: memory, time of others, lines, silence."""
+
+import ctypes
+import ctypes.util
+import fcntl
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+import harness
+import manager
+import network
+import tls
+from certificates import default_certificates
+from harness import ProgramTest
+from settings import program, scaled
+
+MIB = 1 << 20
+
+
+class Pressure(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.context = tls.client_context(default_certificates().ca)
+
+    def connect(self, server, **how):
+        end = tls.connect(server.port, self.context, **how)
+        self.addCleanup(end.sock.close)
+        return end
+
+
+def memory(server, name):
+    return int(manager.status(server.pid)[name].split()[0]) * 1024
+
+
+class Memory(Pressure):
+    CLIENTS, SENT, BUFFERED = 400, 80_000, 8 * MIB
+
+    def test_stdout_that_stops_for_a_moment(self):
+        """Each client's message is six times as long in the transcript. They come in portions."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        server = self.server("--format", "json", "--max-buffered", str(self.BUFFERED),
+                             stdout=writing)
+        os.close(writing)
+        before = memory(server, "VmRSS")
+        ends = [self.connect(server) for _ in range(self.CLIENTS)]
+        for end in ends:
+            for _ in range(self.SENT // 16_000):
+                end.queue(bytes(16_000))
+            end.sock.setblocking(False)
+            try:
+                end.sock.send(end.outgoing.read())
+            except BlockingIOError:
+                pass
+        lines = 0
+        while lines < self.CLIENTS * (self.SENT // 16_000):
+            lines += os.read(reading, 1 << 16).count(b'"event":"message"')
+        grown = memory(server, "VmHWM") - before
+        self.assertLess(grown, self.BUFFERED + self.CLIENTS * 64 * 1024)
+        self.assertIsNone(server.process.poll(), server.log())
+        server.kill()
+
+    def test_unfinished_messages(self):
+        """Over the limit the oldest one loses its conversation, and one that only asks none."""
+        server = self.server("--max-message", str(4 * MIB), "--max-buffered", str(8 * MIB))
+        context = tls.client_context(default_certificates().ca)
+        context.set_alpn_protocols(["tlsmsg/1"])
+        asker = tls.connect(server.port, context)
+        asker.send(b"HELLO 1\n")
+        asker.receive()
+        ends = []
+        for _ in range(4):
+            end = tls.connect(server.port, context)
+            self.addCleanup(end.sock.close)
+            end.send(b"HELLO 1\n")
+            end.receive()
+            end.send(b"MSG 1 %d\n" % (4 * MIB))
+            for _ in range(3 * MIB // 16_384):
+                end.queue(b"x" * 16_384)
+            try:
+                end.flush()
+            except OSError:
+                pass  # it was told meanwhile
+            ends.append(end)
+        self.assertIn(b"BYE 503 4\nbusy\n", ends[0].receive_until_close())
+        server.stderr.wait_for(b"--max-buffered is reached")
+        asker.send(b"MSG 1 2\nhi\n")
+        self.assertIn(b"OK 1", asker.receive())
+        asker.sock.close()
+        for end in ends:
+            end.sock.close()
+        server.stop(0)
+
+
+class Rekeyer:
+    """A connection of libssl's own, for what Python's ssl can't do: key updates, kept to be sent
+    later in one piece."""
+
+    def __init__(self, port):
+        self.lib = lib = ctypes.CDLL(ctypes.util.find_library("ssl"))
+        crypto = ctypes.CDLL(ctypes.util.find_library("crypto"))
+        for function in (lib.TLS_client_method, lib.SSL_CTX_new, lib.SSL_new, crypto.BIO_s_mem,
+                         crypto.BIO_new):
+            function.restype = ctypes.c_void_p
+        self.sock = network.connect(port)
+        self.sock.setblocking(True)
+        context = lib.SSL_CTX_new(ctypes.c_void_p(lib.TLS_client_method()))
+        self.ssl = ctypes.c_void_p(lib.SSL_new(ctypes.c_void_p(context)))
+        lib.SSL_set_fd(self.ssl, self.sock.fileno())
+        assert lib.SSL_connect(self.ssl) == 1
+        self.crypto = crypto
+        self.kept = ctypes.c_void_p(crypto.BIO_new(ctypes.c_void_p(crypto.BIO_s_mem())))
+        lib.SSL_set0_wbio(self.ssl, self.kept)
+
+    def prepare(self, updates, between):
+        """So many key updates, and after each `between` of them a message of one byte."""
+        for n in range(1, updates + 1):
+            self.lib.SSL_key_update(self.ssl, 0)
+            self.lib.SSL_do_handshake(self.ssl)
+            if between and n % between == 0:
+                self.lib.SSL_write(self.ssl, b"x", 1)
+        buffer = ctypes.create_string_buffer(64 * updates)
+        size = self.crypto.BIO_read(self.kept, buffer, len(buffer))
+        return buffer.raw[:size]
+
+
+class Time(Pressure):
+    REKEYERS, UPDATES = 60, 2000
+
+    def longest_wait(self, between):
+        """Of a client that talks while others change their keys, prepared and sent at once."""
+        server = self.server("--quiet", "--workers", "1")
+        victim = self.connect(server)
+        rekeyers = [Rekeyer(server.port) for _ in range(self.REKEYERS)]
+        prepared = [rekeyer.prepare(self.UPDATES, between) for rekeyer in rekeyers]
+
+        def flood():
+            for rekeyer, data in zip(rekeyers, prepared):
+                rekeyer.sock.setblocking(False)
+                try:
+                    rekeyer.sock.send(data)
+                except OSError:
+                    pass
+
+        flooder = threading.Thread(target=flood)
+        flooder.start()
+        longest, until = 0, time.monotonic() + scaled(1.5)
+        while time.monotonic() < until:
+            began = time.monotonic()
+            victim.send(b"hello")
+            victim.receive_exactly(41)
+            longest = max(longest, time.monotonic() - began)
+            time.sleep(0.005)
+        flooder.join(scaled(10))
+        for rekeyer in rekeyers:
+            rekeyer.sock.close()
+        server.kill()
+        return longest
+
+    def test_key_updates_hold_nobody_up(self):
+        for between in (0, 31):
+            with self.subTest("in a row" if not between else "with data between them"):
+                # Some 30 ms where nothing else runs, and seconds without the limits.
+                self.assertLess(self.longest_wait(between), scaled(0.5))
+
+
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip")
+                     and shutil.which("nsenter"),
+                     "needs root, and unshare, nsenter and ip, to cut a link")
+class Vanished(Pressure):
+    SECONDS = 3
+
+    def test_link_is_cut(self):
+        made = default_certificates()
+        here = os.path.dirname(os.path.abspath(__file__))
+        script = os.path.join(here, "..", "support", "cut_link.py")
+        keepalive = ["--keepalive", str(self.SECONDS)]
+        done = subprocess.run(
+            ["unshare", "-n", sys.executable, "-B", script, str(self.SECONDS),
+             *program("tlsmsg-server"), "--cert", made.server, "--key", made.server_key, *keepalive,
+             "--", *program("tlsmsg-client"), "--ca", made.ca, "--server-name", "localhost", "-q",
+             *keepalive],
+            capture_output=True, timeout=scaled(60), check=False)
+        if b"Operation not permitted" in done.stderr:
+            self.skipTest("no network namespaces here")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        found = json.loads(done.stdout)
+        for which, took in found.items():
+            with self.subTest(which):
+                self.assertIsNotNone(took, found)
+                self.assertLessEqual(took, self.SECONDS + 0.5, found)
+                self.assertGreater(took, 1, found)
+
+
+class Listeners(Pressure):
+    def test_star_is_all_addresses_on_one_port(self):
+        server = self.server(listen=("*:0",))
+        server.stderr.wait_for(b"listening on", 2 if network.has_ipv6() else 1)
+        told = re.findall(rb"listening on (\S+):(\d+)\n", server.stderr.bytes())
+        self.assertEqual(len({port for _, port in told}), 1, told)
+        self.assertEqual({host for host, _ in told},
+                         {b"0.0.0.0", b"[::]"} if network.has_ipv6() else {b"0.0.0.0"})
+
+    def test_overlapping(self):
+        port = network.unused_port()
+        made = default_certificates()
+        for first, second in (("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"),
+                              ("*", "127.0.0.1")):
+            for check in ((), ("--check",)):
+                with self.subTest(f"{first} {second} {check}"):
+                    ended = self.run_server_to_end(
+                        "--cert", made.server, "--key", made.server_key, "--listen",
+                        f"{first}:{port}", "--listen", f"{second}:{port}", *check, expect=2)
+                    said = ended.stderr.bytes().decode()
+                    self.assertRegex(said, rf"--listen {second}:{port} overlaps \S+:{port}")
+
+
+if __name__ == "__main__":
+    harness.main(plaintext=False)
