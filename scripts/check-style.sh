@@ -203,7 +203,7 @@ headers() {
 budgets() {
     cat <<'END'
 src/base 2400 100
-src/net 1600 150
+src/net 1800 150
 src/options 1000 150
 src/protocol 700 150
 src/transport 500 0
