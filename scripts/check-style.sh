@@ -211,8 +211,8 @@ src/transport/tls 5000 150
 src/server 5200 150
 src/client 2000 150
 src/store 3600 150
-src/app 1400 80
-src/app/server 4300 150
+src/app 1700 80
+src/app/server 4700 150
 src/app/client 2800 150
 src/app/store 1400 100
 END

@@ -12,7 +12,7 @@ _tlsmsg_client()
     fi
     COMPREPLY=()
     case $before in
-        --ca | --crl | --known-servers | --cert | --key | --key-password-file | \
+        --ca | --crl | --known-servers | --config | --cert | --key | --key-password-file | \
             --keylog-file)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -33,7 +33,8 @@ _tlsmsg_client()
         mapfile -t COMPREPLY < <(compgen -W '
             -m --message -q --quiet -v --verbose --lang --timeout --keepalive --ca --crl --pin
             --trust-on-first-use --accept-new --known-servers --server-name --probe --format
-            --cert --key --key-password-file --tls-min --keylog-file --pad -h --help -V --version' -- "$word")
+            --cert --key --key-password-file --tls-min --keylog-file --pad --config -h --help
+            -V --version' -- "$word")
     elif declare -F _known_hosts_real >/dev/null; then
         _known_hosts_real -- "$word"
     fi

@@ -21,6 +21,7 @@ complete -c tlsmsg-client -l key-password-file -r -F -d 'file whose first line i
 complete -c tlsmsg-client -l tls-min -x -a '1.2 1.3' -d 'oldest TLS version to accept (1.2)'
 complete -c tlsmsg-client -l keylog-file -r -F -d 'append session keys, for debugging'
 complete -c tlsmsg-client -l pad -x -d 'pad TLS 1.3 records to a multiple of BYTES (0)'
+complete -c tlsmsg-client -l config -r -F -d 'long options, one a line, as \'name value\''
 complete -c tlsmsg-client -s h -l help -d 'print this help'
 complete -c tlsmsg-client -s V -l version -d 'print the version and the TLS library'
 complete -c tlsmsg-client -a '(__fish_print_hostnames)'

@@ -13,7 +13,8 @@ _tlsmsg_server()
     COMPREPLY=()
     case $before in
         --cert | --key | --key-password-file | --client-ca | --crl | --allow-file | \
-            --ticket-keys | --keylog-file | --metrics-file | --store)
+            --ticket-keys | --keylog-file | --metrics-file | --store | \
+            --transcript | --config)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return ;;
@@ -41,7 +42,7 @@ _tlsmsg_server()
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
-            -l --listen -n --accept -w --workers --reply --recv-size --lang --format -q
+            -l --listen -n --accept -w --workers --reply --recv-size --lang --format -q --transcript --config
             --quiet --log-level --log-format --store --store-keep --store-min-free
             --store-timeout --cert --key --key-password-file --client-ca
             --crl --allow --allow-file --tls-min --ticket-keys --keylog-file --pad

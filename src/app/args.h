@@ -20,6 +20,7 @@ enum {
     ARGS_HELP = -2,
     ARGS_VERSION = -3,
     ARGS_NONE = -4,
+    ARGS_CONFIG = -5, /* --config, which config_file.h follows */
     ARGS_OWN = 1000
 };
 

@@ -11,7 +11,8 @@ static const struct {
 } texts[] = {
     /* groups */
     {"Serving:", "服务："},
-    {"The conversation on stdout, the log on stderr:", "stdout 上的对话记录，stderr 上的日志："},
+    {"The conversation on stdout or in a file, the log on stderr:",
+     "stdout 或文件里的对话记录，stderr 上的日志："},
     {"Storing messages:", "存储消息："},
     {"Storing (refused by this plaintext build):", "存储（此明文版本不支持）："},
     {"Certificates:", "证书："},
@@ -32,6 +33,7 @@ static const struct {
     {"oldest TLS version to accept (1.2)", "接受的最低 TLS 版本（1.2）"},
     {"append session keys, for debugging", "追加会话密钥，供调试"},
     {"pad TLS 1.3 records to a multiple of BYTES (0)", "把 TLS 1.3 记录填充到 BYTES 的倍数（0）"},
+    {"long options, one a line, as 'name value'", "长选项的文件，每行一个“名称 值”"},
     {"print this help", "显示本帮助"},
     {"print the version and the TLS library", "显示版本和 TLS 库"},
 
@@ -45,6 +47,7 @@ static const struct {
     {"most bytes of a receive (TLS: 16384; else 1024)",
      "一次接收的最多字节（TLS 16384，否则 1024）"},
     {"format of the transcript (text)", "对话记录的格式（text）"},
+    {"append it here (SIGHUP opens it anew)", "追加到此文件（SIGHUP 重新打开）"},
     {"print no transcript", "不输出对话记录"},
     {"error, warning, info or debug (warning)", "error、warning、info 或 debug（warning）"},
     {"format of the log (text)", "日志的格式（text）"},

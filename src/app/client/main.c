@@ -9,6 +9,7 @@
 #include "app/client/options.h"
 #include "app/client/report.h"
 #include "app/client/session.h"
+#include "app/config_file.h"
 #include "app/signals.h"
 #include "app/startup.h"
 #include "app/terminal.h"
@@ -132,14 +133,15 @@ static enum exit_code run_with_sigusr1(const struct client_settings *settings)
 int main(int argc, char **argv)
 {
     struct client_settings settings;
+    struct config_file config = {.is_read = false};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
     int asked = ARGS_NONE;
 
     startup_descriptors();
     if (client_settings_init(&settings, &err) != TLSMSG_OK ||
-        args_parse(&client_options, argc, argv, client_settings_take, &settings, &asked, &err) !=
-            TLSMSG_OK) {
+        config_file_parse(&config, &client_options, argc, argv, client_settings_take, &settings,
+                          &asked, &err) != TLSMSG_OK) {
         code = fail(&err, EXIT_WHILE_STARTING);
     } else if (asked != ARGS_NONE) {
         code = args_answer(&client_options, asked, settings.help_language == PHRASES_ZH);
@@ -149,5 +151,6 @@ int main(int argc, char **argv)
         code = run_with_sigusr1(&settings);
     }
     client_settings_fini(&settings);
+    config_file_fini(&config);
     return (int)code;
 }

@@ -60,6 +60,7 @@ static const struct args_option rows[] = {
     {TLSMSG_OPT_TLS_MIN, 0, NULL, "1.2|1.3", "oldest TLS version to accept (1.2)", GROUP_TLS},
     {TLSMSG_OPT_KEYLOG_FILE, 0, NULL, "FILE", "append session keys, for debugging", GROUP_TLS},
     {TLSMSG_OPT_PAD, 0, NULL, "BYTES", "pad TLS 1.3 records to a multiple of BYTES (0)", GROUP_TLS},
+    {ARGS_CONFIG, 0, "config", "FILE", "long options, one a line, as 'name value'", GROUP_OTHER},
     {ARGS_HELP, 'h', "help", NULL, "print this help", GROUP_OTHER},
     {ARGS_VERSION, 'V', "version", NULL, "print the version and the TLS library", GROUP_OTHER},
 };
@@ -217,6 +218,8 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
     size_t i = 0;
 
     switch (id) {
+    case ARGS_CONFIG: /* was followed before */
+        return TLSMSG_OK;
     case ARGS_OPERAND:
         return take_address(settings, value, err);
     case OWN_MESSAGE:

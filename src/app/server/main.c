@@ -5,12 +5,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <tlsmsg/tlsmsg.h>
 
+#include "app/config_file.h"
 #include "app/server/main_loop.h"
 #include "app/server/options.h"
+#include "app/server/transcript_file.h"
 #include "app/signals.h"
 #include "app/startup.h"
 #include "app/terminal.h"
@@ -125,6 +128,7 @@ static enum exit_code check(const struct server_settings *settings)
     if (sandbox_check_user(settings->user, &err) != TLSMSG_OK ||
         tlsmsg_server_check(settings->options, &err) != TLSMSG_OK ||
         sandbox_enter(settings->user, &settings->sandbox, &report, &err) != TLSMSG_OK ||
+        transcript_file_check(settings->transcript_file, &err) != TLSMSG_OK ||
         storing_check(&settings->storing, &err) != TLSMSG_OK) {
         return fail(&err);
     }
@@ -140,9 +144,10 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
 {
     const struct server_settings *settings = &program->settings;
     struct tlsmsg_handler handler = {.size = sizeof(handler), .user = program, .event = on_event};
-    struct transcript_style style = {.phrases = settings->phrases,
-                                     .raw = BUILD_TEXT_IS_RAW && !isatty(STDOUT_FILENO),
-                                     .drops_line_end = !BUILD_LINE_END_IS_SHOWN};
+    struct transcript_style style = {
+        .phrases = settings->phrases,
+        .raw = BUILD_TEXT_IS_RAW && (settings->transcript_file != NULL || !isatty(STDOUT_FILENO)),
+        .drops_line_end = !BUILD_LINE_END_IS_SHOWN};
     enum tlsmsg_code code;
 
     if (!settings->quiet || settings->storing.target != NULL) {
@@ -155,7 +160,8 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
         return tlsmsg_server_new(settings->options, &handler, &program->server, err);
     }
     handler.connected = on_connected;
-    code = stdout_writer_init(&program->writer, STDOUT_FILENO, err);
+    code = stdout_writer_init(&program->writer,
+                              settings->transcript_file != NULL ? -1 : STDOUT_FILENO, err);
     if (code == TLSMSG_OK) {
         transcript_init(&program->transcript, &program->writer, settings->format, &style);
         code = tlsmsg_server_new(settings->options, &handler, &program->server, err);
@@ -213,6 +219,22 @@ static enum tlsmsg_code confine(struct program *program, struct tlsmsg_error *er
     return TLSMSG_OK;
 }
 
+/* As the user that the server is now, with the rules that it has: as on SIGHUP later. */
+static enum tlsmsg_code open_transcript(struct program *program, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code;
+    int fd;
+
+    if (program->settings.transcript_file == NULL) {
+        return TLSMSG_OK;
+    }
+    code = transcript_file_open(program->settings.transcript_file, &fd, err);
+    if (code == TLSMSG_OK) {
+        stdout_writer_set_file(&program->writer, fd);
+    }
+    return code;
+}
+
 /* "tlsmsg-server: listening on 127.0.0.1:40213". Plaintext keeps the tutorial's silence, but for a port
  * that the system chose, since nobody could connect otherwise. */
 static void tell_addresses(const struct program *program)
@@ -259,6 +281,7 @@ static enum exit_code serve(struct program *program)
         .log = &program->log,
         .systemd = &program->systemd,
         .metrics_file = settings->metrics_file,
+        .transcript_file = settings->transcript_file,
         .drain_ms = tlsmsg_options_number(settings->options, TLSMSG_OPT_DRAIN_TIMEOUT)};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
@@ -270,7 +293,7 @@ static enum exit_code serve(struct program *program)
     }
     close_sockets(program);
     /* The store belongs to the user that the server becomes, and its thread must be confined, too. */
-    if (confine(program, &err) != TLSMSG_OK ||
+    if (confine(program, &err) != TLSMSG_OK || open_transcript(program, &err) != TLSMSG_OK ||
         storing_open(&settings->storing, program->server, &program->log, &program->storing, &err) !=
             TLSMSG_OK) {
         return fail(&err);
@@ -296,6 +319,9 @@ static enum exit_code run(const struct server_settings *settings)
     struct program program = {.settings = *settings, .signal_fd = -1, .writer = {.wake_fd = -1}};
     enum exit_code code;
 
+    /* Files are made with their own modes, none of which lets others write: the mode of a file is
+     * then what it was made with, and never set afterwards. */
+    (void)umask(022);
     log_init(&program.log, settings->log_level, settings->log_format);
     signals_keep_for_server();
     systemd_open(&program.systemd);
@@ -316,14 +342,15 @@ static enum exit_code run(const struct server_settings *settings)
 int main(int argc, char **argv)
 {
     struct server_settings settings;
+    struct config_file config = {.is_read = false};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
     int asked = ARGS_NONE;
 
     startup_descriptors();
     if (server_settings_init(&settings, &err) != TLSMSG_OK ||
-        args_parse(&server_options, argc, argv, server_settings_take, &settings, &asked, &err) !=
-            TLSMSG_OK) {
+        config_file_parse(&config, &server_options, argc, argv, server_settings_take, &settings,
+                          &asked, &err) != TLSMSG_OK) {
         code = fail(&err);
     } else if (asked != ARGS_NONE) {
         code = args_answer(&server_options, asked, settings.help_language == PHRASES_ZH);
@@ -336,5 +363,6 @@ int main(int argc, char **argv)
         code = settings.check ? check(&settings) : run(&settings);
     }
     server_settings_fini(&settings);
+    config_file_fini(&config);
     return (int)code;
 }

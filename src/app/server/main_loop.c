@@ -13,6 +13,7 @@
 
 #include "app/server/metrics.h"
 #include "app/server/periodic.h"
+#include "app/server/transcript_file.h"
 #include "app/signals.h"
 #include "app/startup.h"
 #include "base/clock.h"
@@ -51,14 +52,38 @@ static void stop(struct state *state)
     }
 }
 
+/* What rotates the file has moved it away. True: lines go to a new one. */
+static bool reopen_transcript(const struct state *state)
+{
+    const struct main_loop *loop = state->loop;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_event event = {.level = TLSMSG_LOG_ERROR, .cause = TLSMSG_CAUSE_OTHER};
+    char text[sizeof(err.text) + 64];
+    int fd;
+
+    if (state->writer == NULL || loop->transcript_file == NULL) {
+        return true;
+    }
+    if (transcript_file_open(loop->transcript_file, &fd, &err) != TLSMSG_OK) {
+        (void)snprintf(text, sizeof(text), "the transcript goes on in the old file: %s", err.text);
+        event.text = text;
+        log_event(loop->log, &event);
+        return false;
+    }
+    stdout_writer_set_file(state->writer, fd);
+    return true;
+}
+
 static void reload(struct state *state)
 {
     const struct main_loop *loop = state->loop;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_event event = {.level = TLSMSG_LOG_ERROR, .cause = TLSMSG_CAUSE_CERTIFICATE};
     char text[sizeof(err.text) + 64];
+    bool is_whole;
 
     systemd_notify_reloading(loop->systemd);
+    is_whole = reopen_transcript(state);
     if (tlsmsg_server_reload(loop->server, loop->options, &err) == TLSMSG_OK) {
         event.level = TLSMSG_LOG_INFO;
         event.text = "configuration reloaded";
@@ -69,7 +94,8 @@ static void reload(struct state *state)
         event.text = text;
     }
     log_event(loop->log, &event);
-    tell_ready(loop, err.code == TLSMSG_OK ? "" : "; the last reload failed, see the log");
+    tell_ready(loop,
+               err.code == TLSMSG_OK && is_whole ? "" : "; the last reload failed, see the log");
 }
 
 static void tell_status(const struct state *state)

@@ -15,8 +15,9 @@ struct main_loop {
     struct transcript *transcript;        /* NULL: there is none */
     struct storing *storing;              /* NULL: nothing is stored */
     struct log *log;
-    struct systemd *systemd;  /* told of start, reload and end */
-    const char *metrics_file; /* NULL: none */
+    struct systemd *systemd;     /* told of start, reload and end */
+    const char *metrics_file;    /* NULL: none */
+    const char *transcript_file; /* NULL: stdout */
     int signal_fd;
     int64_t drain_ms; /* 0: none */
 };

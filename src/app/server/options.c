@@ -17,6 +17,7 @@ enum server_own {
     OWN_QUIET,
     OWN_LOG_LEVEL,
     OWN_LOG_FORMAT,
+    OWN_TRANSCRIPT,
     OWN_METRICS_FILE,
     OWN_USER,
     OWN_CHECK,
@@ -38,7 +39,7 @@ enum server_group {
 
 static const char *const groups[] = {
     [GROUP_SERVING] = "Serving:",
-    [GROUP_TRANSCRIPT] = "The conversation on stdout, the log on stderr:",
+    [GROUP_TRANSCRIPT] = "The conversation on stdout or in a file, the log on stderr:",
     [GROUP_STORE] =
         BUILD_HAS_TLS ? "Storing messages:" : "Storing (refused by this plaintext build):",
     [GROUP_IDENTITY] =
@@ -60,6 +61,8 @@ static const struct args_option rows[] = {
      GROUP_SERVING},
     {OWN_LANG, 0, "lang", "zh|en", "language of the texts (the locale's)", GROUP_TRANSCRIPT},
     {OWN_FORMAT, 0, "format", "text|json", "format of the transcript (text)", GROUP_TRANSCRIPT},
+    {OWN_TRANSCRIPT, 0, "transcript", "FILE", "append it here (SIGHUP opens it anew)",
+     GROUP_TRANSCRIPT},
     {OWN_QUIET, 'q', "quiet", NULL, "print no transcript", GROUP_TRANSCRIPT},
     {OWN_LOG_LEVEL, 0, "log-level", "LEVEL", "error, warning, info or debug (warning)",
      GROUP_TRANSCRIPT},
@@ -112,6 +115,7 @@ static const struct args_option rows[] = {
     {OWN_METRICS_FILE, 0, "metrics-file", "FILE", "write Prometheus metrics here every 5 seconds",
      GROUP_OTHER},
     {OWN_USER, 0, "user", "NAME", "switch to this user before serving", GROUP_OTHER},
+    {ARGS_CONFIG, 0, "config", "FILE", "long options, one a line, as 'name value'", GROUP_OTHER},
     {OWN_CHECK, 0, "check", NULL, "check options and files, then exit", GROUP_OTHER},
     {ARGS_HELP, 'h', "help", NULL, "print this help", GROUP_OTHER},
     {ARGS_VERSION, 'V', "version", NULL, "print the version and the TLS library", GROUP_OTHER},
@@ -188,7 +192,11 @@ enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct
                          "--store-keep, --store-min-free and --store-timeout need --store");
     }
     settings->sandbox.store = settings->storing.target;
+    if (settings->quiet) {
+        settings->transcript_file = NULL;
+    }
     if (sandbox_may_write(&settings->sandbox, settings->metrics_file) &&
+        sandbox_may_write(&settings->sandbox, settings->transcript_file) &&
         add_files(&settings->sandbox, settings->options)) {
         return TLSMSG_OK;
     }
@@ -280,6 +288,9 @@ static enum tlsmsg_code take_own(struct server_settings *settings, enum server_o
         code = args_choice("log-format", forms, 2, value, &i, err);
         settings->log_format = i == 0 ? LOG_TEXT : LOG_JSON;
         break;
+    case OWN_TRANSCRIPT:
+        settings->transcript_file = value;
+        break;
     case OWN_METRICS_FILE:
         settings->metrics_file = value;
         break;
@@ -307,6 +318,9 @@ enum tlsmsg_code server_settings_take(int id, const char *value, void *user,
 {
     struct server_settings *settings = user;
 
+    if (id == ARGS_CONFIG) {
+        return TLSMSG_OK; /* was followed before */
+    }
     if (id >= ARGS_OWN) {
         return take_own(settings, (enum server_own)id, value, err);
     }

@@ -18,7 +18,8 @@ struct server_settings {
     enum transcript_format format;
     enum tlsmsg_log_level log_level;
     enum log_format log_format;
-    const char *metrics_file; /* from argv, NULL: none; so the next */
+    const char *transcript_file; /* borrowed, NULL: stdout */
+    const char *metrics_file;    /* borrowed, NULL: none; so the next */
     const char *user;
     struct storing_settings storing;
     struct sandbox sandbox; /* the files that the options name */

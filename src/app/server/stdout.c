@@ -196,6 +196,15 @@ void stdout_writer_on_change(struct stdout_writer *writer, stdout_change *on_cha
     writer->on_change_user = user;
 }
 
+void stdout_writer_set_file(struct stdout_writer *writer, int fd)
+{
+    (void)pthread_mutex_lock(&writer->lock);
+    stdout_target_fini(&writer->target);
+    stdout_target_init(&writer->target, fd);
+    writer->target.owns_fd = true;
+    (void)pthread_mutex_unlock(&writer->lock);
+}
+
 enum tlsmsg_code stdout_writer_set_workers(struct stdout_writer *writer, unsigned workers)
 {
     writer->holds = calloc(workers, sizeof(*writer->holds));

@@ -90,12 +90,15 @@ struct stdout_writer {
 /* Ends holds: one call for each, with fail when the transcript can't be written any more. */
 typedef void stdout_release(unsigned worker, bool fail, void *user);
 
-/* fd is borrowed. TLSMSG_OK or TLSMSG_ERR_SYSTEM. */
+/* fd is borrowed; -1: stdout_writer_set_file follows. TLSMSG_OK or TLSMSG_ERR_SYSTEM. */
 enum tlsmsg_code stdout_writer_init(struct stdout_writer *writer, int fd, struct tlsmsg_error *err);
 void stdout_writer_fini(struct stdout_writer *writer);
 
 /* Has changes of what waits told, from now on; before any worker runs. */
 void stdout_writer_on_change(struct stdout_writer *writer, stdout_change *on_change, void *user);
+
+/* From now on lines go to fd, which the writer closes. What waits goes there, too. Any thread. */
+void stdout_writer_set_file(struct stdout_writer *writer, int fd);
 
 /* Makes room for the workers; before any of them runs. TLSMSG_OK or TLSMSG_ERR_NOMEM. */
 enum tlsmsg_code stdout_writer_set_workers(struct stdout_writer *writer, unsigned workers);

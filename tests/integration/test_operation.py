@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""How a server is run day by day: its options in a file, its transcript in a file that is rotated."""
+
+import json
+import os
+import signal
+import stat
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+import harness
+from certificates import default_certificates
+from harness import ProgramTest
+from settings import is_plaintext
+
+
+class OperationTest(ProgramTest):
+    # The plaintext build serves one client unless told otherwise.
+    MORE = ("--accept", "0")
+
+    def client(self, server, text):
+        words = [] if is_plaintext() else ["--ca", default_certificates().ca]
+        return self.run_client(*words, f"127.0.0.1:{server.port}", stdin=text.encode() + b"\n")
+
+    def messages(self, path):
+        with open(path, encoding="utf-8") as file:
+            events = [json.loads(line) for line in file]
+        return [event["message"] for event in events if event["event"] == "message"]
+
+    def reload(self, server, says):
+        count = server.stderr.bytes().count(says)
+        server.signal(signal.SIGHUP)
+        server.stderr.wait_for(says, count + 1)
+
+
+class TranscriptFile(OperationTest):
+    def start(self, path):
+        return self.server(*self.MORE, "--format", "json", "--log-level", "info", "--transcript",
+                           path)
+
+    def test_nothing_is_on_stdout(self):
+        path = self.path("t.json")
+        server = self.start(path)
+        self.client(server, "one")
+        server.stop()
+        self.assertEqual(self.messages(path), ["one"])
+        self.assertEqual(server.stdout.bytes(), b"")
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o640)
+
+    def test_rotation(self):
+        path = self.path("t.json")
+        server = self.start(path)
+        self.client(server, "one")
+        os.rename(path, path + ".1")
+        self.client(server, "two")
+        self.reload(server, b"configuration reloaded")
+        self.client(server, "three")
+        server.stop()
+        self.assertEqual(self.messages(path + ".1"), ["one", "two"])
+        self.assertEqual(self.messages(path), ["three"])
+
+    def test_link(self):
+        """The file is written where the link points, and the link stays."""
+        path = self.write_file("t.json", b"")
+        link = self.path("link")
+        os.symlink(path, link)
+        server = self.start(link)
+        self.client(server, "one")
+        server.stop()
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(self.messages(path), ["one"])
+
+    def test_cannot_be_opened_anew(self):
+        """A FIFO in its place: nothing waits, the old file goes on."""
+        path = self.path("t.json")
+        server = self.start(path)
+        os.rename(path, path + ".1")
+        os.mkfifo(path)
+        self.reload(server, b"the transcript goes on in the old file: cannot open transcript")
+        self.client(server, "one")
+        os.unlink(path)
+        self.reload(server, b"configuration reloaded")
+        self.client(server, "two")
+        server.stop()
+        self.assertEqual(self.messages(path + ".1"), ["one"])
+        self.assertEqual(self.messages(path), ["two"])
+
+    def test_opened_anew_where_the_rest_fails(self):
+        if is_plaintext():
+            self.skipTest("a reload reads nothing in plaintext")
+        path, allow = self.path("t.json"), self.write_file("allow", b"CN=alice\n")
+        server = self.server("--format", "json", "--log-level", "info", "--transcript", path,
+                             "--client-ca", default_certificates().ca, "--allow-file", allow)
+        os.rename(path, path + ".1")
+        os.unlink(allow)
+        self.reload(server, b"the old configuration stays")
+        self.assertTrue(os.path.exists(path))
+
+    def test_refused(self):
+        """By name, at start and by --check, with nothing waited for."""
+        fifo = self.path("fifo")
+        os.mkfifo(fifo)
+        made = default_certificates()
+        words = [] if is_plaintext() else ["--cert", made.server, "--key", made.server_key]
+        for path in (fifo, "/dev/null", self.folder, self.path("no/such")):
+            for more in ([], ["--check"]):
+                with self.subTest(path=path, more=more):
+                    server = self.run_server_to_end("--listen", "127.0.0.1:0", *words,
+                                                    "--transcript", path, *more, expect=2)
+                    self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: ", path)
+
+
+class ConfigFile(OperationTest):
+    def write(self, *lines):
+        return self.write_file("server.conf", "".join(line + "\n" for line in lines).encode())
+
+    def test_server(self):
+        config = self.write("# a comment", "transcript " + self.path("t.json"), "format json",
+                            "accept 5")
+        server = self.server("--config", config, "--accept", "1")
+        self.client(server, "one")
+        server.finish(0)  # the command line wins
+        self.assertEqual(self.messages(self.path("t.json")), ["one"])
+
+    def test_client(self):
+        server = self.server(*self.MORE)
+        lines = ["quiet"] if is_plaintext() else ["quiet", "ca " + default_certificates().ca]
+        client = self.run_client("--config", self.write(*lines), f"127.0.0.1:{server.port}",
+                                 stdin=b"hello\n")
+        self.assertEqual(client.stdout.bytes().decode(), "你好，我已收到你的消息：hello\n")
+
+    def test_errors_name_file_and_line(self):
+        for program, run in (("server", self.run_server_to_end), ("client", self.run_client)):
+            config = self.write("", "lang en", "lang fr")
+            with self.subTest(program=program):
+                ended = run("--config", config, expect=2)
+                self.assertEqual(ended.stderr.bytes().decode(),
+                                 f"tlsmsg-{program}: {config}:3: --lang wants zh or en, not 'fr'\n")
+
+    def test_password(self):
+        """Told of a file that others can read, and of no other."""
+        config = self.write("format json", "store postgresql://me:secret@host/base", "lang fr")
+        for mode, told in ((0o644, True), (0o640, False)):
+            os.chmod(config, mode)
+            ended = self.run_server_to_end("--config", config, expect=2)
+            self.assertEqual(b"holds a password" in ended.stderr.bytes(), told)
+
+    def test_not_read_on_reload(self):
+        config = self.write("log-level info", "accept 0")
+        server = self.server("--config", config)
+        self.write("no-such-option")
+        self.reload(server, b"configuration reloaded")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,127 @@
+/* The file of --transcript: what is opened, with which mode, and what is refused without waiting. */
+#include "support/unit.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/server/transcript_file.h"
+#include "support/test_folder.h"
+
+enum kind { KIND_NONE, KIND_FILE, KIND_LINK, KIND_DANGLING, KIND_FIFO, KIND_FOLDER, KIND_NOWHERE };
+
+static const struct row {
+    const char *name;
+    enum kind kind;
+    const char *says; /* behind the file's name; NULL: it is opened */
+} rows[] = {
+    {"nothing is there", KIND_NONE, NULL},
+    {"a file", KIND_FILE, NULL},
+    {"a link to a file", KIND_LINK, NULL},
+    {"a link to nothing", KIND_DANGLING, NULL},
+    {"a FIFO", KIND_FIFO, ": it is not a regular file"},
+    {"a folder", KIND_FOLDER, ": Is a directory"},
+    {"a folder that is missing", KIND_NOWHERE, ": No such file or directory"},
+};
+
+static void lay(const struct test_folder *folder, enum kind kind, char path[TEST_PATH_MAX])
+{
+    char target[TEST_PATH_MAX];
+    int fd = -1;
+
+    (void)test_folder_file(folder, "target", target);
+    (void)test_folder_file(folder, kind == KIND_NOWHERE ? "no/t" : "t", path);
+    switch (kind) {
+    case KIND_FILE:
+        fd = open(path, O_WRONLY | O_CREAT, 0604);
+        break;
+    case KIND_LINK:
+        fd = open(target, O_WRONLY | O_CREAT, 0604);
+        assert_int_equal(symlink(target, path), 0);
+        break;
+    case KIND_DANGLING:
+        assert_int_equal(symlink(target, path), 0);
+        break;
+    case KIND_FIFO:
+        assert_int_equal(mkfifo(path, 0600), 0);
+        break;
+    case KIND_FOLDER:
+        assert_int_equal(mkdir(path, 0700), 0);
+        break;
+    case KIND_NONE:
+    case KIND_NOWHERE:
+        break;
+    }
+    if (fd >= 0) {
+        assert_int_equal(write(fd, "old\n", 4), 4);
+        (void)close(fd);
+    }
+}
+
+static void test_row(void **state)
+{
+    const struct row *row = *state;
+    struct test_folder folder;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_error checked = {.code = TLSMSG_OK};
+    char path[TEST_PATH_MAX];
+    char says[TEST_PATH_MAX + 64];
+    struct stat is;
+    int fd;
+
+    (void)umask(022); /* as the server has it */
+    test_folder_make(&folder);
+    lay(&folder, row->kind, path);
+    assert_int_equal(transcript_file_check(path, &checked),
+                     row->says == NULL ? TLSMSG_OK : TLSMSG_ERR_CONFIG);
+    assert_int_equal(transcript_file_open(path, &fd, &err),
+                     row->says == NULL ? TLSMSG_OK : TLSMSG_ERR_CONFIG);
+    if (row->says != NULL) {
+        (void)snprintf(says, sizeof(says), "cannot open transcript '%s'%s", path, row->says);
+        assert_string_equal(err.text, says);
+        assert_string_equal(checked.text, says);
+        assert_int_equal(fd, -1);
+    } else {
+        bool is_old = row->kind == KIND_FILE || row->kind == KIND_LINK;
+
+        assert_int_equal(write(fd, "new\n", 4), 4);
+        assert_int_equal(fstat(fd, &is), 0);
+        assert_int_equal(is.st_size, is_old ? 8 : 4);
+        assert_int_equal(is.st_mode & 07777, is_old ? 0604 : TRANSCRIPT_FILE_MODE);
+        assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+        (void)close(fd);
+        assert_int_equal(lstat(path, &is), 0);
+        assert_int_equal(S_ISLNK(is.st_mode), row->kind == KIND_LINK || row->kind == KIND_DANGLING);
+    }
+    if (row->kind == KIND_FOLDER) {
+        (void)rmdir(path);
+    }
+    test_folder_remove(&folder);
+}
+
+/* --check leaves nothing behind. */
+static void test_check_makes_nothing(void **state)
+{
+    struct test_folder folder;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char path[TEST_PATH_MAX];
+
+    (void)state;
+    test_folder_make(&folder);
+    assert_int_equal(transcript_file_check(test_folder_file(&folder, "t", path), &err), TLSMSG_OK);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(transcript_file_check(NULL, &err), TLSMSG_OK);
+    test_folder_remove(&folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check_makes_nothing)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    RUN_ROWS(failed, test_row, rows);
+    return failed;
+}
