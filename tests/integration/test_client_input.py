@@ -199,7 +199,9 @@ class Exit(InputTest):
         answered = [b"first"] if is_plaintext() else [b"first", b"exit", b"third", b"fourth"]
         self.assertEqual(client.stdout.bytes(),
                          b"".join(texts.reply(line) + b"\n" for line in answered))
-        self.assert_quiet(client)
+        said = client.stderr.bytes().decode()
+        self.assertEqual(said, PROGRAM + "'exit' on line 2 ended the conversation: "
+                               "not sent from line 3\n" if is_plaintext() else "")
 
 
 class AtATerminal(InputTest):

@@ -45,7 +45,7 @@ static const char *hint_for(const struct session *session, enum tlsmsg_code code
     bool is_gone = code == TLSMSG_ERR_CLOSED || code == TLSMSG_ERR_RESET;
 
     if (!BUILD_HAS_TLS && is_gone && session->tally.sent > 0 && session->tally.answered == 0) {
-        return " (perhaps it speaks TLS, and this is the plaintext build)";
+        return "; perhaps it speaks TLS, and this is the plaintext build";
     }
     return code == TLSMSG_ERR_CLOSED ? "; try: connect again" : "";
 }
@@ -428,7 +428,8 @@ enum exit_code session_talk(struct session *session)
 
 /* ---- the end */
 
-/* Lines behind an 'exit' of the document's kind. The tutorial's own pair says nothing of them. */
+/* Lines behind an 'exit' of the document's kind. The tutorial's own client says nothing of them, so
+ * plaintext says it to scripts alone. */
 static void tell_after_exit(const struct session *session)
 {
     char left[TALLY_TEXT_MAX];
@@ -437,11 +438,9 @@ static void tell_after_exit(const struct session *session)
 
     if (rest == INPUT_REST_COUNTED || rest == INPUT_REST_SOME) {
         tally_print_rest(&session->tally, rest, count, left, sizeof(left));
-        startup_warn(session->program,
-                     "'exit' on line %" PRIu64
-                     " ended the conversation: %s; try: -q, with which it "
-                     "is a message",
-                     session->tally.next - 1, left);
+        startup_warn(session->program, "'exit' on line %" PRIu64 " ended the conversation: %s%s",
+                     session->tally.next - 1, left,
+                     BUILD_HAS_TLS ? "; try: -q, with which it is a message" : "");
     }
 }
 
@@ -458,8 +457,8 @@ void session_end(struct session *session, enum exit_code code)
         session->discarded |= failed && terminal_discard_input();
         input_set_back(session->input, never_began ? 0 : session->resume_at);
     }
-    if (session->exited && BUILD_HAS_TLS && session->input != NULL &&
-        !session->input->is_terminal) {
+    if (session->exited && (BUILD_HAS_TLS || session->console->style.quiet) &&
+        session->input != NULL && !session->input->is_terminal) {
         tell_after_exit(session);
     }
     if (failed && !never_began && session->given != 1) {
