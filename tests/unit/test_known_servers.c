@@ -299,6 +299,20 @@ static void assert_refused(const char *where, const char *says)
     }
 }
 
+/* Whoever took its write permission away meant it, and a rename would not ask. */
+static void test_a_read_only_file_stays_as_it_is(void **state)
+{
+    static const char before[] = "b:1 " PIN_B DATE "\n";
+
+    (void)state;
+    write_text(before);
+    assert_int_equal(chmod(path, 0444), 0);
+    assert_refused(path, "Permission denied");
+    assert_int_equal(mode_of(path), 0444);
+    assert_string_equal(contents(), before);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
 static void test_places_that_are_no_use(void **state)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
@@ -503,6 +517,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_add, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_add_keeps_what_is_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_link_to_the_records_stays, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_read_only_file_stays_as_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_add_after_another_was_faster, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_folders_are_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_places_that_are_no_use, set_up, tear_down),

@@ -244,9 +244,15 @@ static enum tlsmsg_code append_line(const char *path, const char *line, struct t
     const struct file_replacement how = {.mode = 0600, .follows_link = true, .syncs = true};
     struct buffer contents;
     struct file file;
-    enum tlsmsg_code code = read_records(path, &file, err);
+    struct stat info;
+    enum tlsmsg_code code;
     int failed = 0;
 
+    /* Nobody may write it, root included: so it is meant. A rename would not ask. */
+    if (stat(path, &info) == 0 && (info.st_mode & 0222) == 0) {
+        return file_error(path, "write", WHAT, EACCES, err);
+    }
+    code = read_records(path, &file, err);
     if (code != TLSMSG_OK) {
         return code;
     }
