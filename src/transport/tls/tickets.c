@@ -476,17 +476,20 @@ static const unsigned char *stamp_of(const struct transport_config *config, SSL_
     return stamp;
 }
 
-/* A resumed session keeps its stamp, and what is left of its life. */
-static bool stamp_again(const struct transport_config *config, SSL_SESSION *session, int64_t now_s)
+/* A resumed session keeps its stamp, and what is left of its life: in TLS 1.3 the library has begun a
+ * new one just now, in TLS 1.2 it counts from the full handshake by itself. */
+static bool stamp_again(const SSL *ssl, SSL_SESSION *session, int64_t now_s)
 {
-    const unsigned char *stamp = stamp_of(config, session);
+    const unsigned char *stamp = stamp_of(transport_from_ssl(ssl)->config, session);
 
     if (stamp == NULL) {
         return false;
     }
-    (void)SSL_SESSION_set_time(session, (long)now_s);
-    (void)SSL_SESSION_set_timeout(
-        session, (long)later(get_time(stamp + STAMP_BEGAN) + TICKETS_LIFETIME_S - now_s, 1));
+    if (SSL_version(ssl) == TLS1_3_VERSION) {
+        int64_t left_s = get_time(stamp + STAMP_BEGAN) + TICKETS_LIFETIME_S - now_s;
+
+        (void)SSL_SESSION_set_timeout(session, (long)later(left_s, 1));
+    }
     return true;
 }
 
@@ -500,7 +503,7 @@ static int stamp_ticket(SSL *ssl, void *unused)
 
     (void)unused;
     if (SSL_session_reused(ssl) == 1) {
-        return stamp_again(config, session, now_s) ? 1 : 0;
+        return stamp_again(ssl, session, now_s) ? 1 : 0;
     }
     if (refuse_oversized(ssl)) {
         return 0;
