@@ -6,6 +6,7 @@
 #include "app/terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -246,4 +247,23 @@ bool terminal_confirm(const struct tlsmsg_new_server *server, void *user)
         answer = ask_line(phrases->new_server.again, "", line, sizeof(line));
     }
     return false;
+}
+
+/* ---- hanging up */
+
+int terminal_hold(void)
+{
+    struct sigaction action;
+
+    if (sigaction(SIGHUP, NULL, &action) != 0 || action.sa_handler == SIG_IGN) {
+        return -1;
+    }
+    return open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+}
+
+bool terminal_is_hung_up(int fd)
+{
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+
+    return fd >= 0 && poll(&entry, 1, 0) == 1 && (entry.revents & (POLLHUP | POLLERR)) != 0;
 }

@@ -31,4 +31,13 @@ bool terminal_ask_password(const char *file, char *buf, size_t cap, void *user);
  * pointer to the struct phrases * to ask with. */
 bool terminal_confirm(const struct tlsmsg_new_server *server, void *user);
 
+/* Takes hold of the terminal that the program was started at, whose SIGHUP ends it: before the
+ * signal is blocked or read. Returns a descriptor (the caller closes it); -1 where there is none, or
+ * where SIGHUP was ignored from the start, as nohup(1) has it. */
+int terminal_hold(void);
+
+/* True once that terminal is gone: its window was closed, or its connection has ended. fd may be
+ * -1. */
+bool terminal_is_hung_up(int fd);
+
 #endif

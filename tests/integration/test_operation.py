@@ -3,16 +3,18 @@
 
 import json
 import os
+import pty
 import signal
 import stat
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 import harness
 from certificates import default_certificates
 from harness import ProgramTest
-from settings import is_plaintext
+from settings import is_plaintext, program, scaled
 
 
 class OperationTest(ProgramTest):
@@ -109,6 +111,88 @@ class TranscriptFile(OperationTest):
                     server = self.run_server_to_end("--listen", "127.0.0.1:0", *words,
                                                     "--transcript", path, *more, expect=2)
                     self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: ", path)
+
+
+class HangUp(OperationTest):
+    """A server ends with the terminal that it was started at, and with no other."""
+
+    def open_window(self, *words):
+        """Runs words in a window of their own; its descriptor, and the server's process."""
+        made = default_certificates()
+        more = [] if is_plaintext() else ["--cert", made.server, "--key", made.server_key]
+        log = self.path("log")
+        server = [*program("tlsmsg-server"), "--listen", "127.0.0.1:0", *self.MORE,
+                  "--log-level", "info", "--transcript", self.path("t"), *more]
+        shell = (words[0] if words else "exec {}").format(
+            " ".join(f"'{word}'" for word in server) + f" 2>'{log}'")
+        shell = shell.replace("SAY_PID", f"echo $! >'{self.path('pid')}'")
+        pid, window = pty.fork()
+        if pid == 0:
+            os.execvp("bash", ["bash", "--norc", "--noprofile", *(words[1:] or ["-c"]), shell])
+        self.addCleanup(self.end, pid)
+        self.wait(lambda: os.path.exists(log) and b"listening on" in self.read(log))
+        if os.path.exists(self.path("pid")):
+            number = int(self.read(self.path("pid")))
+            self.addCleanup(self.end, number)
+            return window, number
+        return window, pid
+
+    def read(self, path):
+        with open(path, "rb") as file:
+            return file.read()
+
+    def wait(self, done):
+        for _ in range(int(scaled(1000))):
+            if done():
+                return
+            time.sleep(0.01)
+        self.fail("waited in vain")
+
+    def end(self, pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+
+    def runs(self, pid):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    def reloads(self, pid):
+        count = self.read(self.path("log")).count(b"configuration reloaded")
+        os.kill(pid, signal.SIGHUP)
+        self.wait(lambda: self.read(self.path("log")).count(b"configuration reloaded") > count)
+
+    def test_foreground(self):
+        window, pid = self.open_window()
+        self.reloads(pid)  # the terminal is there
+        os.close(window)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
+
+    def test_background_of_a_shell(self):
+        """An interactive shell hands the hang-up on to its jobs."""
+        window, pid = self.open_window("{} & SAY_PID; read", "-ic")
+        self.reloads(pid)
+        os.close(window)
+        self.wait(lambda: not self.runs(pid))
+
+    def test_nohup(self):
+        window, pid = self.open_window("nohup {} & SAY_PID; wait")
+        os.close(window)
+        time.sleep(0.3)
+        self.reloads(pid)
+        self.assertTrue(self.runs(pid))
+
+    def test_setsid(self):
+        window, pid = self.open_window("setsid {} & SAY_PID; wait")
+        os.close(window)
+        time.sleep(0.3)
+        self.reloads(pid)
+        self.assertTrue(self.runs(pid))
 
 
 class ConfigFile(OperationTest):

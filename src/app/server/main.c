@@ -28,6 +28,7 @@ struct program {
     struct tlsmsg_server *server;
     struct systemd systemd;
     int signal_fd;
+    int terminal_fd;
 };
 
 static const char *const name = "tlsmsg-server";
@@ -307,6 +308,7 @@ static enum exit_code serve(struct program *program)
     loop.server = program->server;
     loop.storing = program->storing;
     loop.signal_fd = program->signal_fd;
+    loop.terminal_fd = program->terminal_fd;
     code = main_loop_run(&loop) ? EXIT_DONE : EXIT_OTHER;
     for (worker = 0; worker < program->transcript.workers; worker++) {
         tell_left_out(program, worker, true);
@@ -323,6 +325,7 @@ static enum exit_code run(const struct server_settings *settings)
      * then what it was made with, and never set afterwards. */
     (void)umask(022);
     log_init(&program.log, settings->log_level, settings->log_format);
+    program.terminal_fd = terminal_hold();
     signals_keep_for_server();
     systemd_open(&program.systemd);
     startup_raise_descriptor_limit();
@@ -335,6 +338,9 @@ static enum exit_code run(const struct server_settings *settings)
     systemd_close(&program.systemd);
     if (program.signal_fd >= 0) {
         (void)close(program.signal_fd);
+    }
+    if (program.terminal_fd >= 0) {
+        (void)close(program.terminal_fd);
     }
     return code;
 }

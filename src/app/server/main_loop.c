@@ -16,6 +16,7 @@
 #include "app/server/transcript_file.h"
 #include "app/signals.h"
 #include "app/startup.h"
+#include "app/terminal.h"
 #include "base/clock.h"
 
 #define SCREEN_MAX 4096
@@ -127,7 +128,9 @@ static void take_signals(struct state *state)
     int number;
 
     while ((number = signals_next(state->loop->signal_fd)) != 0) {
-        if (number == SIGTERM || number == SIGINT) {
+        bool is_over = number == SIGHUP && terminal_is_hung_up(state->loop->terminal_fd);
+
+        if (number == SIGTERM || number == SIGINT || is_over) {
             stop(state);
         } else if (number == SIGHUP && !state->ended) {
             reload(state);

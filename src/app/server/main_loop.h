@@ -19,6 +19,7 @@ struct main_loop {
     const char *metrics_file;    /* NULL: none */
     const char *transcript_file; /* NULL: stdout */
     int signal_fd;
+    int terminal_fd;  /* of terminal_hold; -1: every SIGHUP reloads */
     int64_t drain_ms; /* 0: none */
 };
 
