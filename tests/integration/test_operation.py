@@ -181,7 +181,7 @@ class HangUp(OperationTest):
         self.wait(lambda: not self.runs(pid))
 
     def test_nohup(self):
-        window, pid = self.open_window("nohup {} & SAY_PID; wait")
+        window, pid = self.open_window("nohup {} >/dev/null & SAY_PID; wait")
         os.close(window)
         time.sleep(0.3)
         self.reloads(pid)
