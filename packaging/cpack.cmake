@@ -156,9 +156,10 @@ set(CPACK_RPM_SERVER_PRE_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/pre
 set(CPACK_RPM_SERVER_POST_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/postun)
 set(CPACK_RPM_LIBRARY_POST_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/ldconfig)
 set(CPACK_RPM_LIBRARY_POST_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/ldconfig)
-set(CPACK_RPM_SERVER_USER_FILELIST "%config(noreplace) /etc/tlsmsg/server.env")
+set(CPACK_RPM_SERVER_USER_FILELIST "%config(noreplace) /etc/tlsmsg/server.conf"
+    "%config(noreplace) /etc/logrotate.d/tlsmsg")
 set(CPACK_RPM_EXCLUDE_FROM_AUTO_FILELIST_ADDITION
-    /etc /usr/lib/systemd /usr/lib/systemd/system /usr/share/man /usr/share/man/man1
+    /etc /etc/logrotate.d /usr/lib/systemd /usr/lib/systemd/system /usr/share/man /usr/share/man/man1
     /usr/share/man/man3 /usr/share/man/man7 /usr/share/bash-completion
     /usr/share/bash-completion/completions /usr/share/zsh /usr/share/zsh/site-functions
     /usr/share/zsh/vendor-completions /usr/share/fish /usr/share/fish/vendor_completions.d

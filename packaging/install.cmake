@@ -166,10 +166,10 @@ install(FILES packaging/prometheus/tlsmsg.rules.yml DESTINATION ${tlsmsg_data_di
 
 set(TLSMSG_SYSTEMD_DIR lib/systemd/system CACHE STRING "Where systemd looks for units")
 if(TLSMSG_PLAINTEXT)
-    set(tlsmsg_env_options "--accept 0")
+    set(tlsmsg_conf_options "accept 0")
 else()
-    set(tlsmsg_env_options "--cert ${tlsmsg_full_etc_dir}/certs/server.crt \
---key ${tlsmsg_full_etc_dir}/certs/server.key")
+    set(tlsmsg_conf_options "cert ${tlsmsg_full_etc_dir}/certs/server.crt
+key ${tlsmsg_full_etc_dir}/certs/server.key")
 endif()
 # tlsmsg_unit(<template> <unit> [<variable> <value>]...)
 function(tlsmsg_unit template unit)
@@ -189,10 +189,15 @@ foreach(unit tlsmsg.service tlsmsg-server@.service tlsmsg.socket)
     install(FILES ${PROJECT_BINARY_DIR}/packaging/${unit} DESTINATION ${TLSMSG_SYSTEMD_DIR}
         COMPONENT server)
 endforeach()
-configure_file(${CMAKE_CURRENT_LIST_DIR}/systemd/server.env.in
-               ${PROJECT_BINARY_DIR}/packaging/server.env @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/packaging/server.env DESTINATION ${tlsmsg_etc_dir}
+configure_file(${CMAKE_CURRENT_LIST_DIR}/systemd/server.conf.in
+               ${PROJECT_BINARY_DIR}/packaging/server.conf @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/packaging/server.conf DESTINATION ${tlsmsg_etc_dir}
     COMPONENT server)
+# logrotate looks there alone.
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+    install(FILES packaging/systemd/logrotate RENAME tlsmsg DESTINATION /etc/logrotate.d
+        COMPONENT server)
+endif()
 
 if(PROJECT_IS_TOP_LEVEL)
     include(${CMAKE_CURRENT_LIST_DIR}/cpack.cmake)

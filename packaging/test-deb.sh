@@ -167,13 +167,13 @@ status() {
     inside dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || :
 }
 
-# The server as the unit starts it: with the options of server.env, as its user.
+# The server as the unit starts it: with its configuration, as its user.
 serve() {
     : >"$root/tmp/out"
     : >"$root/tmp/err"
-    # shellcheck disable=SC2016 # for the shell inside
-    chroot --userspec=tlsmsg:tlsmsg "$root" sh -c \
-        '. /etc/tlsmsg/server.env && exec tlsmsg-server --listen 127.0.0.1:0 $TLSMSG_OPTIONS' \
+    install -d -o "$(inside id -u tlsmsg)" -g "$(inside id -g tlsmsg)" "$root/var/log/tlsmsg"
+    chroot --userspec=tlsmsg:tlsmsg "$root" tlsmsg-server --config /etc/tlsmsg/server.conf \
+        --listen 127.0.0.1:0 --transcript /var/log/tlsmsg/transcript.json --format json \
         >"$root/tmp/out" 2>"$root/tmp/err" </dev/null &
     server=$!
     tries=0
@@ -196,7 +196,9 @@ converse() {
     esac
     kill -TERM "$server"
     wait "$server" || fail "the server's exit code was $?"
-    grep -q "收到消息：$1" "$root/tmp/out" || fail 'the transcript lacks the message'
+    grep -q "\"message\":\"$1\"" "$root/var/log/tlsmsg/transcript.json" ||
+        fail 'the transcript lacks the message'
+    [ ! -s "$root/tmp/out" ] || fail "standard output has '$(cat "$root/tmp/out")'"
 }
 
 try_dependencies() {
@@ -266,19 +268,19 @@ END
     done
     # shellcheck disable=SC2016 # dpkg's own form
     want 'conffiles' "$(inside dpkg-query -W -f '${Conffiles}' tlsmsg-server |
-        sed -n 's/^ \([^ ]*\) .*/\1/p')" "$(inside find /etc/tlsmsg -type f ! -path '*/certs/*' ! -path '*/ca/*')"
+        sed -n 's/^ \([^ ]*\) .*/\1/p' | sort | xargs)" '/etc/logrotate.d/tlsmsg /etc/tlsmsg/server.conf'
     converse first
 }
 
 try_upgrade() {
     say "$release: upgrade, a new key"
     certificate=$(inside cat /etc/tlsmsg/certs/server.crt)
-    echo '# changed by the administrator' >>"$root/etc/tlsmsg/server.env"
+    echo '# changed by the administrator' >>"$root/etc/tlsmsg/server.conf"
     install_both "$next"
     # shellcheck disable=SC2016 # dpkg's own form
     want 'version' "$(inside dpkg-query -W -f '${Version}' tlsmsg-server)" "$next"
     want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"
-    grep -q 'changed by the administrator' "$root/etc/tlsmsg/server.env" ||
+    grep -q 'changed by the administrator' "$root/etc/tlsmsg/server.conf" ||
         fail 'the upgrade took the configuration away'
     converse second
     # Made by root: the service reads it.
@@ -295,7 +297,7 @@ try_removal() {
     certificate=$(inside cat /etc/tlsmsg/certs/server.crt)
     apt remove tlsmsg-server
     [ ! -e "$root/usr/bin/tlsmsg-server" ] || fail 'the program is still there'
-    [ -e "$root/etc/tlsmsg/server.env" ] || fail 'a removal took the configuration away'
+    [ -e "$root/etc/tlsmsg/server.conf" ] || fail 'a removal took the configuration away'
     [ -e "$root/etc/tlsmsg/certs/server.key" ] || fail 'a removal took the certificates away'
     apt --allow-downgrades install "$(package tlsmsg-server "$next")"
     want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"
@@ -347,7 +349,7 @@ try_replacement() { # with|without
     for step in replaced purged; do
         want 'user' "$(inside id -u tlsmsg)" "$user"
         want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"
-        grep -q -e '--log-level info' "$root/etc/tlsmsg/server.env" ||
+        grep -q -x 'log-level info' "$root/etc/tlsmsg/server.conf" ||
             fail 'the options of 0.1.0 are lost'
         converse "$step"
         # What is left of the old package must take nothing along.

@@ -21,7 +21,8 @@ TOOLS = {"DEB": ("dpkg-deb", "dpkg-shlibdeps", "file"), "RPM": ("rpmbuild", "rpm
 FILES = {
     "server": ["/usr/bin/tlsmsg-server", "/usr/lib/systemd/system/tlsmsg.service",
                "/usr/lib/systemd/system/tlsmsg-server@.service",
-               "/usr/lib/systemd/system/tlsmsg.socket", "/etc/tlsmsg/server.env",
+               "/usr/lib/systemd/system/tlsmsg.socket", "/etc/tlsmsg/server.conf",
+               "/etc/logrotate.d/tlsmsg",
                "/usr/share/man/man1/tlsmsg-server.1", "/usr/share/man/man7/tlsmsg.7",
                "/usr/bin/tlsmsg-certs", "/usr/share/man/man1/tlsmsg-certs.1",
                "/usr/bin/tlsmsg-ticket-keys", "/usr/share/man/man1/tlsmsg-ticket-keys.1",

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import unittest
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
 UNITS = ("tlsmsg.service", "tlsmsg-server@.service", "tlsmsg.socket")
 SECONDS = 60
@@ -27,7 +28,7 @@ def read(name):
 
 class Units(unittest.TestCase):
     def test_nothing_is_left_to_fill_in(self):
-        for name in (*UNITS, "server.env"):
+        for name in (*UNITS, "server.conf"):
             self.assertIsNone(re.search(r"@\w+@", read(name)), name)
 
     def test_service_does_what_the_program_can(self):
@@ -35,10 +36,11 @@ class Units(unittest.TestCase):
         service = read("tlsmsg.service")
         for line in ("Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "User=tlsmsg"):
             self.assertIn(line + "\n", service)
-        options = re.search(r"^ExecStart=(\S+) \$TLSMSG_OPTIONS$", service, re.M)
+        options = re.search(r"^ExecStart=(\S+) --config (\S+)$", service, re.M)
         self.assertIsNotNone(options)
-        self.assertEqual(os.path.basename(options.group(1)), "tlsmsg-server")
-        self.assertRegex(read("server.env"), r'(?m)^TLSMSG_OPTIONS="--')
+        self.assertEqual([os.path.basename(word) for word in options.groups()],
+                         ["tlsmsg-server", "server.conf"])
+        self.assertIn("\ntranscript /var/log/tlsmsg/", read("server.conf"))
 
     @unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")
     def test_exposure(self):
@@ -59,6 +61,33 @@ class Units(unittest.TestCase):
             done = analyze("verify", *(os.path.join(folder, name) for name in UNITS))
             ours = [line for line in done.stderr.splitlines() if "tlsmsg" in line]
             self.assertEqual(ours, [])
+
+
+class TakenOver(unittest.TestCase):
+    """What becomes of an environment's options (server.env of 0.1) when they are taken over."""
+
+    CASES = (
+        ("TLSMSG_OPTIONS=\"--cert /a.crt --key=/a.key -q\"\n", "cert /a.crt\nkey /a.key\nquiet\n"),
+        ("# x\nTLSMSG_OPTIONS=-l '*:123' -n5\n", "listen *:123\naccept 5\n"),
+        ('TLSMSG_OPTIONS="--reply \\"got {message} ok\\" \\\n  --allow \'CN=a b\'"\n',
+         "reply got {message} ok\nallow CN=a b\n"),
+        ("TLSMSG_OPTIONS=\"--quiet\"\nTLSMSG_OPTIONS='-w 2'\n", "workers 2\n"),
+        ("OTHER=1\n", ""),
+        # Left for the server to name, with its line.
+        ('TLSMSG_OPTIONS="--quiet stray"\n', "quiet stray\n"))
+
+    def test_lines(self):
+        with open(os.path.join(ROOT, "packaging", "debian", "server", "postinst"),
+                  encoding="utf-8") as file:
+            function = re.search(r"(?ms)^configuration\(\) \{$.*?^\}$", file.read()).group()
+        for text, wanted in self.CASES:
+            with self.subTest(text=text), tempfile.NamedTemporaryFile("w") as file:
+                file.write(text)
+                file.flush()
+                done = subprocess.run(["sh", "-ec", function + '\nconfiguration "$1"', "sh",
+                                       file.name], stdout=subprocess.PIPE, encoding="utf-8",
+                                      timeout=SECONDS, check=True)
+                self.assertEqual(done.stdout, wanted)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ class Units(unittest.TestCase):
             subprocess.run([CMAKE, "--install", BUILD], env={**os.environ, "DESTDIR": above},
                            stdout=subprocess.DEVNULL, timeout=SECONDS, check=True)
             shutil.copy(os.path.join(HERE, "units", "inside.py"), folder)
+            shutil.copy(os.path.join(ROOT, "packaging", "systemd", "logrotate"), folder)
             with open(os.path.join(folder, "settings"), "w", encoding="utf-8") as file:
                 file.write(f"{'plaintext' if PLAINTEXT else 'tls'}\n")
             if not PLAINTEXT:

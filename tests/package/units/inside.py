@@ -1,6 +1,7 @@
 """Run in the booted system of test_units.py, as root: the units of the service as they are
 installed, with their options changed as an administrator would."""
 
+import json
 import os
 import re
 import shutil
@@ -50,10 +51,9 @@ def unit_line(name):
 
 with open(os.path.join(HERE, "settings"), encoding="utf-8") as settings:
     PLAINTEXT = settings.read().strip() == "plaintext"
-ETC = os.path.dirname(unit_line("EnvironmentFile"))
-BIN = os.path.dirname(unit_line("ExecStart").split()[0])
+BIN, ETC = (os.path.dirname(unit_line("ExecStart").split()[at]) for at in (0, 2))
 KEY = os.path.join(ETC, "certs", "server.key")
-CERTIFICATES = [] if PLAINTEXT else ["--cert", f"{ETC}/certs/server.crt", "--key", KEY]
+LOGS = "/var/log/tlsmsg"
 
 
 def prepare():
@@ -62,15 +62,24 @@ def prepare():
         file.write("tlsmsg:x:987:\n")
     with open("/etc/passwd", "a", encoding="utf-8") as file:
         file.write("tlsmsg:x:987:987::/nonexistent:/usr/sbin/nologin\n")
+    shutil.copy(os.path.join(ETC, "server.conf"), HERE)
     if not PLAINTEXT:
         shutil.copytree(os.path.join(HERE, "certs"), os.path.join(ETC, "certs"))
         shutil.chown(KEY, "tlsmsg", "tlsmsg")
 
 
-def options(*words, name="server"):
-    accept = ["--accept", "0"] if PLAINTEXT else []
-    with open(os.path.join(ETC, name + ".env"), "w", encoding="utf-8") as file:
-        file.write(f'TLSMSG_OPTIONS="{" ".join([*CERTIFICATES, *accept, *words])}"\n')
+def options(*lines, name="server"):
+    """The installed configuration, its transcript in a file of the instance's, and more lines."""
+    with open(os.path.join(HERE, "server.conf"), encoding="utf-8") as file:
+        text = file.read().replace("/transcript.json", f"/{name}.json")
+    with open(os.path.join(ETC, name + ".conf"), "w", encoding="utf-8") as file:
+        file.write(text + "".join(line + "\n" for line in lines))
+
+
+def messages(name="server", number=""):
+    with open(f"{LOGS}/{name}.json{number}", encoding="utf-8") as file:
+        found = [json.loads(line) for line in file]
+    return [line["message"] for line in found if line["event"] == "message"]
 
 
 def converse(port=12345, text="hello"):
@@ -78,6 +87,16 @@ def converse(port=12345, text="hello"):
     return subprocess.run([os.path.join(BIN, "tlsmsg-client"), *trust, "-q", "-m", text, str(port)],
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS,
                           encoding="utf-8", check=False)
+
+
+def rotate():
+    """By the packages' file, where logrotate is installed; else by hand what it does."""
+    if shutil.which("logrotate"):
+        subprocess.run(["logrotate", "--force", "--state", "/run/rotated",
+                        os.path.join(HERE, "logrotate")], timeout=SECONDS, check=True)
+    else:
+        os.rename(LOGS + "/server.json", LOGS + "/server.json.1")
+        systemctl("try-reload-or-restart", "tlsmsg.service", "tlsmsg-server@*.service")
 
 
 class Service(unittest.TestCase):
@@ -108,7 +127,7 @@ class Service(unittest.TestCase):
     def test_wrong_option_is_tried_once(self):
         """And however often it was tried, the mended one starts."""
         before = journal("tlsmsg").count("no-such-option")
-        options("--no-such-option")
+        options("no-such-option")
         for tries in range(1, 8):
             systemctl("start", "tlsmsg", code=1)
             # With a restart to come it would be "activating".
@@ -144,12 +163,25 @@ class Service(unittest.TestCase):
                 file.write(key)
         self.assertEqual(show("tlsmsg", "MainPID"), process)
 
+    def test_transcript(self):
+        """Each message is in the file, none in the journal; the folder is for the group to read."""
+        systemctl("start", "tlsmsg")
+        self.answers(text="before the rotation")
+        found = os.stat(LOGS + "/server.json")
+        self.assertEqual((found.st_uid, found.st_gid, found.st_mode & 0o777), (987, 987, 0o640))
+        self.assertEqual(os.stat(LOGS).st_mode & 0o777, 0o750)
+        rotate()
+        until(lambda: os.path.exists(LOGS + "/server.json"), True)
+        self.answers(text="after the rotation")
+        self.assertIn("before the rotation", messages(number=".1"))
+        self.assertEqual(messages(), ["after the rotation"])
+        self.assertNotIn("the rotation", journal("tlsmsg"))
+
     def test_instances(self):
         """Two beside the first; the end of one takes nothing of another's away."""
         systemctl("start", "tlsmsg")
         for name, port in (("one", 7001), ("two", 7002)):
-            options("--listen", str(port), "--metrics-file", f"/run/tlsmsg-{name}/metrics",
-                    name=name)
+            options(f"listen {port}", f"metrics-file /run/tlsmsg-{name}/metrics", name=name)
             systemctl("start", f"tlsmsg-server@{name}")
             until(lambda name=name: os.path.exists(f"/run/tlsmsg-{name}/metrics"), True)
             self.answers(port)
@@ -171,7 +203,7 @@ class Service(unittest.TestCase):
 
     def test_socket_gives_up(self):
         """With a wrong option clients are refused soon, not kept waiting; mended, it starts."""
-        options("--no-such-option")
+        options("no-such-option")
         before = journal("tlsmsg").count("no-such-option")
         systemctl("start", "tlsmsg.socket")
         self.assertIn(converse().returncode, (3, 6))
