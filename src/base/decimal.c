@@ -95,6 +95,7 @@ void decimal_put(struct buffer *b, uint64_t number)
 void decimal_put_padded(struct buffer *b, uint64_t number, unsigned width)
 {
     char digits[DECIMAL_DIGITS_MAX];
+    size_t len = print_padded(digits, number, width);
 
-    buffer_put(b, digits, print_padded(digits, number, width));
+    buffer_put(b, digits, len);
 }

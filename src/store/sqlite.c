@@ -353,7 +353,7 @@ static const struct store_backend_ops sqlite_ops = {
 static enum tlsmsg_code prepare(struct sqlite_backend *store, bool joins, struct tlsmsg_error *err)
 {
     const char *path = store->file.path;
-    enum sqlite_db_kind kind;
+    enum sqlite_db_kind kind = SQLITE_DB_EMPTY;
     enum tlsmsg_code code = sqlite_db_open(path, &store->db, err);
 
     if (code == TLSMSG_OK && !sqlite_file_is_same(&store->file)) {

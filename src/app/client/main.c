@@ -72,6 +72,7 @@ static enum exit_code converse(const struct client_settings *settings, struct tl
     struct session session = {.program = name,
                               .client = client,
                               .console = &console,
+                              /* cppcheck-suppress uninitvar ; its address alone is taken */
                               .input = settings->message_count > 0 ? NULL : &input,
                               .sigusr1_fd = sigusr1_fd,
                               .exit_is_message = settings->quiet && BUILD_HAS_TLS,
