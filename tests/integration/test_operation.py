@@ -195,6 +195,45 @@ class HangUp(OperationTest):
         self.assertTrue(self.runs(pid))
 
 
+class WrittenFiles(OperationTest):
+    def refuses(self, *words, name):
+        made = default_certificates()
+        more = [] if is_plaintext() else ["--cert", made.server, "--key", made.server_key]
+        for check in ([], ["--check"]):
+            server = self.run_server_to_end("--listen", "127.0.0.1:0", *more, *words, *check,
+                                            expect=2)
+            self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: ", name)
+
+    def test_metrics(self):
+        """What is not a regular file is refused by name, and stays what it is."""
+        fifo, link = self.path("fifo"), self.path("link")
+        os.mkfifo(fifo)
+        os.symlink(self.write_file("real", b"old"), link)
+        for path in (fifo, link, "/dev/null", self.folder):
+            with self.subTest(path=path):
+                self.refuses("--metrics-file", path, name=path)
+        self.assertTrue(stat.S_ISFIFO(os.stat(fifo).st_mode))
+        self.assertTrue(os.path.islink(link))
+        with open(self.path("real"), "rb") as file:
+            self.assertEqual(file.read(), b"old")
+
+    def test_key_log(self):
+        if is_plaintext():
+            self.skipTest("plaintext has no keys")
+        fifo, two = self.path("fifo"), self.write_file("two", b"")
+        os.mkfifo(fifo, 0o600)
+        os.chmod(two, 0o600)
+        os.link(two, self.path("second-name"))
+        paths = [fifo, two, self.folder]
+        if os.geteuid() == 0:
+            paths.append(self.write_file("nobody", b""))
+            os.chmod(paths[-1], 0o600)
+            os.chown(paths[-1], 65534, 65534)
+        for path in paths:
+            with self.subTest(path=path):
+                self.refuses("--keylog-file", path, name=path)
+
+
 class ConfigFile(OperationTest):
     def write(self, *lines):
         return self.write_file("server.conf", "".join(line + "\n" for line in lines).encode())

@@ -34,7 +34,8 @@ struct place {
     const char *refusal; /* what stands behind the path in the error; NULL: it is taken */
 };
 
-#define NOT_PLAIN "is not a plain file of mode 0600 (chmod 600 mends the mode)"
+#define NOT_PLAIN                                                                                  \
+    "is not a plain file of mode 0600, of this user and with one name (chmod 600 mends the mode)"
 
 static const struct place places[] = {
     {"nothing", A_FILE, 0, NULL},

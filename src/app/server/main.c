@@ -12,6 +12,7 @@
 
 #include "app/config_file.h"
 #include "app/server/main_loop.h"
+#include "app/server/metrics.h"
 #include "app/server/options.h"
 #include "app/server/transcript_file.h"
 #include "app/signals.h"
@@ -127,6 +128,7 @@ static enum exit_code check(const struct server_settings *settings)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
 
     if (sandbox_check_user(settings->user, &err) != TLSMSG_OK ||
+        metrics_check(settings->metrics_file, &err) != TLSMSG_OK ||
         tlsmsg_server_check(settings->options, &err) != TLSMSG_OK ||
         sandbox_enter(settings->user, &settings->sandbox, &report, &err) != TLSMSG_OK ||
         transcript_file_check(settings->transcript_file, &err) != TLSMSG_OK ||
@@ -289,6 +291,7 @@ static enum exit_code serve(struct program *program)
     unsigned worker;
 
     if (sandbox_check_user(settings->user, &err) != TLSMSG_OK ||
+        metrics_check(settings->metrics_file, &err) != TLSMSG_OK ||
         take_sockets(program, &err) != TLSMSG_OK || prepare(program, &err) != TLSMSG_OK) {
         return fail(&err);
     }

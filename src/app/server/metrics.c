@@ -1,11 +1,13 @@
 /* See metrics.h. */
 #include "app/server/metrics.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 
@@ -174,9 +176,19 @@ char *metrics_print(const struct tlsmsg_stats *stats, const struct metrics_about
 
 /* Readable by all, whatever the umask: the collector runs as another user, and nothing in it is
  * secret. */
+enum tlsmsg_code metrics_check(const char *path, struct tlsmsg_error *err)
+{
+    struct stat is;
+
+    if (path == NULL || lstat(path, &is) != 0 || S_ISREG(is.st_mode)) {
+        return TLSMSG_OK;
+    }
+    return file_error(path, "write", "metrics", S_ISDIR(is.st_mode) ? EISDIR : EOPNOTSUPP, err);
+}
+
 enum tlsmsg_code metrics_write(const char *path, const char *text, struct tlsmsg_error *err)
 {
-    static const struct file_replacement how = {.mode = 0644, .follows_link = true};
+    static const struct file_replacement how = {.mode = 0644};
     int failed = file_replace(path, &how, text, strlen(text));
 
     return failed == 0 ? TLSMSG_OK : file_error(path, "write", "metrics", failed, err);

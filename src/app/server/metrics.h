@@ -28,7 +28,11 @@ struct metrics_about {
 /* The whole text, NUL-terminated, to be freed by the caller; NULL when out of memory. */
 char *metrics_print(const struct tlsmsg_stats *stats, const struct metrics_about *about);
 
-/* Writes the text beside path and renames it there.
+/* Whether the file is one that may be replaced: a regular file, or none yet, even in a folder that
+ * comes later. Links are refused. path: NULL for none. TLSMSG_OK or TLSMSG_ERR_CONFIG. */
+enum tlsmsg_code metrics_check(const char *path, struct tlsmsg_error *err);
+
+/* Writes the text beside path and renames it there, where metrics_check lets it.
  * Returns TLSMSG_OK, TLSMSG_ERR_CONFIG or TLSMSG_ERR_NOMEM; on failure the old file stays. */
 enum tlsmsg_code metrics_write(const char *path, const char *text, struct tlsmsg_error *err);
 

@@ -41,12 +41,15 @@ static enum tlsmsg_code open_keylog(const struct tls_settings *settings, int *fd
         return error_set(err, TLSMSG_ERR_CONFIG, errno, "cannot open key log '%s'%s", shown,
                          errno == ELOOP ? " (a symbolic link is not followed)" : "");
     }
-    /* One that was there already may be open to others; secrets don't go into it. */
-    if (fstat(*fd, &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & 077) != 0) {
+    /* One that was there already may be open to others, or be another user's who laid it there, or
+     * have a second name; secrets don't go into it. */
+    if (fstat(*fd, &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & 077) != 0 ||
+        info.st_uid != geteuid() || info.st_nlink != 1) {
         (void)close(*fd);
         *fd = -1;
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "key log '%s' is not a plain file of mode 0600 (chmod 600 mends the mode)",
+                         "key log '%s' is not a plain file of mode 0600, of this user and with one "
+                         "name (chmod 600 mends the mode)",
                          shown);
     }
     return TLSMSG_OK;
