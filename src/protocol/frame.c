@@ -44,12 +44,22 @@ static enum frame_event broken(struct frame_reader *reader, struct frame_piece *
     return FRAME_EVENT_BROKEN;
 }
 
+static bool is_over(const struct words *words)
+{
+    return words->at == words->end;
+}
+
+static bool is_visible(char c)
+{
+    return c > ' ' && c <= '~';
+}
+
 /* The next word. Empty where there is none, or where a blank stands twice, first or last. */
 static struct word next_word(struct words *words)
 {
     struct word word = {.text = words->at};
 
-    while (words->at<words->end && * words->at> ' ' && *words->at <= '~') {
+    while (!is_over(words) && is_visible(*words->at)) {
         words->at++;
     }
     word.len = (size_t)(words->at - word.text);
@@ -58,11 +68,6 @@ static struct word next_word(struct words *words)
         words->at++;
     }
     return word;
-}
-
-static bool is_over(const struct words *words)
-{
-    return words->at == words->end;
 }
 
 static bool is_word(struct word word, const char *text, size_t len)
