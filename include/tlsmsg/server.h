@@ -247,10 +247,13 @@ TLSMSG_API enum tlsmsg_code tlsmsg_server_new(const struct tlsmsg_options *optio
                                               const struct tlsmsg_handler *handler,
                                               struct tlsmsg_server **out, struct tlsmsg_error *err);
 
-/* Checks options as tlsmsg_server_new would, files included, without opening a socket.
- * options: borrowed; err: receives the cause, or NULL.
+/* Checks options as tlsmsg_server_new would, files included, without opening a socket. What is loaded
+ * is tried: each own certificate shakes hands in memory, under the server's own policy.
+ * options: borrowed; handler: receives warnings as events, borrowed, or NULL; err: receives the
+ * cause, or NULL.
  * Returns as tlsmsg_server_new. Thread rule: any thread; blocks for files. */
 TLSMSG_API enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options,
+                                                const struct tlsmsg_handler *handler,
                                                 struct tlsmsg_error *err);
 
 /* The address of a listening socket as text, "127.0.0.1:40213".
@@ -348,10 +351,20 @@ TLSMSG_API void tlsmsg_server_stats(const struct tlsmsg_server *server, struct t
  * Thread rule: any thread; never blocks. */
 TLSMSG_API int64_t tlsmsg_latency_bound_us(unsigned bucket);
 
-/* When the first of the server's own certificates ends.
- * server: the server. Returns seconds since the epoch, 0 without a certificate.
+/* When the first of a kind ends, of what the last load or reload has taken.
+ * server: the server; what: own certificates with their issuers, CAs, or revocation lists.
+ * Returns seconds since the epoch, 0 where there is none or none that ends.
  * Thread rule: any thread; never blocks. */
-TLSMSG_API int64_t tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server);
+TLSMSG_API int64_t tlsmsg_server_expiry(const struct tlsmsg_server *server,
+                                        enum tlsmsg_expiry what);
+
+/* Tells of what ends soon or has ended, as the server does at its start and on reload: a warning each,
+ * through the handler's event.
+ * server: the server; since_unix_s: leaves out what was so at that time already; 0: tells of all.
+ * Returns when there will be more to tell, in seconds since the epoch; 0: never.
+ * Thread rule: any thread; the handler is called on it. */
+TLSMSG_API int64_t tlsmsg_server_tell_ends(const struct tlsmsg_server *server,
+                                           int64_t since_unix_s);
 
 /* Number of workers.
  * server: the server. Returns 1 or more. Thread rule: any thread; never blocks. */

@@ -41,6 +41,14 @@ enum tlsmsg_promise {
     TLSMSG_PROMISE_REPLICATED /* ... of more than one machine */
 };
 
+/* What of a configuration ends at a date. */
+enum tlsmsg_expiry {
+    TLSMSG_EXPIRY_CERTIFICATE, /* own ones, and the issuers that are sent with them */
+    TLSMSG_EXPIRY_CA,          /* that peers' certificates are verified with */
+    TLSMSG_EXPIRY_CRL,         /* revocation lists */
+    TLSMSG_EXPIRY_COUNT        /* number of the above, none itself */
+};
+
 #ifdef __cplusplus
 }
 #endif

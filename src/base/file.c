@@ -252,6 +252,27 @@ int file_replace(const char *path, const struct file_replacement *how, const cha
     return failed;
 }
 
+enum tlsmsg_code file_check_text(const struct file *file, const char *what,
+                                 struct tlsmsg_error *err)
+{
+    const unsigned char *bytes = (const unsigned char *)file->bytes;
+    bool marked = file->len >= 2 && ((bytes[0] == 0xFF && bytes[1] == 0xFE) ||
+                                     (bytes[0] == 0xFE && bytes[1] == 0xFF));
+
+    /* Without the mark, letters of ASCII show it. */
+    if (marked || (file->len >= 4 && ((bytes[0] == 0 && bytes[1] != 0 && bytes[2] == 0) ||
+                                      (bytes[0] != 0 && bytes[1] == 0 && bytes[3] == 0)))) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "%s '%s' is UTF-16; try: iconv -f UTF-16 -t UTF-8 '%s' >FILE", what,
+                         file->name, file->name);
+    }
+    if (memchr(file->bytes, '\0', file->len) != NULL) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s '%s' is not text: it holds a zero byte",
+                         what, file->name);
+    }
+    return TLSMSG_OK;
+}
+
 bool file_lines_begin(struct file_lines *lines, struct file *file)
 {
     static const char mark[] = "\xEF\xBB\xBF"; /* U+FEFF */

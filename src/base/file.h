@@ -56,6 +56,11 @@ int file_replace(const char *path, const struct file_replacement *how, const cha
 /* Writes all of it to a descriptor. 0, or an errno value. */
 int file_write_all(int fd, const char *data, size_t len);
 
+/* TLSMSG_ERR_CONFIG where the contents are not text: UTF-16, as some editors save it, or with a zero
+ * byte. what: the kind of file, "allow file". */
+enum tlsmsg_code file_check_text(const struct file *file, const char *what,
+                                 struct tlsmsg_error *err);
+
 /* The lines of a text file as editors leave them: a byte order mark at the begin, "\n" or "\r\n"
  * at the ends, with or without one after the last line. */
 struct file_lines {

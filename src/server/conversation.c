@@ -257,6 +257,10 @@ static void step_handshake(struct conversation *c)
     struct tlsmsg_error err = {0};
     enum transport_result result;
 
+    /* A connection that has said nothing so far gets what the last reload has brought. */
+    if (c->transport == NULL) {
+        table_follow_reload(c->worker);
+    }
     if (c->transport == NULL &&
         transport_new(c->worker->config, &c->source.base, NULL, &c->transport, &err) != TLSMSG_OK) {
         worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, c, "%s", err.text);

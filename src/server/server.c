@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -163,7 +164,27 @@ static enum tlsmsg_code check_listen(const struct text_list *listen, struct tlsm
     return code;
 }
 
-enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struct tlsmsg_error *err)
+static void tell_warning(const struct tlsmsg_handler *handler, const char *text)
+{
+    const struct tlsmsg_event event = {
+        .level = TLSMSG_LOG_WARNING, .cause = TLSMSG_CAUSE_CERTIFICATE, .text = text};
+
+    if (handler != NULL && handler->event != NULL) {
+        handler->event(&event, handler->user);
+    }
+}
+
+/* What is worth knowing of a configuration that works. */
+static void tell_warnings(const struct tlsmsg_handler *handler,
+                          const struct transport_config *config)
+{
+    for (size_t i = 0; i < transport_config_warning_count(config); i++) {
+        tell_warning(handler, transport_config_warning(config, i));
+    }
+}
+
+enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options,
+                                     const struct tlsmsg_handler *handler, struct tlsmsg_error *err)
 {
     struct transport_config *config = NULL;
     struct server_settings settings;
@@ -181,24 +202,11 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options, struc
     if (code == TLSMSG_OK) {
         code = load(options, NULL, &config, err);
     }
+    if (code == TLSMSG_OK) {
+        tell_warnings(handler, config);
+    }
     transport_config_unref(config);
     return code;
-}
-
-/* What is worth knowing of a configuration that works. */
-static void tell_warnings(const struct tlsmsg_server *s, const struct transport_config *config)
-{
-    for (size_t i = 0; i < transport_config_warning_count(config); i++) {
-        const struct tlsmsg_event event = {
-            .level = TLSMSG_LOG_WARNING,
-            .cause = TLSMSG_CAUSE_CERTIFICATE,
-            .text = transport_config_warning(config, i),
-        };
-
-        if (s->handler.event != NULL) {
-            s->handler.event(&event, s->handler.user);
-        }
-    }
 }
 
 static enum tlsmsg_code prepare(struct tlsmsg_server *s, const struct tlsmsg_options *options,
@@ -310,7 +318,7 @@ enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg
     for (size_t i = 0; i < server->listener_count && server->handler.listening != NULL; i++) {
         server->handler.listening(server->listeners[i].text, server->handler.user);
     }
-    tell_warnings(server, server->config);
+    tell_warnings(&server->handler, server->config);
     if (server->has_v4_alone && server->handler.event != NULL) {
         const struct tlsmsg_event event = {
             .level = TLSMSG_LOG_WARNING,
@@ -435,7 +443,7 @@ enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
     if (code != TLSMSG_OK) {
         return code;
     }
-    tell_warnings(server, fresh);
+    tell_warnings(&server->handler, fresh);
     (void)pthread_mutex_lock(&server->config_lock);
     old = server->config;
     server->config = fresh;
@@ -456,16 +464,38 @@ void tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats
     memcpy(out, &sum, sum.size);
 }
 
-int64_t tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server)
+/* The lock is the server's own, whatever the caller may see of it. */
+static struct transport_config *current_config(const struct tlsmsg_server *server)
 {
     unsigned generation;
-    /* The lock is the server's own, whatever the caller may see of it. */
-    struct transport_config *config =
-        server_config((struct tlsmsg_server *)(uintptr_t)server, &generation);
-    int64_t expiry = transport_config_expiry(config);
+
+    return server_config((struct tlsmsg_server *)(uintptr_t)server, &generation);
+}
+
+int64_t tlsmsg_server_expiry(const struct tlsmsg_server *server, enum tlsmsg_expiry what)
+{
+    struct transport_config *config = current_config(server);
+    int64_t expiry = transport_config_expiry(config, what);
 
     transport_config_unref(config);
     return expiry;
+}
+
+static void tell_end(const char *text, void *user)
+{
+    const struct tlsmsg_server *server = user;
+
+    tell_warning(&server->handler, text);
+}
+
+int64_t tlsmsg_server_tell_ends(const struct tlsmsg_server *server, int64_t since_unix_s)
+{
+    struct transport_config *config = current_config(server);
+    int64_t next = transport_config_tell_ends(config, since_unix_s, (int64_t)time(NULL), tell_end,
+                                              (struct tlsmsg_server *)(uintptr_t)server);
+
+    transport_config_unref(config);
+    return next;
 }
 
 unsigned tlsmsg_server_workers(const struct tlsmsg_server *server)

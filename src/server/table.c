@@ -96,8 +96,7 @@ static bool grow(struct worker *w)
     return true;
 }
 
-/* New connections take the configuration of the last reload. */
-static void follow_reload(struct worker *w)
+void table_follow_reload(struct worker *w)
 {
     if (atomic_load_explicit(&w->server->config_generation, memory_order_acquire) !=
         w->config_generation) {
@@ -121,7 +120,6 @@ struct conversation *table_add(struct worker *w, int fd, const struct address *p
         free(c);
         return NULL;
     }
-    follow_reload(w);
     c->slot = w->free_slots[--w->free_count];
     w->slots[c->slot] = c;
     w->conversations++;

@@ -8,6 +8,9 @@
  * table. NULL when out of memory; the descriptor then stays the caller's. */
 struct conversation *table_add(struct worker *w, int fd, const struct address *peer, uint64_t id);
 
+/* Takes the configuration of the last reload, for connections that have not begun. */
+void table_follow_reload(struct worker *w);
+
 /* The conversation in a slot when it still is the one with this number, else NULL. */
 struct conversation *table_find(const struct worker *w, uint32_t slot, uint64_t id);
 

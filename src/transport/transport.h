@@ -41,8 +41,15 @@ enum tlsmsg_code transport_config_new(const struct tls_settings *settings,
 size_t transport_config_warning_count(const struct transport_config *config);
 const char *transport_config_warning(const struct transport_config *config, size_t i);
 
-/* When the first of our own certificates ends, in seconds since the epoch; 0 without one. */
-int64_t transport_config_expiry(const struct transport_config *config);
+/* When the first of a kind ends, in seconds since the epoch; 0 without one. */
+int64_t transport_config_expiry(const struct transport_config *config, enum tlsmsg_expiry what);
+
+/* Tells of what ends soon or has ended, a line each, as the warnings do; of what was so at
+ * since_unix_s already only where that is 0. Returns when there will be more to tell, in seconds
+ * since the epoch; 0: never. */
+typedef void transport_tell_fn(const char *text, void *user);
+int64_t transport_config_tell_ends(const struct transport_config *config, int64_t since_unix_s,
+                                   int64_t now_unix_s, transport_tell_fn *tell, void *user);
 
 struct transport_config *transport_config_ref(struct transport_config *config);
 void transport_config_unref(struct transport_config *config); /* NULL is a no-op */

@@ -17,7 +17,8 @@ BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
 PLAINTEXT = os.environ.get("TLSMSG_PLAINTEXT", "0") == "1"
 SECONDS = 60
 # Only where there are certificates.
-OF_TLS = {"tlsmsg_certificate_not_after_timestamp_seconds"}
+OF_TLS = {"tlsmsg_certificate_not_after_timestamp_seconds",
+          "tlsmsg_ca_not_after_timestamp_seconds", "tlsmsg_crl_next_update_timestamp_seconds"}
 
 
 def read(name):
@@ -41,7 +42,10 @@ def metrics():
             certs = os.path.join(folder, "certs")
             subprocess.run([os.path.join(ROOT, "scripts", "gen-certs.sh"), "--quiet", "--out", certs],
                            stdout=subprocess.DEVNULL, timeout=SECONDS, check=True)
-            command += ["--cert", certs + "/server.crt", "--key", certs + "/server.key"]
+            subprocess.run([os.path.join(ROOT, "scripts", "gen-certs.sh"), "crl", "--quiet", "--out",
+                            certs], stdout=subprocess.DEVNULL, timeout=SECONDS, check=True)
+            command += ["--cert", certs + "/server.crt", "--key", certs + "/server.key",
+                        "--client-ca", certs + "/ca.crt", "--crl", certs + "/ca.crl"]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
             ends = time.monotonic() + SECONDS
             while not os.path.exists(path) and server.poll() is None and time.monotonic() < ends:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 
 from settings import ROOT, scaled
@@ -95,6 +96,8 @@ authorityKeyIdentifier = keyid:always
 DATES = {
     "valid": ("20200101000000Z", "20491231235959Z"),
     "expired": ("20200101000000Z", "20210101000000Z"),
+    "ends soon": ("20200101000000Z",
+                  time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 10 * 86400 + 3600))),
     "not yet valid": ("20480101000000Z", "20491231235959Z"),
 }
 

@@ -56,7 +56,7 @@ app_unit_test(metrics_screen server WRAP ${server_wraps})
 app_unit_test(sandbox server)
 app_unit_test(sandbox_enter server SOURCES support/test_folder.c)
 # Where time_t was widened, glibc's time(2) has the second name.
-app_unit_test(periodic server WRAP time __time64 log_event tlsmsg_server_certificate_expiry
-              tlsmsg_server_stats)
-app_unit_test(main_loop server WRAP log_event ${server_wraps} tlsmsg_server_stop tlsmsg_server_wait
-              tlsmsg_server_reload tlsmsg_server_done_fd tlsmsg_server_certificate_expiry)
+app_unit_test(periodic server WRAP time __time64 log_event tlsmsg_server_expiry
+              tlsmsg_server_tell_ends tlsmsg_server_stats)
+app_unit_test(main_loop server WRAP log_event log_answer ${server_wraps} tlsmsg_server_stop tlsmsg_server_wait
+              tlsmsg_server_reload tlsmsg_server_done_fd tlsmsg_server_expiry tlsmsg_server_tell_ends)

@@ -59,8 +59,9 @@ static void release(void *memory, const char *file, int line)
 static bool is_hidden(const char *text)
 {
     static const char *const hidden[] = {"does not belong to certificate", "ee key too small",
-                                         "is damaged: certificate 1 can't be read",
-                                         "in PEM form, or a damaged one"};
+                                         "is damaged: the certificate at line 1 can't be read",
+                                         "is damaged: the list at line 1 can't be read",
+                                         "has extensions that can't be read"};
     size_t i = 0;
 
     while (i < COUNT_OF(hidden) && strstr(text, hidden[i]) == NULL) {

@@ -148,7 +148,18 @@ static const struct line lines[] = {
     {"a bad date", "a:1 " PIN_A " 31.01.2026\n", "line 1"},
     {"a short date", "a:1 " PIN_A " 2026-01-3\n", "line 1"},
     {"more after the date", "a:1 " PIN_A DATE " x\n", "line 1"},
-    {"a carriage return", "a:1 " PIN_A DATE "\r\n", "line 1"},
+    {"a carriage return", "a:1 " PIN_A DATE "\r\n", NULL},
+    {"blanks at the end", "a:1 " PIN_A DATE " \t\n", NULL},
+    {"a byte order mark",
+     "\xEF\xBB\xBF"
+     "a:1 " PIN_A DATE "\n",
+     NULL},
+    {"a byte order mark further down",
+     "#\n\xEF\xBB\xBF"
+     "a:1 " PIN_A DATE "\n",
+     "line 2"},
+    {"a letter without width", "a\xE2\x80\x8B:1 " PIN_A DATE "\n", "line 1"},
+    {"no port", "a: " PIN_A DATE "\n", "line 1"},
     {"two blanks", "a:1  " PIN_A DATE "\n", "line 1"},
     {"a bad line after the one that counts", "a:1 " PIN_A DATE "\n\n\nb\n", "line 4"},
 };

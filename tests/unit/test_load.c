@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "support/tls_ends.h"
 #include "support/unit.h"
@@ -34,7 +35,7 @@ static const struct row rows[] = {
     {"a year, a private key", 365, 0600, NULL},
     {"31 days", 31, 0600, NULL},
     {"just under 30 days", 30, 0600, "ends in 29 days"},
-    {"one day", 1, 0600, "ends in 0 days"},
+    {"one day", 1, 0600, "ends in 23 h 59 min"},
     {"the owner reads only", 365, 0400, NULL},
     {"the group may read the key", 365, 0640, "(chmod 600 '"},
     {"others may read the key", 365, 0604, "(chmod 600 '"},
@@ -50,11 +51,12 @@ static void test_certificate_and_key(void **state)
     /* Ten seconds short of whole days, so that no second's edge decides. */
     tls_files_leaf(&files, "noted",
                    &(struct test_cert_spec){.common_name = "noted",
-                                            .from_s = -3600,
+                                            .alternative_names = "DNS:noted",
+                                            .from_s = -400 * TEST_DAY_S,
                                             .until_s = row->days * TEST_DAY_S - 10});
     set_mode("noted.key", row->key_mode);
     config = server_with("noted.crt", "noted.key");
-    left_s = transport_config_expiry(config) - (int64_t)time(NULL);
+    left_s = transport_config_expiry(config, TLSMSG_EXPIRY_CERTIFICATE) - (int64_t)time(NULL);
     assert_in_range(left_s, row->days * TEST_DAY_S - 60, row->days * TEST_DAY_S);
     assert_int_equal(transport_config_warning_count(config), row->says != NULL ? 1 : 0);
     if (row->says != NULL) {
@@ -77,18 +79,22 @@ static void test_the_first_to_end(void **state)
 
     (void)state;
     tls_files_leaf(&files, "long",
-                   &(struct test_cert_spec){
-                       .common_name = "long", .from_s = -3600, .until_s = 300 * TEST_DAY_S});
-    tls_files_leaf(
-        &files, "short",
-        &(struct test_cert_spec){
-            .common_name = "short", .is_rsa = true, .from_s = -3600, .until_s = 90 * TEST_DAY_S});
+                   &(struct test_cert_spec){.common_name = "long",
+                                            .alternative_names = "DNS:long",
+                                            .from_s = -3600,
+                                            .until_s = 300 * TEST_DAY_S});
+    tls_files_leaf(&files, "short",
+                   &(struct test_cert_spec){.common_name = "short",
+                                            .alternative_names = "DNS:short",
+                                            .is_rsa = true,
+                                            .from_s = -3600,
+                                            .until_s = 90 * TEST_DAY_S});
     set_mode("long.key", 0600);
     set_mode("short.key", 0600);
     config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "long.crt", TLSMSG_OPT_KEY,
                         "long.key", TLSMSG_OPT_CERT, "short.crt", TLSMSG_OPT_KEY, "short.key",
                         TLSMSG_OPT_COUNT);
-    left_s = transport_config_expiry(config) - (int64_t)time(NULL);
+    left_s = transport_config_expiry(config, TLSMSG_EXPIRY_CERTIFICATE) - (int64_t)time(NULL);
     assert_in_range(left_s, 90 * TEST_DAY_S - 60, 90 * TEST_DAY_S);
     assert_int_equal(transport_config_warning_count(config), 0);
     transport_config_unref(config);
@@ -107,7 +113,7 @@ static void test_a_certificate_for_another_name(void **state)
     tls_files_leaf(&files, "there",
                    &(struct test_cert_spec){.common_name = "there",
                                             .alternative_names = "DNS:there.example",
-                                            .from_s = -3600,
+                                            .from_s = -20 * TEST_DAY_S,
                                             .until_s = 5 * TEST_DAY_S});
     set_mode("here.key", 0600);
     set_mode("there.key", 0600);
@@ -116,8 +122,9 @@ static void test_a_certificate_for_another_name(void **state)
                         TLSMSG_OPT_COUNT);
     assert_int_equal(transport_config_warning_count(config), 1);
     assert_non_null(strstr(transport_config_warning(config, 0), "CN=there"));
-    assert_in_range(transport_config_expiry(config) - (int64_t)time(NULL), 4 * TEST_DAY_S,
-                    5 * TEST_DAY_S);
+    assert_in_range(transport_config_expiry(config, TLSMSG_EXPIRY_CERTIFICATE) -
+                        (int64_t)time(NULL),
+                    4 * TEST_DAY_S, 5 * TEST_DAY_S);
     transport_config_unref(config);
 }
 
@@ -127,8 +134,10 @@ static void test_logged_secrets(void **state)
 
     (void)state;
     tls_files_leaf(&files, "debugged",
-                   &(struct test_cert_spec){
-                       .common_name = "debugged", .from_s = -3600, .until_s = 300 * TEST_DAY_S});
+                   &(struct test_cert_spec){.common_name = "debugged",
+                                            .alternative_names = "DNS:debugged",
+                                            .from_s = -3600,
+                                            .until_s = 300 * TEST_DAY_S});
     set_mode("debugged.key", 0600);
     config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "debugged.crt", TLSMSG_OPT_KEY,
                         "debugged.key", TLSMSG_OPT_KEYLOG_FILE, "keylog", TLSMSG_OPT_COUNT);
@@ -144,7 +153,7 @@ static void test_a_client_without_certificates(void **state)
 
     (void)state;
     assert_int_equal(transport_config_warning_count(config), 0);
-    assert_int_equal(transport_config_expiry(config), 0);
+    assert_int_equal(transport_config_expiry(config, TLSMSG_EXPIRY_CERTIFICATE), 0);
     transport_config_unref(config);
 }
 
@@ -176,6 +185,7 @@ static void test_everything_that_ends_is_reported(void **state)
                                                      .from_s = -3600,
                                                      .until_s = 20 * TEST_DAY_S});
     test_cert_make(&leaf, &(struct test_cert_spec){.common_name = "leaf",
+                                                   .alternative_names = "DNS:leaf",
                                                    .issuer = &middle,
                                                    .from_s = -3600,
                                                    .until_s = 200 * TEST_DAY_S});
@@ -194,10 +204,13 @@ static void test_everything_that_ends_is_reported(void **state)
                now_s + 20 * TEST_DAY_S);
     check_item(&config->report, 2, LOADED_CA, "ca.crt", "CN=test CA", now_s + 30 * TEST_DAY_S);
     check_item(&config->report, 3, LOADED_CRL, "ca.crl", "CN=test CA", now_s + 7 * TEST_DAY_S);
-    assert_int_equal(transport_config_expiry(config), config->report.items[0].ends_unix_s);
+    assert_int_equal(transport_config_expiry(config, TLSMSG_EXPIRY_CERTIFICATE),
+                     config->report.items[1].ends_unix_s);
     assert_int_equal(load_report_first_end(&config->report, LOADED_CRL),
                      config->report.items[3].ends_unix_s);
-    assert_int_equal(transport_config_warning_count(config), 0);
+    /* The leaf outlives its issuer, however short that one's life was meant. */
+    assert_int_equal(transport_config_warning_count(config), 1);
+    assert_non_null(strstr(transport_config_warning(config, 0), "issuer 'CN=middle' in '"));
     transport_config_unref(config);
     test_cert_free(&leaf);
     test_cert_free(&middle);
@@ -209,22 +222,139 @@ static void test_order_of_warnings(void **state)
     struct transport_config *config;
 
     (void)state;
-    tls_files_leaf(
-        &files, "one",
-        &(struct test_cert_spec){.common_name = "one", .from_s = -3600, .until_s = 3 * TEST_DAY_S});
-    tls_files_leaf(
-        &files, "two",
-        &(struct test_cert_spec){.common_name = "two", .from_s = -3600, .until_s = 2 * TEST_DAY_S});
+    tls_files_leaf(&files, "one",
+                   &(struct test_cert_spec){.common_name = "one",
+                                            .alternative_names = "DNS:one",
+                                            .from_s = -20 * TEST_DAY_S,
+                                            .until_s = 3 * TEST_DAY_S});
+    tls_files_leaf(&files, "two",
+                   &(struct test_cert_spec){.common_name = "two",
+                                            .alternative_names = "DNS:two",
+                                            .from_s = -20 * TEST_DAY_S,
+                                            .until_s = 2 * TEST_DAY_S});
     set_mode("one.key", 0644);
     set_mode("two.key", 0644);
     config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "one.crt", TLSMSG_OPT_KEY,
                         "one.key", TLSMSG_OPT_CERT, "two.crt", TLSMSG_OPT_KEY, "two.key",
                         TLSMSG_OPT_COUNT);
     assert_int_equal(transport_config_warning_count(config), 4);
-    assert_non_null(strstr(transport_config_warning(config, 0), "'CN=one' ends"));
-    assert_non_null(strstr(transport_config_warning(config, 1), "'CN=two' ends"));
+    assert_non_null(strstr(transport_config_warning(config, 0), "certificate 'CN=one' in '/"));
+    assert_non_null(strstr(transport_config_warning(config, 1), "certificate 'CN=two' in '/"));
     assert_non_null(strstr(transport_config_warning(config, 2), "one.key"));
     assert_non_null(strstr(transport_config_warning(config, 3), "two.key"));
+    transport_config_unref(config);
+}
+
+/* ---- when the end of what is told, and how */
+
+struct end_row {
+    const char *name;
+    enum loaded_kind kind;
+    int64_t life_s;
+    int64_t left_s;
+    const char *says; /* NULL: nothing */
+};
+
+#define HOUR 3600
+
+static const struct end_row end_rows[] = {
+    {"a year's, 31 days before", LOADED_LEAF, 365L * TEST_DAY_S, 31L * TEST_DAY_S, NULL},
+    {"a year's, 30 days before", LOADED_LEAF, 365L * TEST_DAY_S, 30L * TEST_DAY_S, NULL},
+    {"a year's, a second later", LOADED_LEAF, 365L * TEST_DAY_S, 30L * TEST_DAY_S - 1,
+     "certificate 'CN=it' in 'it.pem' ends in 29 days"},
+    {"a week's list, fresh", LOADED_CRL, 7L * TEST_DAY_S, 6L * TEST_DAY_S, NULL},
+    {"a week's list, in its last third", LOADED_CRL, 6L * TEST_DAY_S, 2L * TEST_DAY_S - 1,
+     "revocation list of 'CN=it' in 'it.pem' ends in 1 days"},
+    {"a list of hours", LOADED_CRL, 6L * HOUR, 1L * HOUR, "ends in 1 h 0 min"},
+    {"a list that has ended", LOADED_CRL, 6L * HOUR, -1L, "ended on 2026-"},
+    {"a CA", LOADED_CA, 3650L * TEST_DAY_S, 5L * TEST_DAY_S,
+     "CA 'CN=it' in 'it.pem' ends in 5 days"},
+    {"an issuer", LOADED_ISSUER, 900L * TEST_DAY_S, 3L * TEST_DAY_S,
+     "issuer 'CN=it' in 'it.pem' ends in 3 days"},
+};
+
+static void test_end(void **state)
+{
+    const struct end_row *row = *state;
+    const int64_t now_s = 1795000000; /* 2026-11-18 */
+    char file[] = "it.pem";
+    char subject[] = "CN=it";
+    struct loaded item = {.kind = row->kind,
+                          .file = file,
+                          .subject = subject,
+                          .begins_unix_s = now_s + row->left_s - row->life_s,
+                          .ends_unix_s = now_s + row->left_s};
+    char text[LOAD_WARNING_MAX] = "";
+
+    assert_int_equal(load_print_end(&item, now_s, text, sizeof(text)), row->says != NULL);
+    if (row->says != NULL) {
+        assert_non_null(strstr(text, row->says));
+        assert_true(load_warns_from(&item) < now_s);
+    } else {
+        assert_true(load_warns_from(&item) >= now_s);
+    }
+}
+
+static void collect(const char *text, void *user)
+{
+    unsigned *told = user;
+
+    assert_non_null(strstr(text, "CN=noted"));
+    (*told)++;
+}
+
+/* Once told, only what is new is told until all is. */
+static void test_telling_since(void **state)
+{
+    struct transport_config *config;
+    const int64_t now_s = (int64_t)time(NULL);
+    int64_t ends_s;
+    unsigned told = 0;
+
+    (void)state;
+    tls_files_leaf(&files, "noted",
+                   &(struct test_cert_spec){.common_name = "noted",
+                                            .alternative_names = "DNS:noted",
+                                            .from_s = -HOUR,
+                                            .until_s = 90 * TEST_DAY_S});
+    config = server_with("noted.crt", "noted.key");
+    ends_s = transport_config_expiry(config, TLSMSG_EXPIRY_CERTIFICATE);
+    assert_in_range(transport_config_tell_ends(config, 0, now_s, collect, &told),
+                    ends_s - 30 * TEST_DAY_S, ends_s - 30 * TEST_DAY_S + 1);
+    assert_int_equal(told, 0);
+    assert_int_equal(transport_config_tell_ends(config, 0, ends_s - 60, collect, &told), ends_s);
+    assert_int_equal(told, 1);
+    (void)transport_config_tell_ends(config, ends_s - 120, ends_s - 60, collect, &told);
+    assert_int_equal(told, 1);
+    assert_int_equal(transport_config_tell_ends(config, ends_s - 60, ends_s + 1, collect, &told),
+                     0);
+    assert_int_equal(told, 2);
+    transport_config_unref(config);
+}
+
+/* A group that may read what is root's is meant; of anybody else's it is a leak. */
+static void test_a_group_that_is_meant(void **state)
+{
+    struct transport_config *config;
+    char path[TEST_PATH_MAX];
+    bool lent;
+
+    (void)state;
+    tls_files_leaf(&files, "noted",
+                   &(struct test_cert_spec){.common_name = "noted",
+                                            .alternative_names = "DNS:noted",
+                                            .from_s = -HOUR,
+                                            .until_s = 90 * TEST_DAY_S});
+    lent = chown(test_folder_file(&files.folder, "noted.key", path), 0, 12345) == 0;
+    set_mode("noted.key", 0640);
+    config = server_with("noted.crt", "noted.key");
+    assert_int_equal(transport_config_warning_count(config), lent ? 0 : 1);
+    transport_config_unref(config);
+    set_mode("noted.key", 0644);
+    config = server_with("noted.crt", "noted.key");
+    assert_int_equal(transport_config_warning_count(config), 1);
+    assert_non_null(
+        strstr(transport_config_warning(config, 0), lent ? "(chmod 640 '" : "(chmod 600 '"));
     transport_config_unref(config);
 }
 
@@ -232,6 +362,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_to_end),
+        cmocka_unit_test(test_telling_since),
+        cmocka_unit_test(test_a_group_that_is_meant),
         cmocka_unit_test(test_a_certificate_for_another_name),
         cmocka_unit_test(test_logged_secrets),
         cmocka_unit_test(test_everything_that_ends_is_reported),
@@ -242,6 +374,7 @@ int main(void)
 
     tls_files_make(&files);
     RUN_ROWS(failed, test_certificate_and_key, rows);
+    RUN_ROWS(failed, test_end, end_rows);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     tls_files_remove(&files);
     return failed;

@@ -20,6 +20,7 @@ static struct fake {
     bool fails;        /* the server's end */
     bool reload_fails; /* the next reload */
     unsigned reloads;
+    unsigned answers;
     struct {
         enum tlsmsg_log_level level;
         enum tlsmsg_cause cause;
@@ -37,7 +38,9 @@ int __wrap_tlsmsg_server_done_fd(const struct tlsmsg_server *server);
 const char *__wrap_tlsmsg_server_address(const struct tlsmsg_server *server, size_t i);
 void __wrap_tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out);
 unsigned __wrap_tlsmsg_server_workers(const struct tlsmsg_server *server);
-int64_t __wrap_tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server);
+int64_t __wrap_tlsmsg_server_expiry(const struct tlsmsg_server *server, enum tlsmsg_expiry what);
+int64_t __wrap_tlsmsg_server_tell_ends(const struct tlsmsg_server *server, int64_t since_unix_s);
+void __wrap_log_answer(struct log *log, const struct tlsmsg_event *event);
 void __wrap_log_event(struct log *log, const struct tlsmsg_event *event);
 
 void __wrap_tlsmsg_server_stop(struct tlsmsg_server *server)
@@ -97,9 +100,16 @@ unsigned __wrap_tlsmsg_server_workers(const struct tlsmsg_server *server)
     return 1;
 }
 
-int64_t __wrap_tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server)
+int64_t __wrap_tlsmsg_server_expiry(const struct tlsmsg_server *server, enum tlsmsg_expiry what)
 {
     (void)server;
+    return what == TLSMSG_EXPIRY_CRL ? (int64_t)4102444800 : 0;
+}
+
+int64_t __wrap_tlsmsg_server_tell_ends(const struct tlsmsg_server *server, int64_t since_unix_s)
+{
+    (void)server;
+    assert_true(since_unix_s > 0); /* all was told at the start and by the reload */
     return 0;
 }
 
@@ -114,6 +124,13 @@ void __wrap_log_event(struct log *log, const struct tlsmsg_event *event)
                    event->text);
     fake.event_count++;
     assert_int_equal(raise(SIGTERM), 0);
+}
+
+/* An answer to an operator, which no level leaves out. */
+void __wrap_log_answer(struct log *log, const struct tlsmsg_event *event)
+{
+    fake.answers++;
+    __wrap_log_event(log, event);
 }
 
 static struct log silent;
@@ -183,6 +200,7 @@ static void test_a_reload_is_told(void **state)
     assert_int_equal(fake.event_count, 1);
     assert_int_equal(fake.events[0].level, TLSMSG_LOG_INFO);
     assert_string_equal(fake.events[0].text, "configuration reloaded");
+    assert_int_equal(fake.answers, 1); /* at every level */
 }
 
 static void test_a_failed_reload_is_an_error(void **state)

@@ -13,7 +13,7 @@ static const struct metrics_about facts = {
     .version = "1.2.3",
     .transport = "TLS, OpenSSL 3.0.19",
     .started_unix_s = 1000,
-    .certificate_unix_s = 4102444800,
+    .ends_unix_s = {4102444800, 4102444801, 4102444802},
 };
 
 static void test_text_holds_the_numbers(void **state)
@@ -96,7 +96,7 @@ static void test_no_certificate_no_line(void **state)
     char *text;
 
     (void)state;
-    none.certificate_unix_s = 0;
+    none.ends_unix_s[TLSMSG_EXPIRY_CERTIFICATE] = 0;
     text = metrics_print(&stats, &none);
     assert_null(strstr(text, "certificate_not_after"));
     free(text);

@@ -15,13 +15,16 @@
 #define START (20000 * (int64_t)DAY)
 
 static int64_t now_unix_s;
-static int64_t expiry_unix_s;
+static int64_t next_unix_s;  /* what telling answers */
+static int64_t since_unix_s; /* ... and was asked with last */
+static unsigned tellings;
 static unsigned warnings;
 static enum tlsmsg_cause warned_cause;
 
 time_t __wrap_time(time_t *out);
 time_t __wrap___time64(time_t *out);
-int64_t __wrap_tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server);
+int64_t __wrap_tlsmsg_server_expiry(const struct tlsmsg_server *server, enum tlsmsg_expiry what);
+int64_t __wrap_tlsmsg_server_tell_ends(const struct tlsmsg_server *server, int64_t since_s);
 void __wrap_tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out);
 void __wrap_log_event(struct log *log, const struct tlsmsg_event *event);
 
@@ -36,10 +39,18 @@ time_t __wrap___time64(time_t *out)
     return __wrap_time(out);
 }
 
-int64_t __wrap_tlsmsg_server_certificate_expiry(const struct tlsmsg_server *server)
+int64_t __wrap_tlsmsg_server_expiry(const struct tlsmsg_server *server, enum tlsmsg_expiry what)
 {
     (void)server;
-    return expiry_unix_s;
+    return what == TLSMSG_EXPIRY_CRL ? START + 5 * (int64_t)DAY : 0;
+}
+
+int64_t __wrap_tlsmsg_server_tell_ends(const struct tlsmsg_server *server, int64_t since_s)
+{
+    (void)server;
+    since_unix_s = since_s;
+    tellings++;
+    return next_unix_s;
 }
 
 void __wrap_tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out)
@@ -62,8 +73,9 @@ static struct systemd no_manager = {.notify_fd = -1};
 static void begin(struct periodic *periodic, const char *metrics_file)
 {
     now_unix_s = START;
-    expiry_unix_s = 0;
+    next_unix_s = 0;
     warnings = 0;
+    tellings = 0;
     periodic_init(periodic, &no_manager, NULL, NULL, NULL, metrics_file);
 }
 
@@ -90,27 +102,58 @@ static void test_watchdog_comes_first(void **state)
     assert_int_equal(periodic_run(&periodic, 105), 110);
 }
 
-static void test_certificates_are_warned_about_daily(void **state)
+static void test_ends_are_told_daily(void **state)
 {
     struct periodic periodic;
 
     (void)state;
     begin(&periodic, NULL);
-    expiry_unix_s = START + 5 * DAY;
+    assert_int_equal(tellings, 1); /* asks what is next, and tells nothing anew: the start did */
+    assert_int_equal(since_unix_s, START);
     (void)periodic_run(&periodic, 1);
-    assert_int_equal(warnings, 0); /* the library did at start */
+    assert_int_equal(tellings, 1);
     now_unix_s += DAY;
     (void)periodic_run(&periodic, 2);
     (void)periodic_run(&periodic, 3);
-    assert_int_equal(warnings, 1);
-    assert_int_equal(warned_cause, TLSMSG_CAUSE_CERTIFICATE);
+    assert_int_equal(tellings, 2);
+    assert_int_equal(since_unix_s, 0); /* all of it */
     now_unix_s += DAY;
     periodic_reloaded(&periodic); /* and the library again */
     (void)periodic_run(&periodic, 4);
-    assert_int_equal(warnings, 1);
+    assert_int_equal(tellings, 3);
     now_unix_s += DAY;
     (void)periodic_run(&periodic, 5);
-    assert_int_equal(warnings, 2);
+    assert_int_equal(tellings, 4);
+    assert_int_equal(since_unix_s, 0);
+}
+
+/* A list that lives for hours comes near its end between two days. */
+static void test_what_comes_near_is_told_at_once(void **state)
+{
+    struct periodic periodic;
+
+    (void)state;
+    next_unix_s = 0;
+    begin(&periodic, NULL);
+    next_unix_s = START + 100;
+    periodic_reloaded(&periodic);
+    tellings = 0;
+    now_unix_s = START + 99;
+    (void)periodic_run(&periodic, 1);
+    assert_int_equal(tellings, 0);
+    now_unix_s = START + 100;
+    next_unix_s = START + 200;
+    (void)periodic_run(&periodic, 2);
+    (void)periodic_run(&periodic, 3);
+    assert_int_equal(tellings, 1);
+    assert_int_equal(since_unix_s, START); /* and not what was told then */
+    now_unix_s = START + 200;
+    next_unix_s = 0;
+    (void)periodic_run(&periodic, 4);
+    now_unix_s = START + 300;
+    (void)periodic_run(&periodic, 5);
+    assert_int_equal(tellings, 2);
+    assert_int_equal(since_unix_s, START + 100);
 }
 
 static bool holds(const char *path, const char *text)
@@ -140,6 +183,7 @@ static void test_metrics_when_due_and_at_the_end(void **state)
     begin(&periodic, path);
     assert_int_equal(periodic_run(&periodic, 1), 1 + METRICS_INTERVAL_NS);
     assert_true(holds(path, "tlsmsg_messages_total 7\n"));
+    assert_true(holds(path, "tlsmsg_crl_next_update_timestamp_seconds 1728432000\n"));
 
     assert_int_equal(unlink(path), 0);
     assert_int_equal(periodic_run(&periodic, METRICS_INTERVAL_NS), 1 + METRICS_INTERVAL_NS);
@@ -177,55 +221,27 @@ static void test_failed_metrics_are_told_once(void **state)
     assert_int_equal(warnings, 2); /* it had worked again in between */
 }
 
-/* ---- when the warning about a certificate is due */
+/* ---- when a day is over */
 
 static const struct row {
     const char *name;
-    int64_t expiry;
     int64_t last;
-    bool due;
+    bool over;
     int64_t last_after;
 } rows[] = {
-    {"no certificate", 0, START - 9 * DAY, false, START - 9 * DAY},
-    {"far away", START + 31 * DAY, START - 2 * DAY, false, START - 2 * DAY},
-    {"30 days are enough", START + 30 * DAY, START - 2 * DAY, false, START - 2 * DAY},
-    {"a second less", START + 30 * DAY - 1, START - 2 * DAY, true, START},
-    {"told today", START + DAY, START - DAY + 1, false, START - DAY + 1},
-    {"told a day ago", START + DAY, START - DAY, true, START},
-    {"past, and told each day", START - 3 * DAY, START - DAY, true, START},
-    {"the clock was set back", START + DAY, START + 300 * DAY, false, START},
+    {"told today", START - DAY + 1, false, START - DAY + 1},
+    {"told a day ago", START - DAY, true, START - DAY},
+    {"told long ago", START - 9 * DAY, true, START - 9 * DAY},
+    {"the clock was set back", START + 300 * DAY, false, START},
 };
 
-static void test_due(void **state)
+static void test_day(void **state)
 {
     const struct row *row = *state;
     int64_t last = row->last;
 
-    assert_int_equal(periodic_expiry_is_due(row->expiry, &last, START), row->due);
+    assert_int_equal(periodic_day_is_over(&last, START), row->over);
     assert_int_equal(last, row->last_after);
-}
-
-static void test_once_a_day(void **state)
-{
-    int64_t last = START;
-    unsigned told = 0;
-
-    (void)state;
-    for (int64_t now = START; now < START + 10 * DAY; now += 600) {
-        told += periodic_expiry_is_due(START + 40 * DAY - 5 * DAY, &last, now) ? 1 : 0;
-    }
-    assert_int_equal(told, 5); /* once in each of the last five days */
-}
-
-static void test_text_of_the_warning(void **state)
-{
-    char text[192];
-
-    (void)state;
-    periodic_print_expiry(12 * DAY + 5, DAY, text, sizeof(text));
-    assert_non_null(strstr(text, "ends in 11 days, on 1970-01-13"));
-    periodic_print_expiry(12 * DAY, 13 * DAY, text, sizeof(text));
-    assert_non_null(strstr(text, "ended on 1970-01-13"));
 }
 
 int main(void)
@@ -233,14 +249,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_to_wake_for),
         cmocka_unit_test(test_watchdog_comes_first),
-        cmocka_unit_test(test_certificates_are_warned_about_daily),
+        cmocka_unit_test(test_ends_are_told_daily),
+        cmocka_unit_test(test_what_comes_near_is_told_at_once),
         cmocka_unit_test(test_metrics_when_due_and_at_the_end),
         cmocka_unit_test(test_failed_metrics_are_told_once),
-        cmocka_unit_test(test_once_a_day),
-        cmocka_unit_test(test_text_of_the_warning),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    RUN_ROWS(failed, test_due, rows);
+    RUN_ROWS(failed, test_day, rows);
     return failed;
 }

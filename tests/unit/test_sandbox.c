@@ -19,23 +19,29 @@
 #include "app/server/sandbox.h"
 
 static char root[] = "/tmp/tlsmsg-sandbox-XXXXXX";
-static char allowed[64]; /* root/in/cert */
-static char moved[64];   /* root/in/cert.new */
-static char output[64];  /* root/out/metrics */
-static char other[64];   /* root/other/secret */
-static char link_to[64]; /* root/links/cert -> ../in/cert */
+static char allowed[96]; /* root/own/in/cert */
+static char output[96];  /* root/out/metrics */
+static char other[96];   /* root/others/own/secret */
+static char link_to[96]; /* root/mine/links/cert -> ../../own/in/cert */
 
 static long landlock_abi(void)
 {
     return syscall(LANDLOCK_CREATE_RULESET, NULL, 0, LANDLOCK_VERSION_FLAG);
 }
 
+static void make_folder(const char *name)
+{
+    char path[96];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", root, name);
+    assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+}
+
 static void put(const char *directory, const char *file, char *path, size_t cap)
 {
     int fd;
 
-    (void)snprintf(path, cap, "%s/%s", root, directory);
-    (void)mkdir(path, 0700);
+    make_folder(directory);
     (void)snprintf(path, cap, "%s/%s/%s", root, directory, file);
     fd = open(path, O_WRONLY | O_CREAT, 0600);
     assert_true(fd >= 0);
@@ -45,33 +51,26 @@ static void put(const char *directory, const char *file, char *path, size_t cap)
 
 static int set_up(void **state)
 {
-    char links[64];
-
     (void)state;
     assert_non_null(mkdtemp(root));
-    put("in", "cert", allowed, sizeof(allowed));
-    put("in", "cert.new", moved, sizeof(moved));
+    make_folder("own");
+    make_folder("mine");
+    make_folder("mine/links");
+    make_folder("others");
+    put("own/in", "cert", allowed, sizeof(allowed));
     put("out", "metrics", output, sizeof(output));
-    put("other", "secret", other, sizeof(other));
-    (void)snprintf(links, sizeof(links), "%s/links", root);
-    (void)mkdir(links, 0700);
-    (void)snprintf(link_to, sizeof(link_to), "%s/links/cert", root);
-    return symlink("../in/cert", link_to);
+    put("others/own", "secret", other, sizeof(other));
+    (void)snprintf(link_to, sizeof(link_to), "%s/mine/links/cert", root);
+    return symlink("../../own/in/cert", link_to);
 }
 
 static int tear_down(void **state)
 {
-    static const char *const entries[] = {
-        "in/cert",      "in/cert.new", "in",         "out/metrics", "out/new", "out",
-        "other/secret", "other",       "links/cert", "links",       ""};
-    char path[96];
+    char command[128];
 
     (void)state;
-    for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
-        (void)snprintf(path, sizeof(path), "%s/%s", root, entries[i]);
-        (void)remove(path);
-    }
-    return 0;
+    (void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
+    return system(command);
 }
 
 static int opens(const char *path, int flags)

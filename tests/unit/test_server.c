@@ -490,11 +490,11 @@ static void test_what_cannot_start(void **state)
     assert_int_equal(tlsmsg_server_new(client, NULL, &server, &err), TLSMSG_ERR_CONFIG);
     assert_null(server);
     tlsmsg_error_clear(&err);
-    assert_int_equal(tlsmsg_server_check(client, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(tlsmsg_server_check(client, NULL, &err), TLSMSG_ERR_CONFIG);
     tlsmsg_error_clear(&err);
-    assert_int_equal(tlsmsg_server_check(o, &err), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "nonsense:port", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_server_check(o, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_ERR_CONFIG);
     tlsmsg_error_clear(&err);
     assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_CONFIG);
     tlsmsg_options_free(o);

@@ -179,7 +179,7 @@ static void test_reloads_from_threads_at_once(void **state)
     }
     for (int i = 0; i < 5; i++) {
         converse();
-        assert_true(tlsmsg_server_certificate_expiry(server) > 0);
+        assert_true(tlsmsg_server_expiry(server, TLSMSG_EXPIRY_CERTIFICATE) > 0);
     }
     for (int i = 0; i < THREADS; i++) {
         void *result = NULL;

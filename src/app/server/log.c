@@ -100,14 +100,11 @@ static void leave_out(struct log_cause *cause, enum tlsmsg_log_level level, int6
     }
 }
 
-void log_event(struct log *log, const struct tlsmsg_event *event)
+static void write_limited(struct log *log, const struct tlsmsg_event *event)
 {
     struct log_cause *cause = &log->causes[event->cause];
     int64_t now_ns;
 
-    if (event->level > log->level) {
-        return;
-    }
     (void)pthread_mutex_lock(&log->lock);
     now_ns = clock_now_ns();
     if (!ratelimit_take(&cause->limit, now_ns, REFILL_NS, LOG_BURST * REFILL_NS) ||
@@ -115,6 +112,18 @@ void log_event(struct log *log, const struct tlsmsg_event *event)
         leave_out(cause, event->level, now_ns);
     }
     (void)pthread_mutex_unlock(&log->lock);
+}
+
+void log_event(struct log *log, const struct tlsmsg_event *event)
+{
+    if (event->level <= log->level) {
+        write_limited(log, event);
+    }
+}
+
+void log_answer(struct log *log, const struct tlsmsg_event *event)
+{
+    write_limited(log, event);
 }
 
 /* When the next summary of a cause is due; 0: nothing was left out. */

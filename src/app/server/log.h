@@ -43,6 +43,9 @@ void log_fini(struct log *log);
  * Never waits for stderr: a line it doesn't take is counted. Any thread. */
 void log_event(struct log *log, const struct tlsmsg_event *event);
 
+/* The same for what answers an operator, such as a reload that he asked for: told at every level. */
+void log_answer(struct log *log, const struct tlsmsg_event *event);
+
 /* Tells what was left out where that is due. Returns when to call again (monotonic clock), 0 for
  * no reason to. Main thread. */
 int64_t log_tell_left_out(struct log *log, int64_t now_ns);

@@ -121,22 +121,52 @@ static enum exit_code fail(const struct tlsmsg_error *err)
     return exit_code_for(err->code, EXIT_WHILE_STARTING);
 }
 
-/* Goes as far as a start does without opening a socket: a process that ends can be confined too. */
+static void on_check_event(const struct tlsmsg_event *event, void *unused)
+{
+    (void)unused;
+    startup_warn(name, "warning: %s", event->text);
+}
+
+/* The TLS library reads its own configuration when it is used first, which must be before the
+ * sandbox. */
+static void prepare_library(void)
+{
+    struct tlsmsg_options *nothing = NULL;
+
+    if (tlsmsg_options_new(TLSMSG_ROLE_SERVER, &nothing, NULL) == TLSMSG_OK) {
+        (void)tlsmsg_server_check(nothing, NULL, NULL); /* lacks a certificate */
+    }
+    tlsmsg_options_free(nothing);
+}
+
+/* Goes as far as a start does without opening a socket; with --user as that user, and under the
+ * sandbox, which is how a reload will find the files. */
 static enum exit_code check(const struct server_settings *settings)
 {
+    const struct tlsmsg_handler handler = {.size = sizeof(handler), .event = on_check_event};
     struct sandbox_report report;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char roots[512];
 
+    prepare_library();
     if (sandbox_check_user(settings->user, &err) != TLSMSG_OK ||
         metrics_check(settings->metrics_file, &err) != TLSMSG_OK ||
-        tlsmsg_server_check(settings->options, &err) != TLSMSG_OK ||
-        sandbox_enter(settings->user, &settings->sandbox, &report, &err) != TLSMSG_OK ||
+        (settings->user != NULL &&
+         sandbox_enter(settings->user, &settings->sandbox, &report, &err) != TLSMSG_OK) ||
+        tlsmsg_server_check(settings->options, &handler, &err) != TLSMSG_OK ||
+        (settings->user == NULL &&
+         sandbox_enter(NULL, &settings->sandbox, &report, &err) != TLSMSG_OK) ||
         transcript_file_check(settings->transcript_file, &err) != TLSMSG_OK ||
         storing_check(&settings->storing, &err) != TLSMSG_OK) {
         return fail(&err);
     }
     if (report.warning[0] != '\0') {
         startup_warn(name, "warning: %s", report.warning);
+    }
+    if (settings->user == NULL && geteuid() == 0) {
+        sandbox_print_roots_own(&settings->sandbox, roots, sizeof(roots));
+        startup_warn(name, "checked as root%s%s; try: --user NAME checks as the service's user",
+                     roots[0] != '\0' ? ", who alone can read " : "", roots);
     }
     (void)puts("The configuration is good.");
     return startup_flush_stdout(name);

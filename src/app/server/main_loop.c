@@ -21,6 +21,12 @@
 
 #define SCREEN_MAX 4096
 
+/* What may lie behind a refused file whose modes are right. */
+#define HELD                                                                                       \
+    " (if its modes are right, the sandbox is in the way, which knows the folders of the start: "  \
+    "a "                                                                                           \
+    "restart takes the new ones)"
+
 struct state {
     const struct main_loop *loop;
     struct stdout_writer *writer; /* the transcript's; NULL: there is none */
@@ -80,7 +86,7 @@ static void reload(struct state *state)
     const struct main_loop *loop = state->loop;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_event event = {.level = TLSMSG_LOG_ERROR, .cause = TLSMSG_CAUSE_CERTIFICATE};
-    char text[sizeof(err.text) + 64];
+    char text[sizeof(err.text) + sizeof(HELD) + 64];
     bool is_whole;
 
     systemd_notify_reloading(loop->systemd);
@@ -88,13 +94,15 @@ static void reload(struct state *state)
     if (tlsmsg_server_reload(loop->server, loop->options, &err) == TLSMSG_OK) {
         event.level = TLSMSG_LOG_INFO;
         event.text = "configuration reloaded";
+        log_answer(loop->log, &event);
         periodic_reloaded(&state->periodic);
     } else {
         (void)snprintf(text, sizeof(text),
-                       "the old configuration stays, since the new one fails: %s", err.text);
+                       "the old configuration stays, since the new one fails: %s%s", err.text,
+                       err.sys_errno == EACCES ? HELD : "");
         event.text = text;
+        log_event(loop->log, &event);
     }
-    log_event(loop->log, &event);
     tell_ready(loop,
                err.code == TLSMSG_OK && is_whole ? "" : "; the last reload failed, see the log");
 }
@@ -116,6 +124,9 @@ static void tell_status(const struct state *state)
     size_t len;
 
     about.has_store = storing_stats(state->loop->storing, &about.store, &promise);
+    for (int what = 0; what < TLSMSG_EXPIRY_COUNT; what++) {
+        about.ends_unix_s[what] = tlsmsg_server_expiry(loop->server, (enum tlsmsg_expiry)what);
+    }
     len = metrics_print_screen(screen, sizeof(screen), &about);
 
     if (poll(&entry, 1, 0) == 1 && write(STDERR_FILENO, screen, len) < 0) {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 
 /* ---- Prometheus */
@@ -133,6 +134,23 @@ static void print_latency(FILE *out, const struct tlsmsg_stats *s)
                   (double)s->latency_sum_us / 1e6, sum);
 }
 
+/* What ends, for both. */
+static const struct {
+    const char *metric;
+    const char *help;
+    const char *name; /* on the screen */
+} ends[TLSMSG_EXPIRY_COUNT] = {
+    [TLSMSG_EXPIRY_CERTIFICATE] = {"certificate_not_after_timestamp_seconds",
+                                   "When the first of the server's certificates or of their "
+                                   "issuers ends, since the epoch.",
+                                   "certificate"},
+    [TLSMSG_EXPIRY_CA] = {"ca_not_after_timestamp_seconds",
+                          "When the first CA that verifies clients ends, since the epoch.", "CA"},
+    [TLSMSG_EXPIRY_CRL] = {"crl_next_update_timestamp_seconds",
+                           "When the first revocation list ends, since the epoch.",
+                           "revocation list"},
+};
+
 static void print_about(FILE *out, const struct metrics_about *about)
 {
     head(out, "build_info", "gauge", "The version and transport that run.");
@@ -140,11 +158,12 @@ static void print_about(FILE *out, const struct metrics_about *about)
                   about->transport);
     head(out, "start_time_seconds", "gauge", "When the server started, since the epoch.");
     (void)fprintf(out, "tlsmsg_start_time_seconds %" PRId64 "\n", about->started_unix_s);
-    if (about->certificate_unix_s != 0) {
-        head(out, "certificate_not_after_timestamp_seconds", "gauge",
-             "When the first certificate ends, since the epoch.");
-        (void)fprintf(out, "tlsmsg_certificate_not_after_timestamp_seconds %" PRId64 "\n",
-                      about->certificate_unix_s);
+    for (int what = 0; what < TLSMSG_EXPIRY_COUNT; what++) {
+        if (about->ends_unix_s[what] != 0) {
+            head(out, ends[what].metric, "gauge", ends[what].help);
+            (void)fprintf(out, "tlsmsg_%s %" PRId64 "\n", ends[what].metric,
+                          about->ends_unix_s[what]);
+        }
     }
 }
 
@@ -273,6 +292,24 @@ static void add_events(struct screen *screen, const struct tlsmsg_stats *stats)
     }
 }
 
+static void add_expiries(struct screen *screen, const struct metrics_screen *about)
+{
+    const char *before = "  ends first:    ";
+
+    for (size_t i = 0; i < TLSMSG_EXPIRY_COUNT; i++) {
+        char date[32];
+
+        if (about->ends_unix_s[i] != 0) {
+            clock_print_utc(about->ends_unix_s[i], 0, date, sizeof(date));
+            add(screen, "%s%s on %.*s", before, ends[i].name, CLOCK_DATE_CHARS, date);
+            before = ", ";
+        }
+    }
+    if (before[0] == ',') {
+        add(screen, "\n");
+    }
+}
+
 size_t metrics_print_screen(char *buf, size_t cap, const struct metrics_screen *about)
 {
     struct screen screen = {.buf = buf, .cap = cap};
@@ -297,6 +334,7 @@ size_t metrics_print_screen(char *buf, size_t cap, const struct metrics_screen *
         stats.replies, stats.bytes_out, stats.queued_bytes);
     add_ends(&screen, &stats);
     add_events(&screen, &stats);
+    add_expiries(&screen, about);
     if (about->has_transcript) {
         add(&screen, "  transcript:    %zu bytes wait for stdout\n", about->waiting_bytes);
     }

@@ -17,9 +17,9 @@
 
 struct metrics_about {
     const char *version;
-    const char *transport;      /* "TLS, OpenSSL 3.0.19" */
-    int64_t started_unix_s;     /* wall clock */
-    int64_t certificate_unix_s; /* when the first certificate ends; 0: there is none */
+    const char *transport;                    /* "TLS, OpenSSL 3.0.19" */
+    int64_t started_unix_s;                   /* wall clock */
+    int64_t ends_unix_s[TLSMSG_EXPIRY_COUNT]; /* as tlsmsg_server_expiry has them */
     bool has_store;
     enum store_promise promise;
     struct store_stats store;
@@ -46,6 +46,7 @@ struct metrics_screen {
     bool has_store;
     struct store_stats store;
     bool stopping;
+    int64_t ends_unix_s[TLSMSG_EXPIRY_COUNT];
 };
 
 /* Writes one screen about a running server into buf, at most cap bytes; returns its length.

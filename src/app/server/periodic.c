@@ -3,8 +3,6 @@
  * Nothing here waits but for the metrics file, which lies on a disk or in memory. Main thread. */
 #include "app/server/periodic.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,7 +10,8 @@
 
 #include "app/server/metrics.h"
 #include "base/clock.h"
-#include "base/tools.h"
+
+#define SOON_S 60
 
 void periodic_init(struct periodic *periodic, struct systemd *systemd,
                    const struct tlsmsg_server *server, struct log *log, struct storing *storing,
@@ -27,6 +26,7 @@ void periodic_init(struct periodic *periodic, struct systemd *systemd,
                                   .metrics_file = metrics_file,
                                   .started_unix_s = now_unix_s,
                                   .warned_unix_s = now_unix_s};
+    periodic_reloaded(periodic);
 }
 
 static void warn(const struct periodic *periodic, enum tlsmsg_cause cause, const char *text)
@@ -42,13 +42,15 @@ static void write_metrics(struct periodic *periodic)
         .version = tlsmsg_version(),
         .transport = tlsmsg_transport(),
         .started_unix_s = periodic->started_unix_s,
-        .certificate_unix_s = tlsmsg_server_certificate_expiry(periodic->server),
     };
     struct tlsmsg_error err = {.code = TLSMSG_ERR_NOMEM, .text = "cannot write metrics: no memory"};
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
     bool written = false;
     char *text;
 
+    for (int what = 0; what < TLSMSG_EXPIRY_COUNT; what++) {
+        about.ends_unix_s[what] = tlsmsg_server_expiry(periodic->server, (enum tlsmsg_expiry)what);
+    }
     tlsmsg_server_stats(periodic->server, &stats);
     about.has_store = storing_stats(periodic->storing, &about.store, &about.promise);
     text = metrics_print(&stats, &about);
@@ -63,68 +65,70 @@ static void write_metrics(struct periodic *periodic)
     periodic->metrics_failed = !written;
 }
 
-bool periodic_expiry_is_due(int64_t expiry_unix_s, int64_t *last_unix_s, int64_t now_unix_s)
+bool periodic_day_is_over(int64_t *last_unix_s, int64_t now_unix_s)
 {
     if (now_unix_s < *last_unix_s) {
         *last_unix_s = now_unix_s;
     }
-    if (expiry_unix_s == 0 || now_unix_s - *last_unix_s < CLOCK_S_PER_DAY ||
-        expiry_unix_s - now_unix_s >= PERIODIC_EXPIRY_DAYS * (int64_t)CLOCK_S_PER_DAY) {
-        return false;
-    }
-    *last_unix_s = now_unix_s;
-    return true;
+    return now_unix_s - *last_unix_s >= CLOCK_S_PER_DAY;
 }
 
-void periodic_print_expiry(int64_t expiry_unix_s, int64_t now_unix_s, char *buf, size_t cap)
+static void look_at_ends(struct periodic *periodic)
 {
-    char date[32];
-
-    clock_print_utc(expiry_unix_s, 0, date, sizeof(date));
-    if (expiry_unix_s <= now_unix_s) {
-        (void)snprintf(buf, cap,
-                       "a certificate of this server ended on %.*s: clients refuse it "
-                       "(%s renew, then SIGHUP)",
-                       CLOCK_DATE_CHARS, date, tools()->certs);
-    } else {
-        (void)snprintf(buf, cap,
-                       "a certificate of this server ends in %" PRId64 " days, on %.*s "
-                       "(%s renew, then SIGHUP)",
-                       (expiry_unix_s - now_unix_s) / CLOCK_S_PER_DAY, CLOCK_DATE_CHARS, date,
-                       tools()->certs);
-    }
-}
-
-static void look_at_certificates(struct periodic *periodic)
-{
-    int64_t expiry_unix_s = tlsmsg_server_certificate_expiry(periodic->server);
     int64_t now_unix_s = (int64_t)time(NULL);
-    char text[192];
 
-    if (periodic_expiry_is_due(expiry_unix_s, &periodic->warned_unix_s, now_unix_s)) {
-        periodic_print_expiry(expiry_unix_s, now_unix_s, text, sizeof(text));
-        warn(periodic, TLSMSG_CAUSE_CERTIFICATE, text);
+    bool daily = periodic_day_is_over(&periodic->warned_unix_s, now_unix_s);
+
+    if (daily || (periodic->next_end_unix_s != 0 && now_unix_s >= periodic->next_end_unix_s)) {
+        periodic->next_end_unix_s =
+            tlsmsg_server_tell_ends(periodic->server, daily ? 0 : periodic->told_unix_s);
+        periodic->told_unix_s = now_unix_s;
     }
+    if (daily) {
+        periodic->warned_unix_s = now_unix_s;
+    }
+}
+
+static int64_t earlier(int64_t a_ns, int64_t b_ns)
+{
+    return a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns;
+}
+
+/* When the next end comes near, on the monotonic clock, where that is so soon that a short life could
+ * be over before the next look; 0: the other occasions do. */
+static int64_t next_end_ns(const struct periodic *periodic, int64_t now_ns)
+{
+    int64_t left_s = periodic->next_end_unix_s - (int64_t)time(NULL);
+
+    if (periodic->next_end_unix_s == 0 || left_s > SOON_S) {
+        return 0;
+    }
+    return now_ns + (left_s > 0 ? left_s : 1) * (int64_t)CLOCK_NS_PER_S;
 }
 
 int64_t periodic_run(struct periodic *periodic, int64_t now_ns)
 {
-    int64_t beat_ns = systemd_watchdog(periodic->systemd, now_ns);
+    int64_t due_ns = systemd_watchdog(periodic->systemd, now_ns);
 
-    look_at_certificates(periodic);
+    look_at_ends(periodic);
+    due_ns = earlier(due_ns, next_end_ns(periodic, now_ns));
     if (periodic->metrics_file == NULL) {
-        return beat_ns;
+        return due_ns;
     }
     if (now_ns >= periodic->metrics_due_ns) {
         write_metrics(periodic);
         periodic->metrics_due_ns = now_ns + METRICS_INTERVAL_NS;
     }
-    return beat_ns != 0 && beat_ns < periodic->metrics_due_ns ? beat_ns : periodic->metrics_due_ns;
+    return earlier(due_ns, periodic->metrics_due_ns);
 }
 
 void periodic_reloaded(struct periodic *periodic)
 {
-    periodic->warned_unix_s = (int64_t)time(NULL);
+    int64_t now_unix_s = (int64_t)time(NULL);
+
+    periodic->warned_unix_s = now_unix_s;
+    periodic->told_unix_s = now_unix_s;
+    periodic->next_end_unix_s = tlsmsg_server_tell_ends(periodic->server, now_unix_s);
 }
 
 void periodic_end(struct periodic *periodic)

@@ -1,5 +1,5 @@
 /* What the main thread of a running server does from time to time: the service manager's
- * watchdog, the metrics file, the daily look at the certificates. */
+ * watchdog, the metrics file, the daily look at what ends. */
 #ifndef APP_SERVER_PERIODIC_H
 #define APP_SERVER_PERIODIC_H
 
@@ -18,7 +18,9 @@ struct periodic {
     int64_t metrics_due_ns;
     bool metrics_failed; /* was told; the next success ends it */
     int64_t started_unix_s;
-    int64_t warned_unix_s; /* when certificates were warned about last, or could have been */
+    int64_t warned_unix_s;   /* when all that ends was told of last, or could have been */
+    int64_t told_unix_s;     /* ... or what came near its end since */
+    int64_t next_end_unix_s; /* when there is more to tell; 0: never */
 };
 
 /* Begins now. */
@@ -27,27 +29,19 @@ void periodic_init(struct periodic *periodic, struct systemd *systemd,
                    const char *metrics_file);
 
 /* Does what is due. Returns when to call again (monotonic clock), 0 for no reason to; the
- * certificates are looked at whenever it is called, and wake nobody. */
+ * what ends is looked at whenever it is called, and wakes nobody before its last minute. */
 int64_t periodic_run(struct periodic *periodic, int64_t now_ns);
 
-/* The library has just warned about certificates. */
+/* The library has just told of what ends. */
 void periodic_reloaded(struct periodic *periodic);
 
 /* Writes the metrics a last time. */
 void periodic_end(struct periodic *periodic);
 
-/* ---- certificates that end soon */
+/* ---- what ends soon: certificates, issuers, CAs, revocation lists */
 
-/* Days before a certificate's end from which on it is warned about. */
-#define PERIODIC_EXPIRY_DAYS 30
-
-/* True when a day has passed since the last warning, or the last occasion for one (the library
- * warns at start and on reload), and the certificate has under PERIODIC_EXPIRY_DAYS left or is past.
- * All times are wall clock, seconds since the epoch. expiry_unix_s: 0 for no certificate.
- * *last_unix_s becomes now when the answer is true, and when the clock was set back behind it. */
-bool periodic_expiry_is_due(int64_t expiry_unix_s, int64_t *last_unix_s, int64_t now_unix_s);
-
-/* The warning, NUL-terminated. */
-void periodic_print_expiry(int64_t expiry_unix_s, int64_t now_unix_s, char *buf, size_t cap);
+/* True when a day has passed. Wall clock, seconds since the epoch. last_unix_s: when all was told
+ * last, which becomes now when the clock was set back behind it. */
+bool periodic_day_is_over(int64_t *last_unix_s, int64_t now_unix_s);
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -103,13 +104,124 @@ static bool allow_file(int ruleset, const char *path, uint64_t rights)
     return ok;
 }
 
+/* ---- files that are read again: a reload follows the usual ways of replacing them */
+
+#define LINKS_MAX 16 /* on the way to a file, each within the last: then open(2) gives up too */
+
+/* Folders above which nothing may be read for being above: all of a system, or of a person. */
+static bool is_wide(const char *folder)
+{
+    static const char *const wide[] = {"/home/", "/usr/", "/var/", "/run/user/"};
+    const char *home = getenv("HOME");
+
+    if (strchr(folder + 1, '/') == NULL || (home != NULL && strcmp(folder, home) == 0)) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++) {
+        size_t len = strlen(wide[i]);
+
+        if (strncmp(folder, wide[i], len) == 0 && strchr(folder + len, '/') == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Allows reading in a folder, and beside it in the one above. */
+static bool allow_folder(int ruleset, const char *folder)
+{
+    char resolved[PATH_MAX];
+
+    if (realpath(folder, resolved) == NULL) {
+        return true;
+    }
+    if (!allow_directory(ruleset, resolved, LL_READ_FILE)) {
+        return false;
+    }
+    to_directory(resolved);
+    return is_wide(resolved) || allow_directory(ruleset, resolved, LL_READ_FILE);
+}
+
+/* Where the link at a path points to, as a path; false where it is not a link. */
+static bool follow(const char *path, char out[PATH_MAX])
+{
+    char target[PATH_MAX];
+    char folder[PATH_MAX];
+    ssize_t len = readlink(path, target, sizeof(target) - 1);
+
+    if (len <= 0) {
+        return false;
+    }
+    target[len] = '\0';
+    if (target[0] == '/') {
+        (void)snprintf(out, PATH_MAX, "%s", target);
+        return true;
+    }
+    (void)snprintf(folder, sizeof(folder), "%s", path);
+    to_directory(folder);
+    return snprintf(out, PATH_MAX, "%s/%s", folder, target) < PATH_MAX;
+}
+
+/* Allows what the links on the way to a path lead to, whether folders or the file itself. */
+static bool allow_links(int ruleset, const char *path, int depth)
+{
+    char part[PATH_MAX];
+    char target[PATH_MAX];
+    const char *slash = path;
+
+    while (slash != NULL && depth < LINKS_MAX) {
+        slash = strchr(slash + 1, '/');
+        (void)snprintf(part, sizeof(part), "%.*s",
+                       (int)(slash != NULL ? (size_t)(slash - path) : strlen(path)), path);
+        if (!follow(part, target)) {
+            continue;
+        }
+        if (slash != NULL && !allow_folder(ruleset, target)) {
+            return false;
+        }
+        if (slash == NULL) {
+            (void)snprintf(part, sizeof(part), "%s", target);
+            to_directory(part);
+            if (!allow_folder(ruleset, part)) {
+                return false;
+            }
+        }
+        if (!allow_links(ruleset, target, depth + 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool allow_again(int ruleset, const char *path)
+{
+    char whole[PATH_MAX];
+    char folder[PATH_MAX];
+    char here[PATH_MAX];
+    int n;
+
+    if (path[0] == '/') {
+        n = snprintf(whole, sizeof(whole), "%s", path);
+    } else if (getcwd(here, sizeof(here)) == NULL) {
+        return false;
+    } else {
+        n = snprintf(whole, sizeof(whole), "%s/%s", here, path);
+    }
+    if (n >= (int)sizeof(whole)) {
+        return false;
+    }
+    (void)snprintf(folder, sizeof(folder), "%s", whole);
+    to_directory(folder);
+    return allow_folder(ruleset, folder) && allow_links(ruleset, whole, 0);
+}
+
 static bool allow_all(const struct sandbox *sandbox, int ruleset, uint64_t handled)
 {
     const uint64_t write_rights =
         (LL_READ_FILE | LL_WRITE_FILE | LL_MAKE_REG | LL_REMOVE_FILE | LL_TRUNCATE) & handled;
 
     for (size_t i = 0; i < sandbox->read_count; i++) {
-        if (!allow_file(ruleset, sandbox->read[i], LL_READ_FILE)) {
+        if (!allow_again(ruleset, sandbox->read[i])) {
             return false;
         }
     }
@@ -231,6 +343,28 @@ static const char *find_unreadable(const struct sandbox *sandbox)
         (void)close(fd);
     }
     return NULL;
+}
+
+void sandbox_print_roots_own(const struct sandbox *sandbox, char *out, size_t cap)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < sandbox->read_count && used < cap; i++) {
+        char shown[NAME_SHOWN_MAX];
+        struct stat info;
+
+        if (stat(sandbox->read[i], &info) != 0 || info.st_uid != 0 ||
+            (info.st_mode & (info.st_gid == 0 ? 004 : 044)) != 0) {
+            continue;
+        }
+        (void)escape_name(shown, sizeof(shown), sandbox->read[i]);
+        if (used + strlen(shown) + sizeof("'', , ...") > cap) {
+            (void)snprintf(out + used, cap - used, ", ...");
+            break;
+        }
+        used += (size_t)snprintf(out + used, cap - used, "%s'%s'", used > 0 ? ", " : "", shown);
+    }
 }
 
 enum tlsmsg_code sandbox_check_user(const char *user, struct tlsmsg_error *err)

@@ -36,6 +36,9 @@ struct sandbox_report {
  * TLSMSG_ERR_CONFIG: no such user, or another one while this process is not root's. */
 enum tlsmsg_code sandbox_check_user(const char *user, struct tlsmsg_error *err);
 
+/* The files of a reload that root alone can read, "'a.key', 'b.key'"; "" for none; cut with "...". */
+void sandbox_print_roots_own(const struct sandbox *sandbox, char *out, size_t cap);
+
 /* Becomes user (NULL: stays), restricts itself where the build does (BUILD_HAS_SANDBOX), and looks
  * whether the files of a reload are still within reach. All files and sockets must be open, and no
  * other thread may run.
@@ -44,7 +47,10 @@ enum tlsmsg_code sandbox_enter(const char *user, const struct sandbox *sandbox,
                                struct sandbox_report *report, struct tlsmsg_error *err);
 
 /* Applies the rules, in any build. They are on the directories of the files, and of what they resolve
- * to now: a rule on a file itself would not follow its atomic replacement. held, cap: as above.
+ * to now: a rule on a file itself would not follow its atomic replacement. A folder may be replaced
+ * as well, and a link on the way may come to point to another beside the old one, so the folder above
+ * each may be read too, unless that one is wide: "/", what lies directly in it, somebody's home.
+ * held, cap: as above.
  * TLSMSG_ERR_SYSTEM where the kernel has the rules and refuses them. */
 enum tlsmsg_code sandbox_restrict(const struct sandbox *sandbox, char *held, size_t cap,
                                   struct tlsmsg_error *err);

@@ -1,8 +1,8 @@
 /* Own certificates: from the files that --cert and --key name into a context.
  *
  * Everything a peer would stumble over later is looked for here, so that a bad file ends the start
- * and not the first handshake: a key of another certificate, a chain out of its dates, a key too
- * weak for the policy. A password is wiped as soon as it was tried and is never logged.
+ * and not the first handshake: a key of another certificate, one out of its dates, a key that the
+ * policy doesn't take (rehearsal.c tries it). A password is wiped as soon as it was tried and is never logged.
  *
  * Of several certificates a server shows each client the one for the name it asks for (SNI,
  * RFC 6066 section 3), chosen in the certificate callback of each handshake. Without a name, or
@@ -23,6 +23,8 @@
 #include "base/error.h"
 #include "base/tools.h"
 #include "transport/tls/errors.h"
+#include "transport/tls/pem.h"
+#include "transport/tls/rehearsal.h"
 #include "transport/tls/x509_text.h"
 
 #define PASSWORD_MAX 1024 /* OpenSSL's own limit, PEM_BUFSIZE */
@@ -49,22 +51,33 @@ struct password_request {
     char password[PASSWORD_MAX];
 };
 
-/* The first line of the password file, without its end (\n or \r\n). */
+/* The first line of the password file, without its end. Blanks in it are the password's. */
 static void take_from_file(struct password_request *request, const char *path)
 {
+    struct file_lines lines;
     struct file file;
+    const char *line;
     size_t len;
 
     if (load_file(&file, path, "key password file", NULL, request->err) != TLSMSG_OK) {
         return;
     }
-    len = strcspn(file.bytes, "\r\n");
-    if (len > sizeof(request->password)) {
-        error_set(request->err, TLSMSG_ERR_CONFIG, 0, "the password in '%s' is too long",
-                  file.name);
-    } else {
-        memcpy(request->password, file.bytes, len);
-        request->len = len;
+    if (file_check_text(&file, "key password file", request->err) == TLSMSG_OK) {
+        (void)file_lines_begin(&lines, &file);
+        line = file_lines_next(&lines);
+        len = line != NULL ? strlen(line) : 0;
+        if (len > sizeof(request->password)) {
+            error_set(request->err, TLSMSG_ERR_CONFIG, 0, "the password in '%s' is too long",
+                      file.name);
+        } else if (len == 0) {
+            error_set(request->err, TLSMSG_ERR_CONFIG, 0,
+                      "key password file '%s' is empty or begins with an empty line; try: the "
+                      "password in its first line",
+                      file.name);
+        } else {
+            memcpy(request->password, line, len);
+            request->len = len;
+        }
     }
     file_fini(&file);
 }
@@ -99,6 +112,123 @@ static int give_password(char *buf, int cap, int writing, void *user)
     return (int)request->len;
 }
 
+static bool has_cipher(const char *name)
+{
+    EVP_CIPHER *cipher = name != NULL ? EVP_CIPHER_fetch(NULL, name, NULL) : NULL;
+
+    EVP_CIPHER_free(cipher);
+    return cipher != NULL;
+}
+
+/* The cipher of "DEK-Info: DES-CBC,..." (RFC 1421), of keys in OpenSSL's oldest form. */
+static bool dek_is_readable(const struct pem_block *block, bool *found)
+{
+    static const char head[] = "DEK-Info: ";
+    const char *at = memmem(block->bytes, block->len, head, sizeof(head) - 1);
+    char name[32] = "";
+    size_t left;
+
+    *found = at != NULL;
+    if (at == NULL) {
+        return true;
+    }
+    at += sizeof(head) - 1;
+    left = block->len - (size_t)(at - block->bytes);
+    for (size_t i = 0; i < left && i < sizeof(name) - 1 && at[i] != ',' && at[i] > ' '; i++) {
+        name[i] = at[i];
+    }
+    return has_cipher(name);
+}
+
+/* The cipher of an encrypted PKCS#8 key: of PBES1 by its name, of PBES2 by what is in it. */
+static bool scheme_is_readable(const X509_ALGOR *scheme)
+{
+    int nid = OBJ_obj2nid(scheme->algorithm);
+    int cipher = NID_undef;
+    PBE2PARAM *param;
+
+    if (nid != NID_pbes2) {
+        return EVP_PBE_find(EVP_PBE_TYPE_OUTER, nid, &cipher, NULL, NULL) == 1 &&
+               has_cipher(OBJ_nid2sn(cipher));
+    }
+    param = ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(PBE2PARAM), scheme->parameter);
+    if (param != NULL) {
+        cipher = OBJ_obj2nid(param->encryption->algorithm);
+    }
+    PBE2PARAM_free(param);
+    return has_cipher(OBJ_nid2sn(cipher));
+}
+
+/* Whether this library can still open a key that is encrypted in that way. */
+static bool encryption_is_readable(const struct pem_block *block)
+{
+    BIO *bio = pem_bio(block);
+    X509_SIG *sealed = NULL;
+    const X509_ALGOR *scheme;
+    bool found;
+    bool readable = dek_is_readable(block, &found);
+
+    if (!found && bio != NULL && (sealed = PEM_read_bio_PKCS8(bio, NULL, NULL, NULL)) != NULL) {
+        X509_SIG_get0(sealed, &scheme, NULL);
+        readable = scheme_is_readable(scheme);
+    }
+    X509_SIG_free(sealed);
+    BIO_free(bio);
+    return readable;
+}
+
+/* Why a key that is there could not be read. */
+static enum tlsmsg_code blame_key(const struct password_request *request,
+                                  const struct pem_block *block)
+{
+    const struct file *file = request->file;
+
+    if (!request->wanted) {
+        return tls_error_blame(request->err, "key '%s' is damaged or of an unknown kind",
+                               file->name);
+    }
+    if (request->len == 0) {
+        return tls_error_blame(
+            request->err, "key '%s' is encrypted: --key-password-file FILE opens it", file->name);
+    }
+    if (!encryption_is_readable(block)) {
+        return tls_error_blame(request->err,
+                               "key '%s' is encrypted in an old way that this OpenSSL does not "
+                               "read; try: openssl pkcs8 -topk8 -provider legacy -provider default "
+                               "-in '%s' -out FILE",
+                               file->name, file->name);
+    }
+    return tls_error_blame(request->err, "the password does not open key '%s'", file->name);
+}
+
+/* Goes to the first private key in a file. */
+static enum tlsmsg_code find_key(const struct file *file, struct pem_block *out,
+                                 struct tlsmsg_error *err)
+{
+    struct pem_reader reader;
+    struct pem_block block;
+    bool found = false;
+    enum tlsmsg_code code = pem_begin(&reader, file, "key", "pkey", err);
+
+    /* To the end, since what is refused must not depend on the order. */
+    while (code == TLSMSG_OK) {
+        code = pem_next(&reader, &block, err);
+        if (code != TLSMSG_OK || block.kind == PEM_END) {
+            break;
+        }
+        if (block.kind == PEM_KEY && !found) {
+            *out = block;
+            found = true;
+        }
+    }
+    if (code == TLSMSG_OK && !found) {
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "'%s' holds no private key in PEM form (--key FILE names the key's file)",
+                         file->name);
+    }
+    return code;
+}
+
 /* The first private key in the file, owned by the caller. An encrypted one is opened with the first
  * line of --key-password-file or by asking. */
 static enum tlsmsg_code read_private_key(const struct file *file,
@@ -106,8 +236,14 @@ static enum tlsmsg_code read_private_key(const struct file *file,
                                          struct tlsmsg_error *err)
 {
     struct password_request request = {.settings = settings, .file = file, .err = err};
-    BIO *bio = load_bio(file);
+    struct pem_block block;
+    enum tlsmsg_code code = find_key(file, &block, err);
+    BIO *bio;
 
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    bio = pem_bio(&block);
     if (bio == NULL) {
         return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot read key '%s'", file->name);
     }
@@ -115,49 +251,40 @@ static enum tlsmsg_code read_private_key(const struct file *file,
     *out = PEM_read_bio_PrivateKey(bio, NULL, give_password, &request);
     OPENSSL_cleanse(request.password, sizeof(request.password));
     BIO_free(bio);
-    if (*out != NULL) {
-        return TLSMSG_OK;
-    }
-    if (request.wanted && request.len == 0) {
-        return tls_error_blame(err, "key '%s' is encrypted: --key-password-file FILE opens it",
-                               file->name);
-    }
-    if (request.wanted) {
-        return tls_error_blame(err, "the password does not open key '%s'", file->name);
-    }
-    /* The library's reasons differ between versions; the label is the same in all forms. */
-    if (strstr(file->bytes, "PRIVATE KEY-----") == NULL) {
-        return tls_error_blame(
-            err, "'%s' holds no private key in PEM form (--key FILE names the key's file)",
-            file->name);
-    }
-    return tls_error_blame(err, "key '%s' is damaged or of an unknown kind", file->name);
+    return *out != NULL ? TLSMSG_OK : blame_key(&request, &block);
 }
 
-static enum tlsmsg_code check_dates(const struct file *file, STACK_OF(X509) *chain,
+/* The own certificate's. Issuers in the file that have ended are a warning: many a chain has one
+ * that clients never use. */
+static enum tlsmsg_code check_dates(const struct file *file, const X509 *leaf,
                                     struct tlsmsg_error *err)
 {
     char date[X509_TEXT_DATE_MAX];
-    int i;
 
     tls_error_begin();
-    for (i = 0; i < sk_X509_num(chain); i++) {
-        X509 *cert = sk_X509_value(chain, i);
-        const char *which = i == 0 ? "" : " (an issuer's, further down in the file)";
-
-        if (X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0) {
-            x509_text_date(X509_get0_notAfter(cert), date);
-            return tls_error_blame(err, "certificate '%s' expired on %s%s (%s renews one)",
-                                   file->name, date, which, tools()->certs);
-        }
-        if (X509_cmp_current_time(X509_get0_notBefore(cert)) >= 0) {
-            x509_text_date(X509_get0_notBefore(cert), date);
-            return tls_error_blame(
-                err, "certificate '%s' is not valid before %s%s (is this clock right?)", file->name,
-                date, which);
-        }
+    if (X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0) {
+        x509_text_date(X509_get0_notAfter(leaf), date);
+        return tls_error_blame(err, "certificate '%s' expired on %s (%s renews one)", file->name,
+                               date, tools()->certs);
+    }
+    if (X509_cmp_current_time(X509_get0_notBefore(leaf)) >= 0) {
+        x509_text_date(X509_get0_notBefore(leaf), date);
+        return tls_error_blame(err,
+                               "certificate '%s' is not valid before %s (is this clock right?)",
+                               file->name, date);
     }
     return TLSMSG_OK;
+}
+
+/* The place in the file of the certificate that the key belongs to, from 1; 0: none. */
+static int find_own(const struct certificate *pair)
+{
+    for (int i = 0; i < sk_X509_num(pair->issuers); i++) {
+        if (X509_check_private_key(sk_X509_value(pair->issuers, i), pair->key) == 1) {
+            return i + 2;
+        }
+    }
+    return 0;
 }
 
 static enum tlsmsg_code take_key(struct certificate *pair, const struct file *cert_file,
@@ -171,6 +298,14 @@ static enum tlsmsg_code take_key(struct certificate *pair, const struct file *ce
     }
     tls_error_begin();
     if (X509_check_private_key(pair->leaf, pair->key) != 1) {
+        int own = find_own(pair);
+
+        if (own > 0) {
+            return tls_error_blame(err,
+                                   "key '%s' belongs to certificate number %d in '%s'; try: that "
+                                   "one first, then its issuers",
+                                   key_file->name, own, cert_file->name);
+        }
         return tls_error_blame(err, "key '%s' does not belong to certificate '%s'", key_file->name,
                                cert_file->name);
     }
@@ -207,10 +342,10 @@ static enum tlsmsg_code read_pair(struct certificate *pair, const struct file *f
     }
     code = load_certificates(file, "certificate", pair->issuers, err);
     if (code == TLSMSG_OK) {
-        code = check_dates(file, pair->issuers, err);
+        pair->leaf = sk_X509_shift(pair->issuers);
+        code = check_dates(file, pair->leaf, err);
     }
     if (code == TLSMSG_OK) {
-        pair->leaf = sk_X509_shift(pair->issuers);
         code = read_key(pair, file, key_path, settings, err);
     }
     return code;
@@ -335,12 +470,15 @@ static void report_pair(struct load_report *report, const struct certificate *pa
                         const struct file *file)
 {
     load_report_add(report, LOADED_LEAF, file, X509_get_subject_name(pair->leaf),
-                    X509_get0_notAfter(pair->leaf));
+                    X509_get0_notBefore(pair->leaf), X509_get0_notAfter(pair->leaf));
     for (int i = 0; i < sk_X509_num(pair->issuers); i++) {
         const X509 *issuer = sk_X509_value(pair->issuers, i);
+        /* One that the certificate outlives is out of step, however short its life is meant. */
+        bool outlived =
+            ASN1_TIME_compare(X509_get0_notAfter(issuer), X509_get0_notAfter(pair->leaf)) < 0;
 
         load_report_add(report, LOADED_ISSUER, file, X509_get_subject_name(issuer),
-                        X509_get0_notAfter(issuer));
+                        outlived ? NULL : X509_get0_notBefore(issuer), X509_get0_notAfter(issuer));
     }
 }
 
@@ -364,6 +502,12 @@ static enum tlsmsg_code load_pair(SSL_CTX *ctx, const struct tls_settings *setti
     }
     if (code == TLSMSG_OK && settings->is_server && settings->certs.count > 1) {
         code = offer_by_name(by_name, &pair, err);
+    }
+    if (code == TLSMSG_OK && settings->is_server) {
+        code = rehearse_certificate(
+            &(struct rehearsed){
+                .file = &file, .leaf = pair.leaf, .key = pair.key, .issuers = pair.issuers},
+            settings, report, err);
     }
     if (code == TLSMSG_OK) {
         report_pair(report, &pair, &file);

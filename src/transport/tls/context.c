@@ -20,6 +20,8 @@
 #include "transport/tls/identity.h"
 #include "transport/tls/internal.h"
 #include "transport/tls/policy.h"
+#include "transport/tls/rehearsal.h"
+#include "transport/tls/revocation.h"
 #include "transport/tls/tickets.h"
 #include "transport/tls/verify.h"
 
@@ -164,7 +166,8 @@ static enum tlsmsg_code load_trust(struct transport_config *config,
 
     config->asks_for_certificate = settings->client_ca != NULL;
     if (code == TLSMSG_OK) {
-        code = verify_load_crls(config->ctx, settings, &config->crls, &config->report, err);
+        rehearse_request(config->ctx, &config->report);
+        code = revocation_load(config->ctx, settings, &config->crls, &config->report, err);
     }
     if (code == TLSMSG_OK) {
         code = config->is_server ? allow_load(settings, &config->allowed, err)
@@ -282,7 +285,49 @@ const char *transport_config_warning(const struct transport_config *config, size
     return i < config->report.warning_count ? config->report.warnings[i] : NULL;
 }
 
-int64_t transport_config_expiry(const struct transport_config *config)
+static int64_t first(int64_t a, int64_t b)
 {
-    return load_report_first_end(&config->report, LOADED_LEAF);
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+int64_t transport_config_expiry(const struct transport_config *config, enum tlsmsg_expiry what)
+{
+    const struct load_report *report = &config->report;
+
+    switch (what) {
+    case TLSMSG_EXPIRY_CERTIFICATE:
+        return first(load_report_first_end(report, LOADED_LEAF),
+                     load_report_first_end(report, LOADED_ISSUER));
+    case TLSMSG_EXPIRY_CA:
+        return load_report_first_end(report, LOADED_CA);
+    case TLSMSG_EXPIRY_CRL:
+        return load_report_first_end(report, LOADED_CRL);
+    default:
+        return 0;
+    }
+}
+
+int64_t transport_config_tell_ends(const struct transport_config *config, int64_t since_unix_s,
+                                   int64_t now_unix_s, transport_tell_fn *tell, void *user)
+{
+    const struct load_report *report = &config->report;
+    int64_t next = 0;
+    char text[LOAD_WARNING_MAX];
+
+    for (size_t i = 0; i < report->count; i++) {
+        const struct loaded *item = &report->items[i];
+        int64_t from = load_warns_from(item);
+
+        if (load_print_end(item, now_unix_s, text, sizeof(text))) {
+            if (since_unix_s <= from ||
+                (item->ends_unix_s > since_unix_s && item->ends_unix_s <= now_unix_s)) {
+                tell(text, user);
+            }
+            /* The end itself is told when it has come. */
+            next = item->ends_unix_s > now_unix_s ? first(next, item->ends_unix_s) : next;
+        } else if (from != INT64_MAX) {
+            next = first(next, from + 1);
+        }
+    }
+    return next;
 }

@@ -162,7 +162,23 @@ static int received_alert(unsigned long code)
     return reason - ALERT_OFFSET;
 }
 
-static void record_refusal(const struct handshake_state *state, const char *name,
+/* Alerts that servers send for more than one cause: what each could mean. */
+static const char *hint_of(int alert)
+{
+    switch (alert) {
+    case SSL_AD_CERTIFICATE_EXPIRED:
+        return ": it has expired, or a revocation list of the server's has; try: its dates, then "
+               "the "
+               "server's log";
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+        return ": it may be fine, and the server's revocation list ended or missing; try: the "
+               "server's log";
+    default:
+        return "";
+    }
+}
+
+static void record_refusal(const struct handshake_state *state, int alert, const char *name,
                            struct tlsmsg_error *err)
 {
     if (state->cert_was_asked && !state->cert_is_there) {
@@ -171,7 +187,8 @@ static void record_refusal(const struct handshake_state *state, const char *name
                   name);
     } else {
         error_set(err, TLSMSG_ERR_REFUSED, 0,
-                  "the server does not accept this certificate (alert: %s)", name);
+                  "the server does not accept this certificate (alert: %s)%s", name,
+                  hint_of(alert));
     }
 }
 
@@ -200,7 +217,7 @@ static void record_alert(int alert, const struct handshake_state *state, struct 
     } else if (refused && alert == SSL_AD_ACCESS_DENIED) {
         error_set(err, TLSMSG_ERR_REFUSED, 0, "the server refuses access (alert: %s)", name);
     } else if (refused) {
-        record_refusal(state, name, err);
+        record_refusal(state, alert, name, err);
     } else if (state->is_open) {
         error_set(err, TLSMSG_ERR_PROTOCOL, 0, "the server broke off (alert: %s)", name);
     } else if (alert == SSL_AD_NO_APPLICATION_PROTOCOL) {

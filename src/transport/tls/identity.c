@@ -222,25 +222,16 @@ static enum tlsmsg_code add_file(struct allow_list *list, const char *path,
 {
     struct file file;
     enum tlsmsg_code code = load_file(&file, path, "allow file", NULL, err);
-    char *rest;
+    struct file_lines lines;
     char *line;
-    int number = 0;
 
     if (code != TLSMSG_OK) {
         return code;
     }
-    if (strlen(file.bytes) != file.len) {
-        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "allow file '%s' holds a zero byte", file.name);
-    }
-    rest = file.bytes;
-    while (code == TLSMSG_OK && (line = strsep(&rest, "\n")) != NULL) {
-        number++;
-        if (line[0] != '\0' && line[strlen(line) - 1] == '\r') {
-            line[strlen(line) - 1] = '\0';
-        }
-        if (line[0] != '\0' && line[0] != '#') {
-            code = add_name(list, line, file.name, number, err);
-        }
+    code = file_check_text(&file, "allow file", err);
+    (void)file_lines_begin(&lines, &file);
+    while (code == TLSMSG_OK && (line = file_lines_next_entry(&lines)) != NULL) {
+        code = add_name(list, line, file.name, (int)lines.number, err);
     }
     file_fini(&file);
     return code;

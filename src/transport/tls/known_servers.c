@@ -121,6 +121,20 @@ static bool is_date(const char *text)
     return true;
 }
 
+/* "host:port" in visible letters: what can't be seen would make a known server look like a new one. */
+static bool is_server(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
+
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~') {
+            return false;
+        }
+    }
+    return colon != NULL && colon != text && digits > 0 && colon[1 + digits] == '\0';
+}
+
 /* Takes one line apart; false where it is not a record. */
 static bool parse_line(char *line, char **server, struct known_record *record)
 {
@@ -130,12 +144,12 @@ static bool parse_line(char *line, char **server, struct known_record *record)
     *server = line;
     pin = strchr(line, ' ');
     date = pin == NULL ? NULL : strchr(pin + 1, ' ');
-    if (date == NULL || pin == line || strchr(line, ':') == NULL) {
+    if (date == NULL || pin == line) {
         return false;
     }
     *pin++ = '\0';
     *date++ = '\0';
-    if (!pin_is_valid(pin) || !is_date(date)) {
+    if (!is_server(line) || !pin_is_valid(pin) || !is_date(date)) {
         return false;
     }
     (void)snprintf(record->pin.text, sizeof(record->pin.text), "%s", pin);
@@ -148,30 +162,26 @@ static enum tlsmsg_code search(struct file *file, const char *server, const stru
                                enum known_answer *answer, struct known_record *record,
                                struct tlsmsg_error *err)
 {
-    char *rest = file->bytes;
+    struct file_lines lines;
     char *line;
-    int number = 0;
 
     *answer = KNOWN_NOT;
     if (file->bytes == NULL) {
         return TLSMSG_OK;
     }
-    if (strlen(file->bytes) != file->len) {
-        return file_error(file->path, "read", WHAT, EILSEQ, err);
+    if (file_check_text(file, WHAT, err) != TLSMSG_OK) {
+        return TLSMSG_ERR_CONFIG;
     }
-    while ((line = strsep(&rest, "\n")) != NULL) {
+    (void)file_lines_begin(&lines, file);
+    while ((line = file_lines_next_entry(&lines)) != NULL) {
         struct known_record found;
         char *who;
 
-        number++;
-        if (line[0] == '\0' || line[0] == '#') {
-            continue;
-        }
         if (!parse_line(line, &who, &found)) {
             return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                             "known servers file '%s', line %d: not 'host:port sha256//... "
+                             "known servers file '%s', line %u: not 'host:port sha256//... "
                              "YYYY-MM-DD' (mend or remove the line)",
-                             file->name, number);
+                             file->name, lines.number);
         }
         if (strcasecmp(who, server) != 0 || *answer == KNOWN_SAME) {
             continue;

@@ -19,13 +19,14 @@
 #include "base/escape.h"
 #include "base/tools.h"
 #include "transport/tls/errors.h"
+#include "transport/tls/pem.h"
 #include "transport/tls/x509_text.h"
 
 #define PIPE_WAIT_MS                                                                               \
     5000 /* bash's <(...) takes a moment; a FIFO of nobody must not stop a reload */
-#define LOAD_WARNING_MAX 512
 #define LOAD_NAME_MAX 200
 #define ENDS_SOON_DAYS 30 /* from then on an end is worth a warning */
+#define SHARE_OF_LIFE 3   /* ... or the last third of a short life */
 #define DAY_SECONDS 86400
 
 void load_report_fini(struct load_report *report)
@@ -43,10 +44,12 @@ void load_report_fini(struct load_report *report)
 }
 
 void load_report_add(struct load_report *report, enum loaded_kind kind, const struct file *file,
-                     const X509_NAME *subject, const ASN1_TIME *ends)
+                     const X509_NAME *subject, const ASN1_TIME *begins, const ASN1_TIME *ends)
 {
     struct loaded *items = realloc(report->items, (report->count + 1) * sizeof(*items));
-    struct loaded item = {.kind = kind, .ends_unix_s = ends != NULL ? x509_text_unix_s(ends) : 0};
+    struct loaded item = {.kind = kind,
+                          .begins_unix_s = begins != NULL ? x509_text_unix_s(begins) : 0,
+                          .ends_unix_s = ends != NULL ? x509_text_unix_s(ends) : 0};
     char name[LOAD_NAME_MAX];
 
     if (items == NULL) {
@@ -102,14 +105,20 @@ void load_report_check_secret(struct load_report *report, const char *what, cons
     char shown[LOAD_NAME_MAX];
     struct stat info;
 
-    if (path != NULL && stat(path, &info) == 0 && (info.st_mode & 077) != 0) {
+    bool lent; /* by root to a group, on purpose */
+
+    if (path == NULL || stat(path, &info) != 0) {
+        return;
+    }
+    lent = info.st_uid == 0 && info.st_gid != 0;
+    if ((info.st_mode & (lent ? 037 : 077)) != 0) {
         (void)escape_name(shown, sizeof(shown), path);
-        load_report_warn(report, "%s '%s' can be read by others (chmod 600 '%s')", what, shown,
-                         shown);
+        load_report_warn(report, "%s '%s' can be read by others (chmod %s '%s')", what, shown,
+                         lent ? "640" : "600", shown);
     }
 }
 
-static void print_date(int64_t unix_s, char out[X509_TEXT_DATE_MAX])
+void load_print_date(int64_t unix_s, char out[X509_TEXT_DATE_MAX])
 {
     time_t seconds = (time_t)unix_s;
     struct tm tm;
@@ -120,23 +129,72 @@ static void print_date(int64_t unix_s, char out[X509_TEXT_DATE_MAX])
     }
 }
 
+int64_t load_warns_from(const struct loaded *item)
+{
+    int64_t margin_s = (item->ends_unix_s - item->begins_unix_s) / SHARE_OF_LIFE;
+
+    if (item->ends_unix_s == 0) {
+        return INT64_MAX;
+    }
+    if (margin_s > ENDS_SOON_DAYS * DAY_SECONDS) {
+        margin_s = ENDS_SOON_DAYS * DAY_SECONDS;
+    }
+    return item->ends_unix_s - margin_s;
+}
+
+/* What ends is named by kind; what follows from it and what to do, too. */
+static const struct {
+    const char *what;
+    const char *then; /* what becomes of whom */
+    const char *verb; /* of the script that makes a new one */
+} end_texts[LOADED_KINDS] = {
+    [LOADED_LEAF] = {"certificate", "", "renew"},
+    [LOADED_ISSUER] = {"issuer", "peers that need it then refuse the certificate that it issued",
+                       "renew ca"},
+    [LOADED_CA] = {"CA", "certificates under it are refused then", "renew ca"},
+    [LOADED_CRL] = {"revocation list of",
+                    "everybody whose certificate that CA issued is refused "
+                    "then",
+                    "crl"},
+};
+
+bool load_print_end(const struct loaded *item, int64_t now_unix_s, char *out, size_t cap)
+{
+    int64_t days = (item->ends_unix_s - now_unix_s) / DAY_SECONDS;
+    const char *then = end_texts[item->kind].then;
+    char date[X509_TEXT_DATE_MAX];
+    char when[64];
+
+    if (now_unix_s <= load_warns_from(item)) {
+        return false;
+    }
+    load_print_date(item->ends_unix_s, date);
+    if (item->ends_unix_s <= now_unix_s) {
+        (void)snprintf(when, sizeof(when), "ended on %s", date);
+    } else if (days == 0) {
+        (void)snprintf(when, sizeof(when), "ends in %d h %d min, on %s",
+                       (int)((item->ends_unix_s - now_unix_s) / 3600),
+                       (int)((item->ends_unix_s - now_unix_s) / 60 % 60), date);
+    } else {
+        (void)snprintf(when, sizeof(when), "ends in %d days, on %s", (int)days, date);
+    }
+    (void)snprintf(out, cap, "%s '%s' in '%s' %s%s%s (%s %s)", end_texts[item->kind].what,
+                   item->subject, item->file, when, then[0] != '\0' ? ": " : "", then,
+                   tools()->certs, end_texts[item->kind].verb);
+    return true;
+}
+
 void load_report_check_ends(struct load_report *report)
 {
+    int64_t now_unix_s = (int64_t)time(NULL);
     size_t found = 0;
 
     for (size_t i = 0; i < report->count; i++) {
-        const struct loaded *item = &report->items[i];
-        int64_t days = (item->ends_unix_s - (int64_t)time(NULL)) / DAY_SECONDS;
         char text[LOAD_WARNING_MAX];
-        char date[X509_TEXT_DATE_MAX];
 
-        if (item->kind != LOADED_LEAF || days >= ENDS_SOON_DAYS) {
-            continue;
+        if (load_print_end(&report->items[i], now_unix_s, text, sizeof(text))) {
+            insert_warning(report, found++, text);
         }
-        print_date(item->ends_unix_s, date);
-        (void)snprintf(text, sizeof(text), "certificate '%s' ends in %d days, on %s (%s renew)",
-                       item->subject, (int)days, date, tools()->certs);
-        insert_warning(report, found++, text);
     }
 }
 
@@ -175,34 +233,48 @@ BIO *load_bio(const struct file *file)
     return BIO_new_mem_buf(file->bytes, (int)file->len);
 }
 
+/* Decodes one block and appends what is in it. */
+static enum tlsmsg_code take_certificate(const struct file *file, const char *what,
+                                         const struct pem_block *block, STACK_OF(X509) *out,
+                                         struct tlsmsg_error *err)
+{
+    BIO *bio = pem_bio(block);
+    X509 *cert;
+
+    tls_error_begin();
+    cert = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    BIO_free(bio);
+    if (cert == NULL) {
+        return tls_error_blame(err, "%s '%s' is damaged: the certificate at line %u can't be read",
+                               what, file->name, block->line);
+    }
+    if (sk_X509_push(out, cert) <= 0) {
+        X509_free(cert);
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    return TLSMSG_OK;
+}
+
 enum tlsmsg_code load_certificates(const struct file *file, const char *what, STACK_OF(X509) *out,
                                    struct tlsmsg_error *err)
 {
-    BIO *bio = load_bio(file);
     int before = sk_X509_num(out);
-    X509 *cert;
-    bool at_end;
+    struct pem_reader reader;
+    struct pem_block block;
+    enum tlsmsg_code code = pem_begin(&reader, file, what, "x509", err);
 
-    if (bio == NULL) {
-        return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot read %s '%s'", what, file->name);
-    }
-    tls_error_begin();
-    while ((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-        if (sk_X509_push(out, cert) <= 0) {
-            X509_free(cert);
+    while (code == TLSMSG_OK) {
+        code = pem_next(&reader, &block, err);
+        if (code != TLSMSG_OK || block.kind == PEM_END) {
             break;
         }
+        if (block.kind == PEM_CERTIFICATE) {
+            code = take_certificate(file, what, &block, out, err);
+        }
     }
-    BIO_free(bio);
-    /* "No start line" after the last one is how the end looks. */
-    at_end = tls_error_reason(ERR_LIB_PEM) == PEM_R_NO_START_LINE;
-    if (at_end && sk_X509_num(out) > before) {
-        tls_error_begin();
-        return TLSMSG_OK;
+    if (code == TLSMSG_OK && sk_X509_num(out) == before) {
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "%s '%s' holds no certificate in PEM form",
+                         what, file->name);
     }
-    if (at_end) {
-        return tls_error_blame(err, "%s '%s' holds no certificate in PEM form", what, file->name);
-    }
-    return tls_error_blame(err, "%s '%s' is damaged: certificate %d can't be read", what,
-                           file->name, sk_X509_num(out) - before + 1);
+    return code;
 }

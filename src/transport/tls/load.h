@@ -14,6 +14,9 @@
 #include <tlsmsg/error.h>
 
 #include "base/file.h"
+#include "transport/tls/x509_text.h"
+
+#define LOAD_WARNING_MAX 512 /* with its NUL */
 
 enum loaded_kind {
     LOADED_LEAF,   /* a certificate of our own */
@@ -26,9 +29,10 @@ enum loaded_kind {
 /* One certificate or revocation list. */
 struct loaded {
     enum loaded_kind kind;
-    char *file;          /* as named by the option, escaped */
-    char *subject;       /* of a certificate, or a list's issuer; as x509_text_name has it */
-    int64_t ends_unix_s; /* notAfter, or nextUpdate; 0: it has none */
+    char *file;            /* as named by the option, escaped */
+    char *subject;         /* of a certificate, or a list's issuer; as x509_text_name has it */
+    int64_t begins_unix_s; /* notBefore, or lastUpdate; 0: the length of its life doesn't count */
+    int64_t ends_unix_s;   /* notAfter, or nextUpdate; 0: it has none */
 };
 
 struct load_report {
@@ -44,16 +48,28 @@ void load_report_fini(struct load_report *report);
 /* Adds a certificate or a list. Where memory is short, this and the next note it in the report, and
  * whoever has loaded everything asks once. */
 void load_report_add(struct load_report *report, enum loaded_kind kind, const struct file *file,
-                     const X509_NAME *subject, const ASN1_TIME *ends);
+                     const X509_NAME *subject, const ASN1_TIME *begins, const ASN1_TIME *ends);
 
 void load_report_warn(struct load_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Warns where others can read a file that holds a secret. what: "key"; path: NULL is a no-op. */
+/* Warns where others can read a file that holds a secret. A group that may read what is root's is
+ * meant: so a service that isn't root gets at its key. what: "key"; path: NULL is a no-op. */
 void load_report_check_secret(struct load_report *report, const char *what, const char *path);
 
-/* Warns of what ends soon, in front of all that was warned of before. Once, after loading. */
+/* Warns of what ends soon or has ended, in front of all that was warned of before. Once, after
+ * loading. */
 void load_report_check_ends(struct load_report *report);
+
+/* The warning of one that ends soon, 30 days or a third of its life before, whichever is shorter,
+ * or has ended. False: nothing is to be said. */
+bool load_print_end(const struct loaded *item, int64_t now_unix_s, char *out, size_t cap);
+
+/* From when on load_print_end warns of it; INT64_MAX: never. */
+int64_t load_warns_from(const struct loaded *item);
+
+/* "2026-11-22", of seconds since the epoch. */
+void load_print_date(int64_t unix_s, char out[X509_TEXT_DATE_MAX]);
 
 /* When the first of a kind ends; 0: there is none, or none that ends. */
 int64_t load_report_first_end(const struct load_report *report, enum loaded_kind kind);

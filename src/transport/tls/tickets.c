@@ -292,22 +292,19 @@ static bool has_repeated_name(const struct ticket_file *file)
 enum tlsmsg_code ticket_file_parse(char *text, const char *name, struct ticket_file *out,
                                    struct tlsmsg_error *err)
 {
-    char *rest = text;
+    struct file file = {.bytes = text, .len = strlen(text)};
+    struct file_lines lines;
     char *line;
-    int number = 0;
 
     memset(out, 0, sizeof(*out));
-    while ((line = strsep(&rest, "\n")) != NULL) {
-        number++;
-        if (line[0] == '\0' || line[0] == '#') {
-            continue;
-        }
+    (void)file_lines_begin(&lines, &file);
+    while ((line = file_lines_next_entry(&lines)) != NULL) {
         if (!parse_line(line, out)) {
             ticket_file_wipe(out);
             return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                             "ticket key file '%s', line %d: not 'previous', 'current' or 'next' "
+                             "ticket key file '%s', line %u: not 'previous', 'current' or 'next' "
                              "and 160 hexadecimal digits, each once (%s)",
-                             name, number, tools()->makes_ticket_keys);
+                             name, lines.number, tools()->makes_ticket_keys);
         }
     }
     if (!out->present[TICKET_CURRENT] || has_repeated_name(out)) {
@@ -329,11 +326,10 @@ enum tlsmsg_code ticket_file_read(const char *path, struct ticket_file *out,
         load_file(&file, path, "ticket key file", tools()->makes_ticket_keys, err);
 
     if (code == TLSMSG_OK) {
-        code = strlen(file.bytes) == file.len
-                   ? ticket_file_parse(file.bytes, file.name, out, err)
-                   : error_set(err, TLSMSG_ERR_CONFIG, 0,
-                               "ticket key file '%s' holds a zero byte (%s)", file.name,
-                               tools()->makes_ticket_keys);
+        code = file_check_text(&file, "ticket key file", err);
+        if (code == TLSMSG_OK) {
+            code = ticket_file_parse(file.bytes, file.name, out, err);
+        }
         file_fini(&file);
     }
     return code;

@@ -25,12 +25,18 @@
 #include "base/tools.h"
 #include "transport/tls/client_trust.h"
 #include "transport/tls/errors.h"
+#include "transport/tls/hints.h"
 #include "transport/tls/internal.h"
 #include "transport/tls/x509_text.h"
 
-#define REASON_MAX 224
 #define NAME_TEXT_MAX 96
 #define HOSTS_TEXT_MAX 128
+
+/* Why a peer is refused, and what to do, as hints_print has them. */
+struct refusal {
+    char reason[HINT_TEXT_MAX];
+    char hint[HINT_TEXT_MAX];
+};
 
 bool verify_is_revoked(STACK_OF(X509_CRL) *lists, X509 *cert)
 {
@@ -46,78 +52,6 @@ bool verify_is_revoked(STACK_OF(X509_CRL) *lists, X509 *cert)
     return false;
 }
 
-/* What can be done about a refusal besides repairing the server. */
-enum hint { HINT_TRUST, HINT_NAME, HINT_RENEW, HINT_NONE };
-
-static enum hint say_dates(const X509 *cert, const char *whose, bool expired, char out[REASON_MAX])
-{
-    char date[X509_TEXT_DATE_MAX];
-
-    x509_text_date(expired ? X509_get0_notAfter(cert) : X509_get0_notBefore(cert), date);
-    (void)snprintf(out, REASON_MAX,
-                   expired ? "%s expired on %s" : "%s is not yet valid (from %s on)", whose, date);
-    return HINT_RENEW;
-}
-
-static enum hint say_unknown_ca(const X509 *cert, int error, bool system_cas, char out[REASON_MAX])
-{
-    char issuer[NAME_TEXT_MAX];
-
-    if (error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT) {
-        (void)snprintf(out, REASON_MAX, "unknown CA (its certificate is self-signed)");
-    } else if (error == X509_V_ERR_CERT_SIGNATURE_FAILURE) {
-        x509_text_name(X509_get_issuer_name(cert), issuer, sizeof(issuer));
-        (void)snprintf(out, REASON_MAX,
-                       "its signature is not by the trusted CA '%s' (that CA has another key now)",
-                       issuer);
-    } else {
-        x509_text_name(X509_get_issuer_name(cert), issuer, sizeof(issuer));
-        (void)snprintf(out, REASON_MAX, "unknown CA '%s'%s", issuer,
-                       system_cas ? " (no --ca was given, and this system doesn't know it)" : "");
-    }
-    return HINT_TRUST;
-}
-
-static enum hint say_wrong_name(const X509 *leaf, char out[REASON_MAX])
-{
-    char hosts[HOSTS_TEXT_MAX];
-
-    x509_text_hosts(leaf, hosts, sizeof(hosts));
-    (void)snprintf(out, REASON_MAX, "wrong name (its certificate is for %s)", hosts);
-    return HINT_NAME;
-}
-
-/* cert: the one the error is about; leaf: the peer's own. */
-static enum hint say_reason(int error, int depth, const X509 *cert, const X509 *leaf,
-                            bool system_cas, char out[REASON_MAX])
-{
-    const char *whose = depth == 0 ? "its certificate" : "its issuer's certificate";
-
-    switch (error) {
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-        return say_dates(cert, whose, true, out);
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-        return say_dates(cert, whose, false, out);
-    case X509_V_ERR_CERT_REVOKED:
-        (void)snprintf(out, REASON_MAX, "%s is revoked", whose);
-        return HINT_NONE;
-    case X509_V_ERR_HOSTNAME_MISMATCH:
-    case X509_V_ERR_IP_ADDRESS_MISMATCH:
-        return say_wrong_name(leaf, out);
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_CERT_UNTRUSTED:
-    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-        return say_unknown_ca(cert, error, system_cas, out);
-    default:
-        (void)snprintf(out, REASON_MAX, "%s", X509_verify_cert_error_string(error));
-        return HINT_NONE;
-    }
-}
-
 /* The name or address that the server was asked for by, as kept in the SSL object. */
 static void print_expected_name(const struct transport *t, char *out, size_t cap)
 {
@@ -129,56 +63,130 @@ static void print_expected_name(const struct transport *t, char *out, size_t cap
     OPENSSL_free(address);
 }
 
-static void refuse_server(const struct transport *t, X509 *leaf, const char *reason, enum hint hint)
+/* What decides about a case: the list or the CA of that name that ends first, else one that was given;
+ * NULL: none was. */
+static const struct loaded *deciding(const struct load_report *report, enum loaded_kind kind,
+                                     const char *subject)
 {
-    char pin[X509_TEXT_PIN_MAX];
-    char name[NAME_TEXT_MAX];
+    const struct loaded *named = NULL;
+    const struct loaded *any = NULL;
 
-    x509_text_pin(leaf, pin);
-    print_expected_name(t, name, sizeof(name));
-    /* The pin is named so that it can be compared; an option with it, ready to be pasted, would have
-     * people trust whoever is in between. */
-    switch (hint) {
-    case HINT_TRUST:
-        error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
-                  "cannot verify server '%s': %s; its pin is %s; try: --ca FILE, with the CA's "
-                  "certificate from whoever runs the server",
-                  name, reason, pin);
-        break;
-    case HINT_NAME:
-        error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
-                  "cannot verify server '%s': %s; its pin is %s; try: --server-name NAME, if you "
-                  "know the server under another name",
-                  name, reason, pin);
-        break;
-    case HINT_RENEW:
-    case HINT_NONE:
-        error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0,
-                  hint == HINT_RENEW ? "cannot verify server '%s': %s; its pin is %s; try: a new "
-                                       "certificate on the server (or is this clock wrong?)"
-                                     : "cannot verify server '%s': %s; its pin is %s",
-                  name, reason, pin);
-        break;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct loaded *item = &report->items[i];
+
+        if (item->kind != kind) {
+            continue;
+        }
+        any = item;
+        if (strcmp(item->subject, subject) == 0 &&
+            (named == NULL || item->ends_unix_s < named->ends_unix_s)) {
+            named = item;
+        }
     }
+    return named != NULL ? named : any;
+}
+
+static bool was_sent(STACK_OF(X509) *sent, const X509 *cert)
+{
+    for (int i = 0; i < sk_X509_num(sent); i++) {
+        if (X509_cmp(sk_X509_value(sent, i), cert) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_about_list(enum trust_case which)
+{
+    return which == TRUST_LIST_MISSING || which == TRUST_LIST_ENDED || which == TRUST_LIST_FUTURE ||
+           which == TRUST_LIST_UNFIT;
+}
+
+static bool is_about_begin(enum trust_case which)
+{
+    return which == TRUST_LEAF_FUTURE || which == TRUST_ISSUER_FUTURE;
+}
+
+/* Puts the case into words. The pin of a server stands between reason and hint. */
+static void print_case(const struct transport *t, enum trust_case which,
+                       const struct trust_view *view, struct refusal *out)
+{
+    const struct load_report *report = &t->config->report;
+    const struct loaded *item;
+    char subject[NAME_TEXT_MAX];
+    char issuer[NAME_TEXT_MAX];
+    char names[HOSTS_TEXT_MAX];
+    char date[X509_TEXT_DATE_MAX];
+    struct trust_facts facts = {.is_server = t->state.is_server,
+                                .subject = subject,
+                                .issuer = issuer,
+                                .date = date,
+                                .names = names,
+                                .library = X509_verify_cert_error_string(view->error)};
+
+    x509_text_name(X509_get_subject_name(view->cert), subject, sizeof(subject));
+    x509_text_name(X509_get_issuer_name(view->cert), issuer, sizeof(issuer));
+    x509_text_hosts(view->leaf, names, sizeof(names));
+    x509_text_date(is_about_begin(which) ? X509_get0_notBefore(view->cert)
+                                         : X509_get0_notAfter(view->cert),
+                   date);
+    item = is_about_list(which)
+               ? deciding(report, LOADED_CRL, issuer)
+               : deciding(report, LOADED_CA, which == TRUST_CA_EXPIRED ? subject : issuer);
+    facts.file = item != NULL ? item->file : NULL;
+    if (is_about_list(which) && item != NULL) {
+        load_print_date(item->ends_unix_s, date);
+    }
+    hints_print(which, &facts, out->reason, out->hint, sizeof(out->reason));
 }
 
 static void refuse(const struct transport *t, X509_STORE_CTX *store)
 {
-    char reason[REASON_MAX];
-    char subject[NAME_TEXT_MAX];
-    int error = X509_STORE_CTX_get_error(store);
-    X509 *leaf = X509_STORE_CTX_get0_cert(store);
-    X509 *cert = X509_STORE_CTX_get_current_cert(store);
-    bool system_cas = !t->state.is_server && client_trust_is_default(t->config->client_trust);
-    enum hint hint = say_reason(error, X509_STORE_CTX_get_error_depth(store),
-                                cert != NULL ? cert : leaf, leaf, system_cas, reason);
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+    X509 *current = X509_STORE_CTX_get_current_cert(store);
+    struct trust_view view = {
+        .error = X509_STORE_CTX_get_error(store),
+        .depth = X509_STORE_CTX_get_error_depth(store),
+        .leaf = X509_STORE_CTX_get0_cert(store),
+        .by_system = !t->state.is_server && client_trust_is_default(t->config->client_trust),
+        .sent_count = sk_X509_num(sent),
+    };
+    struct refusal refusal;
+    char pin[X509_TEXT_PIN_MAX];
+    char name[NAME_TEXT_MAX];
 
-    if (!t->state.is_server) {
-        refuse_server(t, leaf, reason, hint);
+    view.cert = current != NULL ? current : view.leaf;
+    view.sent = was_sent(sent, view.cert);
+    if (t->state.is_server) {
+        print_case(t, hints_find(&view), &view, &refusal);
+        x509_text_name(X509_get_subject_name(view.leaf), name, sizeof(name));
+        error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0, "cannot verify client '%s': %s%s", name,
+                  refusal.reason, refusal.hint);
         return;
     }
-    x509_text_name(X509_get_subject_name(leaf), subject, sizeof(subject));
-    error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0, "cannot verify client '%s': %s", subject, reason);
+    print_expected_name(t, name, sizeof(name));
+    view.name = name;
+    print_case(t, hints_find(&view), &view, &refusal);
+    /* The pin is named so that it can be compared; an option with it, ready to be pasted, would have
+     * people trust whoever is in between. */
+    x509_text_pin(view.leaf, pin);
+    error_set(t->err, TLSMSG_ERR_UNTRUSTED, 0, "cannot verify server '%s': %s; its pin is %s%s",
+              name, refusal.reason, pin, refusal.hint);
+}
+
+/* The peer is to hear what is wrong with its own certificate alone. TLS has no alert for a list of
+ * ours that has ended; the library would say "certificate expired" for it. */
+static void choose_alert(X509_STORE_CTX *store)
+{
+    switch (X509_STORE_CTX_get_error(store)) {
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CRL_PATH_VALIDATION_ERROR);
+        break;
+    default:
+        break;
+    }
 }
 
 /* The library looks up the leaf alone: asked for more, it would demand a list of every CA in the
@@ -208,6 +216,7 @@ static bool verify_chain(struct transport *t, X509_STORE_CTX *store)
         X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
     }
     refuse(t, store);
+    choose_alert(store);
     return false;
 }
 
@@ -306,7 +315,7 @@ static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const char *path, bool announc
 
         code = add_ca(ctx, cert, &file, announce, err);
         load_report_add(report, LOADED_CA, &file, X509_get_subject_name(cert),
-                        X509_get0_notAfter(cert));
+                        X509_get0_notBefore(cert), X509_get0_notAfter(cert));
     }
     if (code == TLSMSG_OK && !digest_part(digest, "ca", file.bytes, file.len)) {
         code = tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot digest '%s'", file.name);
@@ -392,99 +401,6 @@ enum tlsmsg_code verify_load_cas(SSL_CTX *ctx, const struct tls_settings *settin
     tls_error_begin();
     code = load_trust(ctx, settings, digest, report, err);
     EVP_MD_CTX_free(digest);
-    return code;
-}
-
-/* A list past its date would refuse everybody; better to hear of it now. */
-static enum tlsmsg_code check_next_update(const struct file *file, const X509_CRL *list,
-                                          struct tlsmsg_error *err)
-{
-    const ASN1_TIME *next = X509_CRL_get0_nextUpdate(list);
-    char date[X509_TEXT_DATE_MAX];
-
-    if (next == NULL || X509_cmp_current_time(next) > 0) {
-        return TLSMSG_OK;
-    }
-    x509_text_date(next, date);
-    return tls_error_blame(err, "revocation list '%s' ended on %s (%s)", file->name, date,
-                           tools()->makes_crl);
-}
-
-static enum tlsmsg_code read_lists(const struct file *file, STACK_OF(X509_CRL) *out,
-                                   struct tlsmsg_error *err)
-{
-    enum tlsmsg_code code = TLSMSG_OK;
-    BIO *bio = load_bio(file);
-    X509_CRL *list;
-
-    tls_error_begin();
-    while (code == TLSMSG_OK && bio != NULL &&
-           (list = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL) {
-        code = check_next_update(file, list, err);
-        if (code == TLSMSG_OK && sk_X509_CRL_push(out, list) > 0) {
-            continue;
-        }
-        X509_CRL_free(list);
-    }
-    BIO_free(bio);
-    if (code != TLSMSG_OK) {
-        return code;
-    }
-    if (tls_error_reason(ERR_LIB_PEM) != PEM_R_NO_START_LINE || sk_X509_CRL_num(out) == 0) {
-        return tls_error_blame(err,
-                               "'%s' holds no revocation list in PEM form, or a damaged one (%s)",
-                               file->name, tools()->makes_crl);
-    }
-    tls_error_begin();
-    return TLSMSG_OK;
-}
-
-static enum tlsmsg_code use_lists(SSL_CTX *ctx, const struct file *file, STACK_OF(X509_CRL) *lists,
-                                  struct load_report *report, struct tlsmsg_error *err)
-{
-    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-
-    for (int i = 0; i < sk_X509_CRL_num(lists); i++) {
-        X509_CRL *list = sk_X509_CRL_value(lists, i);
-
-        load_report_add(report, LOADED_CRL, file, X509_CRL_get_issuer(list),
-                        X509_CRL_get0_nextUpdate(list));
-        if (X509_STORE_add_crl(store, list) != 1) {
-            return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use revocation list '%s'",
-                                    file->name);
-        }
-    }
-    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_CRL_CHECK);
-    return TLSMSG_OK;
-}
-
-enum tlsmsg_code verify_load_crls(SSL_CTX *ctx, const struct tls_settings *settings,
-                                  STACK_OF(X509_CRL) **out, struct load_report *report,
-                                  struct tlsmsg_error *err)
-{
-    const char *path = settings->crl;
-    struct file file;
-    enum tlsmsg_code code;
-
-    *out = NULL;
-    if (path == NULL) {
-        return TLSMSG_OK;
-    }
-    if (settings->is_server && settings->client_ca == NULL) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "--crl needs --client-ca FILE: without it no client shows a certificate");
-    }
-    code = load_file(&file, path, "revocation list", tools()->makes_crl, err);
-    if (code != TLSMSG_OK) {
-        return code;
-    }
-    *out = sk_X509_CRL_new_null();
-    code = *out == NULL ? error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory")
-                        : read_lists(&file, *out, err);
-    if (code == TLSMSG_OK) {
-        code = use_lists(ctx, &file, *out, report, err);
-    }
-    file_fini(&file);
     return code;
 }
 

@@ -20,13 +20,6 @@
 enum tlsmsg_code verify_load_cas(SSL_CTX *ctx, const struct tls_settings *settings,
                                  struct load_report *report, struct tlsmsg_error *err);
 
-/* Adds the lists of --crl to the context's trust and has every peer's certificate looked up in
- * its CA's list. *out receives them (NULL without --crl), owned by the caller.
- * TLSMSG_ERR_CONFIG: unreadable, no list in it, or one is past its date. */
-enum tlsmsg_code verify_load_crls(SSL_CTX *ctx, const struct tls_settings *settings,
-                                  STACK_OF(X509_CRL) **out, struct load_report *report,
-                                  struct tlsmsg_error *err);
-
 /* True where a list of the certificate's issuer names it. lists: may be NULL. */
 bool verify_is_revoked(STACK_OF(X509_CRL) *lists, X509 *cert);
 

@@ -26,6 +26,15 @@ void x509_text_date(const ASN1_TIME *time, char out[X509_TEXT_DATE_MAX])
     }
 }
 
+void x509_text_moment(const ASN1_TIME *time, char *out, size_t cap)
+{
+    struct tm tm;
+
+    if (ASN1_TIME_to_tm(time, &tm) != 1 || strftime(out, cap, "%Y-%m-%d %H:%M UTC", &tm) == 0) {
+        (void)snprintf(out, cap, "?");
+    }
+}
+
 int64_t x509_text_unix_s(const ASN1_TIME *time)
 {
     struct tm tm;
@@ -134,6 +143,21 @@ void x509_text_hosts(const X509 *cert, char *out, size_t cap)
         (void)snprintf(out, cap, "no name");
     }
     GENERAL_NAMES_free(names);
+}
+
+const char *x509_text_key(const X509 *cert)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(cert);
+    char group[64];
+    size_t len;
+    const char *name;
+
+    if (key != NULL && EVP_PKEY_get_group_name(key, group, sizeof(group), &len) == 1) {
+        name = OBJ_nid2sn(OBJ_txt2nid(group));
+        return name != NULL ? name : "an unknown curve";
+    }
+    name = key != NULL ? EVP_PKEY_get0_type_name(key) : NULL;
+    return name != NULL ? name : "an unknown kind of key";
 }
 
 void x509_text_pin(X509 *cert, char out[X509_TEXT_PIN_MAX])

@@ -13,6 +13,9 @@
 /* "2026-11-22" (UTC), or "?" for what is not a date. */
 void x509_text_date(const ASN1_TIME *time, char out[X509_TEXT_DATE_MAX]);
 
+/* "2026-11-22 14:05 UTC", or "?". */
+void x509_text_moment(const ASN1_TIME *time, char *out, size_t cap);
+
 /* A date as seconds since the epoch; 0 for what is not a date. */
 int64_t x509_text_unix_s(const ASN1_TIME *time);
 
@@ -23,6 +26,10 @@ void x509_text_name(const X509_NAME *name, char *out, size_t cap);
 /* The DNS names and addresses a certificate is for, "localhost, 127.0.0.1", escaped, cut with
  * "..."; "no name" where there is none. */
 void x509_text_hosts(const X509 *cert, char *out, size_t cap);
+
+/* The kind of key in a few letters: "P-256" by its group, else "RSA", "ED25519"; static or the
+ * library's, never NULL. */
+const char *x509_text_key(const X509 *cert);
 
 /* "sha256//BASE64" of the public key (SubjectPublicKeyInfo), curl's form; "?" on failure. */
 void x509_text_pin(X509 *cert, char out[X509_TEXT_PIN_MAX]);
