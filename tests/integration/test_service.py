@@ -89,7 +89,10 @@ class Notification(ServiceTest):
                 self.assertEqual(boss.next()["STOPPING"], "1")
                 server.finish(0)
                 self.assertEqual(boss.rest(), [])
-                self.assert_quiet(server)
+                # A reload is answered at every level.
+                said = server.stderr.bytes().splitlines()
+                self.assertEqual([b"listening on" in line for line in said], [True, False])
+                self.assertIn(b"configuration reloaded", said[1])
 
     def test_end_by_itself_is_told(self):
         boss, listener = self.manager(), self.listener()
@@ -316,15 +319,15 @@ class Confinement(ServiceTest):
 
     @harness.unittest.skipIf(is_plaintext() or not manager.is_root(), "needs root and a key file")
     def test_key_out_of_the_users_reach(self):
-        """Told at start, where it serves, and by --check."""
+        """Told at start, where it serves; --check looks as that user, and refuses."""
         listener = self.listener()
         server = self.managed("--quiet", "--user", "nobody", listener=listener)
         server.stderr.wait_for(b"a reload will fail: user 'nobody' cannot read")
         self.talk(listener.getsockname()[1])
         server.stop()
         server = self.keep(manager.start_server("--user", "nobody", "--check"))
-        server.finish(0)
-        self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: warning: ", "a reload will",
+        server.finish(2)
+        self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: cannot read ",
                              "Permission denied")
 
     @harness.unittest.skipIf(is_plaintext(), "there is nothing to reload")

@@ -172,7 +172,7 @@ static const struct row rows[] = {
 
 static void check_hint(const struct row *row, bool is_server, const char *wanted)
 {
-    const struct trust_facts facts = {.is_server = is_server,
+    const struct trust_words words = {.is_server = is_server,
                                       .subject = "SUBJECT",
                                       .issuer = "ISSUER",
                                       .file = "FILE",
@@ -185,7 +185,7 @@ static void check_hint(const struct row *row, bool is_server, const char *wanted
 
     view.leaf = row->leaf != NULL ? row->leaf->cert : plain.cert;
     view.cert = view.leaf;
-    hints_print(hints_find(&view), &facts, reason, hint, sizeof(reason));
+    hints_print(hints_find(&view), &words, reason, hint, sizeof(reason));
     if (strstr(reason, row->reason) == NULL) {
         fail_msg("\"%s\" lacks \"%s\"", reason, row->reason);
     }
@@ -210,12 +210,12 @@ static void test_case(void **state)
 /* A text that doesn't fit is cut, and ends. */
 static void test_no_room(void **state)
 {
-    const struct trust_facts facts = {.subject = "a name that is long", .date = "2026-01-01"};
+    const struct trust_words words = {.subject = "a name that is long", .date = "2026-01-01"};
     char reason[24];
     char hint[24];
 
     (void)state;
-    hints_print(TRUST_ISSUER_EXPIRED, &facts, reason, hint, sizeof(reason));
+    hints_print(TRUST_ISSUER_EXPIRED, &words, reason, hint, sizeof(reason));
     assert_int_equal(strlen(reason), sizeof(reason) - 1);
     assert_int_equal(strlen(hint), sizeof(hint) - 1);
 }

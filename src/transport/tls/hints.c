@@ -168,7 +168,7 @@ enum trust_case hints_find(const struct trust_view *view)
 
 /* ---- its texts */
 
-static const char *fact(const struct trust_facts *with, const char *name, size_t len)
+static const char *fact(const struct trust_words *with, const char *name, size_t len)
 {
     const struct {
         const char *name;
@@ -194,7 +194,7 @@ static size_t put(char *out, size_t used, size_t cap, const char *text, size_t l
     return used + len;
 }
 
-static size_t fill(const char *text, const struct trust_facts *with, char *out, size_t used,
+static size_t fill(const char *text, const struct trust_words *with, char *out, size_t used,
                    size_t cap)
 {
     while (*text != '\0') {
@@ -213,7 +213,7 @@ static size_t fill(const char *text, const struct trust_facts *with, char *out, 
     return used;
 }
 
-void hints_print(enum trust_case which, const struct trust_facts *with, char *reason, char *hint,
+void hints_print(enum trust_case which, const struct trust_words *with, char *reason, char *hint,
                  size_t cap)
 {
     const struct row *row = &rows[which];

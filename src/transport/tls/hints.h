@@ -40,7 +40,7 @@ enum trust_case {
 };
 
 /* What a text may name. All are texts already, escaped; NULL where there is none. */
-struct trust_facts {
+struct trust_words {
     bool is_server;
     const char *subject; /* of the certificate that the case is about */
     const char *issuer;  /* its issuer, or the list's */
@@ -66,7 +66,7 @@ enum trust_case hints_find(const struct trust_view *view);
 
 /* The reason, then "; try: ..." where something can be tried, NUL-terminated and cut to cap - 1. Two
  * texts, since a pin may stand between them. */
-void hints_print(enum trust_case which, const struct trust_facts *with, char *reason, char *hint,
+void hints_print(enum trust_case which, const struct trust_words *with, char *reason, char *hint,
                  size_t cap);
 
 #endif

@@ -12,7 +12,7 @@
 #include "base/escape.h"
 
 #define LABEL_MAX 64
-#define SHOWN_MAX 120
+#define STRAY_SHOWN_MAX 120
 #define BODY_LINE_MIN 32 /* shorter ones could be a word */
 
 /* A line without its end. */
@@ -242,9 +242,9 @@ static enum tlsmsg_code refuse(const struct pem_reader *reader, unsigned number,
 static enum tlsmsg_code refuse_stray(const struct pem_reader *reader, struct line line,
                                      struct tlsmsg_error *err)
 {
-    char bytes[SHOWN_MAX / 2];
-    char shown[SHOWN_MAX];
-    char why[SHOWN_MAX * 2];
+    char bytes[STRAY_SHOWN_MAX / 2];
+    char shown[STRAY_SHOWN_MAX];
+    char why[STRAY_SHOWN_MAX * 2];
 
     if (is_blank(line.at[0])) {
         return refuse(reader, reader->line,
@@ -269,7 +269,7 @@ static enum tlsmsg_code take_label(const struct pem_reader *reader, const char *
                                    enum pem_kind *kind, struct tlsmsg_error *err)
 {
     char shown[LABEL_MAX];
-    char why[SHOWN_MAX * 2];
+    char why[STRAY_SHOWN_MAX * 2];
 
     for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++) {
         if (strcmp(labels[i].label, label) == 0) {
@@ -298,7 +298,7 @@ static enum tlsmsg_code find_end(struct pem_reader *reader, struct pem_block *bl
                                  const char *label, struct tlsmsg_error *err)
 {
     char ended[LABEL_MAX];
-    char why[SHOWN_MAX * 2];
+    char why[STRAY_SHOWN_MAX * 2];
     struct line line;
 
     while (next_line(reader, &line)) {

@@ -12,7 +12,7 @@
 #include "transport/tls/policy.h"
 #include "transport/tls/x509_text.h"
 
-#define NAME_MAX_BYTES 96
+#define ISSUER_NAME_MAX 96
 #define STEPS_MAX 64 /* a handshake takes five or six */
 /* The list of CAs and all else in a request must fit into 2^16 - 1 bytes. */
 #define REQUEST_NAMES_MAX (65535 - 2048)
@@ -124,7 +124,7 @@ static bool says_where_issuer_is(const X509 *cert)
 /* Goes up from the leaf. What is in the file and not on that way is of no use to a client. */
 static void look_at_chain(const struct rehearsed *own, struct load_report *report)
 {
-    char name[NAME_MAX_BYTES];
+    char name[ISSUER_NAME_MAX];
     X509 *top = own->leaf;
     X509 *above;
     int used = 0;

@@ -13,7 +13,7 @@
 #include "transport/tls/pem.h"
 #include "transport/tls/x509_text.h"
 
-#define WHAT "revocation list"
+#define LIST_WHAT "revocation list"
 #define ISSUER_MAX 96
 
 /* A list that is refused, and what for. */
@@ -23,8 +23,8 @@ static enum tlsmsg_code refuse(const struct file *file, const X509_CRL *list, un
     char issuer[ISSUER_MAX];
 
     x509_text_name(X509_CRL_get_issuer(list), issuer, sizeof(issuer));
-    return tls_error_blame(err, WHAT " '%s', line %u: the list of '%s' %s; try: %s", file->name,
-                           line, issuer, why, hint);
+    return tls_error_blame(err, LIST_WHAT " '%s', line %u: the list of '%s' %s; try: %s",
+                           file->name, line, issuer, why, hint);
 }
 
 static enum tlsmsg_code check_dates(const struct file *file, const X509_CRL *list, unsigned line,
@@ -43,8 +43,9 @@ static enum tlsmsg_code check_dates(const struct file *file, const X509_CRL *lis
     if (X509_cmp_current_time(last) >= 0) {
         x509_text_moment(last, why, sizeof(why));
         return tls_error_blame(err,
-                               WHAT " '%s', line %u: not valid before %s; try: the clocks of this "
-                                    "machine and of the CA's",
+                               LIST_WHAT
+                               " '%s', line %u: not valid before %s; try: the clocks of this "
+                               "machine and of the CA's",
                                file->name, line, why);
     }
     return TLSMSG_OK;
@@ -145,7 +146,8 @@ static enum tlsmsg_code take_list(SSL_CTX *ctx, const struct file *file,
     list = bio != NULL ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
     BIO_free(bio);
     if (list == NULL) {
-        return tls_error_blame(err, WHAT " '%s' is damaged: the list at line %u can't be read (%s)",
+        return tls_error_blame(err,
+                               LIST_WHAT " '%s' is damaged: the list at line %u can't be read (%s)",
                                file->name, block->line, tools()->makes_crl);
     }
     code = check_list(ctx, file, list, block->line, &for_leaves, err);
@@ -165,7 +167,7 @@ static enum tlsmsg_code read_lists(SSL_CTX *ctx, const struct file *file, STACK_
     bool some_for_leaves = false;
     struct pem_reader reader;
     struct pem_block block;
-    enum tlsmsg_code code = pem_begin(&reader, file, WHAT, "crl", err);
+    enum tlsmsg_code code = pem_begin(&reader, file, LIST_WHAT, "crl", err);
 
     while (code == TLSMSG_OK) {
         code = pem_next(&reader, &block, err);
@@ -182,11 +184,11 @@ static enum tlsmsg_code read_lists(SSL_CTX *ctx, const struct file *file, STACK_
                       file->name, tools()->makes_crl);
     }
     if (code == TLSMSG_OK && !some_for_leaves) {
-        code =
-            error_set(err, TLSMSG_ERR_CONFIG, 0,
-                      WHAT " '%s' covers CAs alone, and no peer's own certificate; try: the full "
-                           "list of the CA that issues them",
-                      file->name);
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         LIST_WHAT
+                         " '%s' covers CAs alone, and no peer's own certificate; try: the full "
+                         "list of the CA that issues them",
+                         file->name);
     }
     return code;
 }
@@ -202,7 +204,8 @@ static enum tlsmsg_code use_lists(SSL_CTX *ctx, const struct file *file, STACK_O
         load_report_add(report, LOADED_CRL, file, X509_CRL_get_issuer(list),
                         X509_CRL_get0_lastUpdate(list), X509_CRL_get0_nextUpdate(list));
         if (X509_STORE_add_crl(store, list) != 1) {
-            return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use " WHAT " '%s'", file->name);
+            return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use " LIST_WHAT " '%s'",
+                                    file->name);
         }
     }
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_CRL_CHECK);
@@ -225,7 +228,7 @@ enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tls_settings *settin
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--crl needs --client-ca FILE: without it no client shows a certificate");
     }
-    code = load_file(&file, path, WHAT, tools()->makes_crl, err);
+    code = load_file(&file, path, LIST_WHAT, tools()->makes_crl, err);
     if (code != TLSMSG_OK) {
         return code;
     }

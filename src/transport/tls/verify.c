@@ -117,7 +117,7 @@ static void print_case(const struct transport *t, enum trust_case which,
     char issuer[NAME_TEXT_MAX];
     char names[HOSTS_TEXT_MAX];
     char date[X509_TEXT_DATE_MAX];
-    struct trust_facts facts = {.is_server = t->state.is_server,
+    struct trust_words words = {.is_server = t->state.is_server,
                                 .subject = subject,
                                 .issuer = issuer,
                                 .date = date,
@@ -133,11 +133,11 @@ static void print_case(const struct transport *t, enum trust_case which,
     item = is_about_list(which)
                ? deciding(report, LOADED_CRL, issuer)
                : deciding(report, LOADED_CA, which == TRUST_CA_EXPIRED ? subject : issuer);
-    facts.file = item != NULL ? item->file : NULL;
+    words.file = item != NULL ? item->file : NULL;
     if (is_about_list(which) && item != NULL) {
         load_print_date(item->ends_unix_s, date);
     }
-    hints_print(which, &facts, out->reason, out->hint, sizeof(out->reason));
+    hints_print(which, &words, out->reason, out->hint, sizeof(out->reason));
 }
 
 static void refuse(const struct transport *t, X509_STORE_CTX *store)
