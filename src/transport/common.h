@@ -8,6 +8,8 @@
 /* The first byte of a record (RFC 8446 section 5.1). */
 #define TLS_ALERT 0x15
 #define TLS_HANDSHAKE 0x16
+#define TLS_APPLICATION_DATA 0x17
+#define TLS_CLIENT_HELLO 1 /* a type of handshake message */
 
 /* Says what a socket's error means: records TLSMSG_ERR_RESET with its errno. Returns
  * TRANSPORT_ERROR. */

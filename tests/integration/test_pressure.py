@@ -207,6 +207,40 @@ class Vanished(Pressure):
                 self.assertGreater(took, 1, found)
 
 
+class Hello(Pressure):
+    """A ClientHello's length is judged when it is read: OpenSSL would take 128 KiB at its word."""
+
+    LONG = b"\x01" + (40_000).to_bytes(3, "big")
+
+    def refused(self, data):
+        server = self.server()
+        with network.connect(server.port) as sock:
+            sock.sendall(data)
+            self.assertEqual(network.receive_all(sock), b"")
+        server.stderr.wait_for(b"the ClientHello is longer than 32768 bytes")
+        server.stop(0)
+
+    def test_long(self):
+        self.refused(b"\x16\x03\x01\x40\x00" + self.LONG + bytes(100))
+
+    def test_long_in_pieces(self):
+        self.refused(b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in self.LONG))
+
+    def test_long_when_asked_again(self):
+        """The first one has a share of X448 alone, which the policy lacks: it is asked for another."""
+        server = self.server()
+        hello = tls.client_hello(self.context)
+        with network.connect(server.port) as sock:
+            at = hello.index(b"\x00\x33\x00")
+            share = hello[at + 4:at + 10]
+            sock.sendall(hello.replace(share, share[:2] + b"\x00\x1e" + share[4:], 1))
+            self.assertEqual(sock.recv(65536)[:1], b"\x16", "was not asked again")
+            sock.sendall(b"\x14\x03\x03\x00\x01\x01\x16\x03\x03\x40\x00" + self.LONG)
+            network.receive_all(sock)
+        server.stderr.wait_for(b"the ClientHello is longer than 32768 bytes")
+        server.stop(0)
+
+
 class Listeners(Pressure):
     def test_star_is_all_addresses_on_one_port(self):
         server = self.server(listen=("*:0",))

@@ -13,6 +13,8 @@
 void source_link_init(struct source_link *link, struct byte_source *source, bool alert_is_tls)
 {
     *link = (struct source_link){.source = source, .alert_is_tls = alert_is_tls};
+    /* A client is sent none. */
+    link->guard.is_over = alert_is_tls;
 }
 
 /* No word is longer than a record's header: that is all that some versions of OpenSSL read. */
@@ -43,9 +45,75 @@ static enum link_peer judge_peer(const struct source_link *link, const char *byt
     return starts_with_http(bytes, len) ? LINK_PEER_HTTP : LINK_PEER_PLAINTEXT;
 }
 
+/* Reads a header byte by byte; true where it is whole. */
+static bool gather(unsigned char *head, uint8_t *have, uint8_t want, const unsigned char **p,
+                   size_t *len)
+{
+    while (*len > 0 && *have < want) {
+        head[(*have)++] = *(*p)++;
+        (*len)--;
+    }
+    return *have == want;
+}
+
+static void begin_record(struct hello_guard *g)
+{
+    g->record_have = 0;
+    g->record_left = (uint16_t)(g->record[3] << 8 | g->record[4]);
+    g->skips = g->record[0] != TLS_HANDSHAKE;
+    /* From the first encrypted record on lengths are not for us to see. */
+    g->is_over = g->record[0] == TLS_APPLICATION_DATA;
+}
+
+static void skip(struct hello_guard *g, const unsigned char **p, size_t *len)
+{
+    size_t n = *len < g->record_left ? *len : g->record_left;
+
+    if (!g->skips && n > g->message_left) {
+        n = g->message_left;
+    }
+    g->record_left = (uint16_t)(g->record_left - n);
+    g->message_left -= g->skips ? 0 : (uint32_t)n;
+    *p += n;
+    *len -= n;
+}
+
+/* False: a ClientHello says that it is too long. */
+static bool watch_hello(struct hello_guard *g, const unsigned char *p, size_t len)
+{
+    while (len > 0 && !g->is_over) {
+        size_t before = len;
+
+        if (g->record_left == 0) {
+            if (gather(g->record, &g->record_have, sizeof(g->record), &p, &len)) {
+                begin_record(g);
+            }
+        } else if (g->skips || g->message_left > 0) {
+            skip(g, &p, &len);
+        } else {
+            size_t inside = len < g->record_left ? len : g->record_left;
+            bool whole;
+
+            before = inside;
+            whole = gather(g->message, &g->message_have, sizeof(g->message), &p, &inside);
+            g->record_left = (uint16_t)(g->record_left - (before - inside));
+            len -= before - inside;
+            if (whole) {
+                g->message_have = 0;
+                g->message_left =
+                    (uint32_t)g->message[1] << 16 | (uint32_t)g->message[2] << 8 | g->message[3];
+                if (g->message[0] == TLS_CLIENT_HELLO && g->message_left > CLIENT_HELLO_MAX_BYTES) {
+                    return false;
+                }
+            }
+        }
+    }
+    return true;
+}
+
 static bool read_source(struct source_link *link, char *buf, size_t cap, size_t *got)
 {
-    if (link->eof || link->read_errno != 0 || link->peer != LINK_PEER_TLS) {
+    if (link->eof || link->is_too_long || link->read_errno != 0 || link->peer != LINK_PEER_TLS) {
         return false;
     }
     switch (link->source->read(link->source, buf, cap, got)) {
@@ -54,7 +122,9 @@ static bool read_source(struct source_link *link, char *buf, size_t cap, size_t 
             link->heard = true;
             link->peer = judge_peer(link, buf, *got);
         }
-        return link->peer == LINK_PEER_TLS;
+        link->is_too_long = !link->guard.is_over && link->peer == LINK_PEER_TLS &&
+                            !watch_hello(&link->guard, (const unsigned char *)buf, *got);
+        return link->peer == LINK_PEER_TLS && !link->is_too_long;
     case BYTE_EOF:
         link->eof = true;
         return false;

@@ -18,6 +18,23 @@
 /* What the first bytes of a peer show. */
 enum link_peer { LINK_PEER_TLS, LINK_PEER_HTTP, LINK_PEER_PLAINTEXT };
 
+/* Longest ClientHello that a server takes. OpenSSL takes four times as much, and takes the memory
+ * when it has read the length alone. */
+#define CLIENT_HELLO_MAX_BYTES 32768
+
+/* What a server has seen pass of the handshake's records, as far as the length of a ClientHello, be
+ * it the first or one that was asked for again, needs it. */
+struct hello_guard {
+    bool is_over;        /* nothing to look at any more */
+    bool skips;          /* the record is none of the handshake's */
+    uint8_t record_have; /* bytes of the header */
+    uint8_t message_have;
+    unsigned char record[5];
+    unsigned char message[4];
+    uint16_t record_left;
+    uint32_t message_left;
+};
+
 struct source_link {
     struct byte_source *source; /* borrowed */
     int read_errno;             /* not 0: reading failed for good */
@@ -26,8 +43,10 @@ struct source_link {
     bool alert_is_tls;          /* a first byte 0x15 counts as TLS too (a client's view) */
     bool heard;                 /* a byte came */
     bool eof;                   /* the peer shut its writing side */
-    bool muted;                 /* reads find nothing, without asking the source */
-    bool cork;                  /* the next write may wait for the one after it */
+    bool is_too_long;           /* the ClientHello */
+    struct hello_guard guard;
+    bool muted; /* reads find nothing, without asking the source */
+    bool cork;  /* the next write may wait for the one after it */
 };
 
 void source_link_init(struct source_link *link, struct byte_source *source, bool alert_is_tls);

@@ -37,6 +37,12 @@ static enum transport_result judge_read(struct transport *t)
                   t->link.peer == LINK_PEER_HTTP ? "HTTP" : "plaintext");
         return TRANSPORT_ERROR;
     }
+    if (t->link.is_too_long) {
+        t->broken = true;
+        error_set(t->err, TLSMSG_ERR_HANDSHAKE, 0, "the ClientHello is longer than %d bytes",
+                  CLIENT_HELLO_MAX_BYTES);
+        return TRANSPORT_ERROR;
+    }
     if (t->link.read_errno != 0) {
         t->broken = true;
         (void)transport_socket_error(t->link.read_errno, t->err);
@@ -134,6 +140,8 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
         return misuse(t, err);
     }
     result = attempt(t, call_handshake, NULL, 0, NULL, err);
+    /* TLS 1.2 has one ClientHello, and encrypts messages in records that don't say so. */
+    t->link.guard.is_over |= result == TRANSPORT_OK || SSL_version(t->ssl) == TLS1_2_VERSION;
     if (result == TRANSPORT_CLOSED) {
         t->broken = true;
         error_set(err, TLSMSG_ERR_HANDSHAKE, 0, "the peer closed in the middle of the handshake");
