@@ -241,6 +241,27 @@ class Hello(Pressure):
         server.stop(0)
 
 
+class Sizing(unittest.TestCase):
+    """The unit's limits, held against the manual's table."""
+
+    ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+    def read(self, *path):
+        with open(os.path.join(self.ROOT, *path), encoding="utf-8") as file:
+            return file.read()
+
+    def test_unit(self):
+        manual = self.read("docs", "operations.md")
+        table = manual.split("| state | KiB |", 1)[1].split("\n\n", 1)[0]
+        worst = max(int(row.split("|")[2]) for row in table.splitlines()[2:])
+        unit = self.read("packaging", "systemd", "tlsmsg.service.in")
+        descriptors = int(re.search(r"^LimitNOFILE=(\d+)$", unit, re.M)[1])
+        memory_max = int(re.search(r"^MemoryMax=(\d+)M$", unit, re.M)[1]) * MIB
+        buffered = 256 * MIB
+        self.assertIn("| `--max-buffered BYTES` | 256 MiB |", manual)
+        self.assertLess(descriptors * worst * 1024 + buffered + 128 * MIB, memory_max)
+
+
 class Listeners(Pressure):
     def test_star_is_all_addresses_on_one_port(self):
         server = self.server(listen=("*:0",))
