@@ -213,7 +213,7 @@ src/client 2000 150
 src/store 3600 150
 src/app 1700 80
 src/app/server 4700 150
-src/app/client 2800 150
+src/app/client 4300 150
 src/app/store 1400 100
 END
 }

@@ -13,7 +13,7 @@ _tlsmsg_client()
     COMPREPLY=()
     case $before in
         --ca | --crl | --known-servers | --config | --cert | --key | --key-password-file | \
-            --keylog-file)
+            --keylog-file | -M | --message-file)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return ;;
@@ -26,12 +26,13 @@ _tlsmsg_client()
         --tls-min)
             mapfile -t COMPREPLY < <(compgen -W '1.2 1.3' -- "$word")
             return ;;
-        -m | --message | --timeout | --keepalive | --pin | --server-name | --pad)
+        -m | --message | --producer | --retry | --window | --timeout | --keepalive | --pin | --server-name | --pad)
             return ;;
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
-            -m --message -q --quiet -v --verbose --lang --timeout --keepalive --ca --crl --pin
+            -m --message -M --message-file --producer --retry --window --document-flow -q --quiet
+            -v --verbose --lang --timeout --keepalive --ca --crl --pin
             --trust-on-first-use --accept-new --known-servers --server-name --probe --format
             --cert --key --key-password-file --tls-min --keylog-file --pad --config -h --help
             -V --version' -- "$word")

@@ -79,6 +79,11 @@ static const struct {
     {"check options and files, then exit", "检查选项和文件后退出"},
 
     /* the client */
+    {"send FILE as one message (-: stdin)", "把 FILE 作为一条消息发送（-：stdin）"},
+    {"number the messages: the same input, each once", "给消息编号：同一输入，每条只存一次"},
+    {"connect again for so long (30; 0: never)", "断线后重连的时限（30；0 表示不重连）"},
+    {"messages on their way at once (the server's)", "同时在途的消息数（由服务器定）"},
+    {"one at a time, without tlsmsg/1", "一次一条，不用 tlsmsg/1"},
     {"send TEXT instead of stdin; repeatable", "发送 TEXT，不读 stdin，可重复"},
     {"print replies only, one per line", "只输出回应，每行一条"},
     {"print details of the connection on stderr", "在 stderr 上显示连接详情"},

@@ -251,12 +251,6 @@ static enum tlsmsg_client_result push(struct tlsmsg_client *c, const char *data)
             touch(c);
         }
     } while (data != NULL && fill(n, data));
-    if (n->sending && n->at == n->head_len + n->len + 1) {
-        n->sending = false;
-        n->finished = true;
-        c->numbers.next++;
-        touch(c);
-    }
     return TLSMSG_CLIENT_OK;
 }
 
@@ -326,10 +320,6 @@ static enum tlsmsg_client_result send_step(struct tlsmsg_client *c, const char *
     if (result != TLSMSG_CLIENT_OK) {
         return result;
     }
-    if (n->finished) {
-        n->finished = false; /* while replies were received */
-        return TLSMSG_CLIENT_OK;
-    }
     if (n->sending ? len != n->len : len == 0) {
         return client_misused(err, len == 0 ? "a message has at least 1 byte"
                                             : "another message is still being sent");
@@ -343,7 +333,9 @@ static enum tlsmsg_client_result send_step(struct tlsmsg_client *c, const char *
     }
     result = push(c, data);
     if (result == TLSMSG_CLIENT_OK) {
-        n->finished = false;
+        n->sending = false;
+        c->numbers.next++;
+        touch(c);
         return TLSMSG_CLIENT_OK;
     }
     if (result == TLSMSG_CLIENT_AGAIN) {
@@ -383,7 +375,9 @@ static enum tlsmsg_client_result receive_step(struct tlsmsg_client *c, const cha
     buffer_consume(&n->in, n->taken);
     n->taken = 0;
     if (!has_reply(c) && c->end == CLIENT_END_NONE) {
-        (void)push(c, NULL);
+        if (!n->sending) { /* else it is its sender's */
+            (void)push(c, NULL);
+        }
         pull(c);
     }
     if (has_reply(c)) {

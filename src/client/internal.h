@@ -107,8 +107,7 @@ struct client_numbered {
     unsigned code;    /* of the BYE that is being read; 0: none */
     uint64_t arrived; /* number of the next OK */
 
-    bool sending;  /* a message is on its way; its frame is head, its bytes, a line end */
-    bool finished; /* ... has left meanwhile, which its sender hasn't been told */
+    bool sending; /* a message is on its way; its frame is head, its bytes, a line end */
     char head[FRAME_HEADER_MAX];
     size_t head_len;
     size_t len;                   /* of the message */

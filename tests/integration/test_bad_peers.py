@@ -224,7 +224,8 @@ class StandardOutput(BadInput):
         reading, writing = os.pipe()
         server = self.keep(Server("--accept", "0", stdout=writing))
         os.close(writing)
-        client = self.start_client(*self.good_client_words(), "-q", str(server.port))
+        client = self.start_client(*self.good_client_words(), *texts.DOCUMENT_FLOW, "-q",
+                                   str(server.port))
         client.write(b"one\n")
         client.stdout.wait_for(texts.reply(b"one"))
         said = b""
@@ -247,7 +248,7 @@ class StandardOutput(BadInput):
                  "--listen", "127.0.0.1:0"], stdout=out, name="tlsmsg-server"))
         server.stderr.wait_for(b"listening on 127.0.0.1:")
         port = harness.LISTENING.search(server.stderr.bytes())[2].decode()
-        client = self.start_client(*self.good_client_words(), "-q", port)
+        client = self.start_client(*self.good_client_words(), *texts.DOCUMENT_FLOW, "-q", port)
         client.write(b"".join(b"%03d %s\n" % (number, b"x" * 500) for number in range(60)))
         client.finish(6)
         answered = client.stdout.bytes().count(b"\n")

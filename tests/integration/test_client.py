@@ -175,8 +175,8 @@ class ExitCodes(ClientTest):
         for name, stdin, says in rows:
             with self.subTest(name):
                 server = self.server("--format", "json")
-                client = self.run_client("--ca", self.ca, "-q", str(server.port), stdin=stdin,
-                                         expect=1)
+                client = self.run_client("--ca", self.ca, "-q", "--document-flow", str(server.port),
+                                         stdin=stdin, expect=1)
                 self.assert_one_line(client.stderr.bytes(), PROGRAM, says)
                 self.assertEqual(client.stdout.bytes(),
                                  texts.reply(b"one") + b"\n" + texts.reply(b"two") + b"\n")

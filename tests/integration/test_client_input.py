@@ -150,8 +150,8 @@ class Unsent(InputTest):
         """What was answered was taken, although nobody could be shown the reply."""
         with open("/dev/full", "wb") as full, \
                 open(self.write_file("lines", b"one\ntwo\nthree\n"), "rb", buffering=0) as file:
-            client = self.start_client(*self.words(self.server().port, "-q"), stdin=file,
-                                       stdout=full)
+            client = self.start_client(*self.words(self.server().port, *texts.DOCUMENT_FLOW, "-q"),
+                                       stdin=file, stdout=full)
             client.finish(1)
             self.assertEqual(file.read(), b"two\nthree\n")
         self.assertEqual(self.last_line(client.stderr.bytes()),

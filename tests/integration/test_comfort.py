@@ -381,7 +381,7 @@ class WhyItLeft(ComfortTest):
 
     def test_a_server_that_is_stopped(self):
         server = self.server()
-        client = self.start_client(*self.words(server.port))
+        client = self.start_client(*self.words(server.port, *texts.DOCUMENT_FLOW))
         client.write(b"hello\n")
         client.stdout.wait_for(PROMPT, 2)
         server.stop(0)

@@ -5,6 +5,8 @@ Nothing here is taken from the programs: a text that changes there must fail her
 
 import re
 
+from settings import is_plaintext
+
 REPLY = "你好，我已收到你的消息：".encode()
 
 SERVER = {
@@ -79,3 +81,7 @@ def transcript_form(data):
         if data.endswith(end):
             return escaped(data[:-len(end)])
     return escaped(data)
+
+
+# For a client that is to have the document's flow with any server; the plaintext build has no other.
+DOCUMENT_FLOW = () if is_plaintext() else ("--document-flow",)

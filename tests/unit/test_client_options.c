@@ -32,7 +32,8 @@ static void test_messages(void **state)
         args_parse(&client_options, 4, argv, client_settings_take, &settings, &stopped, &err),
         TLSMSG_OK);
     assert_int_equal(settings.message_count, 2);
-    assert_string_equal(settings.messages[1], "two");
+    assert_int_equal(settings.messages[1].len, 3);
+    assert_memory_equal(settings.messages[1].data, "two", 3);
     for (i = 0; i < COUNT_OF(messages_refused); i++) {
         argv[2] = (char *)messages_refused[i];
         tlsmsg_error_clear(&err);
@@ -47,25 +48,26 @@ static void test_too_long_a_message(void **state)
 {
     struct client_settings settings;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    char *text = malloc((size_t)BUILD_LINE_MAX_BYTES + 2);
+    const size_t limit = BUILD_HAS_TLS ? (size_t)64 * 1024 * 1024 : (size_t)BUILD_LINE_MAX_BYTES;
+    char *text = malloc(limit + 2);
     char *argv[] = {(char *)"tlsmsg-client", (char *)"-m", text};
     char wanted[128];
     int stopped;
 
     (void)state;
     assert_non_null(text);
-    memset(text, 'x', (size_t)BUILD_LINE_MAX_BYTES + 1);
-    text[(size_t)BUILD_LINE_MAX_BYTES + 1] = '\0';
+    memset(text, 'x', limit + 1);
+    text[limit + 1] = '\0';
     assert_int_equal(client_settings_init(&settings, &err), TLSMSG_OK);
     assert_int_equal(
         args_parse(&client_options, 3, argv, client_settings_take, &settings, &stopped, &err),
         TLSMSG_ERR_CONFIG);
     (void)snprintf(wanted, sizeof(wanted),
-                   "--message: %zu bytes are too long for a message (at most %zu)",
-                   (size_t)BUILD_LINE_MAX_BYTES + 1, (size_t)BUILD_LINE_MAX_BYTES);
+                   "--message: %zu bytes are too long for a message (at most %zu)", limit + 1,
+                   limit);
     assert_string_equal(err.text, wanted);
     tlsmsg_error_clear(&err);
-    text[(size_t)BUILD_LINE_MAX_BYTES] = '\0';
+    text[limit] = '\0';
     assert_int_equal(
         args_parse(&client_options, 3, argv, client_settings_take, &settings, &stopped, &err),
         TLSMSG_OK);

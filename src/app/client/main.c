@@ -8,7 +8,9 @@
 
 #include "app/client/options.h"
 #include "app/client/report.h"
+#include "app/client/rest.h"
 #include "app/client/session.h"
+#include "app/client/stream.h"
 #include "app/config_file.h"
 #include "app/signals.h"
 #include "app/startup.h"
@@ -46,40 +48,90 @@ static enum exit_code talk(const struct client_settings *settings, struct sessio
 
     /* The session waits by itself, for signals too. */
     tlsmsg_client_set_blocking(session->client, false);
-    code = session->input != NULL
-               ? session_talk(session)
-               : session_send(session, settings->messages, settings->message_count);
+    if (session->delivery != NULL && (session->input == NULL || !session->input->is_terminal)) {
+        code = stream_run(session, settings->messages, settings->message_count);
+    } else {
+        code = session->input != NULL
+                   ? session_talk(session)
+                   : session_send(session, settings->messages, settings->message_count);
+    }
     tlsmsg_client_set_blocking(session->client, true);
     /* A refusal of our certificate can come as late as this (TLS 1.3). */
     if (tlsmsg_client_close(session->client, &err) == TLSMSG_CLIENT_ERROR &&
         (code == EXIT_DONE || code == EXIT_OTHER)) {
         code = fail(&err, EXIT_WHILE_TALKING);
     }
-    session_end(session, code);
+    rest_end(session, code);
     return code;
 }
 
-static enum exit_code converse(const struct client_settings *settings, struct tlsmsg_client *client,
-                               int sigusr1_fd)
+/* Talks over a connection that is there. */
+static enum exit_code converse(const struct client_settings *settings, struct session *session)
 {
     const struct console_style style = {.phrases = settings->phrases,
                                         .quiet = settings->quiet,
                                         .raw_text = BUILD_TEXT_IS_RAW,
                                         .json = settings->as_json};
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    size_t line_max =
+        session->delivery != NULL ? (size_t)session->delivery->max : (size_t)BUILD_LINE_MAX_BYTES;
     struct console console;
     struct input input;
-    struct session session = {.program = name,
-                              .client = client,
-                              .console = &console,
-                              /* cppcheck-suppress uninitvar ; its address alone is taken */
-                              .input = settings->message_count > 0 ? NULL : &input,
-                              .sigusr1_fd = sigusr1_fd,
-                              .exit_is_message = settings->quiet && BUILD_HAS_TLS,
-                              .verbose = settings->verbose};
     enum exit_code code;
 
-    if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {
+    console_init(&console, STDOUT_FILENO, &style);
+    input_init(&input, STDIN_FILENO, line_max);
+    session->console = &console;
+    session->input = settings->message_count > 0 ? NULL : &input;
+    code = talk(settings, session);
+    input_fini(&input);
+    console_fini(&console);
+    return code;
+}
+
+/* In tlsmsg/1 messages are kept until they are answered. */
+static enum exit_code deliver(const struct client_settings *settings, struct session *session)
+{
+    const struct delivery_style style = {.program = name,
+                                         .retry_ms = settings->retry_ms,
+                                         .producer = settings->producer,
+                                         .sent = session_sent,
+                                         .answered = session_answered,
+                                         .user = session};
+    struct delivery delivery;
+    enum exit_code code;
+
+    delivery_init(&delivery, session->client, &style);
+    session->delivery = &delivery;
+    code = delivery_greet(&delivery);
+    if (code == EXIT_DONE) {
+        code = converse(settings, session);
+    } else {
+        startup_warn(name, "%s", delivery.err.text);
+        tlsmsg_client_set_blocking(session->client, true);
+        (void)tlsmsg_client_close(session->client, NULL);
+        (void)terminal_discard_input();
+    }
+    delivery_fini(&delivery);
+    return code;
+}
+
+static enum exit_code meet(const struct client_settings *settings, struct tlsmsg_client *client,
+                           int sigusr1_fd)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct session session = {.program = name,
+                              .client = client,
+                              .sigusr1_fd = sigusr1_fd,
+                              .exit_is_message = settings->quiet && BUILD_HAS_TLS,
+                              .is_whole = settings->producer != NULL,
+                              .verbose = settings->verbose};
+    const struct tlsmsg_tls *tls;
+
+    if (delivery_connect(name, client, settings->retries_first ? settings->retry_ms : 0, &err) !=
+        TLSMSG_CLIENT_OK) {
+        if (err.code == TLSMSG_ERR_NOT_NUMBERED) { /* the session works, so it is closed in order */
+            (void)tlsmsg_client_close(client, NULL);
+        }
         return fail_to_connect(settings, &err);
     }
     if (settings->verbose) {
@@ -87,12 +139,17 @@ static enum exit_code converse(const struct client_settings *settings, struct tl
     } else if (!settings->quiet && isatty(STDERR_FILENO) == 1) {
         report_connected(name, client, settings->options, settings->phrases);
     }
-    console_init(&console, STDOUT_FILENO, &style);
-    input_init(&input, STDIN_FILENO, (size_t)BUILD_LINE_MAX_BYTES);
-    code = talk(settings, &session);
-    input_fini(&input);
-    console_fini(&console);
-    return code;
+    tls = tlsmsg_client_tls(client);
+    if (tls != NULL && tls->protocol != NULL) {
+        return deliver(settings, &session);
+    }
+    if (settings->need != NULL) {
+        startup_warn(name, "%s: the server does not speak tlsmsg/1, which %s needs",
+                     tlsmsg_client_address(client), settings->need);
+        (void)tlsmsg_client_close(client, NULL);
+        return EXIT_NO_CONNECTION;
+    }
+    return converse(settings, &session);
 }
 
 static enum exit_code run(const struct client_settings *settings, int sigusr1_fd)
@@ -113,7 +170,7 @@ static enum exit_code run(const struct client_settings *settings, int sigusr1_fd
         startup_warn(name, "warning: %s", tlsmsg_client_warning(client, i));
     }
     code = settings->probes ? report_probe(name, client, settings->options, settings->as_json)
-                            : converse(settings, client, sigusr1_fd);
+                            : meet(settings, client, sigusr1_fd);
     tlsmsg_client_free(client);
     return code;
 }

@@ -3,18 +3,35 @@
  * Messages given by -m are checked here, all of them before the first is sent. Main thread. */
 #include "app/client/options.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/client/editor.h"
 #include "base/build.h"
+#include "base/decimal.h"
 #include "base/error.h"
 #include "base/escape.h"
 #include "base/utf8.h"
 
-#define ADDRESS_SHOWN_MAX 160 /* bytes of an address that an error shows */
+#define ADDRESS_SHOWN_MAX 160 /* bytes of an address or a name that an error shows */
+#define MESSAGE_FILE_MAX_BYTES ((size_t)64 * 1024 * 1024) /* more than any server takes */
+#define MESSAGE_FILE_READ_BYTES ((size_t)64 * 1024)
+#define RETRY_MS 30000
+#define RETRY_MAX_MS UINT64_C(10000000000)
 
-enum client_own { OWN_MESSAGE = ARGS_OWN, OWN_QUIET, OWN_VERBOSE, OWN_LANG, OWN_PROBE, OWN_FORMAT };
+enum client_own {
+    OWN_MESSAGE = ARGS_OWN,
+    OWN_MESSAGE_FILE,
+    OWN_RETRY,
+    OWN_QUIET,
+    OWN_VERBOSE,
+    OWN_LANG,
+    OWN_PROBE,
+    OWN_FORMAT
+};
 
 enum client_group { GROUP_TALKING, GROUP_TRUST, GROUP_IDENTITY, GROUP_TLS, GROUP_OTHER };
 
@@ -30,6 +47,14 @@ static const char *const groups[] = {
 
 static const struct args_option rows[] = {
     {OWN_MESSAGE, 'm', "message", "TEXT", "send TEXT instead of stdin; repeatable", GROUP_TALKING},
+    {OWN_MESSAGE_FILE, 'M', "message-file", "FILE", "send FILE as one message (-: stdin)",
+     GROUP_TALKING},
+    {TLSMSG_OPT_PRODUCER, 0, NULL, "NAME", "number the messages: the same input, each once",
+     GROUP_TALKING},
+    {OWN_RETRY, 0, "retry", "SECS", "connect again for so long (30; 0: never)", GROUP_TALKING},
+    {TLSMSG_OPT_WINDOW, 0, NULL, "N", "messages on their way at once (the server's)",
+     GROUP_TALKING},
+    {TLSMSG_OPT_DOCUMENT_FLOW, 0, NULL, NULL, "one at a time, without tlsmsg/1", GROUP_TALKING},
     {OWN_QUIET, 'q', "quiet", NULL, "print replies only, one per line", GROUP_TALKING},
     {OWN_VERBOSE, 'v', "verbose", NULL, "print details of the connection on stderr", GROUP_TALKING},
     {OWN_FORMAT, 0, "format", "text|json", "format of replies, and of --probe (text)",
@@ -105,45 +130,140 @@ const struct args_table client_options = {
 enum tlsmsg_code client_settings_init(struct client_settings *settings, struct tlsmsg_error *err)
 {
     *settings = (struct client_settings){.phrases = phrases_get(phrases_default()),
-                                         .help_language = phrases_default_for_help()};
-    if (tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &settings->options, err) != TLSMSG_OK) {
-        return TLSMSG_ERR_NOMEM;
-    }
-    return BUILD_HAS_TLS ? tlsmsg_options_set(settings->options, TLSMSG_OPT_DOCUMENT_FLOW, "1", err)
-                         : TLSMSG_OK;
+                                         .help_language = phrases_default_for_help(),
+                                         .retry_ms = BUILD_HAS_TLS ? RETRY_MS : 0};
+    return tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &settings->options, err);
 }
 
 void client_settings_fini(struct client_settings *settings)
 {
     tlsmsg_options_free(settings->options);
+    for (size_t i = 0; i < settings->message_count; i++) {
+        free(settings->owned[i]);
+    }
     free(settings->messages);
+    free(settings->owned);
     settings->options = NULL;
     settings->messages = NULL;
+    settings->owned = NULL;
+    settings->message_count = 0;
+}
+
+/* Adds a message; owned: its memory where that is the settings', which this takes over. */
+static enum tlsmsg_code add_message(struct client_settings *settings, const char *option,
+                                    const char *data, size_t len, char *owned,
+                                    struct tlsmsg_error *err)
+{
+    size_t count = settings->message_count;
+    struct session_message *messages;
+    char **all_owned;
+
+    if (len == 0) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: an empty message can't be sent", option);
+    }
+    if (!utf8_is_valid(data, len)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: the text is not valid UTF-8", option);
+    }
+    messages = realloc(settings->messages, (count + 1) * sizeof(*messages));
+    settings->messages = messages != NULL ? messages : settings->messages;
+    all_owned = realloc(settings->owned, (count + 1) * sizeof(*all_owned));
+    settings->owned = all_owned != NULL ? all_owned : settings->owned;
+    if (messages == NULL || all_owned == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    messages[count] = (struct session_message){.data = data, .len = len};
+    all_owned[count] = owned;
+    settings->message_count++;
+    settings->longest = len > settings->longest ? len : settings->longest;
+    return TLSMSG_OK;
 }
 
 static enum tlsmsg_code take_message(struct client_settings *settings, const char *value,
                                      struct tlsmsg_error *err)
 {
-    const char **messages;
     size_t len = strlen(value);
 
-    if (len == 0) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--message: an empty message can't be sent");
-    }
-    if (!utf8_is_valid(value, len)) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--message: the text is not valid UTF-8");
-    }
-    if (len > (size_t)BUILD_LINE_MAX_BYTES) {
+    if (len > (BUILD_HAS_TLS ? MESSAGE_FILE_MAX_BYTES : (size_t)BUILD_LINE_MAX_BYTES)) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--message: %zu bytes are too long for a message (at most %zu)", len,
-                         (size_t)BUILD_LINE_MAX_BYTES);
+                         BUILD_HAS_TLS ? MESSAGE_FILE_MAX_BYTES : (size_t)BUILD_LINE_MAX_BYTES);
     }
-    messages = realloc(settings->messages, (settings->message_count + 1) * sizeof(*messages));
-    if (messages == NULL) {
-        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    return add_message(settings, "--message", value, len, NULL, err);
+}
+
+/* Reads all of a descriptor. NULL with errno; EFBIG: over the limit. */
+static char *read_all(int fd, size_t *len)
+{
+    size_t cap = 0;
+    char *data = NULL;
+    ssize_t n = 1;
+
+    *len = 0;
+    while (n > 0 && *len <= MESSAGE_FILE_MAX_BYTES) {
+        if (cap - *len < MESSAGE_FILE_READ_BYTES) {
+            char *more = realloc(data, cap = 2 * cap + 2 * MESSAGE_FILE_READ_BYTES);
+
+            if (more == NULL) {
+                break;
+            }
+            data = more;
+        }
+        n = read(fd, data + *len, cap - *len);
+        if (n < 0 && errno == EINTR) {
+            n = 1;
+        } else if (n > 0) {
+            *len += (size_t)n;
+        }
     }
-    messages[settings->message_count++] = value;
-    settings->messages = messages;
+    if (n == 0) {
+        return data;
+    }
+    free(data);
+    errno = n < 0 ? errno : *len > MESSAGE_FILE_MAX_BYTES ? EFBIG : ENOMEM;
+    return NULL;
+}
+
+static enum tlsmsg_code take_message_file(struct client_settings *settings, const char *value,
+                                          struct tlsmsg_error *err)
+{
+    bool is_stdin = strcmp(value, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(value, O_RDONLY | O_CLOEXEC);
+    char shown[ADDRESS_SHOWN_MAX];
+    enum tlsmsg_code code;
+    char *data = NULL;
+    size_t len = 0;
+
+    if (fd >= 0) {
+        data = read_all(fd, &len);
+    }
+    if (data == NULL) {
+        code = error_set(err, TLSMSG_ERR_CONFIG, errno, "--message-file: cannot read '%s'",
+                         escape_name(shown, sizeof(shown), value));
+    } else {
+        code = add_message(settings, "--message-file", data, len, data, err);
+    }
+    if (code != TLSMSG_OK) {
+        free(data);
+    }
+    if (fd >= 0 && !is_stdin) {
+        (void)close(fd);
+    }
+    return code;
+}
+
+static enum tlsmsg_code take_retry(struct client_settings *settings, const char *value,
+                                   struct tlsmsg_error *err)
+{
+    char shown[ADDRESS_SHOWN_MAX];
+    uint64_t ms;
+
+    if (!decimal_parse_scaled(value, strlen(value), 3, &ms) || ms > RETRY_MAX_MS) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--retry wants seconds from 0 to 10000000, such as 2.5, not '%s'",
+                         escape_name(shown, sizeof(shown), value));
+    }
+    settings->retry_ms = (int64_t)ms;
+    settings->retries_first = true;
     return TLSMSG_OK;
 }
 
@@ -156,9 +276,16 @@ static enum tlsmsg_code take_tls_own(struct client_settings *settings, int id, c
 
     if (!BUILD_HAS_TLS) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s needs TLS, and this is the plaintext build",
-                         id == OWN_PROBE ? "--probe" : "--format");
+                         id == OWN_PROBE          ? "--probe"
+                         : id == OWN_RETRY        ? "--retry"
+                         : id == OWN_MESSAGE_FILE ? "--message-file"
+                                                  : "--format");
     }
-    if (id == OWN_PROBE) {
+    if (id == OWN_RETRY) {
+        code = take_retry(settings, value, err);
+    } else if (id == OWN_MESSAGE_FILE) {
+        code = take_message_file(settings, value, err);
+    } else if (id == OWN_PROBE) {
         settings->probes = true;
     } else {
         code = args_choice("format", forms, 2, value, &i, err);
@@ -167,8 +294,52 @@ static enum tlsmsg_code take_tls_own(struct client_settings *settings, int id, c
     return code;
 }
 
-enum tlsmsg_code client_settings_check(const struct client_settings *settings,
-                                       struct tlsmsg_error *err)
+static const char *find_need(const struct client_settings *settings)
+{
+    if (tlsmsg_options_is_set(settings->options, TLSMSG_OPT_PRODUCER)) {
+        return "--producer";
+    }
+    if (settings->retries_first && settings->retry_ms > 0) {
+        return "--retry";
+    }
+    if (tlsmsg_options_is_set(settings->options, TLSMSG_OPT_WINDOW)) {
+        return "--window";
+    }
+    return BUILD_HAS_TLS && settings->longest > TLSMSG_RECORD_MESSAGE_MAX
+               ? "a message of over 16000 bytes"
+               : NULL;
+}
+
+/* What needs tlsmsg/1, and what a producer's numbers need. */
+static enum tlsmsg_code check_numbered(struct client_settings *settings, struct tlsmsg_error *err)
+{
+    bool is_document = tlsmsg_options_number(settings->options, TLSMSG_OPT_DOCUMENT_FLOW) != 0;
+    const char *need = find_need(settings);
+
+    settings->need = need;
+    if (is_document && need != NULL) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "%s needs tlsmsg/1, which --document-flow leaves out", need);
+    }
+    if (tlsmsg_options_is_set(settings->options, TLSMSG_OPT_PRODUCER)) {
+        settings->producer = tlsmsg_options_text(settings->options, TLSMSG_OPT_PRODUCER, 0);
+        if (settings->producer[0] == '~') {
+            return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                             "--producer: names with '~' are made by the program itself");
+        }
+        return settings->message_count > 0 || isatty(STDIN_FILENO) != 1
+                   ? TLSMSG_OK
+                   : error_set(err, TLSMSG_ERR_CONFIG, 0,
+                               "--producer needs an input that can be sent again, not a terminal; "
+                               "try: a file or a pipe");
+    }
+    if (!BUILD_HAS_TLS || is_document || settings->retry_ms == 0 || settings->probes) {
+        return TLSMSG_OK;
+    }
+    return tlsmsg_options_set(settings->options, TLSMSG_OPT_PRODUCER, "~", err);
+}
+
+enum tlsmsg_code client_settings_check(struct client_settings *settings, struct tlsmsg_error *err)
 {
     if (settings->probes && settings->message_count > 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
@@ -178,7 +349,7 @@ enum tlsmsg_code client_settings_check(const struct client_settings *settings,
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--probe shows what --verbose tells (leave --verbose out)");
     }
-    return TLSMSG_OK;
+    return check_numbered(settings, err);
 }
 
 /* "localhost 12345", as nc takes it. */
@@ -229,6 +400,8 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
         settings->phrases = phrases_get(i);
         settings->help_language = i;
         return code;
+    case OWN_RETRY:
+    case OWN_MESSAGE_FILE:
     case OWN_PROBE:
     case OWN_FORMAT:
         return take_tls_own(settings, id, value, err);

@@ -281,6 +281,7 @@ static void put_server(struct json *json, const struct report *report)
         json_string(json, "version", report->tls.version);
         json_string(json, "cipher", report->tls.cipher);
         json_string(json, "group", report->tls.group);
+        json_string(json, "protocol", report->tls.protocol);
         json_end_object(json);
     }
     if (report->count > 0) {
@@ -372,6 +373,10 @@ void report_print_screen(const struct report *report, bool colour, FILE *out)
     print_field(out, "version", report->tls.version);
     print_field(out, "cipher", report->tls.cipher);
     print_field(out, "group", report->tls.group);
+    if (report->tls.version != NULL) {
+        print_field(out, "protocol",
+                    report->tls.protocol != NULL ? report->tls.protocol : "the document's flow");
+    }
     print_chain(report, colour, out);
     (void)fprintf(out, "  %-14s%s%s%s: %s\n", "verification", colour ? tint : "",
                   report_result(report), colour ? PLAIN : "", report_detail(report));

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "app/client/report.h"
+#include "app/client/rest.h"
 #include "app/signals.h"
 #include "app/terminal.h"
 #include "base/build.h"
@@ -50,16 +51,6 @@ static const char *hint_for(const struct session *session, enum tlsmsg_code code
     return code == TLSMSG_ERR_CLOSED ? "; try: connect again" : "";
 }
 
-/* What was not sent. */
-static enum input_rest find_rest(const struct session *session, uint64_t *count)
-{
-    if (session->input == NULL) {
-        *count = session->given - (session->tally.next - 1);
-        return *count > 0 ? INPUT_REST_COUNTED : INPUT_REST_NONE;
-    }
-    return input_rest(session->input, session->resume_at, count);
-}
-
 /* Names the message without a reply, where others could be meant, and where a writer that is still
  * there would go on. What is known to be left has a line of its own, see session_end. */
 static void print_place(const struct session *session, char *buf, size_t cap)
@@ -72,7 +63,7 @@ static void print_place(const struct session *session, char *buf, size_t cap)
     if (is_open && (session->input != NULL || session->given > 1)) {
         (void)snprintf(buf, cap, " (%s %" PRIu64 ")", tally->unit, tally->open_first);
     }
-    if (tally->next > 1 && find_rest(session, &count) == INPUT_REST_UNKNOWN) {
+    if (tally->next > 1 && rest_of(session, &count) == INPUT_REST_UNKNOWN) {
         size_t len = strlen(buf);
 
         (void)snprintf(buf + len, cap - len, "; not sent from line %" PRIu64, tally->next);
@@ -186,6 +177,99 @@ static enum exit_code begin_message(struct session *session, uint64_t number)
     return EXIT_DONE;
 }
 
+/* ---- tlsmsg/1 */
+
+enum exit_code session_fail(const struct session *session, enum exit_code code)
+{
+    if (session->delivery->err.code == TLSMSG_OK) {
+        return stdout_gone(session);
+    }
+    (void)cut(session, &session->delivery->err, "");
+    return code;
+}
+
+void session_leave_prompt(const struct session *session)
+{
+    (void)leave_prompt(session);
+}
+
+void session_answer_sigusr1(const struct session *session)
+{
+    answer_sigusr1(session, false);
+}
+
+void session_sent(const struct delivery_message *message, void *user)
+{
+    struct session *session = user;
+
+    if (message->is_exit) {
+        tally_passed(&session->tally, message->number, false);
+    } else {
+        tally_sent(&session->tally, message->number);
+    }
+    session->tally.next = message->next_number;
+    session->resume_at = message->next_at;
+}
+
+bool session_answered(const struct delivery_message *message, const char *reply, size_t len,
+                      void *user)
+{
+    struct session *session = user;
+    struct console *console = session->console;
+    const struct delivery_message *second = delivery_second(session->delivery);
+    struct console_reply shown = {.text = reply,
+                                  .len = len,
+                                  .seq = message->seq,
+                                  .message_bytes = message->len,
+                                  .took_ns = clock_now_ns() - message->sent_ns};
+    bool good = message->is_silent || console_reply(console, &shown);
+
+    if (!message->is_exit) {
+        tally_answered(&session->tally, second != NULL ? second->number : 0);
+    }
+    for (unsigned i = 0; i < message->prompts && good; i++) {
+        good = console_prompt(console);
+    }
+    return good;
+}
+
+/* Delivers one message, and waits for its reply however often the connection is lost. */
+static enum exit_code deliver(struct session *session, const char *text, size_t len, bool is_exit)
+{
+    struct delivery *d = session->delivery;
+    struct input *input = session->input;
+    const struct delivery_message message = {.seq = session->tally.sent + 1,
+                                             .number = input->number,
+                                             .next_number = input->number + 1,
+                                             .line_at = input->line_at,
+                                             .next_at = input->next_at,
+                                             .is_silent = is_exit,
+                                             .is_exit = is_exit};
+    struct pollfd entries[2] = {[1] = {.fd = session->sigusr1_fd, .events = POLLIN}};
+
+    if (delivery_add(d, &message, text, len) == NULL) {
+        startup_warn(session->program, "out of memory");
+        return EXIT_OTHER;
+    }
+    for (;;) {
+        enum exit_code code = delivery_step(d);
+        int timeout_ms;
+
+        if (code != EXIT_DONE) {
+            return session_fail(session, code);
+        }
+        if (delivery_head(d) == NULL) {
+            return EXIT_DONE;
+        }
+        timeout_ms = delivery_poll(d, &entries[0]);
+        if (poll(entries, 2, timeout_ms) > 0 && entries[1].revents != 0) {
+            answer_sigusr1(session, false);
+        }
+    }
+}
+
+/* ---- a message and its reply */
+
 /* Sends a message and prints its reply. */
 static enum exit_code exchange(struct session *session, uint64_t number, const char *message,
                                size_t len)
@@ -193,8 +277,12 @@ static enum exit_code exchange(struct session *session, uint64_t number, const c
     struct console_reply reply = {.seq = session->tally.sent + 1, .message_bytes = len};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     int64_t sent_ns = clock_now_ns();
-    enum exit_code code = begin_message(session, number);
+    enum exit_code code;
 
+    if (session->delivery != NULL) {
+        return deliver(session, message, len, false);
+    }
+    code = begin_message(session, number);
     if (code != EXIT_DONE) {
         return code;
     }
@@ -207,7 +295,8 @@ static enum exit_code exchange(struct session *session, uint64_t number, const c
     return console_reply(session->console, &reply) ? EXIT_DONE : stdout_gone(session);
 }
 
-enum exit_code session_send(struct session *session, const char *const *messages, size_t count)
+enum exit_code session_send(struct session *session, const struct session_message *messages,
+                            size_t count)
 {
     enum exit_code code = EXIT_DONE;
     size_t i;
@@ -215,7 +304,7 @@ enum exit_code session_send(struct session *session, const char *const *messages
     tally_init(&session->tally, "message");
     session->given = count;
     for (i = 0; i < count && code == EXIT_DONE; i++) {
-        code = exchange(session, i + 1, messages[i], strlen(messages[i]));
+        code = exchange(session, i + 1, messages[i].data, messages[i].len);
     }
     return code;
 }
@@ -234,7 +323,13 @@ static enum exit_code say_exit(struct session *session, const char *line, size_t
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
 
-    if (send_message(session, line, len, &err) != TLSMSG_CLIENT_OK) {
+    if (session->delivery != NULL) {
+        enum exit_code code = deliver(session, line, len, true);
+
+        if (code != EXIT_DONE) {
+            return code;
+        }
+    } else if (send_message(session, line, len, &err) != TLSMSG_CLIENT_OK) {
         return cut(session, &err, "");
     }
     session->completed = session->exited = true;
@@ -261,13 +356,20 @@ static bool wait_for_line(const struct session *session, struct pollfd entries[W
     if (poll(entries, WAIT_SIGUSR1, 0) > 0) {
         return true;
     }
-    if (tlsmsg_client_watch(session->client, err) != TLSMSG_CLIENT_OK) {
+    if (session->delivery != NULL) {
+        if (delivery_step(session->delivery) != EXIT_DONE) {
+            *err = session->delivery->err;
+            return false;
+        }
+        (void)delivery_poll(session->delivery, &entries[WAIT_SERVER]);
+    } else if (tlsmsg_client_watch(session->client, err) != TLSMSG_CLIENT_OK) {
         return false;
+    } else {
+        entries[WAIT_SERVER] = (struct pollfd){.fd = tlsmsg_client_fd(session->client),
+                                               .events = tlsmsg_client_events(session->client)};
     }
     entries[WAIT_SIGUSR1] = (struct pollfd){.fd = session->sigusr1_fd, .events = POLLIN};
     entries[WAIT_SIGCONT] = (struct pollfd){.fd = session->sigcont_fd, .events = POLLIN};
-    entries[WAIT_SERVER] = (struct pollfd){.fd = tlsmsg_client_fd(session->client),
-                                           .events = tlsmsg_client_events(session->client)};
     if (entries[WAIT_SERVER].events == 0) {
         entries[WAIT_SERVER].fd = -1;
     }
@@ -424,49 +526,4 @@ enum exit_code session_talk(struct session *session)
         (void)close(session->sigcont_fd);
     }
     return code;
-}
-
-/* ---- the end */
-
-/* Lines behind an 'exit' of the document's kind. The tutorial's own client says nothing of them, so
- * plaintext says it to scripts alone. */
-static void tell_after_exit(const struct session *session)
-{
-    char left[TALLY_TEXT_MAX];
-    uint64_t count;
-    enum input_rest rest = input_rest(session->input, session->resume_at, &count);
-
-    if (rest == INPUT_REST_COUNTED || rest == INPUT_REST_SOME) {
-        tally_print_rest(&session->tally, rest, count, left, sizeof(left));
-        startup_warn(session->program, "'exit' on line %" PRIu64 " ended the conversation: %s%s",
-                     session->tally.next - 1, left,
-                     BUILD_HAS_TLS ? "; try: -q, with which it is a message" : "");
-    }
-}
-
-void session_end(struct session *session, enum exit_code code)
-{
-    bool failed = code != EXIT_DONE && !session->completed;
-    /* Under TLS 1.3 a refusal comes when messages may be on their way; none of them was taken. */
-    bool never_began = code == EXIT_REFUSED && session->tally.answered == 0;
-    enum input_rest rest = INPUT_REST_NONE;
-    char text[TALLY_TEXT_MAX];
-    uint64_t count = 0;
-
-    if (session->input != NULL) {
-        session->discarded |= failed && terminal_discard_input();
-        input_set_back(session->input, never_began ? 0 : session->resume_at);
-    }
-    if (session->exited && (BUILD_HAS_TLS || session->console->style.quiet) &&
-        session->input != NULL && !session->input->is_terminal) {
-        tell_after_exit(session);
-    }
-    if (failed && !never_began && session->given != 1) {
-        rest = session->discarded ? INPUT_REST_SOME : find_rest(session, &count);
-    }
-    if (session->verbose || rest == INPUT_REST_COUNTED || rest == INPUT_REST_SOME) {
-        tally_print(&session->tally, rest, count, text, sizeof(text));
-        startup_warn(session->program, "%s%s", text,
-                     session->discarded ? " (what was typed was discarded)" : "");
-    }
 }

@@ -9,6 +9,7 @@
 #include <tlsmsg/client.h>
 
 #include "app/client/console.h"
+#include "app/client/delivery.h"
 #include "app/client/editor.h"
 #include "app/client/input.h"
 #include "app/client/tally.h"
@@ -17,11 +18,13 @@
 struct session {
     const char *program;
     struct tlsmsg_client *client; /* connected, in its non-blocking form; borrowed */
+    struct delivery *delivery;    /* in tlsmsg/1, borrowed; NULL: the document's flow */
     struct console *console;      /* borrowed */
     struct input *input;          /* lines to send, borrowed; NULL: messages were given */
     int sigusr1_fd;               /* asks for a report on the connection; -1: none */
     int sigcont_fd;               /* -1: none; while lines are asked for at a terminal */
     bool exit_is_message;         /* 'exit' is sent and answered as any other line */
+    bool is_whole;                /* after an error the input is to be sent from its begin again */
     bool verbose;                 /* the last line is told in any case */
     struct tally tally;
     uint64_t given;           /* messages, where there is no input */
@@ -33,14 +36,31 @@ struct session {
     struct tlsmsg_error left; /* why the server left while a line was edited */
 };
 
-/* Sends each message and prints its reply. */
-enum exit_code session_send(struct session *session, const char *const *messages, size_t count);
+/* A message that was given, valid UTF-8. */
+struct session_message {
+    const char *data;
+    size_t len;
+};
+
+/* Sends each message and prints its reply. The document's flow, see stream.h. */
+enum exit_code session_send(struct session *session, const struct session_message *messages,
+                            size_t count);
 
 /* Prompts for lines of the input and sends each until 'exit' or the end of the input. */
 enum exit_code session_talk(struct session *session);
 
-/* When all else was told: discards what was typed for a conversation that has failed, sets a
- * seekable input back to the first line that was not sent, and tells what is left in one line. */
-void session_end(struct session *session, enum exit_code code);
+/* Why the delivery has ended, told: returns code. */
+enum exit_code session_fail(const struct session *session, enum exit_code code);
+
+/* Ends the line of a prompt that stands on a screen, for a line of stderr. */
+void session_leave_prompt(const struct session *session);
+
+/* Answers SIGUSR1 where it has come. */
+void session_answer_sigusr1(const struct session *session);
+
+/* For struct delivery_style; user: the session. */
+void session_sent(const struct delivery_message *message, void *user);
+bool session_answered(const struct delivery_message *message, const char *reply, size_t len,
+                      void *user);
 
 #endif
