@@ -52,4 +52,13 @@ static inline void build_give_back_memory(void)
 }
 #endif
 
+/* The machine that is built for, where its system calls are known (64 bits, little-endian). */
+#if defined(__x86_64__) && defined(__LP64__)
+enum { BUILD_IS_X86_64 = true, BUILD_IS_AARCH64 = false };
+#elif defined(__aarch64__) && defined(__LP64__) && !defined(__AARCH64EB__)
+enum { BUILD_IS_X86_64 = false, BUILD_IS_AARCH64 = true };
+#else
+enum { BUILD_IS_X86_64 = false, BUILD_IS_AARCH64 = false };
+#endif
+
 #endif

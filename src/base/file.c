@@ -186,11 +186,17 @@ static int set_access(int fd, const struct file_replacement *how, const struct s
                       bool exists)
 {
     bool keeps = how->keeps_access && exists;
+    mode_t mode = keeps ? old->st_mode & 07777 : (mode_t)how->mode;
+    struct stat now;
 
     if (keeps && fchown(fd, old->st_uid, old->st_gid) != 0) {
         return errno;
     }
-    return fchmod(fd, keeps ? old->st_mode & 07777 : (mode_t)how->mode) == 0 ? 0 : errno;
+    /* Left alone where it is right: a confined server may not change modes. */
+    if (fstat(fd, &now) == 0 && (now.st_mode & 07777) == mode) {
+        return 0;
+    }
+    return fchmod(fd, mode) == 0 ? 0 : errno;
 }
 
 static int fill(int fd, const struct file_replacement *how, const struct stat *old, bool exists,
@@ -228,7 +234,8 @@ static int replace(const char *path, const struct file_replacement *how, const c
     /* Left behind by who was killed meanwhile, or laid there by somebody else: a link or a FIFO
      * is removed, never followed or waited for. */
     (void)unlink(beside);
-    fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+              how->keeps_access ? 0600 : how->mode);
     if (fd < 0) {
         return errno;
     }

@@ -58,4 +58,44 @@ struct capability_data {
     uint32_t inheritable;
 };
 
+/* ---- seccomp(2) */
+
+#define SECCOMP_FILTER_MODE 2
+#define SECCOMP_RETURN_KILL 0x80000000u /* the process */
+#define SECCOMP_RETURN_ERROR 0x00050000u
+#define SECCOMP_RETURN_ALLOW 0x7fff0000u
+
+struct seccomp_data {
+    uint32_t number;
+    uint32_t architecture;
+    uint64_t instruction_pointer;
+    uint64_t args[6];
+};
+
+/* Classic BPF: the instructions that a filter of numbers needs. */
+#define BPF_LOAD_WORD 0x20u
+#define BPF_JUMP_IF_EQUAL 0x15u
+#define BPF_JUMP_IF_AT_LEAST 0x35u
+#define BPF_RETURN 0x06u
+
+struct bpf_instruction {
+    uint16_t what;
+    uint8_t if_true;
+    uint8_t if_false;
+    uint32_t value;
+};
+
+struct bpf_program {
+    unsigned short count;
+    struct bpf_instruction *code;
+};
+
+/* The machines whose numbers are known here: AUDIT_ARCH_* of each, and sendto(2). */
+#define SECCOMP_X86_64 0xc000003eu
+#define SECCOMP_X86_64_SENDTO 44
+#define SECCOMP_AARCH64 0xc00000b7u
+#define SECCOMP_AARCH64_SENDTO 206
+/* x86-64 has the calls of x32 under the same architecture, from this number on. */
+#define SECCOMP_FOREIGN_FROM 0x40000000u
+
 #endif

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "app/server/kernel_abi.h"
+#include "app/server/syscall_filter.h"
 #include "base/build.h"
 #include "base/error.h"
 #include "base/escape.h"
@@ -415,6 +416,21 @@ static void look_back(const char *user, const struct sandbox *sandbox,
     }
 }
 
+/* Last, for looking back needs nothing of it. */
+static enum tlsmsg_code filter_calls(struct sandbox_report *report, struct tlsmsg_error *err)
+{
+    size_t len = strlen(report->held);
+    int failed = syscall_filter_install();
+
+    if (failed != 0 && failed != ENOSYS) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, failed, "cannot filter system calls");
+    }
+    (void)snprintf(report->held + len, sizeof(report->held) - len, "%s",
+                   failed == 0 ? ", system calls filtered (seccomp)"
+                               : "; system calls are not filtered (seccomp is not to be had)");
+    return TLSMSG_OK;
+}
+
 enum tlsmsg_code sandbox_enter(const char *user, const struct sandbox *sandbox,
                                struct sandbox_report *report, struct tlsmsg_error *err)
 {
@@ -435,5 +451,5 @@ enum tlsmsg_code sandbox_enter(const char *user, const struct sandbox *sandbox,
     if (code == TLSMSG_OK) {
         look_back(user, sandbox, report);
     }
-    return code;
+    return code == TLSMSG_OK && BUILD_HAS_SANDBOX ? filter_calls(report, err) : code;
 }

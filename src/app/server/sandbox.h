@@ -28,7 +28,7 @@ bool sandbox_may_write(struct sandbox *sandbox, const char *path);
 
 /* What came of it, for the log. */
 struct sandbox_report {
-    char held[256];    /* what holds and what this kernel lacks */
+    char held[384];    /* what holds and what this kernel lacks */
     char warning[512]; /* a file that a reload could not read any more; "" for none */
 };
 

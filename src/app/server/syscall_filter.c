@@ -1,0 +1,120 @@
+/* See syscall_filter.h: a program of classic BPF that compares the call's number with a list. A list
+ * of what is refused, not of what is allowed: the C library and SQLite choose calls by version, and
+ * one that is forgotten would end a server that is in order. Main thread. */
+#include "app/server/syscall_filter.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+
+#include "app/server/kernel_abi.h"
+#include "base/build.h"
+
+#define PROGRAM_MAX 128
+
+struct refused {
+    int x86_64; /* -1: this machine has no such call */
+    int aarch64;
+};
+
+static const struct refused refused[] = {
+    {59, 221},  /* execve */
+    {322, 281}, /* execveat */
+    {42, 203},  /* connect */
+    {49, 200},  /* bind */
+    {50, 201},  /* listen */
+    {41, 198},  /* socket */
+    {53, 199},  /* socketpair */
+    {90, -1},   /* chmod */
+    {91, 52},   /* fchmod */
+    {268, 53},  /* fchmodat */
+    {452, 452}, /* fchmodat2 */
+    {101, 117}, /* ptrace */
+    {310, 270}, /* process_vm_readv */
+    {311, 271}, /* process_vm_writev */
+    {425, 425}, /* io_uring_setup */
+    {426, 426}, /* io_uring_enter */
+    {427, 427}, /* io_uring_register */
+    {250, 219}, /* keyctl */
+    {248, 217}, /* add_key */
+    {249, 218}, /* request_key */
+    {323, 282}, /* userfaultfd */
+    {321, 280}, /* bpf */
+    {298, 241}, /* perf_event_open */
+    {319, 279}, /* memfd_create */
+    {438, 438}, /* pidfd_getfd */
+};
+
+struct program {
+    struct bpf_instruction code[PROGRAM_MAX];
+    unsigned short count;
+};
+
+static void add(struct program *program, uint16_t what, uint8_t if_true, uint8_t if_false,
+                uint32_t value)
+{
+    program->code[program->count++] = (struct bpf_instruction){what, if_true, if_false, value};
+}
+
+static void add_load(struct program *program, size_t offset)
+{
+    add(program, BPF_LOAD_WORD, 0, 0, (uint32_t)offset);
+}
+
+static void add_result(struct program *program, uint32_t result)
+{
+    add(program, BPF_RETURN, 0, 0, result);
+}
+
+/* sendto(2) with an address: TCP Fast Open connects by it. Both halves of the pointer count. */
+static void add_sendto(struct program *program, uint32_t number)
+{
+    size_t address = offsetof(struct seccomp_data, args) + 4 * sizeof(uint64_t);
+
+    add(program, BPF_JUMP_IF_EQUAL, 0, 5, number);
+    add_load(program, address);
+    add(program, BPF_JUMP_IF_EQUAL, 0, 2, 0);
+    add_load(program, address + sizeof(uint32_t));
+    add(program, BPF_JUMP_IF_EQUAL, 1, 0, 0);
+    add_result(program, SECCOMP_RETURN_ERROR | EPERM);
+}
+
+static void build(struct program *program, bool is_x86)
+{
+    size_t i;
+
+    program->count = 0;
+    add_load(program, offsetof(struct seccomp_data, architecture));
+    add(program, BPF_JUMP_IF_EQUAL, 1, 0, is_x86 ? SECCOMP_X86_64 : SECCOMP_AARCH64);
+    add_result(program, SECCOMP_RETURN_KILL);
+    add_load(program, offsetof(struct seccomp_data, number));
+    add(program, BPF_JUMP_IF_AT_LEAST, 0, 1, SECCOMP_FOREIGN_FROM);
+    add_result(program, SECCOMP_RETURN_KILL);
+    for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        int number = is_x86 ? refused[i].x86_64 : refused[i].aarch64;
+
+        if (number >= 0) {
+            add(program, BPF_JUMP_IF_EQUAL, 0, 1, (uint32_t)number);
+            add_result(program, SECCOMP_RETURN_ERROR | EPERM);
+        }
+    }
+    add_sendto(program, is_x86 ? SECCOMP_X86_64_SENDTO : SECCOMP_AARCH64_SENDTO);
+    add_result(program, SECCOMP_RETURN_ALLOW);
+}
+
+int syscall_filter_install(void)
+{
+    struct program program;
+    struct bpf_program handed = {.code = program.code};
+
+    if (!BUILD_IS_X86_64 && !BUILD_IS_AARCH64) {
+        return ENOSYS;
+    }
+    build(&program, BUILD_IS_X86_64);
+    handed.count = program.count;
+    if (prctl(PR_SET_SECCOMP, SECCOMP_FILTER_MODE, &handed, 0, 0) == 0) {
+        return 0;
+    }
+    return errno == EINVAL ? ENOSYS : errno;
+}

@@ -1,0 +1,190 @@
+/* What the filter of system calls refuses and what it lets through, each tried in a child. */
+#include "support/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "app/server/syscall_filter.h"
+
+#define NOT_INSTALLED 77
+
+static int pair[2];
+
+static long try_execve(void)
+{
+    char *none[] = {NULL};
+
+    return execve("/bin/true", none, none);
+}
+
+static long try_execveat(void)
+{
+    char *none[] = {NULL};
+
+    return syscall(SYS_execveat, pair[0], "", none, none, 0x1000 /* AT_EMPTY_PATH */);
+}
+
+static long try_socket(void)
+{
+    return socket(AF_INET, SOCK_DGRAM, 0);
+}
+
+static long try_connect(void)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+    return connect(pair[0], &nobody, sizeof(nobody));
+}
+
+static long try_listen(void)
+{
+    return listen(pair[0], 1);
+}
+
+static long try_sendto(void)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNIX};
+
+    return sendto(pair[0], "x", 1, MSG_NOSIGNAL, &nobody, sizeof(nobody));
+}
+
+static long try_chmod(void)
+{
+    return chmod("/", 0755);
+}
+
+static long try_fchmod(void)
+{
+    return fchmod(pair[0], 0755);
+}
+
+static long try_memfd(void)
+{
+    return syscall(SYS_memfd_create, "x", 0);
+}
+
+static long try_io_uring(void)
+{
+    return syscall(425, 1, NULL);
+}
+
+static long try_keyctl(void)
+{
+    return syscall(SYS_keyctl, 0, 0);
+}
+
+static long try_userfaultfd(void)
+{
+    return syscall(SYS_userfaultfd, 0);
+}
+
+static long try_ptrace(void)
+{
+    return syscall(SYS_ptrace, 0, 0, 0, 0);
+}
+
+static long try_send(void)
+{
+    return send(pair[0], "x", 1, MSG_NOSIGNAL);
+}
+
+static long try_sendmsg(void)
+{
+    struct msghdr nothing;
+
+    memset(&nothing, 0, sizeof(nothing));
+    return sendmsg(pair[0], &nothing, MSG_NOSIGNAL);
+}
+
+static long try_eventfd(void)
+{
+    return eventfd(0, 0);
+}
+
+static long try_open(void)
+{
+    return open("/dev/null", O_RDONLY);
+}
+
+static const struct row {
+    const char *name;
+    long (*call)(void);
+    bool is_refused;
+} rows[] = {
+    {"execve", try_execve, true},       {"execveat", try_execveat, true},
+    {"a new socket", try_socket, true}, {"connect", try_connect, true},
+    {"listen", try_listen, true},       {"sendto with an address", try_sendto, true},
+    {"chmod", try_chmod, true},         {"fchmod", try_fchmod, true},
+    {"memfd_create", try_memfd, true},  {"io_uring_setup", try_io_uring, true},
+    {"keyctl", try_keyctl, true},       {"userfaultfd", try_userfaultfd, true},
+    {"ptrace", try_ptrace, true},       {"send", try_send, false},
+    {"sendmsg", try_sendmsg, false},    {"eventfd", try_eventfd, false},
+    {"open", try_open, false},
+};
+
+static void *call_on_thread(void *user)
+{
+    const struct row *row = user;
+
+    errno = 0;
+    return (void *)(intptr_t)(row->call() < 0 && errno == EPERM);
+}
+
+static int child(const struct row *row)
+{
+    pthread_t thread;
+    void *refused = NULL;
+    int failed;
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) {
+        return 2;
+    }
+    failed = syscall_filter_install();
+    if (failed != 0) {
+        return failed == ENOSYS ? NOT_INSTALLED : 2;
+    }
+    /* A thread that is started afterwards has it, too. */
+    if (pthread_create(&thread, NULL, call_on_thread, (void *)(uintptr_t)row) != 0 ||
+        pthread_join(thread, &refused) != 0) {
+        return 2;
+    }
+    return (refused != NULL) == row->is_refused ? 0 : 1;
+}
+
+static void test_row(void **state)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        _exit(child(*state));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NOT_INSTALLED) {
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+int main(void)
+{
+    int failed = 0;
+
+    RUN_ROWS(failed, test_row, rows);
+    return failed;
+}
