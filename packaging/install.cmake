@@ -171,6 +171,12 @@ else()
     set(tlsmsg_conf_options "cert ${tlsmsg_full_etc_dir}/certs/server.crt
 key ${tlsmsg_full_etc_dir}/certs/server.key")
 endif()
+set(tlsmsg_conf_store "")
+if(TLSMSG_SQLITE)
+    set(tlsmsg_conf_store "
+# A reply then means that the message is on the disk; to see them: tlsmsg-store tail
+#store /var/lib/tlsmsg/store.db")
+endif()
 # tlsmsg_unit(<template> <unit> [<variable> <value>]...)
 function(tlsmsg_unit template unit)
     while(ARGN)

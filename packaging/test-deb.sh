@@ -115,8 +115,8 @@ make_roots() {
         cp -a "$roots/$release" "$roots/$release-build.part"
         use "$roots/$release-build.part"
         apt update
-        apt install cmake dpkg-dev file gcc libc6-dev libedit-dev libssl-dev lintian make \
-            openssl pkg-config
+        apt install cmake dpkg-dev file gcc libc6-dev libedit-dev libsqlite3-dev libssl-dev \
+            lintian make openssl pkg-config
         umount "$root/proc"
         mv "$root" "$roots/$release-build"
     fi
@@ -126,6 +126,11 @@ make_roots() {
 # Builds the packages of this version, and again as the next, into packages/ of the root to be tried.
 pack() {
     use "$roots/$release-build"
+    # Roots that were kept may be from before the store.
+    if ! inside dpkg-query -W libsqlite3-dev >/dev/null 2>&1; then
+        apt update
+        apt install libsqlite3-dev
+    fi
     rm -rf "$root/source"
     mkdir "$root/source"
     (cd "$top" && git ls-files -z --cached --others --exclude-standard | xargs -0 tar cf -) | tar xf - -C "$root/source"
@@ -174,6 +179,7 @@ serve() {
     install -d -o "$(inside id -u tlsmsg)" -g "$(inside id -g tlsmsg)" "$root/var/log/tlsmsg"
     chroot --userspec=tlsmsg:tlsmsg "$root" tlsmsg-server --config /etc/tlsmsg/server.conf \
         --listen 127.0.0.1:0 --transcript /var/log/tlsmsg/transcript.json --format json \
+        --store /var/lib/tlsmsg/store.db \
         >"$root/tmp/out" 2>"$root/tmp/err" </dev/null &
     server=$!
     tries=0
@@ -184,6 +190,11 @@ serve() {
         fi
         sleep 0.1
     done
+}
+# stored TEXT: whether the store has it.
+stored() {
+    chroot --userspec=tlsmsg:tlsmsg "$root" tlsmsg-store export /var/lib/tlsmsg/store.db |
+        grep -q "\"$1\""
 }
 # converse TEXT: one message there and back, then the server ends in order.
 converse() {
@@ -199,6 +210,7 @@ converse() {
     grep -q "\"message\":\"$1\"" "$root/var/log/tlsmsg/transcript.json" ||
         fail 'the transcript lacks the message'
     [ ! -s "$root/tmp/out" ] || fail "standard output has '$(cat "$root/tmp/out")'"
+    stored "$1" || fail 'the store lacks the message'
 }
 
 try_dependencies() {
@@ -216,6 +228,10 @@ try_dependencies() {
     case $(field tlsmsg-client Depends) in
     *libedit2*) ;;
     *) fail 'the client has no line editing' ;;
+    esac
+    case $(field tlsmsg-server Depends) in
+    *libsqlite3-0*) ;;
+    *) fail 'the server has no store' ;;
     esac
 }
 
@@ -242,6 +258,7 @@ try_installed() {
     want 'server.key' "$(mode /etc/tlsmsg/certs/server.key)" '600 tlsmsg'
     want 'folder' "$(mode /etc/tlsmsg/certs)" '755 root'
     want "the CA's folder" "$(mode /etc/tlsmsg/ca)" '700 root'
+    want "the store's folder" "$(mode /var/lib/tlsmsg)" '700 tlsmsg'
     want "the CA's key" "$(mode /etc/tlsmsg/ca/ca.key)" '600 root'
     [ ! -e "$root/etc/tlsmsg/certs/ca.key" ] || fail "the CA's key is beside the server's"
     while read -r name file; do
@@ -255,6 +272,8 @@ tlsmsg-server /usr/lib/systemd/system/tlsmsg-server@.service
 tlsmsg-server /usr/lib/systemd/system/tlsmsg.socket
 tlsmsg-server /usr/bin/tlsmsg-certs
 tlsmsg-server /usr/share/man/man1/tlsmsg-certs.1
+tlsmsg-server /usr/bin/tlsmsg-store
+tlsmsg-server /usr/share/man/man1/tlsmsg-store.1
 tlsmsg-server /usr/bin/tlsmsg-ticket-keys
 tlsmsg-server /usr/share/man/man1/tlsmsg-ticket-keys.1
 tlsmsg-client /usr/bin/tlsmsg-client
@@ -283,6 +302,7 @@ try_upgrade() {
     grep -q 'changed by the administrator' "$root/etc/tlsmsg/server.conf" ||
         fail 'the upgrade took the configuration away'
     converse second
+    stored first || fail 'the upgrade took the store away'
     # Made by root: the service reads it.
     logged 'tlsmsg-certs' inside tlsmsg-certs rekey --out /etc/tlsmsg/certs \
         --ca-dir /etc/tlsmsg/ca
@@ -302,6 +322,9 @@ try_removal() {
     apt --allow-downgrades install "$(package tlsmsg-server "$next")"
     want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"
     converse third
+    for text in first second rekeyed; do
+        stored "$text" || fail "a removal took '$text' out of the store"
+    done
     purge_all
 }
 
@@ -315,6 +338,14 @@ purge_all() {
         ln -s "/usr/lib/systemd/system/${link#*/}" "$root/etc/systemd/system/$link"
     done
     apt purge tlsmsg-server tlsmsg-client libtlsmsg0.2
+    if [ -e "$root/var/lib/tlsmsg/store.db" ]; then
+        grep -q 'stored messages stay in /var/lib/tlsmsg' "$work/log" ||
+            fail 'the purge does not say that the store stays'
+        want 'the store' "$(mode /var/lib/tlsmsg/store.db)" '600 tlsmsg'
+        rm -r "$root/var/lib/tlsmsg"
+        inside userdel tlsmsg
+        ! inside getent group tlsmsg >/dev/null || inside groupdel tlsmsg
+    fi
     want 'left by the purge' \
         "$(inside find /etc /run /usr /var -xdev -name '*tlsmsg*' ! -path '/var/log/apt/*')" ''
     want "left by the purge, the user's" "$(inside find / -xdev -nouser -o -xdev -nogroup)" ''

@@ -41,6 +41,8 @@ class Units(unittest.TestCase):
         self.assertEqual([os.path.basename(word) for word in options.groups()],
                          ["tlsmsg-server", "server.conf"])
         self.assertIn("\ntranscript /var/log/tlsmsg/", read("server.conf"))
+        # Where its store is the unit lets it write.
+        self.assertRegex(service, r"(?m)^StateDirectory=tlsmsg(-%i)?$")
 
     @unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")
     def test_exposure(self):
