@@ -28,6 +28,7 @@
 #include "base/error.h"
 #include "powercut/script.h"
 #include "store/internal.h"
+#include "store/spool.h"
 #include "store/sqlite.h"
 #include "store/sqlite_file.h"
 
@@ -349,6 +350,45 @@ static bool work(struct store *store, uint64_t from, uint64_t to, uint64_t seed)
     }
 }
 
+/* A client's spool in the server's place ("spool"): what it says that it keeps is promised. */
+static int keep_in_spool(const char *path, uint64_t count, uint64_t seed)
+{
+    static char bodies[8][SCRIPT_BODY_MAX];
+    unsigned char hashes[8][SCRIPT_HASH_BYTES];
+    struct spool_message messages[8];
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct spool *spool;
+    uint64_t many;
+    uint64_t i;
+
+    if (spool_open(path, "0", &spool, &err) != TLSMSG_OK) {
+        (void)fprintf(stderr, "driver: %s\n", err.text);
+        return 1;
+    }
+    for (; count > 0; count -= many) {
+        many = 1 + next_random(&seed) % (count < 8 ? count : 8);
+        for (i = 0; i < many; i++) {
+            uint64_t number = spool_last(spool) + 1 + i;
+
+            script_hash(SCRIPT_PRODUCERS, number, hashes[i]);
+            messages[i] = (struct spool_message){
+                .body = bodies[i],
+                .len = script_body(SCRIPT_PRODUCERS, number, bodies[i]),
+                .hash = hashes[i],
+            };
+        }
+        if (spool_keep(spool, messages, many, &err) != TLSMSG_OK) {
+            (void)fprintf(stderr, "driver: %s\n", err.text);
+            break;
+        }
+        for (i = 0; i < many; i++) {
+            promise_one(SCRIPT_PRODUCERS, messages[i].number);
+        }
+    }
+    spool_close(spool);
+    return count == 0 ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     struct store_settings settings = {
@@ -362,6 +402,10 @@ int main(int argc, char **argv)
         return 2;
     }
     fault = argc > 5 ? argv[5] : "";
+    if (is_planted("spool")) {
+        return keep_in_spool(argv[1], strtoull(argv[3], NULL, 10) - strtoull(argv[2], NULL, 10) + 1,
+                             strtoull(argv[4], NULL, 10) * 7919 + 1);
+    }
     plant_early_listening(argv[1]);
     if (sqlite_backend_open(argv[1], CHECKPOINT_PAGES, &backend, &err) != TLSMSG_OK ||
         store_start(&settings, backend, &store, &err) != TLSMSG_OK) {

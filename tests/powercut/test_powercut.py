@@ -173,6 +173,36 @@ class Syncs(Case):
         self.assertLess(promises, 200)
 
 
+class Spool(Case):
+    """A client's spool on the same code: what it has said that it keeps is there."""
+
+    def test_restarts(self):
+        scene = self.scene()
+        for last in (30, 60):
+            status, said = scene.drive(last - 29, last, seed=last, fault="spool")
+            self.assertEqual(status, 0, said)
+        self.assert_kept(scene, every=10, promises=60)
+
+    def test_syncs_that_fail_or_never_come(self):
+        for variable in ("POWERCUT_FAIL_SYNC", "POWERCUT_KILL_SYNC"):
+            for n in (2, syncs_of_start() - 1, syncs_of_start() + 1, syncs_of_start() + 4):
+                with self.subTest(variable=variable, n=n):
+                    scene = self.scene()
+                    status, said = scene.drive(1, 60, seed=n, fault="spool", **{variable: n})
+                    if variable == "POWERCUT_KILL_SYNC":
+                        self.assertEqual(status, -signal.SIGKILL, said)
+                    status, said = scene.drive(61, 70, seed=n + 1, fault="spool")
+                    self.assertEqual(status, 0, said)
+                    self.assert_kept(scene, every=50, promises=10)
+
+    def test_no_sync_is_found(self):
+        scene = self.scene()
+        scene.drive(1, 10, fault="spool")
+        scene.drive(11, 30, fault="spool", POWERCUT_LIE=1)
+        _, _, faults, said = scene.replay(every=40)
+        self.assertGreater(faults, 0, said)
+
+
 class Room(Case):
     def test_full_at_every_commit(self):
         scene = self.scene()
