@@ -213,7 +213,7 @@ src/server 5200 150
 src/client 2000 150
 src/store 3600 150
 src/app 1700 80
-src/app/server 4700 150
+src/app/server 5000 150
 src/app/client 4300 150
 src/app/store 1400 100
 END
