@@ -98,6 +98,7 @@ install(FILES ${PROJECT_BINARY_DIR}/packaging/tlsmsg.pc
 
 install(FILES docs/man/tlsmsg.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT development)
 install(FILES docs/examples/server.c docs/examples/ask.c docs/examples/poll_client.c
+        docs/examples/bulk.c docs/examples/numbered.py
     DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT development)
 
 if(NOT TLSMSG_PROGRAMS)

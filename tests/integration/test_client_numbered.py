@@ -18,7 +18,7 @@ import texts
 import tls
 from certificates import default_certificates
 from numbered_peer import Conversation, Ledger, Proxy
-from settings import program, scaled
+from settings import build_dir, program, scaled
 from tls_client_test import PROGRAM, ClientTest
 
 # Every how many bytes of an exchange it is cut; 1 takes minutes.
@@ -127,6 +127,40 @@ class Stream(NumberedTest):
         self.assertEqual(client.stdout.bytes(), self.replies(lines))
         print(f"{took / (2 * one_way):.1f} round trips", end=" ", file=sys.stderr)
         self.assertLess(took, 1.25 * 10_000 / 256 * 2 * one_way)
+
+
+class Examples(NumberedTest):
+    """The manual's other clients, run twice: what the server has is not taken again."""
+
+    FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "examples")
+
+    def test_python(self):
+        ledger = Ledger(window=5)
+        peer = self.keeper(ledger)
+        lines = self.lines(20)
+        for part in (7, 20):
+            done = subprocess.run(
+                [sys.executable, os.path.join(self.FOLDER, "numbered.py"), "localhost",
+                 str(peer.port), self.ca, "job"], input=b"\n".join(lines[:part]),
+                capture_output=True, timeout=scaled(20), check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertTrue(done.stdout.endswith(texts.reply(lines[part - 1]) + b"\n"))
+            self.assertEqual(ledger.bodies("job"), lines[:part])
+        peer.abandon()
+
+    def test_bulk(self):
+        ledger = Ledger(window=5)
+        peer = self.keeper(ledger)
+        lines = self.lines(20)
+        for part in (7, 20):
+            done = subprocess.run(
+                [os.path.join(build_dir(), "tests", "example_bulk"), f"localhost:{peer.port}",
+                 self.ca, "job"], input=b"\n".join(lines[:part]), capture_output=True,
+                timeout=scaled(20), check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertEqual(done.stdout, b"%d answered\n" % part)
+            self.assertEqual(ledger.bodies("job"), lines[:part])
+        peer.abandon()
 
 
 class Lost(NumberedTest):
