@@ -60,9 +60,10 @@ class ServiceTest(ProgramTest):
         return () if is_plaintext() else ("--ca", default_certificates().ca)
 
     def talk(self, port, ca=None):
-        """A whole conversation; the reply must be right."""
+        """A whole conversation, in the document's flow, whose bytes are the message's alone; the
+        reply must be right."""
         words = self.trust() if ca is None else ("--ca", ca)
-        client = self.run_client(*words, "-q", "-m", "hello", str(port))
+        client = self.run_client(*words, *texts.DOCUMENT_FLOW, "-q", "-m", "hello", str(port))
         self.assertEqual(client.stdout.bytes(), texts.reply(b"hello") + b"\n")
 
 

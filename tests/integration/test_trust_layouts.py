@@ -200,7 +200,8 @@ class Check(ProgramTest):
                     out.write(source.read())
         made = default_certificates()
         server = self.server("--client-ca", bundle)
-        self.assertIn(b"don't fit into a certificate request", server.stderr.bytes())
+        server.stderr.wait_until(lambda said: b"don't fit into a certificate request" in said,
+                                 "the warning")
         alice = os.path.join(os.path.dirname(made.ca), "alice")
         self.run_client("--ca", made.ca, "--cert", alice + ".crt", "--key", alice + ".key", "-q",
                         "-m", "hello", f"localhost:{server.port}")

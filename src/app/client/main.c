@@ -80,6 +80,7 @@ static enum exit_code converse(const struct client_settings *settings, struct se
 
     console_init(&console, STDOUT_FILENO, &style);
     input_init(&input, STDIN_FILENO, line_max);
+    /* cppcheck-suppress autoVariables ; nothing looks at it after talk() */
     session->console = &console;
     session->input = settings->message_count > 0 ? NULL : &input;
     code = talk(settings, session);
@@ -101,6 +102,7 @@ static enum exit_code deliver(const struct client_settings *settings, struct ses
     enum exit_code code;
 
     delivery_init(&delivery, session->client, &style);
+    /* cppcheck-suppress autoVariables ; nothing looks at it after converse() */
     session->delivery = &delivery;
     code = delivery_greet(&delivery);
     if (code == EXIT_DONE) {

@@ -165,12 +165,15 @@ static enum tlsmsg_code add_message(struct client_settings *settings, const char
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s: the text is not valid UTF-8", option);
     }
     messages = realloc(settings->messages, (count + 1) * sizeof(*messages));
-    settings->messages = messages != NULL ? messages : settings->messages;
-    all_owned = realloc(settings->owned, (count + 1) * sizeof(*all_owned));
-    settings->owned = all_owned != NULL ? all_owned : settings->owned;
-    if (messages == NULL || all_owned == NULL) {
+    if (messages == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
+    settings->messages = messages;
+    all_owned = realloc(settings->owned, (count + 1) * sizeof(*all_owned));
+    if (all_owned == NULL) {
+        return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    }
+    settings->owned = all_owned;
     messages[count] = (struct session_message){.data = data, .len = len};
     all_owned[count] = owned;
     settings->message_count++;
