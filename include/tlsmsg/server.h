@@ -6,8 +6,8 @@
  * touched, nothing is global: two servers in one process are fine.
  *
  * The handler's functions are called on worker threads and must not block.
- * Each worker calls message() for every message and, at the end of each turn
- * of its loop, turn_end() once; only then do that turn's replies leave. A
+ * Each worker calls message() for every message and, before any of a turn's
+ * replies leave, turn_end(), which may hold them. A
  * program that stores messages stores them there, so a reply means stored.
  */
 #ifndef TLSMSG_SERVER_H
@@ -128,7 +128,9 @@ struct tlsmsg_handler {
     void (*message)(struct tlsmsg_message *message, void *user);
     /* A connection ended. */
     void (*closed)(const struct tlsmsg_closed *closed, unsigned worker, void *user);
-    /* A turn with at least one of the calls above ended. NULL means TLSMSG_TURN_RELEASE. */
+    /* Some of this worker's calls above, or of hello() below, are done, and their replies are about
+     * to leave: once or a few times in an iteration of its loop, never without such a call before.
+     * NULL means TLSMSG_TURN_RELEASE. */
     enum tlsmsg_turn (*turn_end)(unsigned worker, void *user);
     /* Something to log; on a worker's thread, or on a caller's of the functions below. */
     void (*event)(const struct tlsmsg_event *event, void *user);
@@ -270,7 +272,7 @@ TLSMSG_API enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server,
 /* Waits until the server has ended (stopped, its conversations done, or failed) and joins its threads.
  * server: a started server; err: receives why it failed, or NULL.
  * Returns TLSMSG_OK; TLSMSG_ERR_TIMEOUT when a reply could not be delivered before the drain
- * timeout; TLSMSG_ERR_CLOSED after TLSMSG_TURN_FAIL; TLSMSG_ERR_SYSTEM.
+ * timeout; TLSMSG_ERR_CLOSED after TLSMSG_TURN_FAIL.
  * Thread rule: one thread; blocks. */
 TLSMSG_API enum tlsmsg_code tlsmsg_server_wait(struct tlsmsg_server *server,
                                                struct tlsmsg_error *err);

@@ -80,10 +80,12 @@ static enum exit_code converse(const struct client_settings *settings, struct se
 
     console_init(&console, STDOUT_FILENO, &style);
     input_init(&input, STDIN_FILENO, line_max);
-    /* cppcheck-suppress autoVariables ; nothing looks at it after talk() */
+    /* cppcheck-suppress autoVariables ; both are taken out of it below */
     session->console = &console;
     session->input = settings->message_count > 0 ? NULL : &input;
     code = talk(settings, session);
+    session->console = NULL;
+    session->input = NULL;
     input_fini(&input);
     console_fini(&console);
     return code;
@@ -102,7 +104,7 @@ static enum exit_code deliver(const struct client_settings *settings, struct ses
     enum exit_code code;
 
     delivery_init(&delivery, session->client, &style);
-    /* cppcheck-suppress autoVariables ; nothing looks at it after converse() */
+    /* cppcheck-suppress autoVariables ; it is taken out of it below */
     session->delivery = &delivery;
     code = delivery_greet(&delivery);
     if (code == EXIT_DONE) {
@@ -113,6 +115,7 @@ static enum exit_code deliver(const struct client_settings *settings, struct ses
         (void)tlsmsg_client_close(session->client, NULL);
         (void)terminal_discard_input();
     }
+    session->delivery = NULL;
     delivery_fini(&delivery);
     return code;
 }

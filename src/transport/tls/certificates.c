@@ -236,7 +236,7 @@ static enum tlsmsg_code read_private_key(const struct file *file,
                                          struct tlsmsg_error *err)
 {
     struct password_request request = {.settings = settings, .file = file, .err = err};
-    struct pem_block block;
+    struct pem_block block = {.kind = PEM_END, .bytes = ""};
     enum tlsmsg_code code = find_key(file, &block, err);
     BIO *bio;
 
