@@ -24,7 +24,7 @@ import network
 import tls
 from certificates import default_certificates
 from harness import ProgramTest
-from settings import program, scaled
+from settings import SLOWDOWN, program, scaled
 
 MIB = 1 << 20
 
@@ -85,7 +85,8 @@ class Memory(Pressure):
                 lines += text.count(mark)
                 tail = text[1 - len(mark):]
         grown = memory(server, "VmHWM") - before
-        self.assertLess(grown, self.BUFFERED + self.CLIENTS * 64 * 1024)
+        if SLOWDOWN == 1:  # a sanitizer keeps 256 MiB of what was freed
+            self.assertLess(grown, self.BUFFERED + self.CLIENTS * 64 * 1024)
         self.assertIsNone(server.process.poll(), server.log())
         server.kill()
 
