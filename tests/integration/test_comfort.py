@@ -455,8 +455,8 @@ class Editing(ComfortTest):
         if not can_edit():
             self.skipTest("this build has no line editing (-DTLSMSG_EDITLINE=ON has it)")
 
-    def at_prompt(self, server=None, env=None):
-        terminal = self.at_terminal((server or self.server()).port, env=env)
+    def at_prompt(self, *options, server=None, env=None):
+        terminal = self.at_terminal((server or self.server()).port, *options, env=env)
         terminal.wait_for(PROMPT)
         terminal.wait_raw()
         return terminal
@@ -524,7 +524,7 @@ class Editing(ComfortTest):
     def test_the_limit(self):
         if is_plaintext():
             self.skipTest("the limit is for TLS")
-        terminal = self.at_prompt()
+        terminal = self.at_prompt(*texts.DOCUMENT_FLOW)
         for _ in range(33):
             terminal.type(b"x" * 500)
         terminal.type(b"\r")
@@ -566,7 +566,7 @@ class Editing(ComfortTest):
 
     def test_the_mode_after_the_server_s_end(self):
         server = self.server()
-        terminal = self.at_prompt(server=server)
+        terminal = self.at_prompt(*texts.DOCUMENT_FLOW, server=server)
         terminal.type(b"hello\r")
         self.reply_to(terminal, b"hello")  # the server has the conversation by now
         terminal.type(b"half" + LEFT + LEFT)
@@ -594,7 +594,7 @@ class Editing(ComfortTest):
     def test_within_a_search(self):
         """libedit waits for a key within it, and the server is watched there too."""
         server = self.server()
-        terminal = self.at_prompt(server=server)
+        terminal = self.at_prompt(*texts.DOCUMENT_FLOW, server=server)
         terminal.type(b"\x12q")
         terminal.wait_for(b"bck:")
         server.stop(0)

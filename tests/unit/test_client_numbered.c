@@ -193,7 +193,7 @@ static void answer_in_pieces(struct peer *peer)
     peer_handshake(peer);
     hear_lines(peer, 1);
     peer_send(peer, HELLO, said_cut);
-    peer_send(peer, HELLO + said_cut, strlen(HELLO) - said_cut);
+    peer_send(peer, &HELLO[said_cut], strlen(HELLO) - said_cut);
     hear_lines(peer, 4);
     peer_send(peer, replies, cut);
     peer_send(peer, replies + cut, sizeof(replies) - 1 - cut);
