@@ -231,15 +231,34 @@ enum tlsmsg_code address_parse_connect(const char *text, struct address_name *ou
                      escape_name(shown, sizeof(shown), text), meant);
 }
 
+/* By hand, since the transcript has it with each message: inet_ntop(3) and snprintf(3) cost more
+ * instructions than all the rest of a message's line. */
+static void print_v4(const struct sockaddr_in *v4, char *buf, size_t cap)
+{
+    char text[INET_ADDRSTRLEN + sizeof(":65535") + DECIMAL_DIGITS_MAX];
+    uint8_t octets[sizeof(v4->sin_addr)];
+    size_t len = 0;
+
+    memcpy(octets, &v4->sin_addr, sizeof(octets));
+    for (size_t i = 0; i < sizeof(octets); i++) {
+        len += decimal_print(text + len, octets[i]);
+        text[len++] = i + 1 < sizeof(octets) ? '.' : ':';
+    }
+    len += decimal_print(text + len, ntohs(v4->sin_port));
+    if (cap > 0) {
+        len = len < cap ? len : cap - 1;
+        memcpy(buf, text, len);
+        buf[len] = '\0';
+    }
+}
+
 void address_print(const struct address *a, char *buf, size_t cap)
 {
     char host[INET6_ADDRSTRLEN];
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->storage;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
 
     if (a->storage.ss_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
-        (void)snprintf(buf, cap, "%s:%u", host, ntohs(v4->sin_port));
+        print_v4((const struct sockaddr_in *)&a->storage, buf, cap);
         return;
     }
     if (a->storage.ss_family != AF_INET6) {
