@@ -240,6 +240,7 @@ static void echo(struct peer *peer)
         int head_len = 0;
 
         have += (size_t)got;
+        in[have] = '\0'; /* for sscanf */
         while (have > 0 && memchr(in, '\n', have) != NULL &&
                sscanf(in, "MSG %lu %lu%n", &number, &len, &head_len) == 2 &&
                have >= (size_t)head_len + len + 2) {
@@ -250,6 +251,7 @@ static void echo(struct peer *peer)
             peer_send(peer, in + head_len + 1, len + 1);
             memmove(in, in + all, have - all);
             have -= all;
+            in[have] = '\0';
         }
     }
     free(in);
