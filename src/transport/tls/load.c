@@ -84,7 +84,9 @@ static void insert_warning(struct load_report *report, size_t at, const char *te
         free(copy);
         return;
     }
-    memmove(&warnings[at + 1], &warnings[at], (report->warning_count - at) * sizeof(*warnings));
+    for (size_t i = report->warning_count; i > at; i--) {
+        warnings[i] = warnings[i - 1];
+    }
     warnings[at] = copy;
     report->warning_count++;
 }
