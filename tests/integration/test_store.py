@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import certificates
 import harness
+import kernel
 import settings
 import texts
 import tls
@@ -59,6 +60,10 @@ class Storing(StoreTest):
         self.assertIn("收到消息：message 19".encode(), server.transcript())
         self.assertEqual(os.stat(self.store).st_mode & 0o777, 0o600)
 
+    def metrics(self):
+        with open(self.path("m.prom"), encoding="ascii") as file:
+            return file.read()
+
     def test_metrics_count_it(self):
         server = self.server("--store", self.store, "--metrics-file", self.path("m.prom"))
         end = self.connect(server)
@@ -67,13 +72,14 @@ class Storing(StoreTest):
         server.signal(signal.SIGUSR1)
         server.stderr.wait_until(lambda said: b"  store:         1 messages in 1 commits" in said,
                                  "the store on the screen")
+        # The log is looked at after the reply.
+        logged = re.compile(r"\ntlsmsg_store_log_bytes [1-9]\d+\n")
+        kernel.wait_until(lambda: logged.search(self.metrics()), "the log's length")
         server.stop()
-        with open(self.path("m.prom"), encoding="ascii") as file:
-            said = file.read()
+        said = self.metrics()
         for line in ('tlsmsg_store_promise{promise="disk"} 1', "tlsmsg_store_messages_total 1",
                      "tlsmsg_store_batches_total 1", "tlsmsg_store_no_room_total 0"):
             self.assertIn(line + "\n", said)
-        self.assertRegex(said, r"\ntlsmsg_store_log_bytes [1-9]\d+\n")
 
     def test_quiet_stores_as_well(self):
         server = self.server("--store", self.store, "--quiet")
