@@ -172,11 +172,20 @@ else()
     set(tlsmsg_conf_options "cert ${tlsmsg_full_etc_dir}/certs/server.crt
 key ${tlsmsg_full_etc_dir}/certs/server.key")
 endif()
-set(tlsmsg_conf_store "")
+# Where messages go: to a store where this build has one, else to a file.
+set(tlsmsg_conf_messages "# Messages go here, and the journal has the log alone: journald drops lines of a service that writes
+# many, and cuts long ones.
+transcript /var/log/tlsmsg/transcript.json
+format json")
 if(TLSMSG_SQLITE)
-    set(tlsmsg_conf_store "
-# A reply then means that the message is on the disk; to see them: tlsmsg-store tail
-#store /var/lib/tlsmsg/store.db")
+    set(tlsmsg_conf_messages "# Messages are kept here, and a reply means that the message is on the disk. To see them:
+#   tlsmsg-store tail -f /var/lib/tlsmsg/store.db
+store /var/lib/tlsmsg/store.db
+# So no transcript is written. For one beside the store, which logrotate turns over, these two in the
+# place of \"quiet\":
+#transcript /var/log/tlsmsg/transcript.json
+#format json
+quiet")
 endif()
 # tlsmsg_unit(<template> <unit> [<variable> <value>]...)
 function(tlsmsg_unit template unit)

@@ -176,11 +176,8 @@ status() {
 serve() {
     : >"$root/tmp/out"
     : >"$root/tmp/err"
-    install -d -o "$(inside id -u tlsmsg)" -g "$(inside id -g tlsmsg)" "$root/var/log/tlsmsg"
     chroot --userspec=tlsmsg:tlsmsg "$root" tlsmsg-server --config /etc/tlsmsg/server.conf \
-        --listen 127.0.0.1:0 --transcript /var/log/tlsmsg/transcript.json --format json \
-        --store /var/lib/tlsmsg/store.db \
-        >"$root/tmp/out" 2>"$root/tmp/err" </dev/null &
+        --listen 127.0.0.1:0 >"$root/tmp/out" 2>"$root/tmp/err" </dev/null &
     server=$!
     tries=0
     until port=$(sed -n 's/.*listening on 127\.0\.0\.1://p' "$root/tmp/err") && [ -n "$port" ]; do
@@ -207,10 +204,13 @@ converse() {
     esac
     kill -TERM "$server"
     wait "$server" || fail "the server's exit code was $?"
-    grep -q "\"message\":\"$1\"" "$root/var/log/tlsmsg/transcript.json" ||
-        fail 'the transcript lacks the message'
-    [ ! -s "$root/tmp/out" ] || fail "standard output has '$(cat "$root/tmp/out")'"
-    stored "$1" || fail 'the store lacks the message'
+    # Options of 0.1 have no store, and messages on standard output.
+    if grep -q '^store ' "$root/etc/tlsmsg/server.conf"; then
+        stored "$1" || fail 'the store lacks the message'
+        [ ! -s "$root/tmp/out" ] || fail "standard output has '$(cat "$root/tmp/out")'"
+    else
+        grep -q "：$1\$" "$root/tmp/out" || fail 'the transcript lacks the message'
+    fi
 }
 
 try_dependencies() {
@@ -354,13 +354,13 @@ purge_all() {
     fi
 }
 
-# The one package of 0.1, with options that were changed: replaced by the others with the transitional
-# package, or without it.
-try_replacement() { # with|without
-    say "$release: in the place of tlsmsg 0.1.0, $1 the transitional package"
+# The one package of 0.1: replaced by the others with the transitional package, or without it.
+try_replacement() { # with|without changed|unchanged
+    say "$release: in the place of tlsmsg 0.1.0 with $2 options, $1 the transitional package"
     logged 'dpkg-deb' inside dpkg-deb --build --root-owner-group /packages/old /packages/old.deb
     apt install /packages/old.deb
-    sed -i 's/^TLSMSG_OPTIONS="/&--log-level info /' "$root/etc/tlsmsg/server.env"
+    [ "$2" = unchanged ] ||
+        sed -i 's/^TLSMSG_OPTIONS="/&--log-level info /' "$root/etc/tlsmsg/server.env"
     # Its script asks a tool for certificates that the stand-in lacks.
     mkdir "$root/etc/tlsmsg/certs"
     logged 'gen-certs.sh' "$top/scripts/gen-certs.sh" --quiet --force --out "$root/etc/tlsmsg/certs"
@@ -377,10 +377,14 @@ try_replacement() { # with|without
         *) fail "tlsmsg 0.1.0 is still '$(status tlsmsg)'" ;;
         esac
     fi
+    if [ "$2" = unchanged ]; then
+        grep -q 'messages are kept in a store now' "$work/log" ||
+            fail 'it is not told that messages are elsewhere now'
+    fi
     for step in replaced purged; do
         want 'user' "$(inside id -u tlsmsg)" "$user"
         want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"
-        grep -q -x 'log-level info' "$root/etc/tlsmsg/server.conf" ||
+        [ "$2" = unchanged ] || grep -q -x 'log-level info' "$root/etc/tlsmsg/server.conf" ||
             fail 'the options of 0.1.0 are lost'
         converse "$step"
         # What is left of the old package must take nothing along.
@@ -413,8 +417,9 @@ for release in $releases; do
     try_installed
     try_upgrade
     try_removal
-    try_replacement with
-    try_replacement without
+    try_replacement with changed
+    try_replacement without changed
+    try_replacement without unchanged
     try_development
     umount "$root/proc"
     rm -rf --one-file-system "$root"

@@ -233,7 +233,8 @@ stage_store() {
         return
     fi
     build store release -DTLSMSG_SQLITE=ON || show_build store || return
-    run store --tests-regex '^(powercut.*|unit_store_.*|integration_store.*|package_options)$' || return
+    own='^(powercut.*|unit_store_.*|integration_store.*|package_(options|units|service))$'
+    run store --tests-regex "$own" || return
     build asan-store asan -DTLSMSG_SQLITE=ON || show_build asan-store || return
     run asan-store --tests-regex '^(unit_store_.*|integration_store.*)$'
 }

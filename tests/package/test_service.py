@@ -40,9 +40,14 @@ class Units(unittest.TestCase):
         self.assertIsNotNone(options)
         self.assertEqual([os.path.basename(word) for word in options.groups()],
                          ["tlsmsg-server", "server.conf"])
-        self.assertIn("\ntranscript /var/log/tlsmsg/", read("server.conf"))
-        # Where its store is the unit lets it write.
-        self.assertRegex(service, r"(?m)^StateDirectory=tlsmsg(-%i)?$")
+        # Messages are at one place, where the unit lets it write.
+        kept = re.findall(r"(?m)^(store|quiet|transcript)\b *(.*)$", read("server.conf"))
+        if os.path.exists(os.path.join(BUILD, "tlsmsg-store")):
+            self.assertEqual(kept, [("store", "/var/lib/tlsmsg/store.db"), ("quiet", "")])
+            self.assertIn("\nStateDirectory=tlsmsg\n", service)
+        else:
+            self.assertEqual(kept, [("transcript", "/var/log/tlsmsg/transcript.json")])
+            self.assertIn("\nLogsDirectory=tlsmsg\n", service)
 
     @unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")
     def test_exposure(self):

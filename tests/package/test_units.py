@@ -14,6 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
 CMAKE = os.environ.get("TLSMSG_CMAKE", "cmake")
 PLAINTEXT = os.environ.get("TLSMSG_PLAINTEXT", "0") == "1"
+STORE = os.path.exists(os.path.join(BUILD, "tlsmsg-store"))
 SECONDS = 120
 UNITS = {
     "test.target": "[Unit]\nDescription=The test\nWants=test.service\n",
@@ -114,7 +115,7 @@ class Units(unittest.TestCase):
             shutil.copy(os.path.join(HERE, "units", "inside.py"), folder)
             shutil.copy(os.path.join(ROOT, "packaging", "systemd", "logrotate"), folder)
             with open(os.path.join(folder, "settings"), "w", encoding="utf-8") as file:
-                file.write(f"{'plaintext' if PLAINTEXT else 'tls'}\n")
+                file.write(f"{'plaintext' if PLAINTEXT else 'tls'} {'store' if STORE else ''}\n")
             if not PLAINTEXT:
                 subprocess.run([os.path.join(ROOT, "scripts", "gen-certs.sh"), "--quiet", "--out",
                                 os.path.join(folder, "certs")], timeout=SECONDS, check=True,

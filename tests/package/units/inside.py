@@ -50,10 +50,12 @@ def unit_line(name):
 
 
 with open(os.path.join(HERE, "settings"), encoding="utf-8") as settings:
-    PLAINTEXT = settings.read().strip() == "plaintext"
+    KIND = settings.read().split()
+PLAINTEXT, STORE = "plaintext" in KIND, "store" in KIND
 BIN, ETC = (os.path.dirname(unit_line("ExecStart").split()[at]) for at in (0, 2))
 KEY = os.path.join(ETC, "certs", "server.key")
 LOGS = "/var/log/tlsmsg"
+STATE = "/var/lib/tlsmsg"
 
 
 def prepare():
@@ -68,12 +70,25 @@ def prepare():
         shutil.chown(KEY, "tlsmsg", "tlsmsg")
 
 
-def options(*lines, name="server"):
-    """The installed configuration, its transcript in a file of the instance's, and more lines."""
+def installed():
     with open(os.path.join(HERE, "server.conf"), encoding="utf-8") as file:
-        text = file.read().replace("/transcript.json", f"/{name}.json")
+        return file.read()
+
+
+def options(*lines, name="server"):
+    """The installed configuration, its messages in a place of the instance's, and more lines."""
+    text = installed().replace("/transcript.json", f"/{name}.json")
+    if name != "server":
+        text = text.replace(STATE, f"{STATE}-{name}")
     with open(os.path.join(ETC, name + ".conf"), "w", encoding="utf-8") as file:
         file.write(text + "".join(line + "\n" for line in lines))
+
+
+def stored(name=""):
+    """As an administrator looks: root, while the server writes."""
+    done = subprocess.run([os.path.join(BIN, "tlsmsg-store"), "export", f"{STATE}{name}/store.db"],
+                          capture_output=True, timeout=SECONDS, encoding="utf-8", check=True)
+    return [json.loads(line)["message"] for line in done.stdout.splitlines()]
 
 
 def messages(name="server", number=""):
@@ -165,6 +180,12 @@ class Service(unittest.TestCase):
 
     def test_transcript(self):
         """Each message is in the file, none in the journal; the folder is for the group to read."""
+        if STORE:
+            # As the file says it: these two in the place of "quiet".
+            with open(os.path.join(ETC, "server.conf"), "w", encoding="utf-8") as file:
+                text = re.sub(r"(?m)^#(transcript|format) ", r"\1 ", installed())
+                file.write(re.sub(r"(?m)^quiet$", "", text).replace("transcript.json",
+                                                                    "server.json"))
         systemctl("start", "tlsmsg")
         self.answers(text="before the rotation")
         found = os.stat(LOGS + "/server.json")
@@ -177,6 +198,25 @@ class Service(unittest.TestCase):
         self.assertEqual(messages(), ["after the rotation"])
         self.assertNotIn("the rotation", journal("tlsmsg"))
 
+    @unittest.skipUnless(STORE, "this build has no store")
+    def test_store(self):
+        """As it is installed: each answered message is in the store, for its owner alone, through
+        a crash; none is anywhere else."""
+        shutil.rmtree(LOGS, ignore_errors=True)
+        systemctl("start", "tlsmsg")
+        self.answers(text="before the crash")
+        os.kill(int(show("tlsmsg", "MainPID")), signal.SIGKILL)
+        until(lambda: (show("tlsmsg", "NRestarts"), show("tlsmsg", "ActiveState")),
+              ("1", "active"))
+        systemctl("reload", "tlsmsg")
+        self.answers(text="after the crash")
+        self.assertEqual(stored()[-2:], ["before the crash", "after the crash"])
+        for path, mode in ((STATE, 0o700), (STATE + "/store.db", 0o600)):
+            found = os.stat(path)
+            self.assertEqual((found.st_uid, found.st_gid, found.st_mode & 0o777), (987, 987, mode))
+        self.assertEqual(os.listdir(LOGS), [])
+        self.assertNotIn("the crash", journal("tlsmsg"))
+
     def test_instances(self):
         """Two beside the first; the end of one takes nothing of another's away."""
         systemctl("start", "tlsmsg")
@@ -184,7 +224,9 @@ class Service(unittest.TestCase):
             options(f"listen {port}", f"metrics-file /run/tlsmsg-{name}/metrics", name=name)
             systemctl("start", f"tlsmsg-server@{name}")
             until(lambda name=name: os.path.exists(f"/run/tlsmsg-{name}/metrics"), True)
-            self.answers(port)
+            self.answers(port, text=name)
+            if STORE:
+                self.assertEqual(stored("-" + name), [name])
         systemctl("stop", "tlsmsg", "tlsmsg-server@one")
         self.answers(7002)
         self.assertEqual(sorted(name for name in os.listdir("/run") if "tlsmsg" in name),
