@@ -98,7 +98,7 @@ install(FILES ${PROJECT_BINARY_DIR}/packaging/tlsmsg.pc
 
 install(FILES docs/man/tlsmsg.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT development)
 install(FILES docs/examples/server.c docs/examples/ask.c docs/examples/poll_client.c
-        docs/examples/bulk.c docs/examples/numbered.py
+        docs/examples/bulk.c docs/examples/uv_client.c docs/examples/numbered.py
     DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT development)
 
 if(NOT TLSMSG_PROGRAMS)
@@ -153,6 +153,10 @@ if(TARGET tlsmsg-store)
 endif()
 tlsmsg_install_script(gen-certs.sh tlsmsg-certs)
 tlsmsg_install_script(rotate-ticket-keys.sh tlsmsg-ticket-keys)
+install(PROGRAMS docs/examples/handle.py docs/examples/store-to-csv.py
+    DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT server)
+install(PROGRAMS docs/examples/report.sh
+    DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT client)
 install(FILES docs/man/tlsmsg.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7 COMPONENT server)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server)
 # A package has to have a file; see cpack.cmake.

@@ -14,7 +14,8 @@ Installs what is missing: compiler, CMake, make, pkg-config, OpenSSL, Python, cm
                  clang, clang-format, clang-tidy, cppcheck, g++, libedit, mandoc, shellcheck,
                  SQLite, systemd, valgrind, and what makes packages (dpkg-dev, rpm)
   --peers        also the programs that the tests talk to where they are installed:
-                 gnutls-cli, ncat, socat, node, curl, promtool
+                 gnutls-cli, ncat, socat, node, curl, promtool;
+                 libuv, which one of the examples uses
   -h, --help     this text
 
 Exit codes: 0 all is there, 1 something is missing and could not be installed, 2 usage.
@@ -116,6 +117,7 @@ int main(void) { return 0; }'
         for tool in ncat socat curl; do
             need "$tool" has "$tool"
         done
+        need libuv1-dev pkg-config --exists libuv
         need promtool has promtool
     fi
 }

@@ -233,7 +233,8 @@ stage_store() {
         return
     fi
     build store release -DTLSMSG_SQLITE=ON || show_build store || return
-    own='^(powercut.*|unit_store_.*|integration_store.*|package_(options|units|service))$'
+    own='^(powercut.*|unit_store_.*|integration_(store.*|examples)'
+    own="$own|package_(options|picture|units|service))\$"
     run store --tests-regex "$own" || return
     build asan-store asan -DTLSMSG_SQLITE=ON || show_build asan-store || return
     run asan-store --tests-regex '^(unit_store_.*|integration_store.*)$'
