@@ -28,6 +28,8 @@ struct worker_queue {
     _Alignas(64) struct turn *open; /* the turn's parts; the last one grows */
     struct turn *open_last;
     unsigned open_count;
+    struct turn *ended; /* the turn before, until it is handed over */
+    struct turn *ended_last;
     atomic_size_t bytes; /* of records that are undecided */
     uint64_t *refused;   /* connections of which nothing more is taken; under the lock */
     size_t refused_count;

@@ -66,8 +66,9 @@ static struct store_item *item_new(const struct store *store, const struct store
 
 /* The part of the worker's turn that a record of so many bytes goes to, with room for its decision.
  * NULL: no memory. */
-static struct turn *open_turn(struct worker_queue *queue, unsigned worker, size_t bytes)
+static struct turn *open_turn(struct store *store, unsigned worker, size_t bytes)
 {
+    struct worker_queue *queue = &store->workers[worker];
     struct turn *turn = queue->open_last;
 
     if (turn == NULL || (turn->count > 0 && (bytes > STORE_BATCH_MAX_BYTES ||
@@ -78,6 +79,7 @@ static struct turn *open_turn(struct worker_queue *queue, unsigned worker, size_
         }
         turn->end = &turn->first;
         turn->worker = worker;
+        turn->deadline_ns = clock_deadline_ns(clock_now_ns(), store->settings.timeout_ms);
         *(queue->open_last == NULL ? &queue->open : &queue->open_last->next) = turn;
         queue->open_last = turn;
         queue->open_count++;
@@ -109,7 +111,7 @@ enum tlsmsg_code store_put(struct store *store, unsigned worker, const struct st
         return TLSMSG_ERR_LIMIT;
     }
     item = item_new(store, record);
-    turn = item != NULL ? open_turn(queue, worker, item->bytes) : NULL;
+    turn = item != NULL ? open_turn(store, worker, item->bytes) : NULL;
     if (turn == NULL) {
         free(item);
         return TLSMSG_ERR_NOMEM;
@@ -122,29 +124,38 @@ enum tlsmsg_code store_put(struct store *store, unsigned worker, const struct st
     return TLSMSG_OK;
 }
 
-unsigned store_turn(struct store *store, unsigned worker)
+unsigned store_turn_end(struct store *store, unsigned worker)
 {
     struct worker_queue *queue = &store->workers[worker];
     unsigned count = queue->open_count;
-    int64_t deadline_ns = clock_deadline_ns(clock_now_ns(), store->settings.timeout_ms);
-    struct turn *turn;
 
     /* A part that got no record, for want of memory, is decided like any other. */
-    if (count == 0) {
-        return 0;
-    }
-    for (turn = queue->open; turn != NULL; turn = turn->next) {
-        turn->deadline_ns = deadline_ns;
-    }
-    (void)pthread_mutex_lock(&store->lock);
-    *store->end = queue->open;
-    store->end = &queue->open_last->next;
-    (void)pthread_cond_signal(&store->handed);
-    (void)pthread_mutex_unlock(&store->lock);
+    queue->ended = queue->open;
+    queue->ended_last = queue->open_last;
     queue->open = NULL;
     queue->open_last = NULL;
     queue->open_count = 0;
     return count;
+}
+
+void store_hand_over(struct store *store, unsigned worker)
+{
+    struct worker_queue *queue = &store->workers[worker];
+
+    if (queue->ended == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&store->lock);
+    *store->end = queue->ended;
+    store->end = &queue->ended_last->next;
+    queue->ended = NULL;
+    (void)pthread_cond_signal(&store->handed);
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+size_t store_undecided(const struct store *store, unsigned worker)
+{
+    return atomic_load_explicit(&store->workers[worker].bytes, memory_order_relaxed);
 }
 
 void store_connection_ended(struct store *store, unsigned worker, uint64_t connection)
@@ -310,6 +321,16 @@ bool store_failed(struct store *store, char *text, size_t cap)
     return failed;
 }
 
+static void turns_free(struct turn *turn)
+{
+    while (turn != NULL) {
+        struct turn *next = turn->next;
+
+        turn_free(turn);
+        turn = next;
+    }
+}
+
 void store_close(struct store *store)
 {
     unsigned i;
@@ -326,12 +347,8 @@ void store_close(struct store *store)
     }
     store->backend->ops->close(store->backend, store->failed);
     for (i = 0; store->workers != NULL && i < store->settings.workers; i++) {
-        while (store->workers[i].open != NULL) {
-            struct turn *next = store->workers[i].open->next;
-
-            turn_free(store->workers[i].open);
-            store->workers[i].open = next;
-        }
+        turns_free(store->workers[i].ended);
+        turns_free(store->workers[i].open);
         free(store->workers[i].refused);
     }
     (void)pthread_cond_destroy(&store->handed);

@@ -77,7 +77,8 @@ struct store_settings {
     unsigned workers;
     int64_t keep_ms;     /* messages older than this are pruned; 0: never */
     uint64_t min_free;   /* bytes that must stay free; twice the batch comes on top */
-    int64_t timeout_ms;  /* how long records wait for an engine that is away; 0: for ever */
+    int64_t timeout_ms;  /* how long a turn waits for an engine that is away, from its first record
+                          * on; 0: for ever */
     size_t worker_bytes; /* most bytes of a worker's undecided records; 0: STORE_BATCH_MAX_BYTES */
     store_decided_fn *decided;
     store_tell_fn *tell; /* NULL: nobody listens */
@@ -122,9 +123,17 @@ const char *store_run_name(const struct store *store);
  * TLSMSG_ERR_NOMEM. After the last two the record is not in the turn. */
 enum tlsmsg_code store_put(struct store *store, unsigned worker, const struct store_record *record);
 
-/* Ends the worker's turn, which goes to the commit thread in parts of at most STORE_BATCH_MAX_BYTES.
- * Returns how many these are: decided will be called so often. On that worker's thread. */
-unsigned store_turn(struct store *store, unsigned worker);
+/* Ends the worker's turn: a record that is put from now on belongs to the next one. Returns in how
+ * many parts of at most STORE_BATCH_MAX_BYTES it is: decided will be called so often. To be followed by
+ * store_hand_over where that isn't 0. On that worker's thread. */
+unsigned store_turn_end(struct store *store, unsigned worker);
+
+/* Gives the turn that was ended last to the commit thread. Any thread, before that worker's next
+ * store_turn_end; it may put records meanwhile. */
+void store_hand_over(struct store *store, unsigned worker);
+
+/* Bytes that the store holds of a worker's records, those of its open turn included. Any thread. */
+size_t store_undecided(const struct store *store, unsigned worker);
 
 /* The connection has ended: no record of it will come any more. Needed after a verdict other than
  * STORE_TAKEN and STORE_DUPLICATE alone, harmless otherwise. On its worker's thread. */

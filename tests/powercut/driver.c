@@ -237,11 +237,12 @@ static void end_turn(struct store *store, unsigned worker)
     (void)pthread_mutex_lock(&lock);
     open_turns++;
     (void)pthread_mutex_unlock(&lock);
-    if (store_turn(store, worker) == 0) {
+    if (store_turn_end(store, worker) == 0) {
         (void)pthread_mutex_lock(&lock);
         open_turns--;
         (void)pthread_mutex_unlock(&lock);
     }
+    store_hand_over(store, worker);
 }
 
 /* Waits until at most `most` turns are undecided. False: the store failed. */

@@ -50,6 +50,12 @@ app_unit_test(stdout_writer server)
 app_unit_test(transcript_text server)
 app_unit_test(transcript_json server)
 app_unit_test(transcript server FAILMALLOC WRAP ${message_wraps})
+if(TLSMSG_SQLITE)
+    app_unit_test(storing server SOURCES support/test_folder.c
+        WRAP tlsmsg_message_data tlsmsg_message_peer tlsmsg_message_token tlsmsg_message_producer
+            tlsmsg_message_number tlsmsg_message_hash tlsmsg_server_workers tlsmsg_server_buffered
+            tlsmsg_server_hello tlsmsg_server_refuse tlsmsg_server_release)
+endif()
 app_unit_test(systemd server)
 app_unit_test(metrics server)
 app_unit_test(metrics_screen server WRAP ${server_wraps})

@@ -210,6 +210,13 @@ static void put(struct store *store, unsigned worker, const char *producer, uint
     assert_int_equal(put_bytes(store, worker, producer, seq, 5), TLSMSG_OK);
 }
 
+/* A whole turn of one part. */
+static void turn(struct store *store, unsigned worker)
+{
+    assert_int_equal(store_turn_end(store, worker), 1);
+    store_hand_over(store, worker);
+}
+
 static void wait_for_turns(size_t turns)
 {
     (void)pthread_mutex_lock(&seen.lock);
@@ -234,7 +241,7 @@ static void test_a_turn_is_decided_in_its_order(void **state)
     (void)state;
     put(store, 0, "p", 1);
     put(store, 0, "p", 2);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(1);
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.decisions[0].tag, 101);
@@ -252,7 +259,8 @@ static void test_an_empty_turn_is_none(void **state)
     struct store *store = start();
 
     (void)state;
-    assert_int_equal(store_turn(store, 0), 0);
+    assert_int_equal(store_turn_end(store, 0), 0);
+    store_hand_over(store, 0);
     store_close(store);
     assert_int_equal(fake.appends, 0);
 }
@@ -266,7 +274,7 @@ static void test_batches_form_by_themselves(void **state)
     set_blocked(true);
     for (i = 1; i <= 6; i++) {
         put(store, i % 2, "p", i);
-        assert_int_equal(store_turn(store, i % 2), 1);
+        turn(store, i % 2);
     }
     set_blocked(false);
     wait_for_turns(6);
@@ -287,7 +295,7 @@ static void test_a_worker_has_a_bound(void **state)
     /* Any one record fits into an empty queue. */
     assert_int_equal(put_bytes(store, 0, "p", 1, 2000), TLSMSG_OK);
     assert_int_equal(put_bytes(store, 0, "p", 2, 1), TLSMSG_ERR_LIMIT);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     assert_int_equal(put_bytes(store, 0, "p", 2, 1), TLSMSG_ERR_LIMIT);
     assert_int_equal(put_bytes(store, 1, "q", 1, 1), TLSMSG_OK);
     set_blocked(false);
@@ -303,7 +311,7 @@ static void test_the_document_flow_is_numbered_here(void **state)
     (void)state;
     put(store, 0, NULL, 0);
     put(store, 0, NULL, 0);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(1);
     assert_int_equal(seen.decisions[0].seq, 1);
     assert_int_equal(seen.decisions[1].seq, 2);
@@ -319,7 +327,7 @@ static void test_away_sends_the_same_again(void **state)
     fake.results[0] = fake.results[1] = STORE_RESULT_AWAY;
     store = start();
     put(store, 0, NULL, 0);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(1);
     assert_int_equal(fake.appends, 3);
     assert_int_equal(fake.first_seqs[0], 1);
@@ -339,12 +347,77 @@ static void test_away_for_too_long_is_told(void **state)
     }
     store = start();
     put(store, 0, "p", 1);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(1);
     assert_int_equal(seen.decisions[0].verdict, STORE_AWAY);
     assert_true(fake.appends >= 3);
     assert_false(seen.failed);
     store_close(store);
+}
+
+/* A greeting may wait long in a turn that is held; its time runs meanwhile. */
+static void test_the_wait_begins_with_the_first_record(void **state)
+{
+    struct store *store;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(fake.results); i++) {
+        fake.results[i] = STORE_RESULT_AWAY;
+    }
+    store = start();
+    put(store, 0, "p", 1);
+    assert_int_equal(usleep(250000), 0);
+    turn(store, 0);
+    wait_for_turns(1);
+    assert_int_equal(seen.decisions[0].verdict, STORE_AWAY);
+    assert_true(fake.appends <= 2);
+    store_close(store);
+}
+
+static void test_undecided_bytes_are_known(void **state)
+{
+    struct store *store = start();
+    size_t one;
+
+    (void)state;
+    set_blocked(true);
+    assert_int_equal(store_undecided(store, 0), 0);
+    put(store, 0, "p", 1);
+    one = store_undecided(store, 0);
+    assert_true(one > 5);
+    put(store, 0, "p", 2);
+    assert_int_equal(store_undecided(store, 0), 2 * one);
+    assert_int_equal(store_undecided(store, 1), 0);
+    turn(store, 0);
+    assert_int_equal(store_undecided(store, 0), 2 * one);
+    set_blocked(false);
+    wait_for_turns(1);
+    assert_int_equal(store_undecided(store, 0), 0);
+    store_close(store);
+}
+
+static void test_what_comes_behind_the_end_waits_for_the_next(void **state)
+{
+    struct store *store = start();
+
+    (void)state;
+    put(store, 0, "p", 1);
+    assert_int_equal(store_turn_end(store, 0), 1);
+    put(store, 0, "p", 2);
+    store_hand_over(store, 0);
+    wait_for_turns(1);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.decisions[0].seq, 1);
+    turn(store, 0);
+    wait_for_turns(2);
+    assert_int_equal(seen.decisions[1].seq, 2);
+    put(store, 0, "p", 3);
+    assert_int_equal(store_turn_end(store, 0), 1);
+    put(store, 0, "p", 4);
+    /* Neither what was ended nor what was begun is handed over. */
+    store_close(store);
+    assert_int_equal(seen.count, 2);
 }
 
 static void test_no_room_is_told_once_and_ends(void **state)
@@ -355,12 +428,12 @@ static void test_no_room_is_told_once_and_ends(void **state)
     fake.results[0] = STORE_RESULT_NO_ROOM;
     store = start();
     put(store, 0, "p", 1);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(1);
     assert_int_equal(seen.decisions[0].verdict, STORE_NO_ROOM);
     assert_non_null(strstr(seen.told, "has no room"));
     put(store, 0, "p", 1);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(2);
     assert_int_equal(seen.decisions[1].verdict, STORE_TAKEN);
     assert_non_null(strstr(seen.told, "has room again"));
@@ -375,12 +448,12 @@ static void test_min_free_counts_twice_the_batch(void **state)
     fake.room = 1000 + 2 * 400;
     store = start();
     assert_int_equal(put_bytes(store, 0, "p", 1, 500), TLSMSG_OK);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(1);
     assert_false(fake.took_new);
     fake.room = 1000 + 2 * 800;
     assert_int_equal(put_bytes(store, 0, "p", 1, 500), TLSMSG_OK);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(2);
     assert_true(fake.took_new);
     store_close(store);
@@ -395,14 +468,14 @@ static void test_a_failure_is_for_good(void **state)
     fake.results[0] = STORE_RESULT_FAILED;
     store = start();
     put(store, 0, "p", 1);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(1);
     assert_true(seen.failed);
     assert_int_equal(seen.decisions[0].verdict, STORE_FAILED);
     assert_true(store_failed(store, why, sizeof(why)));
     assert_string_equal(why, "the disk is gone");
     put(store, 1, "q", 1);
-    assert_int_equal(store_turn(store, 1), 1);
+    turn(store, 1);
     wait_for_turns(2);
     assert_int_equal(seen.decisions[1].verdict, STORE_FAILED);
     store_close(store);
@@ -418,11 +491,11 @@ static void test_a_log_that_fails_takes_no_promise_back(void **state)
     fake.tidy_result = STORE_RESULT_FAILED;
     store = start();
     put(store, 0, "p", 1);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(1);
     assert_int_equal(seen.decisions[0].verdict, STORE_TAKEN);
     put(store, 0, "p", 2);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(2);
     assert_int_equal(seen.decisions[1].verdict, STORE_FAILED);
     store_close(store);
@@ -438,18 +511,18 @@ static void test_after_other_bytes_nothing_of_that_connection_is_taken(void **st
     store = start();
     put(store, 0, "p", 1);
     put(store, 1, "q", 1);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(1);
     fake.verdict = STORE_TAKEN;
     put(store, 0, "p", 2);
-    assert_int_equal(store_turn(store, 0), 1);
-    assert_int_equal(store_turn(store, 1), 1);
+    turn(store, 0);
+    turn(store, 1);
     wait_for_turns(3);
     assert_int_equal(seen.decisions[1].verdict, STORE_AWAY);
     assert_int_equal(seen.decisions[2].verdict, STORE_TAKEN);
     store_connection_ended(store, 0, 10);
     put(store, 0, "p", 2);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     wait_for_turns(4);
     assert_int_equal(seen.decisions[3].verdict, STORE_TAKEN);
     store_close(store);
@@ -462,9 +535,9 @@ static void test_close_decides_what_was_handed_over(void **state)
     (void)state;
     set_blocked(true);
     put(store, 0, "p", 1);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     put(store, 0, "p", 2);
-    assert_int_equal(store_turn(store, 0), 1);
+    turn(store, 0);
     put(store, 0, "p", 3); /* of a turn that never ends */
     set_blocked(false);
     store_close(store);
@@ -482,6 +555,9 @@ int main(void)
         cmocka_unit_test_setup(test_the_document_flow_is_numbered_here, reset),
         cmocka_unit_test_setup(test_away_sends_the_same_again, reset),
         cmocka_unit_test_setup(test_away_for_too_long_is_told, reset),
+        cmocka_unit_test_setup(test_the_wait_begins_with_the_first_record, reset),
+        cmocka_unit_test_setup(test_undecided_bytes_are_known, reset),
+        cmocka_unit_test_setup(test_what_comes_behind_the_end_waits_for_the_next, reset),
         cmocka_unit_test_setup(test_no_room_is_told_once_and_ends, reset),
         cmocka_unit_test_setup(test_min_free_counts_twice_the_batch, reset),
         cmocka_unit_test_setup(test_a_failure_is_for_good, reset),

@@ -1,8 +1,8 @@
 /* Storing: the library's turns, the transcript's lines and the store's batches, tied together.
  *
  * Of a worker's turn several parts may be with the store at once, since what is handed over together
- * is bounded; its hold ends with the last of them. A worker that holds brings no messages, so its
- * part here is touched by one thread at a time. */
+ * is bounded; its hold ends with the last of them. A worker that holds brings no messages, but it goes
+ * on with greetings: these are its own thread's alone, until it ends the turn that they are in. */
 #include "app/server/storing.h"
 
 #include <stdatomic.h>
@@ -18,11 +18,19 @@
 /* More than a turn can have parts. */
 #define TURN_GOES_ON 0x10000u
 
+/* Greetings that may wait at once for a worker's held turn to end. Clients come and go meanwhile as they
+ * like, and a disk may stand still for long. */
+#define GREETINGS_MAX 8192
+
 /* What a worker's hold waits for. Aligned so that no two workers write to one cache line. */
 struct pending {
     _Alignas(64) atomic_uint parts; /* with the store, and TURN_GOES_ON until all are handed over */
     atomic_bool failed;
-    bool refused; /* the turn has a message that never came to the store */
+    unsigned ended;     /* parts of the turn that was ended last */
+    bool ended_refused; /* ... which has a message that never came to the store */
+    bool refused;       /* the same of the turn that goes on */
+    unsigned greetings; /* of the turn */
+    size_t told_bytes;  /* of what the store holds, those that the server knows of */
 };
 
 struct storing {
@@ -46,6 +54,19 @@ static void tell(void *user, enum store_news news, const char *text)
         tlsmsg_server_release(storing->server, 0, true);
     } else {
         log_event(storing->log, &event);
+    }
+}
+
+/* What the store holds counts against --max-buffered. Told once a turn and once a decision: the way
+ * of a message touches nothing that workers share. */
+static void tell_bytes(struct storing *storing, unsigned worker)
+{
+    struct pending *pending = &storing->workers[worker];
+    size_t bytes = store_undecided(storing->store, worker);
+
+    if (bytes != pending->told_bytes) {
+        tlsmsg_server_buffered(storing->server, (int64_t)bytes - (int64_t)pending->told_bytes);
+        pending->told_bytes = bytes;
     }
 }
 
@@ -130,6 +151,7 @@ static void decided(void *user, unsigned worker, const struct store_decision *de
     if (failed) {
         atomic_store(&storing->workers[worker].failed, true);
     }
+    tell_bytes(storing, worker);
     parts_done(storing, worker, 1);
 }
 
@@ -227,8 +249,11 @@ void storing_hello(struct storing *storing, const struct tlsmsg_hello *hello)
         .tag = tag_of(&hello->token),
     };
 
-    if (hello->producer != NULL) {
+    if (hello->producer != NULL && storing->workers[hello->token.worker].greetings < GREETINGS_MAX) {
+        storing->workers[hello->token.worker].greetings++;
         put(storing, &record, &hello->token);
+    } else if (hello->producer != NULL) {
+        (void)tlsmsg_server_refuse(storing->server, &hello->token, 503);
     } else if (tlsmsg_server_hello(storing->server, &hello->token, 0, promise_of(storing)) !=
                TLSMSG_OK) {
         (void)tlsmsg_server_refuse(storing->server, &hello->token, 503);
@@ -243,25 +268,41 @@ void storing_closed(struct storing *storing, const struct tlsmsg_closed *closed,
     }
 }
 
-/* The lines are out: the turn's messages go to the store. False: there is nothing to wait for. */
+/* Ends the store's turn with the library's. On the worker's thread, which may be asked about greetings
+ * while its lines wait: those belong to the turn after. */
+static void end_turn(struct storing *storing, unsigned worker)
+{
+    struct pending *pending = &storing->workers[worker];
+
+    pending->ended = store_turn_end(storing->store, worker);
+    pending->ended_refused = pending->refused;
+    pending->refused = false;
+    pending->greetings = 0;
+    tell_bytes(storing, worker);
+}
+
+/* The lines are out: the ended turn's messages go to the store. False: there is nothing to wait
+ * for. */
 static bool commit_turn(struct storing *storing, unsigned worker)
 {
     struct pending *pending = &storing->workers[worker];
-    unsigned parts;
 
-    atomic_store(&pending->parts, TURN_GOES_ON);
-    parts = store_turn(storing->store, worker);
-    if (parts == 0 && !pending->refused) {
+    if (pending->ended == 0 && !pending->ended_refused) {
         return false;
     }
-    pending->refused = false;
-    parts_done(storing, worker, TURN_GOES_ON - parts);
+    atomic_store(&pending->parts, TURN_GOES_ON);
+    store_hand_over(storing->store, worker);
+    parts_done(storing, worker, TURN_GOES_ON - pending->ended);
     return true;
 }
 
 enum tlsmsg_turn storing_turn_end(struct storing *storing, unsigned worker, enum tlsmsg_turn lines)
 {
-    if (storing == NULL || lines != TLSMSG_TURN_RELEASE) {
+    if (storing == NULL || lines == TLSMSG_TURN_FAIL) {
+        return lines;
+    }
+    end_turn(storing, worker);
+    if (lines == TLSMSG_TURN_HOLD) {
         return lines;
     }
     return commit_turn(storing, worker) ? TLSMSG_TURN_HOLD : TLSMSG_TURN_RELEASE;
