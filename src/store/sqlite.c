@@ -199,8 +199,11 @@ static enum store_result sqlite_append(struct store_backend *backend,
     if (result == SQLITE_OK) {
         result = sqlite_run(store, COMMIT);
     }
-    return result == SQLITE_OK ? STORE_RESULT_DONE
-                               : sqlite_give_up(store, result, last_id, "write to", err);
+    if (result != SQLITE_OK) {
+        return sqlite_give_up(store, result, last_id, "write to", err);
+    }
+    return sqlite_file_in_place(&store->file, err) == TLSMSG_OK ? STORE_RESULT_DONE
+                                                                : STORE_RESULT_FAILED;
 }
 
 static enum store_result sqlite_find(struct store_backend *backend, const char *identity,
@@ -317,6 +320,7 @@ static enum tlsmsg_code sqlite_begin_run(struct store_backend *backend, const ch
     }
     store->run = sqlite3_last_insert_rowid(store->db);
     (void)sqlite3_finalize(statement);
+    sqlite_file_note_log(&store->file);
     /* Only now the log has its name, and the journal of a creation has lost its own. */
     return code == TLSMSG_OK ? sqlite_file_sync_folder(&store->file, err) : code;
 }
@@ -354,7 +358,7 @@ static enum tlsmsg_code prepare(struct sqlite_backend *store, bool joins, struct
 {
     const char *path = store->file.path;
     enum sqlite_db_kind kind = SQLITE_DB_EMPTY;
-    enum tlsmsg_code code = sqlite_db_open(path, &store->db, err);
+    enum tlsmsg_code code = sqlite_db_open(store->file.real, &store->db, err);
 
     if (code == TLSMSG_OK && !sqlite_file_is_same(&store->file)) {
         code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the store was replaced while it was opened");

@@ -79,6 +79,12 @@ static enum tlsmsg_code judge(int fd, const char *path, struct tlsmsg_error *err
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "store '%s' is not a regular file",
                          escape_name(name, sizeof(name), path));
     }
+    if (status.st_nlink > 1) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "store '%s' has a second name (a hard link), under which its log would be "
+                         "another one (try: a copy by tlsmsg-store backup)",
+                         escape_name(name, sizeof(name), path));
+    }
     network = network_file_system((uint32_t)system.f_type);
     if (network != NULL) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
@@ -103,6 +109,18 @@ static int open_folder(const char *path)
     return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* Of what was opened: the name without links, and the folder that this one is in. */
+static enum tlsmsg_code find_place(struct sqlite_file *file, struct tlsmsg_error *err)
+{
+    file->real = realpath(file->path, NULL);
+    if (file->real == NULL) {
+        return cannot_open(file->path, errno, err);
+    }
+    (void)close(file->folder_fd);
+    file->folder_fd = open_folder(file->real);
+    return file->folder_fd < 0 ? cannot_open(file->path, errno, err) : TLSMSG_OK;
+}
+
 enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bool create,
                                   struct tlsmsg_error *err)
 {
@@ -115,6 +133,9 @@ enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bo
     file->folder_fd = open_folder(path);
     file->fd = file->folder_fd < 0 ? -1 : open(path, flags, 0600);
     code = file->fd < 0 ? cannot_open(path, errno, err) : judge(file->fd, path, err);
+    if (code == TLSMSG_OK) {
+        code = find_place(file, err);
+    }
     if (code != TLSMSG_OK) {
         sqlite_file_close(file);
     }
@@ -146,7 +167,7 @@ enum tlsmsg_code sqlite_file_lock(struct sqlite_file *file, struct tlsmsg_error 
     char path[PATH_MAX];
     char pid[32];
     struct stat status;
-    int n = snprintf(path, sizeof(path), "%s" LOCK_SUFFIX, file->path);
+    int n = snprintf(path, sizeof(path), "%s" LOCK_SUFFIX, file->real);
     int len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
     int fd;
 
@@ -189,8 +210,43 @@ bool sqlite_file_is_same(const struct sqlite_file *file)
     struct stat ours;
     struct stat named;
 
-    return fstat(file->fd, &ours) == 0 && stat(file->path, &named) == 0 &&
+    return fstat(file->fd, &ours) == 0 && stat(file->real, &named) == 0 &&
            ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+static bool stat_log(const struct sqlite_file *file, struct stat *status)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s" LOG_SUFFIX, file->real);
+
+    return n > 0 && (size_t)n < sizeof(path) && stat(path, status) == 0;
+}
+
+void sqlite_file_note_log(struct sqlite_file *file)
+{
+    struct stat status;
+
+    file->has_log = stat_log(file, &status);
+    if (file->has_log) {
+        file->log_device = status.st_dev;
+        file->log_inode = status.st_ino;
+    }
+}
+
+enum tlsmsg_code sqlite_file_in_place(const struct sqlite_file *file, struct tlsmsg_error *err)
+{
+    char name[NAME_MAX_SHOWN];
+    struct stat log;
+
+    if (sqlite_file_is_same(file) &&
+        (!file->has_log || (stat_log(file, &log) && log.st_dev == file->log_device &&
+                            log.st_ino == file->log_inode))) {
+        return TLSMSG_OK;
+    }
+    return error_set(err, TLSMSG_ERR_SYSTEM, 0,
+                     "store '%s' or its log was removed, moved or replaced while it is in use (try: "
+                     "stop the server first)",
+                     escape_name(name, sizeof(name), file->path));
 }
 
 enum tlsmsg_code sqlite_file_sync_folder(const struct sqlite_file *file, struct tlsmsg_error *err)
@@ -225,7 +281,7 @@ enum tlsmsg_code sqlite_file_rewrite_log(const struct sqlite_file *file, struct 
 {
     char name[NAME_MAX_SHOWN];
     char path[PATH_MAX];
-    int n = snprintf(path, sizeof(path), "%s" LOG_SUFFIX, file->path);
+    int n = snprintf(path, sizeof(path), "%s" LOG_SUFFIX, file->real);
     int fd = n < 0 || (size_t)n >= sizeof(path) ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     int cause;
 
@@ -253,5 +309,6 @@ void sqlite_file_close(struct sqlite_file *file)
             (void)close(fds[i]);
         }
     }
+    free(file->real);
     *file = SQLITE_FILE_CLOSED;
 }

@@ -3,14 +3,19 @@
 #define STORE_SQLITE_FILE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include <tlsmsg/error.h>
 
 #define NAME_MAX_SHOWN 256 /* of a file, in an error */
 
 struct sqlite_file {
-    const char *path; /* borrowed */
-    int fd;           /* of the database, kept open: to close it would drop SQLite's own locks */
+    const char *path; /* as it was given, for errors; borrowed */
+    char *real;       /* without links: SQLite's log and our lock lie beside the file itself */
+    dev_t log_device; /* the write-ahead log's, once it was noted */
+    ino_t log_inode;
+    bool has_log;
+    int fd; /* of the database, kept open: to close it would drop SQLite's own locks */
     int folder_fd;
     int lock_fd; /* -1: not locked */
 };
@@ -27,8 +32,15 @@ enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bo
  * has it. Codes as above; file stays open. */
 enum tlsmsg_code sqlite_file_lock(struct sqlite_file *file, struct tlsmsg_error *err);
 
-/* Whether path still names what was judged. */
+/* Whether the name still leads to what was judged. */
 bool sqlite_file_is_same(const struct sqlite_file *file);
+
+/* Notes which file the write-ahead log is now: SQLite keeps it while it has the store open. */
+void sqlite_file_note_log(struct sqlite_file *file);
+
+/* Whether file and noted log still have their names. What is written to others is lost once they
+ * are closed. TLSMSG_OK or TLSMSG_ERR_SYSTEM. */
+enum tlsmsg_code sqlite_file_in_place(const struct sqlite_file *file, struct tlsmsg_error *err);
 
 /* Makes the names in the folder durable. */
 enum tlsmsg_code sqlite_file_sync_folder(const struct sqlite_file *file, struct tlsmsg_error *err);

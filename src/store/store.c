@@ -7,14 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/escape.h"
 #include "store/internal.h"
 #include "store/sqlite.h"
 #include "store/sqlite_db.h"
+#include "store/sqlite_file.h"
 
 /* Copies a text behind what `at` points to. */
 static const char *keep(char **at, const char *text, size_t bytes)
@@ -275,6 +278,23 @@ static enum tlsmsg_code refuse_postgresql(struct tlsmsg_error *err)
         "this build stores in files alone (the build option TLSMSG_POSTGRESQL is off)");
 }
 
+/* What we make is its owner's alone. A file that was there keeps its mode. */
+static void warn_of_readers(const struct store_settings *settings)
+{
+    char text[2 * NAME_MAX_SHOWN + 64];
+    char name[NAME_MAX_SHOWN];
+    struct stat status;
+
+    if (settings->tell != NULL && stat(settings->target, &status) == 0 &&
+        (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        escape_name(name, sizeof(name), settings->target);
+        (void)snprintf(text, sizeof(text),
+                       "store '%s' can be read or written by others (try: chmod 600 '%s')", name,
+                       name);
+        settings->tell(settings->user, STORE_WARNING, text);
+    }
+}
+
 enum tlsmsg_code store_open(const struct store_settings *settings, struct store **out,
                             struct tlsmsg_error *err)
 {
@@ -285,7 +305,13 @@ enum tlsmsg_code store_open(const struct store_settings *settings, struct store 
         return refuse_postgresql(err);
     }
     code = sqlite_backend_open(settings->target, SQLITE_CHECKPOINT_PAGES, &backend, err);
-    return backend != NULL ? store_start(settings, backend, out, err) : code;
+    if (backend != NULL) {
+        code = store_start(settings, backend, out, err);
+    }
+    if (code == TLSMSG_OK) {
+        warn_of_readers(settings);
+    }
+    return code;
 }
 
 enum tlsmsg_code store_check(const char *target, struct tlsmsg_error *err)

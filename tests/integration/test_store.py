@@ -90,6 +90,24 @@ class Storing(StoreTest):
         self.assertEqual(server.transcript(), b"")
         self.assertEqual(self.stored(), [b"hello"])
 
+    def test_the_longest_message(self):
+        longest = 64 * 1024 * 1024
+        server = self.server("--store", self.store, "--quiet", "--max-message", str(longest))
+        self.write_file("longest", b"x" * longest)
+        self.run_client("--ca", default_certificates().ca, "-q", "-M", self.path("longest"),
+                        "--timeout", "60", f"127.0.0.1:{server.port}", limit=60)
+        server.stop()
+        with sqlite3.connect(self.store) as database:
+            self.assertEqual(database.execute("SELECT length(body) FROM message").fetchall(),
+                             [(longest,)])
+
+    def test_others_who_can_read_it_are_told_of(self):
+        self.write_file("store.db", b"")
+        os.chmod(self.store, 0o644)
+        server = self.server("--store", self.store)
+        server.stop()
+        self.assertIn(b"store.db' can be read or written by others (try: chmod 600 ", server.log())
+
     def test_runs_peers_and_identities_are_told(self):
         made = certificates.default_certificates()
         for _ in range(2):
@@ -243,6 +261,22 @@ class Failures(StoreTest):
         return os.environ | {
             "LD_PRELOAD": RECORDER, "POWERCUT_FOLDER": os.path.join(folder, "live"),
             "POWERCUT_LOG": os.path.join(folder, "log")} | environment
+
+    def test_a_store_that_is_taken_away_ends_the_server_unanswered(self):
+        for i, taken in enumerate(("store.db", "store.db-wal", "")):
+            with self.subTest(taken=taken):
+                live = self.path(f"live{i}")
+                os.mkdir(live)
+                server = self.server("--store", os.path.join(live, "store.db"))
+                end = self.connect(server)
+                self.exchange(end, b"one")
+                os.rename(os.path.join(live, taken).rstrip("/"), self.path(f"away{i}"))
+                end.send(b"two")
+                with self.assertRaises((AssertionError, OSError, ssl.SSLError)):
+                    end.receive_exactly(1)
+                server.finish(expect=1)
+                self.assert_one_line(server.log(), "tlsmsg-server: ",
+                                     "was removed, moved or replaced while it is in use")
 
     def test_a_failed_sync_ends_the_server_unanswered(self):
         if not os.path.exists(RECORDER) or settings.SLOWDOWN != 1:

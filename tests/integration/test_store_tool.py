@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pty
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -117,6 +118,32 @@ class Showing(ToolTest):
                     self.assertIn(b"message %d" % i, tail.stdout.readline())
             finally:
                 tail.send_signal(signal.SIGKILL)
+        server.stop()
+
+    def test_tail_ends_with_who_reads_it(self):
+        self.fill(b"hello")
+        with subprocess.Popen([TOOL, "tail", "-f", self.store], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as tail:
+            self.assertIn(b"hello", tail.stdout.readline())
+            tail.stdout.close()
+            self.assertEqual(tail.wait(harness.scaled(20)), 1)
+            self.assert_one_line(tail.stderr.read(), "tlsmsg-store: cannot write to stdout")
+
+    def test_tail_goes_on_while_messages_are_pruned(self):
+        self.numbered(*range(1, 1001))
+        self.change("UPDATE message SET time = 1 WHERE seq < 1000")
+        server = self.server("--store", self.store, "--quiet")
+        with subprocess.Popen([TOOL, "tail", "-f", "-n", "1", self.store],
+                              stdout=subprocess.PIPE) as tail:
+            try:
+                self.assertIn(b"message 1000 ", tail.stdout.readline())
+                self.say(server, b"before")
+                self.assertIn(b"before", tail.stdout.readline())
+                self.tool("prune", self.store, "--store-keep", "1000w")
+                self.say(server, b"behind")
+                self.assertIn(b"behind", tail.stdout.readline())
+            finally:
+                tail.kill()
         server.stop()
 
     def test_export(self):
@@ -234,6 +261,32 @@ class Maintaining(ToolTest):
         self.tool("backup", self.store, self.path("copy.db"), expect=2)
         with open(self.path("copy.db"), "rb") as file:
             self.assertEqual(file.read(), b"needed")
+
+    def test_backup_to_what_is_no_new_file(self):
+        self.numbered(1)
+        os.mkfifo(self.path("fifo"))
+        os.mkdir(self.path("folder"))
+        os.symlink(self.path("elsewhere"), self.path("link"))
+        before = sorted(os.listdir(self.folder))
+        for target in (self.store, self.path("fifo"), self.path("folder"), self.path("link"),
+                       "/dev/full", self.path("missing/copy.db"), ""):
+            with self.subTest(target=target):
+                self.tool("backup", self.store, target, expect=2)
+                self.assertIn("cannot make backup", self.said)
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
+        self.assertIn("sound", self.tool("verify", self.store))
+
+    def test_backup_to_a_full_disk(self):
+        self.numbered(*range(1, 501))
+        limit = 64 * 1024
+        run = subprocess.run(
+            [TOOL, "backup", self.store, self.path("copy.db")], capture_output=True, timeout=60,
+            preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+                                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))),
+            check=False)
+        self.assertEqual(run.returncode, 1)
+        self.assert_one_line(run.stderr, "tlsmsg-store: ", "copy.db")
+        self.assertEqual([name for name in os.listdir(self.folder) if "copy" in name], [])
 
     def test_prune_while_the_server_writes(self):
         self.numbered(*range(1, 2001))

@@ -15,6 +15,8 @@
 #include "support/test_folder.h"
 #include "support/unit.h"
 
+#define NOBODY 65534
+
 static struct test_folder folder;
 static char path[TEST_PATH_MAX];
 static struct tlsmsg_error err;
@@ -373,6 +375,15 @@ static void make_newer(void)
     (void)sqlite3_close(db);
 }
 
+static void make_second_name(void)
+{
+    char second[TEST_PATH_MAX];
+    struct store_backend *backend = open_store();
+
+    backend->ops->close(backend, false);
+    assert_int_equal(link(path, test_folder_file(&folder, "second.db", second)), 0);
+}
+
 static void make_text(void)
 {
     make_file("what somebody wrote long ago and still needs, in a file that is longer than a "
@@ -397,6 +408,7 @@ static const struct refusal_row {
     {"text", make_text, "not a"},
     {"another program's database", make_foreign, "not a store of tlsmsg"},
     {"a later schema", make_newer, "schema 2"},
+    {"a second name", make_second_name, "a hard link"},
     {"a folder", make_folder, "irectory"},
     {"a pipe", make_fifo, "not a regular file"},
 };
@@ -450,6 +462,66 @@ static void test_root_follows_no_link(void **state)
     assert_non_null(strstr(err.text, "is a link"));
 }
 
+/* SQLite's log lies beside the file itself, and so does all that is ours. Root, who follows no link,
+ * is somebody else for a while. */
+static void test_a_link_leads_to_one_place(void **state)
+{
+    char link[TEST_PATH_MAX];
+    char lock[TEST_PATH_MAX];
+    const bool is_root = geteuid() == 0;
+    struct store_backend *backend;
+    struct store_backend *second;
+
+    (void)state;
+    if (is_root) {
+        assert_int_equal(chown(folder.path, NOBODY, NOBODY), 0);
+        assert_int_equal(seteuid(NOBODY), 0);
+    }
+    backend = open_store();
+    assert_int_equal(symlink(path, test_folder_file(&folder, "link", link)), 0);
+    assert_int_equal(sqlite_backend_open(link, 1000, &second, &err), TLSMSG_ERR_SYSTEM);
+    assert_non_null(strstr(err.text, "is in use by process"));
+    assert_int_not_equal(access(test_folder_file(&folder, "link-lock", lock), F_OK), 0);
+    backend->ops->close(backend, false);
+    if (is_root) {
+        assert_int_equal(seteuid(0), 0);
+    }
+}
+
+static void take_away(const char *suffix)
+{
+    char from[TEST_PATH_MAX];
+    char to[TEST_PATH_MAX];
+
+    (void)snprintf(from, sizeof(from), "%.*s%s", TEST_PATH_MAX - 10, path, suffix);
+    assert_int_equal(rename(from, test_folder_file(&folder, "away", to)), 0);
+}
+
+/* What is written to a file that has lost its name is gone when it is closed. */
+static void test_nothing_is_promised_without_its_names(void **state)
+{
+    static const char *const suffixes[] = {"", "-wal"};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT_OF(suffixes); i++) {
+        struct store_backend *backend = open_store();
+        struct store_item once = item("p", i + 1, hash_a);
+        struct store_item then = item("p", i + 2, hash_a);
+        struct store_item *list[] = {&once};
+        struct store_batch batch = {.items = list, .count = 1, .take_new = true};
+
+        assert_int_equal(backend->ops->append(backend, &batch, &err), STORE_RESULT_DONE);
+        take_away(suffixes[i]);
+        list[0] = &then;
+        assert_int_equal(backend->ops->append(backend, &batch, &err), STORE_RESULT_FAILED);
+        assert_non_null(strstr(err.text, "was removed, moved or replaced"));
+        backend->ops->close(backend, true);
+        test_folder_remove(&folder);
+        (void)set_up(NULL);
+    }
+}
+
 static void test_check_makes_nothing(void **state)
 {
     char missing[TEST_PATH_MAX];
@@ -485,6 +557,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_server_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_device_comes_to_no_harm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_root_follows_no_link, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_link_leads_to_one_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing_is_promised_without_its_names, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_check_makes_nothing, set_up, tear_down),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,7 @@ static enum tlsmsg_code prepare(struct reader *reader, struct tlsmsg_error *err)
         " LEFT JOIN producer ON producer.id = message.producer"
         " WHERE message.id > ?1 ORDER BY message.id LIMIT ?2";
     enum sqlite_db_kind kind;
-    enum tlsmsg_code code = sqlite_db_open(reader->path, &reader->db, err);
+    enum tlsmsg_code code = sqlite_db_open(reader->file.real, &reader->db, err);
 
     if (code == TLSMSG_OK && !sqlite_file_is_same(&reader->file)) {
         code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the store was replaced while it was opened");
@@ -107,7 +107,7 @@ static bool has_log(const struct reader *reader)
     char path[PATH_MAX];
     struct stat status;
 
-    (void)snprintf(path, sizeof(path), "%s-wal", reader->path);
+    (void)snprintf(path, sizeof(path), "%s-wal", reader->file.real);
     return stat(path, &status) != 0 || status.st_size > 0;
 }
 

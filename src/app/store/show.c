@@ -6,9 +6,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -146,6 +146,19 @@ static enum tlsmsg_code flush(struct show *show, struct tlsmsg_error *err)
                       : error_set(err, TLSMSG_ERR_SYSTEM, cause, "cannot write to stdout");
 }
 
+/* Waits until the store is to be looked at again, or until stdout is a pipe that nobody reads any more:
+ * then to wait for the next message would be in vain. False: nobody does. */
+static bool pause_following(struct tlsmsg_error *err)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    if (poll(&out, 1, FOLLOW_MS) > 0 && (out.revents & (POLLERR | POLLNVAL)) != 0) {
+        (void)error_set(err, TLSMSG_ERR_SYSTEM, EPIPE, "cannot write to stdout");
+        return false;
+    }
+    return true;
+}
+
 /* Where the last lines of tail begin. */
 static enum tlsmsg_code find_start(struct reader *reader, const struct store_options_taken *taken,
                                    int64_t *last, struct tlsmsg_error *err)
@@ -168,7 +181,6 @@ enum tlsmsg_code show_messages(struct reader *reader, const struct store_options
 {
     struct show show = {.as_json = taken->command == COMMAND_EXPORT,
                         .cuts = isatty(STDOUT_FILENO) == 1};
-    struct timespec pause = {.tv_nsec = FOLLOW_MS * CLOCK_NS_PER_MS};
     enum tlsmsg_code code;
     int64_t last;
     bool more = true;
@@ -180,8 +192,8 @@ enum tlsmsg_code show_messages(struct reader *reader, const struct store_options
         if (code == TLSMSG_OK && show.out.len > 0) {
             code = flush(&show, err);
         }
-        if (!more && taken->follows) {
-            (void)nanosleep(&pause, NULL);
+        if (code == TLSMSG_OK && !more && taken->follows && !pause_following(err)) {
+            code = err->code;
         }
     }
     buffer_fini(&show.out);
