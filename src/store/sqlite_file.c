@@ -243,10 +243,11 @@ enum tlsmsg_code sqlite_file_in_place(const struct sqlite_file *file, struct tls
                             log.st_ino == file->log_inode))) {
         return TLSMSG_OK;
     }
-    return error_set(err, TLSMSG_ERR_SYSTEM, 0,
-                     "store '%s' or its log was removed, moved or replaced while it is in use (try: "
-                     "stop the server first)",
-                     escape_name(name, sizeof(name), file->path));
+    return error_set(
+        err, TLSMSG_ERR_SYSTEM, 0,
+        "store '%s' or its log was removed, moved or replaced while it is in use (try: "
+        "stop the server first)",
+        escape_name(name, sizeof(name), file->path));
 }
 
 enum tlsmsg_code sqlite_file_sync_folder(const struct sqlite_file *file, struct tlsmsg_error *err)

@@ -249,7 +249,8 @@ void storing_hello(struct storing *storing, const struct tlsmsg_hello *hello)
         .tag = tag_of(&hello->token),
     };
 
-    if (hello->producer != NULL && storing->workers[hello->token.worker].greetings < GREETINGS_MAX) {
+    if (hello->producer != NULL &&
+        storing->workers[hello->token.worker].greetings < GREETINGS_MAX) {
         storing->workers[hello->token.worker].greetings++;
         put(storing, &record, &hello->token);
     } else if (hello->producer != NULL) {
