@@ -87,12 +87,14 @@ void test_cert_make(struct test_cert *out, const struct test_cert_spec *spec)
     must(X509_set_pubkey(cert, out->key) == 1, "public key");
     add_extension(cert, issuer, NID_basic_constraints,
                   spec->is_ca ? "critical,CA:TRUE" : "CA:FALSE");
-    if (spec->is_ca) {
-        add_extension(cert, issuer, NID_key_usage, "critical,keyCertSign,cRLSign");
+    if (spec->is_ca || spec->key_usage != NULL) {
+        add_extension(cert, issuer, NID_key_usage,
+                      spec->key_usage != NULL ? spec->key_usage : "critical,keyCertSign,cRLSign");
     }
     add_extension(cert, issuer, NID_subject_key_identifier, "hash");
     if (spec->issuer != NULL && !spec->lacks_key_id) {
-        add_extension(cert, issuer, NID_authority_key_identifier, "keyid:always");
+        add_extension(cert, issuer, NID_authority_key_identifier,
+                      spec->key_id != NULL ? spec->key_id : "keyid:always");
     }
     if (spec->alternative_names != NULL) {
         add_extension(cert, issuer, NID_subject_alt_name, spec->alternative_names);
@@ -157,24 +159,52 @@ void test_cert_append_key(const struct test_cert *cert, const char *path)
     put_key(cert, path, "a", NULL);
 }
 
-static void add_revoked(X509_CRL *crl, const struct test_cert *revoked)
+static X509_EXTENSION *make_extension(int nid, const char *value)
 {
+    X509V3_CTX context;
+    X509_EXTENSION *extension;
+
+    X509V3_set_ctx(&context, NULL, NULL, NULL, NULL, 0);
+    extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    must(extension != NULL, value);
+    return extension;
+}
+
+static void add_revoked(X509_CRL *crl, const struct test_crl_spec *spec)
+{
+    const struct test_cert *revoked = spec->revoked;
     X509_REVOKED *entry = X509_REVOKED_new();
     ASN1_TIME *when = X509_gmtime_adj(NULL, -60);
 
     must(entry != NULL && when != NULL &&
              X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(revoked->cert)) == 1 &&
-             X509_REVOKED_set_revocationDate(entry, when) == 1 &&
-             X509_CRL_add0_revoked(crl, entry) == 1,
+             X509_REVOKED_set_revocationDate(entry, when) == 1,
          "revoked entry");
+    if (spec->entry_extension != 0) {
+        X509_EXTENSION *extension = make_extension(spec->entry_extension, spec->entry_value);
+
+        must(X509_REVOKED_add_ext(entry, extension, -1) == 1, "extension of an entry");
+        X509_EXTENSION_free(extension);
+    }
+    must(X509_CRL_add0_revoked(crl, entry) == 1, "revoked entry");
     ASN1_TIME_free(when);
+}
+
+static void add_list_extension(X509_CRL *crl, const struct test_crl_spec *spec)
+{
+    X509_EXTENSION *extension = make_extension(spec->extension, spec->extension_value);
+
+    must(X509_CRL_add_ext(crl, extension, -1) == 1, "extension of a list");
+    X509_EXTENSION_free(extension);
 }
 
 static void put_crl(const struct test_crl_spec *spec, const char *path, const char *mode)
 {
+    const struct test_cert *signer = spec->signer != NULL ? spec->signer : spec->issuer;
     long until_s = spec->until_s != 0 ? spec->until_s : 30 * TEST_DAY_S;
+    long from_s = spec->from_s != 0 ? spec->from_s : until_s < 0 ? until_s - 3600 : -3600;
     X509_CRL *crl = X509_CRL_new();
-    ASN1_TIME *from = X509_gmtime_adj(NULL, until_s < 0 ? until_s - 3600 : -3600);
+    ASN1_TIME *from = X509_gmtime_adj(NULL, from_s);
     ASN1_TIME *until = X509_gmtime_adj(NULL, until_s);
     FILE *file = open_file(path, mode);
 
@@ -185,9 +215,12 @@ static void put_crl(const struct test_crl_spec *spec, const char *path, const ch
              X509_CRL_set1_lastUpdate(crl, from) == 1 && X509_CRL_set1_nextUpdate(crl, until) == 1,
          "revocation list");
     if (spec->revoked != NULL) {
-        add_revoked(crl, spec->revoked);
+        add_revoked(crl, spec);
     }
-    must(X509_CRL_sort(crl) == 1 && X509_CRL_sign(crl, spec->issuer->key, EVP_sha256()) > 0 &&
+    if (spec->extension != 0) {
+        add_list_extension(crl, spec);
+    }
+    must(X509_CRL_sort(crl) == 1 && X509_CRL_sign(crl, signer->key, EVP_sha256()) > 0 &&
              PEM_write_X509_CRL(file, crl) == 1 && fclose(file) == 0,
          path);
     ASN1_TIME_free(from);

@@ -23,6 +23,8 @@ struct test_cert_spec {
     bool is_ca;
     bool is_rsa;       /* else ECDSA P-256 */
     bool lacks_key_id; /* of the issuer's key, by which a CA of the same name would be told apart */
+    const char *key_id;    /* what is said of the issuer's; NULL: "keyid:always" */
+    const char *key_usage; /* NULL: what a CA needs, and nothing for others */
     long from_s;
     long until_s;
     const char *from_text; /* not NULL: stands where a time should, as it is; OpenSSL reads back
@@ -43,9 +45,15 @@ void test_cert_append_key(const struct test_cert *cert, const char *path);
 /* A revocation list. */
 struct test_crl_spec {
     const struct test_cert *issuer;
+    const struct test_cert *signer;  /* whose key signs it; NULL: the issuer's */
     const struct test_cert *revoked; /* whose serial number it holds; NULL: an empty list */
-    long until_s;                    /* from now; 0: 30 days */
-    const char *until_text;          /* as above */
+    int extension;                   /* NID of one more extension; 0: none */
+    const char *extension_value;     /* as in openssl.cnf: "critical,onlyCA:TRUE" */
+    int entry_extension;             /* the same, of the entry */
+    const char *entry_value;
+    long from_s;            /* from now; 0: an hour before */
+    long until_s;           /* from now; 0: 30 days */
+    const char *until_text; /* as above */
 };
 
 /* Makes it and writes it in PEM form. */

@@ -10,6 +10,7 @@ static struct tls_files files;
 static struct test_cert issuer; /* between the CA and the leaves */
 static struct test_cert carol;
 static struct test_cert other_ca;
+static struct test_cert no_lists_ca;
 
 static void write_leaf(const char *name, const struct test_cert *leaf)
 {
@@ -48,6 +49,11 @@ static int set_up(void **state)
                                                      .alternative_names = "DNS:localhost",
                                                      .issuer = &issuer});
     test_cert_make(&other_ca, &(struct test_cert_spec){.common_name = "other CA", .is_ca = true});
+    test_cert_make(&no_lists_ca, &(struct test_cert_spec){.common_name = "CA without lists",
+                                                          .is_ca = true,
+                                                          .key_usage = "critical,keyCertSign"});
+    test_cert_write(&files.ca, test_folder_file(&files.folder, "cas.crt", path));
+    test_cert_append(&no_lists_ca, path);
     write_leaf("carol", &carol);
     write_leaf("served", &server);
     test_cert_free(&server);
@@ -68,6 +74,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    test_cert_free(&no_lists_ca);
     test_cert_free(&other_ca);
     test_cert_free(&carol);
     test_cert_free(&issuer);
@@ -164,6 +171,102 @@ static void test_lists_that_are_no_use(void **state)
     }
 }
 
+/* ---- lists that can't do their work: each would let somebody in, or keep everybody out */
+
+struct unfit {
+    const char *name;
+    struct test_crl_spec spec; /* its issuer is `issuer`, its entry carol, where it names none */
+    const char *says;          /* NULL: it is taken */
+};
+
+static const struct unfit unfits[] = {
+    {"a full list", {0}, NULL},
+    {"its number", {.extension = NID_crl_number, .extension_value = "DER:020107"}, NULL},
+    {"its number, critical",
+     {.extension = NID_crl_number, .extension_value = "critical,DER:020107"},
+     NULL},
+    {"all certificates of its distribution point",
+     {.extension = NID_issuing_distribution_point,
+      .extension_value = "critical,fullname:URI:http://crl.example/1"},
+     NULL},
+    {"people's certificates alone",
+     {.extension = NID_issuing_distribution_point, .extension_value = "critical,onlyuser:TRUE"},
+     NULL},
+    {"where a delta list is", {.extension = NID_freshest_crl, .extension_value = "DER:3000"}, NULL},
+    {"a delta list",
+     {.extension = NID_delta_crl, .extension_value = "critical,DER:02010A"},
+     "is a delta list, which holds changes alone; try: the full list"},
+    {"a delta list that does not say how much it matters",
+     {.extension = NID_delta_crl, .extension_value = "DER:02010A"},
+     "is a delta list"},
+    {"CAs alone",
+     {.extension = NID_issuing_distribution_point, .extension_value = "critical,onlyCA:TRUE"},
+     "covers CAs alone, and no peer's own certificate"},
+    {"some reasons alone",
+     {.extension = NID_issuing_distribution_point,
+      .extension_value = "critical,onlysomereasons:keyCompromise"},
+     "covers some reasons for revoking only"},
+    {"attribute certificates alone",
+     {.extension = NID_issuing_distribution_point, .extension_value = "critical,onlyAA:TRUE"},
+     "covers attribute certificates only"},
+    {"of other CAs' certificates",
+     {.extension = NID_issuing_distribution_point, .extension_value = "critical,indirectCRL:TRUE"},
+     "is an indirect one"},
+    {"a distribution point beyond reading",
+     {.extension = NID_issuing_distribution_point, .extension_value = "critical,DER:0403414141"},
+     "distribution point that can't be read"},
+    {"an extension of a certificate's, critical",
+     {.extension = NID_issuer_alt_name, .extension_value = "critical,DER:3000"},
+     "has a critical extension that is not understood"},
+    {"the same, not critical",
+     {.extension = NID_issuer_alt_name, .extension_value = "DER:3000"},
+     NULL},
+    {"an entry's reason", {.entry_extension = NID_crl_reason, .entry_value = "DER:0A0101"}, NULL},
+    {"an entry's extension, critical",
+     {.entry_extension = NID_hold_instruction_code, .entry_value = "critical,DER:06032B0601"},
+     "has a critical extension that is not understood"},
+    {"an entry of another CA's certificate",
+     {.entry_extension = NID_certificate_issuer, .entry_value = "critical,DER:30028200"},
+     "has a critical extension that is not understood"},
+    {"another CA's signature",
+     {.issuer = &files.ca, .signer = &other_ca},
+     "is not signed by the trusted CA of that name"},
+    {"another CA's list", {.issuer = &other_ca}, NULL},
+    {"a CA that may not sign lists",
+     {.issuer = &no_lists_ca},
+     "is signed by a CA whose key usage lacks cRLSign"},
+    {"a list for tomorrow", {.from_s = TEST_DAY_S}, "not valid before 20"},
+};
+
+static void test_unfit(void **state)
+{
+    const struct unfit *row = *state;
+    struct test_crl_spec spec = row->spec;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct transport_config *config = NULL;
+    struct tlsmsg_options *options;
+    char path[TEST_PATH_MAX];
+    enum tlsmsg_code code;
+
+    spec.issuer = spec.issuer != NULL ? spec.issuer : &issuer;
+    spec.revoked = &carol;
+    test_crl_write(&spec, test_folder_file(&files.folder, "unfit.crl", path));
+    options = tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "served.crt", TLSMSG_OPT_KEY,
+                          "served.key", TLSMSG_OPT_CLIENT_CA, "cas.crt", TLSMSG_OPT_CRL,
+                          "unfit.crl", TLSMSG_OPT_COUNT);
+    code = config_from_options(options, NULL, &config, &err);
+    assert_int_equal(code, row->says == NULL ? TLSMSG_OK : TLSMSG_ERR_CONFIG);
+    if (row->says != NULL) {
+        if (strstr(err.text, row->says) == NULL) {
+            fail_msg("\"%s\" lacks \"%s\"", err.text, row->says);
+        }
+        assert_non_null(strstr(err.text, "revocation list '"));
+        assert_non_null(strstr(err.text, "; try: "));
+    }
+    transport_config_unref(config);
+    tlsmsg_options_free(options);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -172,6 +275,7 @@ int main(void)
     int failed = 0;
 
     (void)set_up(NULL);
+    RUN_ROWS(failed, test_unfit, unfits);
     RUN_ROWS(failed, test_chains, rows);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     (void)tear_down(NULL);

@@ -75,7 +75,24 @@ static const char *find_scope_fault(const X509_CRL *list, bool *for_leaves)
     return fault;
 }
 
-static bool has_unknown_critical(const X509_CRL *list)
+/* One in an entry alone makes the library refuse everybody, or pass the entry over where it names
+ * another CA's certificate. */
+static bool has_odd_entry(X509_CRL *list)
+{
+    const STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(list);
+
+    for (int i = 0; i < sk_X509_REVOKED_num(entries); i++) {
+        const X509_REVOKED *entry = sk_X509_REVOKED_value(entries, i);
+
+        if (X509_REVOKED_get_ext_by_critical(entry, 1, -1) >= 0 ||
+            X509_REVOKED_get_ext_by_NID(entry, NID_certificate_issuer, -1) >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_unknown_critical(X509_CRL *list)
 {
     for (int i = 0; i < X509_CRL_get_ext_count(list); i++) {
         X509_EXTENSION *extension = X509_CRL_get_ext(list, i);
@@ -86,32 +103,41 @@ static bool has_unknown_critical(const X509_CRL *list)
             return true;
         }
     }
-    return false;
+    return has_odd_entry(list);
 }
 
-/* True where CAs with the list's issuer's name are trusted, and none of them has signed it. */
-static bool has_other_signer(SSL_CTX *ctx, X509_CRL *list)
+/* Looks at the trusted CAs with the list's issuer's name. NULL where one has signed it and may, or
+ * none is trusted by that name: an issuer that the peer will send. */
+static const char *find_signer_fault(SSL_CTX *ctx, X509_CRL *list, const char **hint)
 {
     STACK_OF(X509) *all = X509_STORE_get1_all_certs(SSL_CTX_get_cert_store(ctx));
     bool named = false;
-    bool signed_by = false;
+    bool has_signed = false;
+    bool may = false;
 
-    for (int i = 0; i < sk_X509_num(all) && !signed_by; i++) {
+    for (int i = 0; i < sk_X509_num(all) && !may; i++) {
         X509 *ca = sk_X509_value(all, i);
 
         if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(list)) == 0) {
+            bool it_has = X509_CRL_verify(list, X509_get0_pubkey(ca)) == 1;
+
             named = true;
-            signed_by = X509_CRL_verify(list, X509_get0_pubkey(ca)) == 1;
+            has_signed |= it_has;
+            may = it_has && (X509_get_key_usage(ca) & KU_CRL_SIGN) != 0;
         }
     }
     sk_X509_pop_free(all, X509_free);
-    return named && !signed_by;
+    *hint = has_signed ? "that CA's certificate with cRLSign" : "a list made with that CA's key";
+    return !named || may ? NULL
+           : has_signed  ? "is signed by a CA whose key usage lacks cRLSign"
+                         : "is not signed by the trusted CA of that name";
 }
 
 static enum tlsmsg_code check_list(SSL_CTX *ctx, const struct file *file, X509_CRL *list,
                                    unsigned line, bool *for_leaves, struct tlsmsg_error *err)
 {
     const char *fault;
+    const char *hint;
 
     tls_error_begin();
     if (X509_CRL_get_ext_by_NID(list, NID_delta_crl, -1) >= 0) {
@@ -126,9 +152,9 @@ static enum tlsmsg_code check_list(SSL_CTX *ctx, const struct file *file, X509_C
         return refuse(file, list, line, "has a critical extension that is not understood",
                       "the full list of that CA", err);
     }
-    if (has_other_signer(ctx, list)) {
-        return refuse(file, list, line, "is not signed by the trusted CA of that name",
-                      "a list made with that CA's key", err);
+    fault = find_signer_fault(ctx, list, &hint);
+    if (fault != NULL) {
+        return refuse(file, list, line, fault, hint, err);
     }
     return check_dates(file, list, line, err);
 }
