@@ -34,6 +34,23 @@ static const struct row rows[] = {
      "its certificate was not sent, and is not in '/", "unknown ca"},
     {"the system's CAs", "server", NULL, "localhost", "unknown CA 'CN=test CA'",
      "; try: --ca FILE, with the CA", "unknown ca"},
+    {"a CA that has another key now", "rekeyed", "ca.crt", "localhost",
+     "its signature is not by the trusted CA 'CN=test CA' in '/", "; try: the CA's new certificate",
+     "unknown ca"},
+    {"the same, with its root", "rekeyed-root", "ca.crt", "localhost",
+     "its signature is not by the trusted CA 'CN=test CA' in '/", "; try: the CA's new certificate",
+     "unknown ca"},
+    {"an issuer of the right name", "mischained", "ca.crt", "localhost",
+     "its signature is not by its issuer 'CN=middle' as it was sent", "on the server, --cert",
+     "unknown ca"},
+    {"an issuer of the right name, by its signature", "mischained-blind", "ca.crt", "localhost",
+     "its signature is not by its issuer 'CN=middle' as it was sent", "on the server, --cert",
+     "decrypt error"},
+    {"a CA that was renewed, and is named by its old number", "old-number", "renewed-ca.crt",
+     "localhost", "the CA 'CN=renewed CA' in '/", "try: the CA's certificate that issued it",
+     "unknown ca"},
+    {"a CA that may not issue", "unfit", "unfit-ca.crt", "localhost",
+     "'CN=unfit CA' may not issue certificates", "CA:TRUE and keyCertSign", "unknown ca"},
     {"a self-signed stranger", "self", "ca.crt", "localhost",
      "unknown CA (its certificate is self-signed)", "; its pin is sha256//", "unknown ca"},
     {"another name", "server", "ca.crt", "example.com",
@@ -52,6 +69,64 @@ static const struct row rows[] = {
     {"a subdomain is no match", "server", "ca.crt", "x.localhost", "wrong name", "localhost",
      "bad certificate"},
 };
+
+/* Writes a server's certificate under an issuer, with what stands behind it; frees none of them. */
+static void write_chain(const char *name, const struct test_cert_spec *spec,
+                        const struct test_cert *behind)
+{
+    struct test_cert cert;
+    char file[64];
+    char path[TEST_PATH_MAX];
+
+    test_cert_make(&cert, spec);
+    (void)snprintf(file, sizeof(file), "%s.key", name);
+    test_cert_write_key(&cert, test_folder_file(&files.folder, file, path), NULL);
+    (void)snprintf(file, sizeof(file), "%s.crt", name);
+    test_cert_write(&cert, test_folder_file(&files.folder, file, path));
+    if (behind != NULL) {
+        test_cert_append(behind, path);
+    }
+    test_cert_free(&cert);
+}
+
+/* Chains that name an issuer which is there, and has another key. */
+static void write_namesakes(const struct test_cert *old_ca)
+{
+    struct test_cert_spec spec = {.alternative_names = "DNS:localhost", .issuer = old_ca};
+    const struct test_cert_spec middle = {
+        .common_name = "middle", .issuer = &files.ca, .is_ca = true};
+    struct test_cert one;
+    struct test_cert other;
+    char path[TEST_PATH_MAX];
+
+    write_chain("rekeyed", &spec, NULL);
+    write_chain("rekeyed-root", &spec, old_ca);
+    spec.common_name = "resigned";
+    write_chain("resigned-by-id", &spec, NULL);
+    test_cert_make(&one, &middle);
+    test_cert_make(&other, &middle);
+    spec.issuer = &one;
+    write_chain("mischained", &spec, &other);
+    spec.lacks_key_id = true;
+    write_chain("mischained-blind", &spec, &other);
+    test_cert_free(&one);
+    test_cert_free(&other);
+    test_cert_make(&one, &(struct test_cert_spec){
+                             .common_name = "unfit CA", .is_ca = true, .key_usage = "cRLSign"});
+    test_cert_write(&one, test_folder_file(&files.folder, "unfit-ca.crt", path));
+    spec.issuer = &one;
+    write_chain("unfit", &spec, NULL);
+    test_cert_free(&one);
+    test_cert_make(&one, &(struct test_cert_spec){.common_name = "renewed CA", .is_ca = true});
+    test_cert_make(&other, &(struct test_cert_spec){
+                               .common_name = "renewed CA", .is_ca = true, .key = one.key});
+    test_cert_write(&other, test_folder_file(&files.folder, "renewed-ca.crt", path));
+    spec = (struct test_cert_spec){
+        .alternative_names = "DNS:localhost", .issuer = &one, .key_id = "issuer:always"};
+    write_chain("old-number", &spec, NULL);
+    test_cert_free(&one);
+    test_cert_free(&other);
+}
 
 static int set_up(void **state)
 {
@@ -77,6 +152,7 @@ static int set_up(void **state)
                               .common_name = "resigned", .issuer = &old_ca, .lacks_key_id = true});
     test_cert_write(&cert, test_folder_file(&files.folder, "resigned.crt", path));
     test_cert_write_key(&cert, test_folder_file(&files.folder, "resigned.key", path), NULL);
+    write_namesakes(&old_ca);
     test_cert_free(&old_ca);
     test_cert_free(&cert);
     tls_files_leaf(&files, "common", &(struct test_cert_spec){.common_name = "localhost"});
@@ -216,6 +292,10 @@ static const struct client_row client_rows[] = {
      "cannot verify client 'CN=resigned': its signature is not by the trusted CA 'CN=test CA' in "
      "'/",
      "the server does not accept this certificate (alert: decrypt error)"},
+    {"the same, told by the key's id", "resigned-by-id", NULL,
+     "cannot verify client 'CN=resigned': its signature is not by the trusted CA 'CN=test CA' in "
+     "'/",
+     "the server does not accept this certificate (alert: unknown ca)"},
 };
 
 static struct transport_config *client_showing(const char *name)

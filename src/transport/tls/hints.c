@@ -65,6 +65,18 @@ static const struct row rows[TRUST_CASES] = {
                          "has another key now)",
                          "the CA's new certificate from whoever runs the server",
                          "the CA's new certificate in --client-ca, or a new one for the client"},
+    [TRUST_SENT_KEY] =
+        {"its signature is not by its issuer '{issuer}' as it was sent (that one has "
+         "another key)",
+         "on the server, --cert with the issuer that signed it",
+         "on the client, --cert with the issuer that signed it"},
+    [TRUST_UNFIT_CA] = {"the CA '{issuer}' in '{file}' has signed it, and can't be its issuer "
+                        "({library})",
+                        "the CA's certificate that issued it, from whoever runs the server",
+                        "the CA's certificate that issued it in --client-ca"},
+    [TRUST_NO_CA] = {"'{subject}' may not issue certificates ({library})",
+                     "an issuer with CA:TRUE and keyCertSign, for the server's certificate",
+                     "an issuer with CA:TRUE and keyCertSign, for the client's certificate"},
     [TRUST_PURPOSE] = {"its certificate, or its issuer's, is not for this purpose ({library})",
                        "a certificate with serverAuth on the server",
                        "a certificate with clientAuth for the client"},
@@ -111,6 +123,16 @@ static enum trust_case find_unknown(const struct trust_view *view)
     if (view->error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT) {
         return TRUST_SELF_SIGNED;
     }
+    switch (view->namesake) {
+    case NAMESAKE_TRUSTED:
+        return TRUST_OTHER_KEY;
+    case NAMESAKE_UNFIT:
+        return TRUST_UNFIT_CA;
+    case NAMESAKE_SENT:
+        return TRUST_SENT_KEY;
+    default:
+        break;
+    }
     if (view->error == X509_V_ERR_CERT_SIGNATURE_FAILURE) {
         return TRUST_OTHER_KEY;
     }
@@ -140,6 +162,7 @@ enum trust_case hints_find(const struct trust_view *view)
     case X509_V_ERR_CRL_SIGNATURE_FAILURE:
     case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
     case X509_V_ERR_DIFFERENT_CRL_SCOPE:
+    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
     case X509_V_ERR_CRL_PATH_VALIDATION_ERROR:
     case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
         return TRUST_LIST_UNFIT;
@@ -154,8 +177,9 @@ enum trust_case hints_find(const struct trust_view *view)
     case X509_V_ERR_CERT_UNTRUSTED:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
         return find_unknown(view);
-    case X509_V_ERR_INVALID_PURPOSE:
     case X509_V_ERR_INVALID_CA:
+        return TRUST_NO_CA;
+    case X509_V_ERR_INVALID_PURPOSE:
         return TRUST_PURPOSE;
     case X509_V_ERR_EE_KEY_TOO_SMALL:
     case X509_V_ERR_CA_KEY_TOO_SMALL:

@@ -29,10 +29,13 @@ enum trust_case {
     TRUST_NAME_MISSING, /* the certificate has none that counts */
     TRUST_NAME_ADDRESS, /* the address stands there as a DNS name */
     TRUST_SELF_SIGNED,
-    TRUST_SYSTEM,  /* no --ca was given */
-    TRUST_CHAIN,   /* the peer sent no issuer */
-    TRUST_UNKNOWN, /* another CA */
-    TRUST_OTHER_KEY,
+    TRUST_SYSTEM,    /* no --ca was given */
+    TRUST_CHAIN,     /* the peer sent no issuer */
+    TRUST_UNKNOWN,   /* another CA */
+    TRUST_OTHER_KEY, /* than the trusted CA of that name */
+    TRUST_SENT_KEY,  /* the issuer that was sent has another key than the one that signed */
+    TRUST_UNFIT_CA,  /* the trusted CA of that name has signed it, and may not have */
+    TRUST_NO_CA,     /* an issuer that may not issue */
     TRUST_PURPOSE,
     TRUST_WEAK,
     TRUST_OTHER,
@@ -50,16 +53,26 @@ struct trust_words {
     const char *library; /* the library's own words */
 };
 
+/* A certificate of the issuer's name that is at hand, and is not taken as the issuer. */
+enum namesake {
+    NAMESAKE_NONE,
+    NAMESAKE_TRUSTED, /* a CA that is trusted, with another key */
+    NAMESAKE_UNFIT,   /* the same, with the key that signed */
+    NAMESAKE_SENT     /* one that the peer has sent */
+};
+
 /* What the verification knows, apart from the certificates. */
 struct trust_view {
     int error; /* X509_V_ERR_* */
     int depth;
-    X509 *cert;       /* that it is about */
-    X509 *leaf;       /* the peer's own */
-    const char *name; /* a client: that the server was asked for by; else NULL */
-    bool by_system;   /* the system's trust store decides */
-    bool sent;        /* cert came from the peer */
-    int sent_count;   /* certificates that the peer has sent */
+    X509 *cert;             /* that it is about */
+    X509 *leaf;             /* the peer's own */
+    const char *name;       /* a client: that the server was asked for by; else NULL */
+    bool by_system;         /* the system's trust store decides */
+    bool sent;              /* cert came from the peer */
+    int sent_count;         /* certificates that the peer has sent */
+    enum namesake namesake; /* of cert's issuer */
+    int misfit;             /* NAMESAKE_UNFIT: why, X509_V_ERR_* */
 };
 
 enum trust_case hints_find(const struct trust_view *view);

@@ -122,7 +122,8 @@ static void print_case(const struct transport *t, enum trust_case which,
                                 .issuer = issuer,
                                 .date = date,
                                 .names = names,
-                                .library = X509_verify_cert_error_string(view->error)};
+                                .library = X509_verify_cert_error_string(
+                                    which == TRUST_UNFIT_CA ? view->misfit : view->error)};
 
     x509_text_name(X509_get_subject_name(view->cert), subject, sizeof(subject));
     x509_text_name(X509_get_issuer_name(view->cert), issuer, sizeof(issuer));
@@ -133,11 +134,40 @@ static void print_case(const struct transport *t, enum trust_case which,
     item = is_about_list(which)
                ? deciding(report, LOADED_CRL, issuer)
                : deciding(report, LOADED_CA, which == TRUST_CA_EXPIRED ? subject : issuer);
-    words.file = item != NULL ? item->file : NULL;
+    words.file = item != NULL ? item->file : view->by_system ? "the system's trust store" : NULL;
     if (is_about_list(which) && item != NULL) {
         load_print_date(item->ends_unix_s, date);
     }
     hints_print(which, &words, out->reason, out->hint, sizeof(out->reason));
+}
+
+/* The library passes over a CA of the issuer's name whose key id is another, and then says that the
+ * issuer is unknown, which sends people to look for a file that they have given. */
+static void look_for_namesake(X509_STORE_CTX *store, struct trust_view *view)
+{
+    const X509_NAME *issuer = X509_get_issuer_name(view->cert);
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+    STACK_OF(X509) *trusted;
+
+    (void)ERR_set_mark(); /* what isn't found is no error of the handshake's */
+    trusted = X509_STORE_CTX_get1_certs(store, issuer);
+    for (int i = 0; i < sk_X509_num(trusted) && view->namesake != NAMESAKE_UNFIT; i++) {
+        X509 *ca = sk_X509_value(trusted, i);
+        bool has_signed = X509_verify(view->cert, X509_get0_pubkey(ca)) == 1;
+
+        view->namesake = has_signed ? NAMESAKE_UNFIT : NAMESAKE_TRUSTED;
+        view->misfit = has_signed ? X509_check_issued(ca, view->cert) : X509_V_OK;
+    }
+    for (int i = 0; i < sk_X509_num(sent) && view->namesake == NAMESAKE_NONE; i++) {
+        X509 *one = sk_X509_value(sent, i);
+
+        if (X509_cmp(one, view->cert) != 0 &&
+            X509_NAME_cmp(X509_get_subject_name(one), issuer) == 0) {
+            view->namesake = NAMESAKE_SENT;
+        }
+    }
+    sk_X509_pop_free(trusted, X509_free);
+    (void)ERR_pop_to_mark();
 }
 
 static void refuse(const struct transport *t, X509_STORE_CTX *store)
@@ -157,6 +187,7 @@ static void refuse(const struct transport *t, X509_STORE_CTX *store)
 
     view.cert = current != NULL ? current : view.leaf;
     view.sent = was_sent(sent, view.cert);
+    look_for_namesake(store, &view);
     if (t->state.is_server) {
         print_case(t, hints_find(&view), &view, &refusal);
         x509_text_name(X509_get_subject_name(view.leaf), name, sizeof(name));
