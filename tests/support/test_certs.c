@@ -47,7 +47,8 @@ static EVP_PKEY *make_key(const struct test_cert_spec *spec)
         must(EVP_PKEY_up_ref(spec->key) == 1, "key reference");
         return spec->key;
     }
-    return spec->is_rsa ? EVP_RSA_gen(RSA_BITS) : EVP_EC_gen("P-256");
+    return spec->is_rsa ? EVP_RSA_gen(RSA_BITS)
+                        : EVP_EC_gen(spec->curve != NULL ? spec->curve : "P-256");
 }
 
 static void set_time(ASN1_TIME *time, long seconds, const char *text)

@@ -21,7 +21,8 @@ struct test_cert_spec {
     const struct test_cert *issuer; /* NULL: self-signed */
     EVP_PKEY *key;                  /* borrowed; NULL: a new one */
     bool is_ca;
-    bool is_rsa;       /* else ECDSA P-256 */
+    bool is_rsa;       /* else ECDSA */
+    const char *curve; /* NULL: P-256 */
     bool lacks_key_id; /* of the issuer's key, by which a CA of the same name would be told apart */
     const char *key_id;    /* what is said of the issuer's; NULL: "keyid:always" */
     const char *key_usage; /* NULL: what a CA needs, and nothing for others */

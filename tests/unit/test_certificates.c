@@ -22,6 +22,12 @@ static const struct row rows[] = {
     {"a key in the certificate's file", "both.pem", NULL, NULL, NULL},
     {"a chain", "chain.crt", "chain.key", NULL, NULL},
     {"RSA", "rsa.crt", "rsa.key", NULL, NULL},
+    {"P-384", "p384.crt", "p384.key", NULL, NULL},
+    {"P-521", "p521.crt", "p521.key", NULL, NULL},
+    {"a curve of few clients", "brainpool.crt", "brainpool.key", NULL,
+     "no client can use its key (brainpoolP256r1)"},
+    {"a curve of none", "koblitz.crt", "koblitz.key", NULL,
+     "no client can use its key (secp256k1)"},
     {"an encrypted key with its password", "server.crt", "locked.key", "password", NULL},
     {"a password file with DOS line ends", "server.crt", "locked.key", "dos-password", NULL},
     {"none at all", NULL, NULL, NULL, "scripts/gen-certs.sh makes them"},
@@ -95,6 +101,14 @@ static void write_damaged(const char *from, const char *to, int nth)
     write_text(to, text);
 }
 
+static const struct {
+    const char *name;
+    const char *curve;
+} curves[] = {{"p384", "P-384"},
+              {"p521", "P-521"},
+              {"brainpool", "brainpoolP256r1"},
+              {"koblitz", "secp256k1"}};
+
 static int set_up(void **state)
 {
     const struct test_cert_spec expired = {
@@ -110,6 +124,9 @@ static int set_up(void **state)
     tls_files_make(&files);
     tls_files_leaf(&files, "expired", &expired);
     tls_files_leaf(&files, "future", &future);
+    for (size_t i = 0; i < COUNT_OF(curves); i++) {
+        tls_files_leaf(&files, curves[i].name, &(struct test_cert_spec){.curve = curves[i].curve});
+    }
     tls_files_leaf(&files, "rsa", &(struct test_cert_spec){.common_name = "rsa", .is_rsa = true});
     tls_files_leaf(&files, "chain", &(struct test_cert_spec){.common_name = "chain"});
     test_cert_append(&files.ca, test_folder_file(&files.folder, "chain.crt", path));

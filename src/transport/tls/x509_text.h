@@ -27,7 +27,7 @@ void x509_text_name(const X509_NAME *name, char *out, size_t cap);
  * "..."; "no name" where there is none. */
 void x509_text_hosts(const X509 *cert, char *out, size_t cap);
 
-/* The kind of key in a few letters: "P-256" by its group, else "RSA", "ED25519"; static or the
+/* The kind of key in a few letters: "prime256v1" by its curve, else "RSA", "ED25519"; static or the
  * library's, never NULL. */
 const char *x509_text_key(const X509 *cert);
 
