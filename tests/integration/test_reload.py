@@ -408,7 +408,7 @@ class Keys(RunningTest):
                                      "info", certificate=False)
                 if warned:
                     server.stderr.wait_for(b"days, on 20")
-                    self.assertRegex(server.log(), rb"ends in 10 days, .*gen-certs.sh renew")
+                    self.assertRegex(server.log(), rb"ends in 10 days, .*; try: a new one")
                     self.reload(server)
                     server.stderr.wait_for(b"days, on 20", 2)
                 else:

@@ -261,16 +261,24 @@ static const struct end_row end_rows[] = {
     {"a year's, 31 days before", LOADED_LEAF, 365L * TEST_DAY_S, 31L * TEST_DAY_S, NULL},
     {"a year's, 30 days before", LOADED_LEAF, 365L * TEST_DAY_S, 30L * TEST_DAY_S, NULL},
     {"a year's, a second later", LOADED_LEAF, 365L * TEST_DAY_S, 30L * TEST_DAY_S - 1,
-     "certificate 'CN=it' in 'it.pem' ends in 29 days"},
+     "certificate 'CN=it' in 'it.pem' ends in 29 days, on 2026-12-18: every peer refuses it then; "
+     "try: a new one in its place"},
     {"a week's list, fresh", LOADED_CRL, 7L * TEST_DAY_S, 6L * TEST_DAY_S, NULL},
     {"a week's list, in its last third", LOADED_CRL, 6L * TEST_DAY_S, 2L * TEST_DAY_S - 1,
-     "revocation list of 'CN=it' in 'it.pem' ends in 1 days"},
+     "revocation list of 'CN=it' in 'it.pem' ends in 1 day, on 2026-"},
     {"a list of hours", LOADED_CRL, 6L * HOUR, 1L * HOUR, "ends in 1 h 0 min"},
-    {"a list that has ended", LOADED_CRL, 6L * HOUR, -1L, "ended on 2026-"},
+    {"a list that has ended", LOADED_CRL, 6L * HOUR, -1L,
+     "ended on 2026-11-18: everybody whose certificate that CA issued is refused; try: that CA's "
+     "new "
+     "list"},
     {"a CA", LOADED_CA, 3650L * TEST_DAY_S, 5L * TEST_DAY_S,
      "CA 'CN=it' in 'it.pem' ends in 5 days"},
     {"an issuer", LOADED_ISSUER, 900L * TEST_DAY_S, 3L * TEST_DAY_S,
-     "issuer 'CN=it' in 'it.pem' ends in 3 days"},
+     "issuer 'CN=it' in 'it.pem' ends in 3 days, on 2026-11-21: peers that need it refuse the "
+     "certificate that it issued then; try: the CA's new one in its place"},
+    {"an issuer that has ended", LOADED_ISSUER, 900L * TEST_DAY_S, -3L * TEST_DAY_S,
+     "ended on 2026-11-15: peers that need it refuse the certificate that it issued; try: the CA's "
+     "new one in its place, or take it out of the file"},
 };
 
 static void test_end(void **state)
@@ -288,7 +296,12 @@ static void test_end(void **state)
 
     assert_int_equal(load_print_end(&item, now_s, text, sizeof(text)), row->says != NULL);
     if (row->says != NULL) {
-        assert_non_null(strstr(text, row->says));
+        if (strstr(text, row->says) == NULL) {
+            fail_msg("\"%s\" lacks \"%s\"", text, row->says);
+        }
+        item.is_ours = true;
+        assert_true(load_print_end(&item, now_s, text, sizeof(text)));
+        assert_non_null(strstr(text, "; try: scripts/gen-certs.sh "));
         assert_true(load_warns_from(&item) < now_s);
     } else {
         assert_true(load_warns_from(&item) >= now_s);

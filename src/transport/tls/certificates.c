@@ -264,8 +264,11 @@ static enum tlsmsg_code check_dates(const struct file *file, const X509 *leaf,
     tls_error_begin();
     if (X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0) {
         x509_text_date(X509_get0_notAfter(leaf), date);
-        return tls_error_blame(err, "certificate '%s' expired on %s (%s renews one)", file->name,
-                               date, tools()->certs);
+        return load_is_ours(X509_get_issuer_name(leaf))
+                   ? tls_error_blame(err, "certificate '%s' expired on %s (%s renews one)",
+                                     file->name, date, tools()->certs)
+                   : tls_error_blame(err, "certificate '%s' expired on %s; try: a new one",
+                                     file->name, date);
     }
     if (X509_cmp_current_time(X509_get0_notBefore(leaf)) >= 0) {
         x509_text_date(X509_get0_notBefore(leaf), date);
@@ -470,7 +473,8 @@ static void report_pair(struct load_report *report, const struct certificate *pa
                         const struct file *file)
 {
     load_report_add(report, LOADED_LEAF, file, X509_get_subject_name(pair->leaf),
-                    X509_get0_notBefore(pair->leaf), X509_get0_notAfter(pair->leaf));
+                    X509_get_issuer_name(pair->leaf), X509_get0_notBefore(pair->leaf),
+                    X509_get0_notAfter(pair->leaf));
     for (int i = 0; i < sk_X509_num(pair->issuers); i++) {
         const X509 *issuer = sk_X509_value(pair->issuers, i);
         /* One that the certificate outlives is out of step, however short its life is meant. */
@@ -478,7 +482,8 @@ static void report_pair(struct load_report *report, const struct certificate *pa
             ASN1_TIME_compare(X509_get0_notAfter(issuer), X509_get0_notAfter(pair->leaf)) < 0;
 
         load_report_add(report, LOADED_ISSUER, file, X509_get_subject_name(issuer),
-                        outlived ? NULL : X509_get0_notBefore(issuer), X509_get0_notAfter(issuer));
+                        X509_get_issuer_name(issuer), outlived ? NULL : X509_get0_notBefore(issuer),
+                        X509_get0_notAfter(issuer));
     }
 }
 

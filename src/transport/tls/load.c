@@ -43,11 +43,23 @@ void load_report_fini(struct load_report *report)
     *report = (struct load_report){0};
 }
 
+bool load_is_ours(const X509_NAME *ca)
+{
+    static const char given[] = "tlsmsg CA "; /* and some letters of its pin */
+    char name[64];
+
+    return X509_NAME_get_text_by_NID((X509_NAME *)(uintptr_t)ca, NID_commonName, name,
+                                     sizeof(name)) > 0 &&
+           strncmp(name, given, sizeof(given) - 1) == 0;
+}
+
 void load_report_add(struct load_report *report, enum loaded_kind kind, const struct file *file,
-                     const X509_NAME *subject, const ASN1_TIME *begins, const ASN1_TIME *ends)
+                     const X509_NAME *subject, const X509_NAME *by, const ASN1_TIME *begins,
+                     const ASN1_TIME *ends)
 {
     struct loaded *items = realloc(report->items, (report->count + 1) * sizeof(*items));
     struct loaded item = {.kind = kind,
+                          .is_ours = load_is_ours(by),
                           .begins_unix_s = begins != NULL ? x509_text_unix_s(begins) : 0,
                           .ends_unix_s = ends != NULL ? x509_text_unix_s(ends) : 0};
     char name[LOAD_NAME_MAX];
@@ -144,45 +156,64 @@ int64_t load_warns_from(const struct loaded *item)
     return item->ends_unix_s - margin_s;
 }
 
-/* What ends is named by kind; what follows from it and what to do, too. */
+/* What ends is named by kind; what follows from it and what to do, too. An issuer that has ended is
+ * best left out, since those who don't need it never use it. */
 static const struct {
     const char *what;
-    const char *then; /* what becomes of whom */
-    const char *verb; /* of the script that makes a new one */
+    const char *then; /* what becomes of whom, once it has ended */
+    const char *now;  /* it has */
+    const char *verb; /* of the product's script, which makes a new one */
+    const char *hint; /* for what somebody else's CA has made */
+    const char *last; /* the same, once it has ended */
 } end_texts[LOADED_KINDS] = {
-    [LOADED_LEAF] = {"certificate", "", "renew"},
-    [LOADED_ISSUER] = {"issuer", "peers that need it then refuse the certificate that it issued",
-                       "renew ca"},
-    [LOADED_CA] = {"CA", "certificates under it are refused then", "renew ca"},
+    [LOADED_LEAF] = {"certificate", "every peer refuses it then", "every peer refuses it", "renew",
+                     "a new one in its place", "a new one in its place"},
+    [LOADED_ISSUER] = {"issuer", "peers that need it refuse the certificate that it issued then",
+                       "peers that need it refuse the certificate that it issued", "renew ca",
+                       "the CA's new one in its place",
+                       "the CA's new one in its place, or take it out of the file"},
+    [LOADED_CA] = {"CA", "certificates under it are refused then",
+                   "certificates under it are refused", "renew ca", "the CA's new certificate",
+                   "the CA's new certificate"},
     [LOADED_CRL] = {"revocation list of",
-                    "everybody whose certificate that CA issued is refused "
-                    "then",
-                    "crl"},
+                    "everybody whose certificate that CA issued is refused then",
+                    "everybody whose certificate that CA issued is refused", "crl",
+                    "that CA's new list in its place", "that CA's new list in its place"},
 };
+
+static void print_when(const struct loaded *item, int64_t now_unix_s, char *when, size_t cap)
+{
+    int64_t days = (item->ends_unix_s - now_unix_s) / DAY_SECONDS;
+    char date[X509_TEXT_DATE_MAX];
+
+    load_print_date(item->ends_unix_s, date);
+    if (item->ends_unix_s <= now_unix_s) {
+        (void)snprintf(when, cap, "ended on %s", date);
+    } else if (days == 0) {
+        (void)snprintf(when, cap, "ends in %d h %d min, on %s",
+                       (int)((item->ends_unix_s - now_unix_s) / 3600),
+                       (int)((item->ends_unix_s - now_unix_s) / 60 % 60), date);
+    } else {
+        (void)snprintf(when, cap, "ends in %d day%s, on %s", (int)days, days == 1 ? "" : "s", date);
+    }
+}
 
 bool load_print_end(const struct loaded *item, int64_t now_unix_s, char *out, size_t cap)
 {
-    int64_t days = (item->ends_unix_s - now_unix_s) / DAY_SECONDS;
-    const char *then = end_texts[item->kind].then;
-    char date[X509_TEXT_DATE_MAX];
+    bool ended = item->ends_unix_s <= now_unix_s;
+    const char *hint = ended ? end_texts[item->kind].last : end_texts[item->kind].hint;
+    char own[64];
     char when[64];
 
     if (now_unix_s <= load_warns_from(item)) {
         return false;
     }
-    load_print_date(item->ends_unix_s, date);
-    if (item->ends_unix_s <= now_unix_s) {
-        (void)snprintf(when, sizeof(when), "ended on %s", date);
-    } else if (days == 0) {
-        (void)snprintf(when, sizeof(when), "ends in %d h %d min, on %s",
-                       (int)((item->ends_unix_s - now_unix_s) / 3600),
-                       (int)((item->ends_unix_s - now_unix_s) / 60 % 60), date);
-    } else {
-        (void)snprintf(when, sizeof(when), "ends in %d days, on %s", (int)days, date);
-    }
-    (void)snprintf(out, cap, "%s '%s' in '%s' %s%s%s (%s %s)", end_texts[item->kind].what,
-                   item->subject, item->file, when, then[0] != '\0' ? ": " : "", then,
-                   tools()->certs, end_texts[item->kind].verb);
+    print_when(item, now_unix_s, when, sizeof(when));
+    (void)snprintf(own, sizeof(own), "%s %s", tools()->certs, end_texts[item->kind].verb);
+    (void)snprintf(out, cap, "%s '%s' in '%s' %s: %s; try: %s", end_texts[item->kind].what,
+                   item->subject, item->file, when,
+                   ended ? end_texts[item->kind].now : end_texts[item->kind].then,
+                   item->is_ours ? own : hint);
     return true;
 }
 

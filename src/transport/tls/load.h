@@ -31,6 +31,7 @@ struct loaded {
     enum loaded_kind kind;
     char *file;            /* as named by the option, escaped */
     char *subject;         /* of a certificate, or a list's issuer; as x509_text_name has it */
+    bool is_ours;          /* made by the product's own script */
     int64_t begins_unix_s; /* notBefore, or lastUpdate; 0: the length of its life doesn't count */
     int64_t ends_unix_s;   /* notAfter, or nextUpdate; 0: it has none */
 };
@@ -45,10 +46,14 @@ struct load_report {
 
 void load_report_fini(struct load_report *report);
 
-/* Adds a certificate or a list. Where memory is short, this and the next note it in the report, and
+/* Whether a CA's name is one that the product's own script gives: then that script is what to try. */
+bool load_is_ours(const X509_NAME *ca);
+
+/* Adds a certificate or a list. subject: as in struct loaded; by: the CA that made it. Where memory is short, this and the next note it in the report, and
  * whoever has loaded everything asks once. */
 void load_report_add(struct load_report *report, enum loaded_kind kind, const struct file *file,
-                     const X509_NAME *subject, const ASN1_TIME *begins, const ASN1_TIME *ends);
+                     const X509_NAME *subject, const X509_NAME *by, const ASN1_TIME *begins,
+                     const ASN1_TIME *ends);
 
 void load_report_warn(struct load_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -38,7 +38,10 @@ static enum tlsmsg_code check_dates(const struct file *file, const X509_CRL *lis
     if (next != NULL && X509_cmp_current_time(next) <= 0) {
         x509_text_date(next, date);
         (void)snprintf(why, sizeof(why), "ended on %s", date);
-        return refuse(file, list, line, why, tools()->makes_crl, err);
+        return refuse(file, list, line, why,
+                      load_is_ours(X509_CRL_get_issuer(list)) ? tools()->makes_crl
+                                                              : "that CA's new list",
+                      err);
     }
     if (X509_cmp_current_time(last) >= 0) {
         x509_text_moment(last, why, sizeof(why));
@@ -173,8 +176,9 @@ static enum tlsmsg_code take_list(SSL_CTX *ctx, const struct file *file,
     BIO_free(bio);
     if (list == NULL) {
         return tls_error_blame(err,
-                               LIST_WHAT " '%s' is damaged: the list at line %u can't be read (%s)",
-                               file->name, block->line, tools()->makes_crl);
+                               LIST_WHAT " '%s' is damaged: the list at line %u can't be read; "
+                                         "try: the file as its CA has made it",
+                               file->name, block->line);
     }
     code = check_list(ctx, file, list, block->line, &for_leaves, err);
     if (code == TLSMSG_OK && sk_X509_CRL_push(out, list) <= 0) {
@@ -228,7 +232,8 @@ static enum tlsmsg_code use_lists(SSL_CTX *ctx, const struct file *file, STACK_O
         X509_CRL *list = sk_X509_CRL_value(lists, i);
 
         load_report_add(report, LOADED_CRL, file, X509_CRL_get_issuer(list),
-                        X509_CRL_get0_lastUpdate(list), X509_CRL_get0_nextUpdate(list));
+                        X509_CRL_get_issuer(list), X509_CRL_get0_lastUpdate(list),
+                        X509_CRL_get0_nextUpdate(list));
         if (X509_STORE_add_crl(store, list) != 1) {
             return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use " LIST_WHAT " '%s'",
                                     file->name);

@@ -346,7 +346,8 @@ static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const char *path, bool announc
 
         code = add_ca(ctx, cert, &file, announce, err);
         load_report_add(report, LOADED_CA, &file, X509_get_subject_name(cert),
-                        X509_get0_notBefore(cert), X509_get0_notAfter(cert));
+                        X509_get_issuer_name(cert), X509_get0_notBefore(cert),
+                        X509_get0_notAfter(cert));
     }
     if (code == TLSMSG_OK && !digest_part(digest, "ca", file.bytes, file.len)) {
         code = tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot digest '%s'", file.name);
