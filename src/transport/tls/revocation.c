@@ -109,6 +109,13 @@ static bool has_unknown_critical(X509_CRL *list)
     return has_odd_entry(list);
 }
 
+static bool may_sign_lists(X509 *ca)
+{
+    uint32_t usage = X509_get_key_usage(ca); /* all, where it doesn't say; 0: it can't be read */
+
+    return usage == 0 || (usage & KU_CRL_SIGN) != 0;
+}
+
 /* Looks at the trusted CAs with the list's issuer's name. NULL where one has signed it and may, or
  * none is trusted by that name: an issuer that the peer will send. */
 static const char *find_signer_fault(SSL_CTX *ctx, X509_CRL *list, const char **hint)
@@ -126,7 +133,7 @@ static const char *find_signer_fault(SSL_CTX *ctx, X509_CRL *list, const char **
 
             named = true;
             has_signed |= it_has;
-            may = it_has && (X509_get_key_usage(ca) & KU_CRL_SIGN) != 0;
+            may = it_has && may_sign_lists(ca);
         }
     }
     sk_X509_pop_free(all, X509_free);
