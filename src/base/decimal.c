@@ -67,19 +67,44 @@ bool decimal_parse_scaled(const char *text, size_t len, unsigned places, uint64_
     return true;
 }
 
-/* Prints at least `width` digits. */
+/* Two digits at a time: half the divisions. */
+static const char pairs[] = "00010203040506070809"
+                            "10111213141516171819"
+                            "20212223242526272829"
+                            "30313233343536373839"
+                            "40414243444546474849"
+                            "50515253545556575859"
+                            "60616263646566676869"
+                            "70717273747576777879"
+                            "80818283848586878889"
+                            "90919293949596979899";
+
+static size_t digits_of(uint64_t number)
+{
+    size_t digits = 1;
+
+    for (; number >= 10000; number /= 10000) {
+        digits += 4;
+    }
+    return digits + (number >= 10) + (number >= 100) + (number >= 1000);
+}
+
+/* Prints at least `width` >= 1 digits. */
 static size_t print_padded(char out[DECIMAL_DIGITS_MAX], uint64_t number, unsigned width)
 {
-    char digits[DECIMAL_DIGITS_MAX];
-    size_t at = sizeof(digits);
+    size_t digits = digits_of(number);
+    size_t len = digits > width ? digits : width;
+    size_t at;
 
-    assert(width <= sizeof(digits));
-    while (number > 0 || at > sizeof(digits) - width) {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
+    assert(width <= DECIMAL_DIGITS_MAX);
+    for (at = len; at > 1; at -= 2) {
+        memcpy(out + at - 2, pairs + 2 * (number % 100), 2);
+        number /= 100;
     }
-    memcpy(out, digits + at, sizeof(digits) - at);
-    return sizeof(digits) - at;
+    if (at > 0) {
+        *out = (char)('0' + number);
+    }
+    return len;
 }
 
 size_t decimal_print(char out[DECIMAL_DIGITS_MAX], uint64_t number)

@@ -238,11 +238,13 @@ static const char *parse_numbered(struct words *words, struct frame *frame)
 
 static const char *parse_bye(struct words *words, struct frame *frame)
 {
-    frame->code = (unsigned)number_of(next_word(words));
+    uint64_t code = number_of(next_word(words));
+
     frame->len = number_of(next_word(words));
-    if (frame->code < 100 || frame->code > 999) {
+    if (code < 100 || code > 999) {
         return "BYE without a code of three digits";
     }
+    frame->code = (unsigned)code;
     if (frame->len == 0 || frame->len > FRAME_BYE_TEXT_MAX) {
         return "BYE without a text of 1 to 1024 bytes";
     }
@@ -371,6 +373,56 @@ enum frame_event frame_read(struct frame_reader *reader, const char **data, size
     default:
         return read_line_end(reader, data, len, piece);
     }
+}
+
+/* A number as a header has it and the byte behind it. What is behind both, or NULL. */
+static const char *read_number(const char *at, const char *end, char behind, uint64_t *number)
+{
+    const char *begin = at;
+    uint64_t value = 0;
+
+    while (at < end && (unsigned)(*at - '0') <= 9) {
+        value = value * 10 + (unsigned)(*at++ - '0');
+    }
+    *number = value;
+    /* One digit less than what may overflow. */
+    return at == end || *at != behind || at == begin || *begin == '0' ||
+                   at - begin >= DECIMAL_DIGITS_MAX - 1
+               ? NULL
+               : at + 1;
+}
+
+static inline const char *skip(const char *at, const char *end, const char *text, size_t len)
+{
+    return (size_t)(end - at) >= len && memcmp(at, text, len) == 0 ? at + len : NULL;
+}
+
+bool frame_read_whole(const struct frame_reader *reader, const char **data, size_t *len,
+                      struct frame_piece *piece)
+{
+    bool is_client = reader->sender == FRAME_FROM_CLIENT;
+    const char *end = *data + *len;
+    const char *at = *data;
+    uint64_t number;
+    uint64_t body;
+
+    if (!frame_reader_is_between(reader)) {
+        return false;
+    }
+    at = is_client ? skip(at, end, "MSG ", 4) : skip(at, end, "OK ", 3);
+    at = at != NULL ? read_number(at, end, ' ', &number) : NULL;
+    at = at != NULL ? read_number(at, end, '\n', &body) : NULL;
+    if (at == NULL || (uint64_t)(end - at) <= body || at[body] != '\n') {
+        return false;
+    }
+    piece->frame.kind = is_client ? FRAME_MSG : FRAME_OK;
+    piece->frame.number = number;
+    piece->frame.len = body;
+    piece->data = at;
+    piece->len = (size_t)body;
+    *data = at + body + 1;
+    *len = (size_t)(end - *data);
+    return true;
 }
 
 const char *frame_promise_name(enum frame_promise promise)

@@ -38,11 +38,12 @@ struct flow {
     int64_t (*deadline)(const struct conversation *c);
     struct verdict (*expired)(struct conversation *c);
 
-    /* Something that it waited for may have come; asked before each reading, too. */
+    /* Something that it waited for may have come; asked before a reading, too, where it keeps
+     * bytes. */
     struct verdict (*woken)(struct conversation *c);
 
-    /* Bytes that it keeps of a message that is not whole yet (pure); and ends with that message lost,
-     * for memory is short. */
+    /* Bytes that it keeps, not taken yet or of a message that is not whole yet (pure; with woken);
+     * and ends with that message lost, for memory is short. */
     size_t (*kept_bytes)(const struct conversation *c);
     struct verdict (*shed)(struct conversation *c);
 

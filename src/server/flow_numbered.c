@@ -115,7 +115,6 @@ static void remember(struct numbered *n, const unsigned char *hash, bool duplica
         memcpy(producer->hash, hash, PRODUCER_HASH_BYTES);
         producer->has_hash = true;
     }
-    n->duplicates += duplicate ? 1 : 0;
     n->first = n->first == 0 ? n->number : n->first;
     n->next = n->number + 1;
     n->undecided = true;
@@ -143,35 +142,30 @@ static struct verdict dispatch(struct conversation *c, const char *data)
         return numbered_refuse(c, 412, "other bytes under a known number");
     }
     in.duplicate = duplicate;
-    count(&c->worker->stats.duplicates, duplicate ? 1 : 0);
+    if (duplicate) {
+        n->duplicates++;
+        count(&c->worker->stats.duplicates, 1);
+    }
     remember(n, hash, duplicate);
     return messages_dispatch(c, &in);
 }
 
-/* The whole body lies in one piece. Reads its line end, too, and hands it on, or keeps it. */
-static struct verdict take_whole(struct conversation *c, const char **data, size_t *len,
-                                 const struct frame_piece *piece)
+/* A message that lies whole in what was received: it is handed on from there. */
+static struct verdict take_whole(struct conversation *c, const struct frame_piece *piece)
 {
     struct numbered *n = numbered_of(c);
-    struct frame_piece after;
+    struct verdict verdict = begin_message(c, &piece->frame);
 
+    if (verdict.next != GO_ON) {
+        return verdict;
+    }
     if (n->digest != NULL && !digest_add(n->digest, piece->data, piece->len)) {
         return numbered_no_memory(c);
     }
     if (!utf8_is_valid(piece->data, piece->len)) {
         return numbered_refuse(c, 415, "bytes that are not UTF-8");
     }
-    switch (frame_read(&n->reader, data, len, &after)) {
-    case FRAME_EVENT_END:
-        return dispatch(c, piece->data);
-    case FRAME_EVENT_MORE:
-        n->checked = piece->len;
-        return buffer_append(&n->body, piece->data, piece->len) == TLSMSG_OK
-                   ? go_on
-                   : numbered_no_memory(c);
-    default:
-        return numbered_refuse(c, 400, after.why);
-    }
+    return dispatch(c, piece->data);
 }
 
 static struct verdict take_part(struct conversation *c, const struct frame_piece *piece)
@@ -227,7 +221,7 @@ static bool is_stopped(const struct conversation *c)
 {
     const struct numbered *n = numbered_of(c);
 
-    return numbered_is_waiting(n) || (c->worker->held && n->greeting == GREETING_DONE);
+    return n->greeting == GREETING_DONE ? c->worker->held : numbered_is_waiting(n);
 }
 
 static struct verdict take(struct conversation *c, const char *data, size_t len)
@@ -235,9 +229,13 @@ static struct verdict take(struct conversation *c, const char *data, size_t len)
     struct numbered *n = numbered_of(c);
     struct verdict verdict = go_on;
 
-    while (verdict.next == GO_ON && !is_stopped(c)) {
+    while (verdict.next == GO_ON && len > 0 && !is_stopped(c)) {
         struct frame_piece piece;
 
+        if (frame_read_whole(&n->reader, &data, &len, &piece)) {
+            verdict = take_whole(c, &piece);
+            continue;
+        }
         switch (frame_read(&n->reader, &data, &len, &piece)) {
         case FRAME_EVENT_MORE:
             return go_on;
@@ -246,8 +244,7 @@ static struct verdict take(struct conversation *c, const char *data, size_t len)
                                                       : begin_message(c, &piece.frame);
             break;
         case FRAME_EVENT_BODY:
-            verdict =
-                piece.len == n->len ? take_whole(c, &data, &len, &piece) : take_part(c, &piece);
+            verdict = take_part(c, &piece);
             break;
         case FRAME_EVENT_END:
             verdict = end_message(c);
@@ -329,10 +326,12 @@ static int64_t deadline(const struct conversation *c)
     const struct numbered *n = numbered_of(c);
     int64_t due;
 
-    if (n->greeting == GREETING_AWAITED) {
-        return clock_deadline_ns(c->since_ns, settings->handshake_timeout_ms);
+    if (n->began_ns == 0) {
+        return n->greeting == GREETING_AWAITED
+                   ? clock_deadline_ns(c->since_ns, settings->handshake_timeout_ms)
+                   : 0;
     }
-    if (n->began_ns == 0 || !may_read(c)) {
+    if (!may_read(c)) {
         return 0;
     }
     due = clock_deadline_ns(later(n->touched_ns, c->activity_ns), settings->write_timeout_ms);

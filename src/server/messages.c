@@ -404,7 +404,7 @@ struct verdict messages_read(struct conversation *c)
 
     c->unread = true;
     /* What a flow has kept back comes before what is still to be read. */
-    if (c->flow->woken != NULL && messages_may_read(c)) {
+    if (c->flow->kept_bytes != NULL && c->flow->kept_bytes(c) > 0 && messages_may_read(c)) {
         verdict = c->flow->woken(c);
     }
     while (verdict.next == GO_ON && messages_may_read(c)) {

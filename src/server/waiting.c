@@ -104,7 +104,8 @@ int64_t waiting_deadline(const struct conversation *c)
                        drain_deadline(c));
     case CONVERSATION_OPEN:
         /* Idle is the peer's silence, not our not listening. */
-        if (messages_may_read(c) && c->out.len == 0 && c->deferred.count == 0) {
+        if (settings->idle_timeout_ms != 0 && messages_may_read(c) && c->out.len == 0 &&
+            c->deferred.count == 0) {
             deadline = clock_deadline_ns(c->activity_ns, settings->idle_timeout_ms);
         }
         deadline = earlier(deadline, drain_deadline(c));

@@ -1,5 +1,5 @@
-/* Frames: what a reader tells does not depend on where the bytes were cut, and what it accepts is
- * printed again to the same words. The first byte chooses whose frames they are, the second how
+/* Frames: what a reader tells does not depend on where the bytes were cut, nor on whether whole frames
+ * are read at once, and what it accepts is printed again to the same words. The first byte chooses whose frames they are, the second how
  * many bytes are handed over at a time. */
 #include "fuzz.h"
 
@@ -65,7 +65,23 @@ static void check_header(const struct frame *frame, enum frame_sender sender)
                again.frame.hello.producer_len == frame->hello.producer_len);
 }
 
-static struct told read_all(enum frame_sender sender, const uint8_t *bytes, size_t len, size_t cut)
+static void mix_header(struct told *told, const struct frame *frame)
+{
+    mix(told, 1 + (uint64_t)frame->kind);
+    mix(told, frame->number);
+    mix(told, frame->len);
+}
+
+static void mix_body(struct told *told, const struct frame_piece *piece)
+{
+    told->body += piece->len;
+    for (size_t i = 0; i < piece->len; i++) {
+        mix(told, (unsigned char)piece->data[i]);
+    }
+}
+
+static struct told read_all(enum frame_sender sender, const uint8_t *bytes, size_t len, size_t cut,
+                            bool at_once)
 {
     struct told told = {.events = 14695981039346656037u};
     struct frame_reader reader;
@@ -82,19 +98,20 @@ static struct told read_all(enum frame_sender sender, const uint8_t *bytes, size
         do {
             struct frame_piece piece;
 
+            while (at_once && frame_read_whole(&reader, &data, &left, &piece)) {
+                FUZZ_CHECK(piece.data + piece.len < data && data <= copy + part);
+                mix_header(&told, &piece.frame);
+                mix_body(&told, &piece);
+                mix(&told, 99);
+            }
             event = frame_read(&reader, &data, &left, &piece);
             if (event == FRAME_EVENT_HEADER) {
                 check_header(&piece.frame, sender);
-                mix(&told, 1 + (uint64_t)piece.frame.kind);
-                mix(&told, piece.frame.number);
-                mix(&told, piece.frame.len);
+                mix_header(&told, &piece.frame);
             } else if (event == FRAME_EVENT_BODY) {
                 FUZZ_CHECK(piece.len > 0 && piece.data >= copy &&
                            piece.data + piece.len <= copy + part);
-                told.body += piece.len;
-                for (size_t i = 0; i < piece.len; i++) {
-                    mix(&told, (unsigned char)piece.data[i]);
-                }
+                mix_body(&told, &piece);
             } else if (event == FRAME_EVENT_END) {
                 mix(&told, 99);
             } else if (event == FRAME_EVENT_BROKEN) {
@@ -110,6 +127,12 @@ static struct told read_all(enum frame_sender sender, const uint8_t *bytes, size
     return told;
 }
 
+static bool is_same(const struct told *a, const struct told *b)
+{
+    return a->events == b->events && a->body == b->body && a->broken == b->broken &&
+           a->between == b->between;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
@@ -121,15 +144,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct told whole;
     struct told cut;
+    struct told at_once;
     enum frame_sender sender;
 
     if (len < 3) {
         return 0;
     }
     sender = data[0] % 2 == 0 ? FRAME_FROM_CLIENT : FRAME_FROM_SERVER;
-    whole = read_all(sender, data + 2, len - 2, len);
-    cut = read_all(sender, data + 2, len - 2, 1 + data[1] % 32u);
-    FUZZ_CHECK(whole.events == cut.events && whole.body == cut.body && whole.broken == cut.broken &&
-               whole.between == cut.between);
+    whole = read_all(sender, data + 2, len - 2, len, false);
+    cut = read_all(sender, data + 2, len - 2, 1 + data[1] % 32u, false);
+    at_once = read_all(sender, data + 2, len - 2, 1 + data[1], true);
+    FUZZ_CHECK(is_same(&whole, &cut) && is_same(&whole, &at_once));
     return 0;
 }

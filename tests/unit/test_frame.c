@@ -10,12 +10,14 @@
 #define A63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define BLANKS(n) n " k=" A63
 
-/* What a reader tells, in words: "M1/5[hello]". cut: bytes handed over at a time. */
-static void tell(enum frame_sender sender, const char *text, size_t len, size_t cut, char *out,
-                 size_t cap)
+static const char letters[] = {
+    [FRAME_HELLO] = 'H', [FRAME_MSG] = 'M', [FRAME_OK] = 'O', [FRAME_BYE] = 'B'};
+
+/* What a reader tells, in words: "M1/5[hello]". cut: bytes handed over at a time; at_once: whole
+ * frames are read in one call. */
+static void tell(enum frame_sender sender, const char *text, size_t len, size_t cut, bool at_once,
+                 char *out, size_t cap)
 {
-    static const char letters[] = {
-        [FRAME_HELLO] = 'H', [FRAME_MSG] = 'M', [FRAME_OK] = 'O', [FRAME_BYE] = 'B'};
     struct frame_reader reader;
     size_t at = 0;
     size_t used = 0;
@@ -36,6 +38,11 @@ static void tell(enum frame_sender sender, const char *text, size_t len, size_t 
             struct frame_piece piece;
             const struct frame *f = &piece.frame;
 
+            while (at_once && frame_read_whole(&reader, &data, &left, &piece)) {
+                used += (size_t)snprintf(out + used, cap - used, "%c%llu/%llu[%.*s]",
+                                         letters[f->kind], (unsigned long long)f->number,
+                                         (unsigned long long)f->len, (int)piece.len, piece.data);
+            }
             event = frame_read(&reader, &data, &left, &piece);
             if (event == FRAME_EVENT_HEADER) {
                 used += (size_t)snprintf(out + used, cap - used, "%c", letters[f->kind]);
@@ -199,6 +206,8 @@ static const struct row {
     {"BYE with two digits", FRAME_FROM_SERVER, "BYE 40 1\n", "!BYE without a code of three digits"},
     {"BYE with four digits", FRAME_FROM_SERVER, "BYE 4000 1\n",
      "!BYE without a code of three digits"},
+    {"BYE with 2^32 more", FRAME_FROM_SERVER, "BYE 4294967696 1\n",
+     "!BYE without a code of three digits"},
     {"BYE without a text", FRAME_FROM_SERVER, "BYE 400\n",
      "!BYE without a text of 1 to 1024 bytes"},
     {"BYE with a long text", FRAME_FROM_SERVER, "BYE 400 1025\n",
@@ -215,11 +224,60 @@ static void test_rows(void **state)
     char cut[2048];
     size_t len = strlen(row->text);
 
-    tell(row->sender, row->text, len, len, whole, sizeof(whole));
-    assert_string_equal(whole, row->told);
-    for (size_t n = 1; n < 5; n++) {
-        tell(row->sender, row->text, len, n, cut, sizeof(cut));
-        assert_string_equal(cut, row->told);
+    for (int at_once = 0; at_once < 2; at_once++) {
+        tell(row->sender, row->text, len, len, at_once, whole, sizeof(whole));
+        assert_string_equal(whole, row->told);
+        for (size_t n = 1; n <= len; n++) {
+            tell(row->sender, row->text, len, n, at_once, cut, sizeof(cut));
+            assert_string_equal(cut, row->told);
+        }
+    }
+}
+
+/* Which frames are read at once: those that are whole, in the form that most have. */
+static void test_whole_frames(void **state)
+{
+    static const struct {
+        enum frame_sender sender;
+        const char *text;
+        size_t read; /* bytes; 0: it is left to frame_read */
+    } cases[] = {
+        {FRAME_FROM_CLIENT, "MSG 1 5\nhello\n", 14},
+        {FRAME_FROM_CLIENT, "MSG 1 5\nhello\nMSG 2 1\na\n", 14},
+        {FRAME_FROM_CLIENT, "MSG 999999999999999999 1\n\n\n", 27},
+        {FRAME_FROM_CLIENT, "MSG 1000000000000000000 1\na\n", 0},
+        {FRAME_FROM_CLIENT, "MSG 18446744073709551617 1\na\n", 0},
+        {FRAME_FROM_CLIENT, "MSG 1 5\nhello", 0},
+        {FRAME_FROM_CLIENT, "MSG 1 5\nhell\n", 0},
+        {FRAME_FROM_CLIENT, "MSG 1 5\nhellos\n", 0},
+        {FRAME_FROM_CLIENT, "MSG 1 5\r\nhello\r\n", 0},
+        {FRAME_FROM_CLIENT, "MSG 1 18446744073709551615\na\n", 0},
+        {FRAME_FROM_CLIENT, "MSG 1 1 \na\n", 0},
+        {FRAME_FROM_CLIENT, "MSG 01 1\na\n", 0},
+        {FRAME_FROM_CLIENT, "MSG  1\na\n", 0},
+        {FRAME_FROM_CLIENT, "MSG 1 ", 0},
+        {FRAME_FROM_CLIENT, "MSG ", 0},
+        {FRAME_FROM_CLIENT, "M", 0},
+        {FRAME_FROM_CLIENT, "OK 1 1\na\n", 0},
+        {FRAME_FROM_SERVER, "OK 1 1\na\n", 9},
+        {FRAME_FROM_SERVER, "MSG 1 1\na\n", 0},
+        {FRAME_FROM_SERVER, "BYE 400 1\na\n", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct frame_reader reader;
+        struct frame_piece piece;
+        size_t left = strlen(cases[i].text);
+        char *copy = malloc(left);
+        const char *data = copy;
+
+        assert_non_null(copy);
+        memcpy(copy, cases[i].text, left);
+        frame_reader_init(&reader, cases[i].sender);
+        assert_int_equal(frame_read_whole(&reader, &data, &left, &piece), cases[i].read > 0);
+        assert_int_equal(data - copy, cases[i].read);
+        assert_int_equal(left, strlen(cases[i].text) - cases[i].read);
+        free(copy);
     }
 }
 
@@ -287,6 +345,7 @@ static void test_printed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole_frames),
         cmocka_unit_test(test_nothing_is_read_after_a_break),
         cmocka_unit_test(test_a_body_is_not_copied),
         cmocka_unit_test(test_printed),

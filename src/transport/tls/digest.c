@@ -40,13 +40,17 @@ void digest_free(struct digest *digest)
     }
 }
 
+static bool begin(struct digest *digest)
+{
+    if (!digest->begun) {
+        digest->begun = EVP_DigestInit_ex2(digest->ctx, digest->md, NULL) == 1;
+    }
+    return digest->begun;
+}
+
 bool digest_add(struct digest *digest, const void *data, size_t len)
 {
-    if (!digest->begun && EVP_DigestInit_ex2(digest->ctx, digest->md, NULL) != 1) {
-        tls_error_begin();
-        return false;
-    }
-    digest->begun = EVP_DigestUpdate(digest->ctx, data, len) == 1;
+    digest->begun = begin(digest) && EVP_DigestUpdate(digest->ctx, data, len) == 1;
     if (!digest->begun) {
         tls_error_begin();
     }
@@ -56,8 +60,8 @@ bool digest_add(struct digest *digest, const void *data, size_t len)
 bool digest_end(struct digest *digest, unsigned char out[DIGEST_BYTES])
 {
     unsigned len = 0;
-    bool done = digest_add(digest, "", 0) && EVP_DigestFinal_ex(digest->ctx, out, &len) == 1 &&
-                len == DIGEST_BYTES;
+    bool done =
+        begin(digest) && EVP_DigestFinal_ex(digest->ctx, out, &len) == 1 && len == DIGEST_BYTES;
 
     digest->begun = false;
     if (!done) {
