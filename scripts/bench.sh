@@ -17,9 +17,14 @@ Usage: scripts/bench.sh [OPTION]...
   --pin              servers on processor 0, the client on processor 1
   --workers N        workers or threads of each server that has the choice (1)
   --idle N           connections of the idle column (2000; quick 500)
-  --only A,B,..      these contenders: ours ours-log ours-plain floor memory reference go nginx
-                     node python haproxy hitch stunnel
-  --columns A,B,..   these columns: 1x1x64 64x1x64 64x16x64 16x1x1000 full resumed idle
+  --only A,B,..      these contenders: ours ours-log ours-plain floor memory reference numbered
+                     sha256 go nginx node python haproxy hitch stunnel
+  --columns A,B,..   these columns: 1x1x64 64x1x64 64x16x64 16x1x1000 full resumed idle, or
+                     others of connections x messages in flight x bytes; behind each may stand
+                     +numbered or +producer for tlsmsg/1 (without or with a producer's name)
+  --numbered         tlsmsg/1 instead of the table: each of its works beside the document's, messages
+                     of 1 MiB, the least that a server has to do for them, SHA-256 alone
+  --instructions     the same works counted in instructions by valgrind, and nothing else
   --transcript       also ours with its transcript going to a file
   --build DIR        a build with TLSMSG_BENCH=ON, used as it is (else build/bench is built)
   --build-plain DIR  a build with TLSMSG_PLAINTEXT=ON (else build/bench-plain is built)
@@ -38,7 +43,7 @@ fail() {
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 peers_dir=$root/tests/bench/peers
 build_dir='' plain_dir='' svg='' raw='' rounds='' seconds='' idle=''
-install=0 quick=0 pin=0 goals=0 transcript=0 workers=1
+install=0 quick=0 pin=0 goals=0 transcript=0 instructions=0 workers=1
 only=ours,ours-plain,floor,memory,reference,go,nginx,node,python,haproxy,hitch,stunnel
 columns=1x1x64,64x1x64,64x16x64,16x1x1000,full,resumed,idle
 
@@ -49,6 +54,14 @@ while [ $# -gt 0 ]; do
     --pin) pin=1 ;;
     --goals) goals=1 ;;
     --transcript) transcript=1 ;;
+    --instructions) instructions=1 ;;
+    --numbered)
+        only=ours,numbered,sha256
+        columns=64x1x64,64x1x64+numbered,64x1x64+producer
+        columns=$columns,64x16x64,64x16x64+numbered,64x16x64+producer
+        columns=$columns,16x1x1000,16x1x1000+numbered,16x1x1000+producer
+        columns=$columns,4x1x1048576+producer,idle,idle+numbered
+        ;;
     --rounds | --seconds | --workers | --idle | --only | --columns | --build | --build-plain | \
         --svg | --raw)
         [ $# -gt 1 ] || fail "$1 needs a value (--help)"
@@ -210,6 +223,7 @@ bench_client() { # NAME MODE OPTION...
     done
     ! is_plain "$name" || flags+=(--plain)
     [ "$name" != ours-plain ] || flags+=(--any-cut)
+    [ "$name" != numbered ] || flags+=(--numbered)
     "${client_prefix[@]}" "$bench_dir/tlsmsg-bench" "$mode" --json "${flags[@]}" "$@" \
         "127.0.0.1:${port_of[$name]}"
 }
@@ -217,15 +231,29 @@ bench_client() { # NAME MODE OPTION...
 # Arguments of a column, in `work`; the words before the first option are the mode.
 column_work() { # COLUMN
     local c d s
-    case $1 in
+    case ${1%+*} in
     full) work=(handshake -c 8) ;;
     resumed) work=(handshake -c 8 --resume) ;;
     idle) work=(idle -c "$idle_connections" --settle "$settle") ;;
     *x*x*)
-        IFS=x read -r c d s <<<"$1"
+        IFS=x read -r c d s <<<"${1%+*}"
         work=(message -c "$c" -d "$d" -s "$s")
         ;;
     *) fail "unknown column $1 (--help)" ;;
+    esac
+    case $1 in
+    *+numbered | *+producer) work+=("--${1#*+}") ;;
+    *+*) fail "unknown column $1 (--help)" ;;
+    esac
+}
+
+# Whether a contender has a figure in a column: who speaks tlsmsg/1, and who nothing else.
+has_column() { # NAME COLUMN
+    case $1,$2 in
+    ours,* | ours-log,* | numbered,*+*) return 0 ;;
+    sha256,*x*+producer) return 0 ;;
+    sha256,* | numbered,* | *+*) return 1 ;;
+    floor,full | floor,resumed | ours-plain,full | ours-plain,resumed) return 1 ;;
     esac
 }
 
@@ -242,7 +270,9 @@ measure_memory() { # COLUMN
 measure() { # NAME COLUMN
     if [ "$1" = memory ]; then
         measure_memory "$2"
-    elif [ "$2" = idle ]; then
+    elif [ "$1" = sha256 ]; then
+        "${server_prefix[@]}" "$bench_dir/bench-memory" digest --json -t "$seconds" -s "${work[6]}"
+    elif [ "${2%+*}" = idle ]; then
         bench_client "$1" "${work[@]}"
     else
         bench_client "$1" "${work[@]}" -t "$seconds" -w "$warmup"
@@ -252,10 +282,8 @@ measure() { # NAME COLUMN
 # One cell of one round, as one line of the results.
 record() { # NAME COLUMN ROUND
     local result
-    if is_plain "$1" && { [ "$2" = full ] || [ "$2" = resumed ]; }; then
-        return 0
-    fi
-    if [ "$2" = idle ] && [ "$1" != memory ] && ! restart "$1"; then
+    has_column "$1" "$2" || return 0
+    if [ "${2%+*}" = idle ] && [ "$1" != memory ] && ! restart "$1"; then
         return 0
     fi
     if result=$(measure "$1" "$2" 2>"$work_dir/error"); then
@@ -283,10 +311,15 @@ if [ -z "$build_dir" ]; then
 fi
 if [ -z "$plain_dir" ]; then
     plain_dir=$root/build/bench-plain
-    [[ ",$only," != *,ours-plain,* ]] || build_one "$plain_dir" -DTLSMSG_PLAINTEXT=ON
+    [[ ",$only,$instructions" != *,ours-plain,*0 ]] || build_one "$plain_dir" -DTLSMSG_PLAINTEXT=ON
 fi
 bench_dir=$(dirname "$(find "$build_dir" -name tlsmsg-bench -type f -perm -u+x | head -n 1)")
 [ -x "$bench_dir/tlsmsg-bench" ] || fail "$build_dir holds no tlsmsg-bench (TLSMSG_BENCH=ON)"
+
+if [ "$instructions" = 1 ]; then
+    python3 -B "$root/tests/bench/instructions.py" --build "$build_dir"
+    exit
+fi
 
 # Debian's own interpreter where there is one: another may bring another OpenSSL.
 python=/usr/bin/python3
@@ -313,7 +346,7 @@ make_certificate
 running=()
 for name in ${only//,/ }; do
     contender_present "$name" || continue
-    if [ "$name" = memory ] || start "$name"; then
+    if [ "$name" = memory ] || [ "$name" = sha256 ] || start "$name"; then
         running+=("$name")
     fi
 done
@@ -322,7 +355,7 @@ done
 for ((round = 1; round <= rounds; round++)); do
     printf 'bench.sh: round %d of %d\n' "$round" "$rounds" >&2
     for column in ${columns//,/ }; do
-        [ "$column" != idle ] || [ "$round" -le "$idle_rounds" ] || continue
+        [ "${column%+*}" != idle ] || [ "$round" -le "$idle_rounds" ] || continue
         column_work "$column"
         for name in "${running[@]}"; do
             record "$name" "$column" "$round"

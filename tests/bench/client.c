@@ -104,8 +104,11 @@ static void on_connected(struct load *load, struct client *client)
 static bool take_replies(struct load *load, struct client *client)
 {
     uint64_t prefixes = client->check.prefixes;
-    long answered =
-        reply_check_feed(&client->check, bytes_head(&load->text), bytes_len(&load->text));
+    const char *text = bytes_head(&load->text);
+    size_t len = bytes_len(&load->text);
+    long answered = load->options->numbered
+                        ? frames_feed(&client->frames, &client->check, text, len)
+                        : reply_check_feed(&client->check, text, len);
 
     load->counters.replies += client->check.prefixes - prefixes;
     if (answered < 0 || (uint64_t)answered > client->due) {
@@ -198,6 +201,7 @@ void load_open(struct load *load, struct client *client)
     load->opening++;
     reply_check_init(&client->check, load->options->size, client->index, client->cycles++,
                      load->options->any_cut);
+    frames_init(&client->frames);
     if (link_open(&client->link) != LINK_OK) {
         client_fail(load, client, FAILURE_CONNECT, client->link.why);
         return;
@@ -205,18 +209,39 @@ void load_open(struct load *load, struct client *client)
     update_interest(load, client);
 }
 
+/* The greeting goes with the first message: a server's answer isn't waited for. */
+static enum link_result queue_hello(struct load *load, struct client *client)
+{
+    bytes_clear(&load->frame);
+    frames_put_hello(&load->frame, load->options->producer, client->index, client->cycles);
+    return link_queue(&client->link, bytes_head(&load->frame), bytes_len(&load->frame));
+}
+
+static enum link_result queue_message(struct load *load, struct client *client, uint64_t sequence)
+{
+    size_t size = load->options->size;
+    const char *message = message_make(size, client->index, sequence);
+
+    if (!load->options->numbered) {
+        return link_queue(&client->link, message, size);
+    }
+    bytes_clear(&load->frame);
+    frames_put_message(&client->frames, &load->frame, message, size);
+    return link_queue(&client->link, bytes_head(&load->frame), bytes_len(&load->frame));
+}
+
 void load_send(struct load *load, struct client *client, uint32_t depth)
 {
-    static char message[MESSAGE_SIZE_MAX];
-    size_t size = load->options->size;
     enum link_result result = LINK_OK;
     uint32_t i;
 
     client->phase = CLIENT_WAITING;
     client->due = depth;
+    if (load->options->numbered && client->frames.sent == 0) {
+        result = queue_hello(load, client);
+    }
     for (i = 0; i < depth && result == LINK_OK; i++) {
-        message_fill(message, size, client->index, client->check.sequence + i);
-        result = link_queue(&client->link, message, size);
+        result = queue_message(load, client, client->check.sequence + i);
     }
     client->touched_ns = clock_now_ns();
     /* A handshake's latency runs from connect() to the reply. */

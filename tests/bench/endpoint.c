@@ -2,6 +2,8 @@
  * new-session callback, because a TLS 1.3 ticket comes after the handshake. */
 #include "endpoint.h"
 
+#include "frames.h"
+
 #include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/objects.h>
@@ -53,6 +55,12 @@ static SSL_CTX *context_new(const struct bench_options *o)
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
     if (ctx == NULL || !limit_offer(ctx, o)) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    /* 0 is success here. */
+    if (o->numbered && SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)FRAMES_PROTOCOL,
+                                               sizeof FRAMES_PROTOCOL - 1) != 0) {
         SSL_CTX_free(ctx);
         return NULL;
     }

@@ -77,6 +77,7 @@ void load_fini(struct load *load)
     free(load->clients);
     load->clients = NULL;
     bytes_fini(&load->text);
+    bytes_fini(&load->frame);
     endpoint_fini(&load->endpoint);
     if (load->epoll >= 0) {
         close(load->epoll);

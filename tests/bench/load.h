@@ -5,6 +5,7 @@
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
+#include "frames.h"
 #include "histogram.h"
 #include "link.h"
 #include "message.h"
@@ -31,6 +32,7 @@ enum load_failure {
 struct client {
     struct link link;
     struct reply_check check;
+    struct frames frames; /* --numbered */
     enum client_phase phase;
     uint32_t index;
     uint32_t due;        /* replies awaited */
@@ -76,6 +78,7 @@ struct load {
     struct load_counters counters;
     struct histogram latency;
     struct bytes text;
+    struct bytes frame;
     char first_failure[256];
     char agreed[96];
 };

@@ -1,6 +1,6 @@
 /*
- * bench-memory's three measurements: what TLS costs a server by itself, per message, per handshake
- * and per held connection.
+ * bench-memory's measurements: what TLS costs a server by itself, per message, per handshake and per
+ * held connection, and what one SHA-256 costs.
  */
 #ifndef BENCH_MEMORY_H
 #define BENCH_MEMORY_H
@@ -13,6 +13,7 @@ struct memory_options {
     size_t size;
     double seconds;
     bool resume;
+    uint32_t units; /* digest: exactly so many, 0 = by time */
 };
 
 struct memory_result {
@@ -24,6 +25,7 @@ struct memory_result {
 /* Each false after telling stderr why. */
 bool memory_messages(const struct pair_setting *s, const struct memory_options *o,
                      struct memory_result *out);
+bool memory_digest(const struct memory_options *o, struct memory_result *out);
 bool memory_handshakes(const struct pair_setting *s, const struct memory_options *o,
                        struct memory_result *out);
 bool memory_held(const struct pair_setting *s, const struct memory_options *o,

@@ -1,4 +1,5 @@
 /* bench-memory: what TLS alone costs a server, without sockets. */
+#include "frames.h"
 #include "heap.h"
 #include "memory.h"
 #include "message.h"
@@ -11,12 +12,15 @@
 
 static const char help[] =
     "Usage: bench-memory message|handshake|idle --cert FILE --key FILE [OPTION]...\n"
+    "       bench-memory digest [OPTION]...\n"
     "Joins a TLS client and a TLS server in memory and measures the server's side.\n"
     "  message    CPU per message: one read a record, one write a batch\n"
     "  handshake  CPU per connection: handshake, one message and its reply, close\n"
     "  idle       heap per held connection\n"
+    "  digest     CPU of SHA-256 of a message\n"
     "  -c, --connections C  (64; idle 500)     -d, --depth D  messages in a batch (1)\n"
     "  -s, --size S         (64)               -t, --seconds T  (1)\n"
+    "      --units N            digest: exactly N instead of a time\n"
     "      --resume         --tls 1.2|1.3 (1.3)    -j, --json    -h, --help\n";
 
 struct command {
@@ -36,6 +40,7 @@ static const struct option long_options[] = {{"cert", required_argument, NULL, '
                                              {"seconds", required_argument, NULL, 't'},
                                              {"resume", no_argument, NULL, 'R'},
                                              {"tls", required_argument, NULL, 'T'},
+                                             {"units", required_argument, NULL, 'U'},
                                              {"json", no_argument, NULL, 'j'},
                                              {"help", no_argument, NULL, 'h'},
                                              {NULL, 0, NULL, 0}};
@@ -69,7 +74,7 @@ static bool apply(struct command *c, int id, const char *value)
     case 'd':
         return parse_u32(value, 4096, &c->options.depth);
     case 's':
-        if (!parse_u32(value, MESSAGE_SIZE_MAX, &size)) {
+        if (!parse_u32(value, FRAMES_SIZE_MAX, &size)) {
             return false;
         }
         c->options.size = size;
@@ -77,6 +82,8 @@ static bool apply(struct command *c, int id, const char *value)
     case 't':
         c->options.seconds = strtod(value, &end);
         return *end == '\0' && c->options.seconds > 0 && c->options.seconds <= 3600;
+    case 'U':
+        return parse_u32(value, 1u << 30, &c->options.units);
     case 'R':
         c->options.resume = true;
         return true;
@@ -106,11 +113,18 @@ static int parse(struct command *c, int argc, char **argv)
             return 2;
         }
     }
-    if (optind != argc - 1 || c->cert == NULL || c->key == NULL) {
+    c->mode = optind == argc - 1 ? argv[optind] : "";
+    if (strcmp(c->mode, "digest") == 0) {
+        return -1;
+    }
+    if (*c->mode == '\0' || c->cert == NULL || c->key == NULL) {
         fputs("bench-memory: a mode, --cert and --key are needed (--help)\n", stderr);
         return 2;
     }
-    c->mode = argv[optind];
+    if (c->options.size > MESSAGE_SIZE_MAX) {
+        fputs("bench-memory: --size over 16348 is for digest\n", stderr);
+        return 2;
+    }
     if (c->options.connections == 0) {
         c->options.connections = strcmp(c->mode, "idle") == 0 ? 500 : 64;
     }
@@ -163,7 +177,9 @@ int main(int argc, char **argv)
         fputs("bench-memory: OpenSSL's heap cannot be watched\n", stderr);
         return code;
     }
-    if (pair_setting_init(&setting, command.cert, command.key, command.tls12)) {
+    if (strcmp(command.mode, "digest") == 0) {
+        code = memory_digest(&command.options, &result) ? 0 : 1;
+    } else if (pair_setting_init(&setting, command.cert, command.key, command.tls12)) {
         code = run(&command, &setting, &result);
     }
     if (code == 0) {

@@ -25,7 +25,6 @@ static bool complain(const char *what)
 
 static bool clients_send(const struct block *b)
 {
-    static char message[MESSAGE_SIZE_MAX];
     uint64_t per_client = (uint64_t)b->rounds * b->options->depth;
     uint64_t i;
     uint32_t c;
@@ -33,7 +32,8 @@ static bool clients_send(const struct block *b)
 
     for (c = 0; c < b->options->connections; c++) {
         for (i = 0; i < per_client; i++) {
-            message_fill(message, b->options->size, c, b->sequence + i);
+            const char *message = message_make(b->options->size, c, b->sequence + i);
+
             if (SSL_write_ex(b->pairs[c].client, message, b->options->size, &put) != 1) {
                 return complain("client write");
             }

@@ -2,11 +2,11 @@
  * sent but makes the awaited message again: cheaper than storing a batch per connection. */
 #include "message.h"
 
+#include "bytes.h"
+
 #include <string.h>
 
 #define ID_DIGITS 8
-
-static char scratch[MESSAGE_SIZE_MAX];
 
 /* Low digits first, so that even a message of a few bytes differs from its neighbours. */
 static size_t put_digits(char *out, size_t room, uint64_t value)
@@ -37,6 +37,23 @@ void message_fill(char *out, size_t size, uint32_t connection, uint64_t sequence
     if (size > 1) {
         out[size - 1] = '\n';
     }
+}
+
+/* A long message's reply comes in many pieces: it is made once for all of them. */
+const char *message_make(size_t size, uint32_t connection, uint64_t sequence)
+{
+    static struct bytes made;
+    static uint32_t made_connection;
+    static uint64_t made_sequence;
+
+    if (bytes_len(&made) != size || made_connection != connection || made_sequence != sequence) {
+        bytes_clear(&made);
+        message_fill(bytes_reserve(&made, size), size, connection, sequence);
+        made.end += size;
+        made_connection = connection;
+        made_sequence = sequence;
+    }
+    return bytes_head(&made);
 }
 
 void reply_check_init(struct reply_check *c, size_t size, uint32_t connection, uint64_t sequence,
@@ -83,8 +100,8 @@ static bool feed_payload(struct reply_check *c, const char **data, size_t *len)
             c->prefix_seen = 0;
         }
     }
-    message_fill(scratch, c->size, c->connection, c->sequence);
-    if (memcmp(*data, scratch + c->payload_seen, run) != 0) {
+    if (memcmp(*data, message_make(c->size, c->connection, c->sequence) + c->payload_seen, run) !=
+        0) {
         return false;
     }
     c->payload_seen += run;

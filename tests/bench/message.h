@@ -16,8 +16,11 @@
 /* The largest record, less the prefix: a reply still fits one record. */
 #define MESSAGE_SIZE_MAX (16384 - MESSAGE_PREFIX_LEN)
 
-/* Writes message `sequence` of `connection`, `size` bytes (1..MESSAGE_SIZE_MAX), to `out`. */
+/* Writes message `sequence` of `connection`, `size` bytes, to `out`. */
 void message_fill(char *out, size_t size, uint32_t connection, uint64_t sequence);
+
+/* The same, in memory that belongs to the next call. */
+const char *message_make(size_t size, uint32_t connection, uint64_t sequence);
 
 struct reply_check {
     size_t size;

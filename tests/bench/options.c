@@ -2,7 +2,7 @@
  * zero or an overflow. */
 #include "options.h"
 
-#include "message.h"
+#include "frames.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ static const char help[] =
     "Work\n"
     "  -c, --connections C   (64; idle 2000; handshake 8)\n"
     "  -d, --depth D         messages in flight per connection, a record each, one write (1)\n"
-    "  -s, --size S          bytes of a message, 1..16348 (64)\n"
+    "  -s, --size S          bytes of a message, 1..16348, with --numbered to 64 MiB (64)\n"
     "  -t, --seconds T       measured time (3)\n"
     "  -w, --warmup T        time before it that does not count (0.5)\n"
     "      --messages N      message mode: exactly N messages, no warm-up, instead of a time\n"
@@ -30,6 +30,8 @@ static const char help[] =
     "      --min-resumed F   fail when a smaller fraction was resumed (0.99)\n"
     "      --active A        idle mode: A of the connections then talk for the measured time (0)\n"
     "      --settle T        idle mode: wait before memory is read (1)\n"
+    "  -n, --numbered        tlsmsg/1: each message in a frame, each reply's frame checked\n"
+    "      --producer        the same, each connection under a name of its own\n"
     "Transport\n"
     "      --plain           TCP without TLS\n"
     "      --tls 1.2|1.3     the only version offered (1.3)\n"
@@ -47,6 +49,7 @@ static const char help[] =
 
 enum long_only {
     OPT_MESSAGES = 256,
+    OPT_PRODUCER,
     OPT_HANDSHAKES,
     OPT_RESUME,
     OPT_MIN_RESUMED,
@@ -73,6 +76,8 @@ static const struct option long_options[] = {
     {"min-resumed", required_argument, NULL, OPT_MIN_RESUMED},
     {"active", required_argument, NULL, OPT_ACTIVE},
     {"settle", required_argument, NULL, OPT_SETTLE},
+    {"numbered", no_argument, NULL, 'n'},
+    {"producer", no_argument, NULL, OPT_PRODUCER},
     {"plain", no_argument, NULL, OPT_PLAIN},
     {"tls", required_argument, NULL, OPT_TLS},
     {"cipher", required_argument, NULL, OPT_CIPHER},
@@ -135,7 +140,7 @@ static bool parse_size(const char *text, size_t *out)
 {
     uint64_t value;
 
-    if (!parse_count(text, 1, MESSAGE_SIZE_MAX, &value)) {
+    if (!parse_count(text, 1, FRAMES_SIZE_MAX, &value)) {
         return false;
     }
     *out = (size_t)value;
@@ -201,6 +206,13 @@ static bool apply_flag(struct bench_options *o, int id)
     switch (id) {
     case OPT_RESUME:
         o->resume = true;
+        return true;
+    case OPT_PRODUCER:
+        o->producer = true;
+        o->numbered = true;
+        return true;
+    case 'n':
+        o->numbered = true;
         return true;
     case OPT_PLAIN:
         o->plain = true;
@@ -291,6 +303,12 @@ static const char *complete(struct bench_options *o)
     if (o->resume && (o->plain || o->mode != BENCH_HANDSHAKE)) {
         return "--resume is for handshake mode over TLS";
     }
+    if (o->numbered && (o->plain || o->any_cut)) {
+        return "--numbered is for TLS";
+    }
+    if (!o->numbered && o->size > MESSAGE_SIZE_MAX) {
+        return "--size over 16348 needs --numbered";
+    }
     if (o->active > o->connections) {
         return "--active is more than --connections";
     }
@@ -315,7 +333,7 @@ int bench_options_parse(struct bench_options *o, int argc, char **argv)
     argv[1] = argv[0];
     argc--;
     argv++;
-    while ((id = getopt_long(argc, argv, "c:d:s:t:w:p:jh", long_options, NULL)) != -1) {
+    while ((id = getopt_long(argc, argv, "c:d:s:t:w:p:njh", long_options, NULL)) != -1) {
         if (id == 'h') {
             fputs(help, stdout);
             return 0;

@@ -35,6 +35,8 @@ struct bench_options {
     uint32_t active;
     uint32_t sources; /* 127.0.0.x addresses to connect from, 0 = as many as the mode needs */
     bool any_cut;
+    bool numbered; /* tlsmsg/1 */
+    bool producer; /* ... with a name for each connection */
     bool json;
     pid_t server_pids[BENCH_SERVER_PIDS_MAX];
     size_t server_pid_count;

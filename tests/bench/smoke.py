@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,8 @@ class Case(unittest.TestCase):
         cls.stream = cls.start(BIN / "bench-floor", "--listen", "127.0.0.1:0")
         cls.reference = cls.start(BIN / "bench-reference", "--listen", "127.0.0.1:0", "--cert",
                                   cls.cert, "--key", cls.key)
+        cls.numbered = cls.start(BIN / "bench-numbered", "--listen", "127.0.0.1:0", "--cert", cls.cert,
+                                 "--key", cls.key)
         cls.tls = cls.start(sys.executable, "-B", HERE / "peers/server.py", cls.cert, cls.key)
 
     @classmethod
@@ -96,7 +99,7 @@ class Case(unittest.TestCase):
 
     def good(self, mode, server, *words):
         """A run that must succeed; returns its figures."""
-        if server not in (self.tls, self.reference):
+        if server not in (self.tls, self.reference, self.numbered):
             words += ("--plain",)
         code, figures = bench(mode, server.target, "-p", server.pid, *words)
         self.assertEqual(0, code, figures)
@@ -168,6 +171,50 @@ class Tls(Case):
         self.assertGreater(figures["kib_per_connection"], 0)
 
 
+class Numbered(Case):
+    def test_message(self):
+        for words in (("-c", 1), ("-c", 8, "-d", 16), ("-c", 2, "-d", 3, "-s", 1048576),
+                      ("-c", 2, "-s", 16349, "--producer"), ("-c", 1, "-s", 1)):
+            with self.subTest(words):
+                figures = self.good("message", self.numbered, "--numbered", *words, *BRIEFLY)
+                self.assertGreater(figures["units"], 0)
+                self.assertEqual(1, figures["replies_per_message"])
+
+    def test_counted(self):
+        for mode, words in (("message", ("-d", 3, "--messages")), ("handshake", ("--handshakes",))):
+            figures = self.good(mode, self.numbered, "-n", "-c", 7, *words, 100)
+            self.assertEqual(100, figures["units"])
+
+    def test_idle(self):
+        figures = self.good("idle", self.numbered, "-n", "-c", 20, "--settle", 0.1)
+        self.assertEqual(20, figures["held"])
+
+    def test_a_frame_that_is_wrong(self):
+        """Each reply in its own frame, else it is no reply."""
+        right = "你好，我已收到你的消息：".encode()
+        rows = {"HELLO": b"HELLO 1 last=7 max=1 window=1 promise=none\nOK 1 %d\n",
+                "number": b"HELLO 1 last=0 max=1 window=1 promise=none\nOK 2 %d\n",
+                "length": b"HELLO 1 last=0 max=1 window=1 promise=none\nOK 1 1%d\n",
+                "word": b"HELLO 1 last=0 max=1 window=1 promise=none\nBYE 1 %d\n"}
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cert, self.key)
+        context.set_alpn_protocols(["tlsmsg/1"])
+        for name, said in rows.items():
+            def reply(conn, said=said):
+                with context.wrap_socket(conn, server_side=True) as tls:
+                    body = b""
+                    while body.count(b"\n") < 4:  # HELLO, MSG, the message's own and its end
+                        body += tls.recv(4096)
+                    message = body.split(b"\n", 2)[2][:-1]
+                    tls.sendall(said % (len(right) + len(message)) + right + message + b"\n")
+                    with contextlib.suppress(OSError):
+                        tls.recv(1)
+
+            with self.subTest(name), bad_server(reply) as target:
+                self.bad("mismatch", "message", target, "-n", "-c", 1, "--messages", 1,
+                         "--timeout", 3)
+
+
 class Faults(Case):
     ONE = ("--plain", "-c", 1, "--messages", 1, "--timeout", 1)
 
@@ -207,7 +254,9 @@ class Faults(Case):
 
     def test_usage(self):
         for words in ((), ("nonsense",), ("message",), ("message", "-c", 0, self.lines.target),
-                      ("idle", "--resume", self.lines.target)):
+                      ("idle", "--resume", self.lines.target),
+                      ("message", "-s", 16349, self.tls.target),
+                      ("message", "-n", "--plain", self.lines.target)):
             with self.subTest(words):
                 self.assertEqual(2, bench(*words)[0])
 
@@ -227,6 +276,13 @@ class InMemory(Case):
                 figures = json.loads(done.stdout)
                 value = figures.get("server_cpu_us_per_unit", figures.get("kib_per_connection"))
                 self.assertGreater(value, 0)
+
+    def test_digest(self):
+        for words in (("-t", "0.1"), ("-s", "1048576", "--units", "3")):
+            done = subprocess.run([BIN / "bench-memory", "digest", "--json", *words],
+                                  capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertGreater(json.loads(done.stdout)["server_cpu_us_per_unit"], 0)
 
 
 if __name__ == "__main__":

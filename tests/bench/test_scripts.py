@@ -34,6 +34,20 @@ class Scripts(unittest.TestCase):
         for words in ("| **tlsmsg-server** |", "kernel + OpenSSL (sum)", "| goal |"):
             self.assertIn(words, done.stdout)
 
+    def test_numbered(self):
+        with tempfile.TemporaryDirectory() as folder:
+            raw = pathlib.Path(folder) / "raw"
+            done = run("bench.sh", "--build", BUILD, "--numbered", "--rounds", 1, "--seconds", 0.1,
+                       "--idle", 50, "--goals", "--raw", raw)
+            self.assertEqual(0, done.returncode, done.stderr)
+            results = [json.loads(line) for line in raw.read_text().splitlines()]
+        self.assertEqual({"ours", "numbered", "sha256"},
+                         {result["contender"] for result in results}, done.stderr)
+        self.assertEqual(12, sum(result["contender"] == "ours" for result in results))
+        self.assertEqual(0, sum(result["result"].get("errors", 0) for result in results))
+        for words in ("4×1×1048576+producer", "tlsmsg/1 against the document's flow", "SHA-256"):
+            self.assertIn(words, done.stdout)
+
     def test_scale(self):
         done = run("bench-scale.sh", "--build", BUILD, "--idle", 60, "--active", 5, "--connects", 40,
                    "--minutes", 0.02, "--rounds", 1, "--seconds", 0.1)

@@ -93,6 +93,11 @@ start_reference() {
         --key "$key"
 }
 
+start_numbered() {
+    launch_telling numbered "$bench_dir/bench-numbered" --listen 127.0.0.1:0 --cert "$cert" \
+        --key "$key"
+}
+
 start_go() {
     GOMAXPROCS=$workers launch_telling go "$bench_dir/bench-go" "$cert" "$key"
 }
@@ -141,7 +146,8 @@ contender_present() {
     ours | ours-log) need=$build_dir/tlsmsg-server ;;
     ours-plain) need=$plain_dir/tlsmsg-server ;;
     floor) need=$bench_dir/bench-floor ;;
-    memory) need=$bench_dir/bench-memory ;;
+    memory | sha256) need=$bench_dir/bench-memory ;;
+    numbered) need=$bench_dir/bench-numbered ;;
     reference) need=$bench_dir/bench-reference ;;
     go) need=$bench_dir/bench-go ;;
     python) need=$python ;;

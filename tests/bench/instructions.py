@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Instructions of the server per message, counted by valgrind: on a busy machine the same as on an
+idle one, which times are not.
+
+For each work (connections x messages in flight x bytes) and flow the server runs twice under callgrind,
+with few and with more messages; the difference, divided by the messages between, leaves out start and
+handshakes. Prints a Markdown table, with tlsmsg/1's part against the document's flow. User space
+alone: the kernel isn't seen.
+"""
+
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+FLOWS = ("", "+numbered", "+producer")
+WORKS = {"64x1x64": 1.05, "64x16x64": 1.10, "16x1x1000": 1.05}  # and the goal without a producer
+DEADLINE_S = 600
+
+
+def collected(said):
+    return int(re.search(r"Collected : (\d+)", said)[1])
+
+
+def count(words, load, keep):
+    """All instructions of a server from its start to its end, around one load."""
+    with subprocess.Popen(["valgrind", "--tool=callgrind", f"--callgrind-out-file={keep}",
+                           *map(str, words)], stderr=subprocess.PIPE, text=True) as server:
+        said = ""
+        try:
+            for line in server.stderr:
+                said += line
+                if "listening on " in line:
+                    break
+            else:
+                sys.exit(f"instructions.py: {words[0]} does not start:\n{said}")
+            done = subprocess.run([*map(str, load), line.split("listening on ")[1].strip()],
+                                  capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+            if done.returncode != 0:
+                sys.exit(f"instructions.py: {done.stderr}")
+        finally:
+            server.terminate()
+        said = server.communicate(timeout=DEADLINE_S)[1]
+    return collected(said)
+
+
+class Counter:
+    def __init__(self, options, folder):
+        self.options, self.folder = options, pathlib.Path(options.keep or folder)
+        bench = next(pathlib.Path(options.build).glob("**/tlsmsg-bench"), None)
+        if bench is None:
+            sys.exit(f"instructions.py: {options.build} holds no tlsmsg-bench (TLSMSG_BENCH=ON)")
+        self.bench = bench
+        cert, key = (pathlib.Path(folder) / name for name in ("cert.pem", "key.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                        "-keyout", key, "-out", cert], check=True, capture_output=True)
+        self.server = [pathlib.Path(options.build) / "tlsmsg-server", "-l", "127.0.0.1:0",
+                       "--cert", cert, "--key", key, "-q", "-w", "1"]
+
+    def per_message(self, column):
+        work, _, flow = column.partition("+")
+        connections, depth, size = map(int, work.split("x"))
+        load = [self.bench, "message", "-c", connections, "-d", depth, "-s", size, "--timeout", 120,
+                *(["--" + flow] if flow else [])]
+        few = max(connections * depth, self.options.messages // 5)
+        counts = [count(self.server, [*load, "--messages", messages],
+                        self.folder / f"{column}-{messages}.out")
+                  for messages in (few, few + self.options.messages)]
+        return (counts[1] - counts[0]) / self.options.messages
+
+
+    def sha256(self, size):
+        """One SHA-256 of such a message, by OpenSSL, with its algorithm at hand."""
+        words = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
+                 str(self.bench.parent / "bench-memory"), "digest", "-s", str(size), "--units"]
+        said = [subprocess.run([*words, units], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               text=True, check=True, timeout=DEADLINE_S).stderr
+                for units in ("1000", "3000")]
+        return (collected(said[1]) - collected(said[0])) / 2000
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", required=True, help="a build with TLSMSG_BENCH=ON")
+    parser.add_argument("--messages", type=int, default=10000)
+    parser.add_argument("--works", default=",".join(WORKS))
+    parser.add_argument("--keep", metavar="FOLDER", help="keep callgrind's files there")
+    options = parser.parse_args()
+    print("| instructions a message | the document's flow | tlsmsg/1 | | with a producer "
+          "| SHA-256 | more than that |\n|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        counter = Counter(options, folder)
+        for work in options.works.split(","):
+            document, numbered, producer = (counter.per_message(work + flow) for flow in FLOWS)
+            digest = counter.sha256(int(work.rsplit("x", 1)[1]))
+            goal = WORKS.get(work)
+            verdict = "" if goal is None else (
+                f", at most {goal:.2f}: " + ("met" if numbered <= goal * document else "**missed**"))
+            print(f"| {work.replace('x', '×')} | {document:,.0f} | {numbered:,.0f} "
+                  f"| {numbered / document:.3f}{verdict} | {producer:,.0f} | {digest:,.0f} "
+                  f"| {(producer - digest) / document:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
