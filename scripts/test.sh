@@ -74,18 +74,18 @@ build() {
         cmake --build "$out/$name" --parallel "$jobs" >>"$out/$name.log" 2>&1
 }
 
-# build_release_tls EDITLINE EMULATOR: three stages share this build, and little is compiled again.
+# build_release_tls [OPTION...]: four stages share this build, and little is compiled again.
 build_release_tls() {
-    build release-tls release -DCMAKE_C_FLAGS=-g -DTLSMSG_BENCH=ON "-DTLSMSG_EDITLINE=$1" \
-        "-DCMAKE_CROSSCOMPILING_EMULATOR=$2"
+    build release-tls release -DCMAKE_C_FLAGS=-g -DTLSMSG_BENCH=ON -DTLSMSG_EDITLINE=OFF \
+        -DTLSMSG_SQLITE=OFF -DCMAKE_CROSSCOMPILING_EMULATOR= "$@"
 }
 
 # What can be built ahead of a stage. What changes release-tls can't: its tests come first.
 build_for() {
     case $1 in
-    release-tls) build_release_tls OFF '' ;;
+    release-tls) build_release_tls ;;
     release-plaintext) build release-plaintext plaintext -DCMAKE_C_FLAGS=-g ;;
-    asan-tls) build asan-tls asan ;;
+    asan-tls) build asan-tls asan "-DTLSMSG_SQLITE=$sqlite" ;;
     asan-plaintext) build asan-plaintext asan -DTLSMSG_PLAINTEXT=ON ;;
     tsan) build tsan tsan ;;
     clang)
@@ -193,6 +193,7 @@ stage_release_plaintext() {
     run release-plaintext
 }
 
+# With the store where SQLite is installed: all that the release builds have in two.
 stage_asan_tls() {
     run asan-tls
 }
@@ -221,23 +222,20 @@ stage_editline() {
         skip 'libedit is not installed (scripts/setup.sh --check-tools)'
         return
     fi
-    build_release_tls ON '' || show_build release-tls || return
+    build_release_tls -DTLSMSG_EDITLINE=ON || show_build release-tls || return
     run release-tls --tests-regex '^(integration_(comfort|client)|unit_report|package_options)$'
 }
 
-# What a build with SQLite has beside the others: the store, its program and the power cuts. The
-# sanitizers see the store's own tests, too.
+# What a build with SQLite has beside the others: the store, its program and the power cuts.
 stage_store() {
-    if ! pkg-config --exists sqlite3; then
+    if [ $sqlite = OFF ]; then
         skip 'SQLite is not installed (scripts/setup.sh --check-tools)'
         return
     fi
-    build store release -DTLSMSG_SQLITE=ON || show_build store || return
+    build_release_tls -DTLSMSG_SQLITE=ON || show_build release-tls || return
     own='^(powercut.*|unit_store_.*|integration_(store.*|examples)'
     own="$own|package_(options|picture|units|service))\$"
-    run store --tests-regex "$own" || return
-    build asan-store asan -DTLSMSG_SQLITE=ON || show_build asan-store || return
-    run asan-store --tests-regex '^(unit_store_.*|integration_store.*)$'
+    run release-tls --tests-regex "$own"
 }
 
 # Of memory errors the sanitizers see all but one kind: what is read before it was written, such as
@@ -253,7 +251,7 @@ stage_valgrind() {
     # end of its own connection from running for seconds.
     emulator='valgrind;--quiet;--fair-sched=yes;--error-exitcode=99;--leak-check=full'
     emulator="$emulator;--errors-for-leak-kinds=definite"
-    build_release_tls OFF "$emulator" || show_build release-tls || return
+    build_release_tls "-DCMAKE_CROSSCOMPILING_EMULATOR=$emulator" || show_build release-tls || return
     run release-tls --label-regex unit --exclude-regex "^unit_($repeating)\$"
 }
 
@@ -269,6 +267,10 @@ stage_fuzz() {
 }
 
 scripts/setup.sh
+sqlite=OFF
+if pkg-config --exists sqlite3; then
+    sqlite=ON
+fi
 mkdir -p "$out"
 rm -f "$out/builds"
 mkfifo "$out/builds"
