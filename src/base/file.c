@@ -95,7 +95,7 @@ int file_read(struct file *file, const char *path, size_t max_bytes, int wait_ms
     (void)escape_name(file->name, sizeof(file->name), path);
     buffer_init(&file->contents, max_bytes + 1, BUFFER_WIPE);
     if (fd < 0) {
-        return failed;
+        return failed == ENXIO ? EOPNOTSUPP : failed; /* a socket */
     }
     if (fstat(fd, &file->status) != 0) {
         failed = errno;
@@ -129,6 +129,10 @@ enum tlsmsg_code file_error(const char *path, const char *verb, const char *what
     char name[FILE_NAME_MAX];
 
     (void)escape_name(name, sizeof(name), path);
+    if (sys_errno == EFBIG && strcmp(verb, "read") == 0) {
+        return error_set(err, code, 0, "cannot read %s '%s': it is larger than %zu MiB", what, name,
+                         FILE_MAX_BYTES / (1024 * 1024));
+    }
     switch (sys_errno) {
     case EAGAIN:
         return error_set(err, code, 0,
@@ -259,38 +263,73 @@ int file_replace(const char *path, const struct file_replacement *how, const cha
     return failed;
 }
 
+/* "UTF-16", "UTF-32", or NULL. Without a mark, letters of ASCII show it. */
+static const char *find_wide(const struct file *file)
+{
+    const unsigned char *bytes = (const unsigned char *)file->bytes;
+    unsigned char zeros = 0; /* which of the first four bytes are, from the highest bit of four */
+
+    if (file->len >= 4) {
+        for (int i = 0; i < 4; i++) {
+            zeros = (unsigned char)(zeros << 1 | (bytes[i] == 0));
+        }
+        if (zeros == 07 || zeros == 016 || zeros == 014 ||
+            (zeros == 03 && bytes[0] == 0xFF && bytes[1] == 0xFE)) {
+            return "UTF-32";
+        }
+        if (zeros == 05 || zeros == 012) {
+            return "UTF-16";
+        }
+    }
+    return file->len >= 2 && ((bytes[0] == 0xFF && bytes[1] == 0xFE) ||
+                              (bytes[0] == 0xFE && bytes[1] == 0xFF))
+               ? "UTF-16"
+               : NULL;
+}
+
+/* As on computers of long ago: the file would be one line. One CR at its end is that line's. */
+static bool ends_lines_in_cr(const struct file *file)
+{
+    return file->len > 1 && memchr(file->bytes, '\r', file->len - 1) != NULL &&
+           memchr(file->bytes, '\n', file->len) == NULL;
+}
+
 enum tlsmsg_code file_check_text(const struct file *file, const char *what,
                                  struct tlsmsg_error *err)
 {
-    const unsigned char *bytes = (const unsigned char *)file->bytes;
-    bool marked = file->len >= 2 && ((bytes[0] == 0xFF && bytes[1] == 0xFE) ||
-                                     (bytes[0] == 0xFE && bytes[1] == 0xFF));
+    const char *wide = find_wide(file);
 
-    /* Without the mark, letters of ASCII show it. */
-    if (marked || (file->len >= 4 && ((bytes[0] == 0 && bytes[1] != 0 && bytes[2] == 0) ||
-                                      (bytes[0] != 0 && bytes[1] == 0 && bytes[3] == 0)))) {
+    if (wide != NULL) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "%s '%s' is UTF-16; try: iconv -f UTF-16 -t UTF-8 '%s' >FILE", what,
-                         file->name, file->name);
+                         "%s '%s' is %s; try: iconv -f %s -t UTF-8 '%s' >FILE", what, file->name,
+                         wide, wide, file->name);
     }
     if (memchr(file->bytes, '\0', file->len) != NULL) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s '%s' is not text: it holds a zero byte",
                          what, file->name);
     }
+    if (ends_lines_in_cr(file)) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "%s '%s' ends its lines in CR alone; try: tr '\\r' '\\n' <'%s' >FILE",
+                         what, file->name, file->name);
+    }
     return TLSMSG_OK;
+}
+
+bool file_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
 }
 
 bool file_lines_begin(struct file_lines *lines, struct file *file)
 {
-    static const char mark[] = "\xEF\xBB\xBF"; /* U+FEFF */
-    size_t skipped = strncmp(file->bytes, mark, sizeof(mark) - 1) == 0 ? sizeof(mark) - 1 : 0;
-
-    *lines = (struct file_lines){.rest = file->bytes + skipped, .end = file->bytes + file->len};
+    *lines = (struct file_lines){.rest = file->bytes, .end = file->bytes + file->len};
     return memchr(file->bytes, '\0', file->len) == NULL;
 }
 
 char *file_lines_next(struct file_lines *lines)
 {
+    static const char mark[] = "\xEF\xBB\xBF"; /* U+FEFF */
     char *line = lines->rest;
     char *end;
 
@@ -305,7 +344,7 @@ char *file_lines_next(struct file_lines *lines)
     }
     *end = '\0';
     lines->number++;
-    return line;
+    return strncmp(line, mark, sizeof(mark) - 1) == 0 ? line + sizeof(mark) - 1 : line;
 }
 
 char *file_lines_next_entry(struct file_lines *lines)
@@ -315,7 +354,7 @@ char *file_lines_next_entry(struct file_lines *lines)
     while ((line = file_lines_next(lines)) != NULL) {
         size_t len = strlen(line);
 
-        while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\t')) {
+        while (len > 0 && file_is_blank(line[len - 1])) {
             len--;
         }
         line[len] = '\0';

@@ -56,13 +56,16 @@ int file_replace(const char *path, const struct file_replacement *how, const cha
 /* Writes all of it to a descriptor. 0, or an errno value. */
 int file_write_all(int fd, const char *data, size_t len);
 
-/* TLSMSG_ERR_CONFIG where the contents are not text: UTF-16, as some editors save it, or with a zero
- * byte. what: the kind of file, "allow file". */
+/* TLSMSG_ERR_CONFIG where the contents are not text: UTF-16 or UTF-32, as some editors save it, with
+ * a zero byte, or with lines that end in CR alone. what: the kind of file, "allow file". */
 enum tlsmsg_code file_check_text(const struct file *file, const char *what,
                                  struct tlsmsg_error *err);
 
-/* The lines of a text file as editors leave them: a byte order mark at the begin, "\n" or "\r\n"
- * at the ends, with or without one after the last line. */
+/* Blank, tab and the other controls that editors leave at the end of a line, CR among them. */
+bool file_is_blank(char c);
+
+/* The lines of a text file as editors leave them: a byte order mark at the begin, also of a line where
+ * files were put together, "\n" or "\r\n" at the ends, with or without one after the last line. */
 struct file_lines {
     char *rest;
     char *end;
@@ -76,7 +79,7 @@ bool file_lines_begin(struct file_lines *lines, struct file *file);
 /* The next line without its end, NUL-terminated; NULL after the last. */
 char *file_lines_next(struct file_lines *lines);
 
-/* The next line that says something: blanks and tabs at its end are cut, empty lines and those
+/* The next line that says something: blanks at its end are cut, empty lines and those
  * that begin with "#" are left out. */
 char *file_lines_next_entry(struct file_lines *lines);
 

@@ -6,6 +6,7 @@
 
 #include "support/test_folder.h"
 #include "transport/tls/identity.h"
+#include "transport/tls/load.h"
 
 static struct test_folder folder;
 static char path[TEST_PATH_MAX];
@@ -46,6 +47,7 @@ static bool is_listed(const char *identity, const char *text)
 static void check_file(const char *identity, const char *text)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct load_report report = {0};
     struct tlsmsg_options *o = NULL;
     struct allow_list *list = NULL;
     struct tls_settings settings;
@@ -55,7 +57,8 @@ static void check_file(const char *identity, const char *text)
     FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_OPT_CLIENT_CA, "ca.crt", NULL) == TLSMSG_OK);
     FUZZ_CHECK(tlsmsg_options_set(o, TLSMSG_OPT_ALLOW_FILE, path, NULL) == TLSMSG_OK);
     options_tls(o, &settings);
-    code = allow_load(&settings, &list, &err);
+    code = allow_load(&settings, &list, &report, &err);
+    load_report_fini(&report);
     FUZZ_CHECK(code == TLSMSG_OK || code == TLSMSG_ERR_CONFIG);
     fuzz_check_error(&err, code);
     FUZZ_CHECK((code == TLSMSG_OK) == (list != NULL));

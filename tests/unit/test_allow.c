@@ -5,6 +5,7 @@
 #include "support/tls_ends.h"
 #include "support/unit.h"
 #include "transport/tls/identity.h"
+#include "transport/tls/load.h"
 
 static struct tls_files files;
 
@@ -15,6 +16,8 @@ static struct tlsmsg_options *options_with(enum tlsmsg_option option, const char
                        TLSMSG_OPT_COUNT);
 }
 
+static struct load_report report;
+
 static enum tlsmsg_code load(struct tlsmsg_options *options, struct allow_list **list,
                              struct tlsmsg_error *err)
 {
@@ -22,7 +25,8 @@ static enum tlsmsg_code load(struct tlsmsg_options *options, struct allow_list *
     enum tlsmsg_code code;
 
     options_tls(options, &settings);
-    code = allow_load(&settings, list, err);
+    load_report_fini(&report);
+    code = allow_load(&settings, list, &report, err);
     tlsmsg_options_free(options);
     return code;
 }
@@ -97,6 +101,22 @@ static const struct refusal refusals[] = {
      "\xe2\x80\x8b"
      "CN=a",
      "line 1: '\\u200bCN=a'"},
+    {"a blank that is none of ASCII behind", "CN=a\xc2\xa0",
+     "line 1: 'CN=a\\u00a0' begins or ends with a blank"},
+    {"a blank that is none of ASCII before",
+     "CN=\xe3\x80\x80"
+     "a",
+     "line 1: 'CN=\\u3000a' begins or ends"},
+    {"a zero width space behind", "CN=a\xe2\x80\x8b", "line 1: 'CN=a\\u200b' begins or ends"},
+    {"a byte order mark behind", "CN=a\xef\xbb\xbf", "line 1: 'CN=a\\ufeff' begins or ends"},
+    {"a tag behind", "CN=a\xf3\xa0\x81\x81", "line 1: 'CN=a\\U000e0041' begins or ends"},
+    {"a blank behind the type", "CN= a", "line 1: 'CN= a' begins or ends"},
+    {"files put together, each with a mark",
+     "\xef\xbb\xbf"
+     "CN=bob\n\xef\xbb\xbf"
+     "CN=alice\n",
+     NULL},
+    {"lines that end in CR alone", "CN=alice\rCN=bob\r", "ends its lines in CR alone; try: tr"},
     {"the second line", "CN=alice\nbob\n", "line 2: 'bob'"},
     {"after a comment", "# people\n\nbob\n", "line 3"},
     {"nothing", "", NULL},
@@ -198,6 +218,61 @@ static void test_both_options_add_up(void **state)
     allow_free(list);
 }
 
+/* ---- names that are taken, and are hardly meant */
+
+struct doubt {
+    const char *name;
+    const char *text;
+    const char *says; /* NULL: nothing */
+};
+
+static const struct doubt doubts[] = {
+    {"names", "CN=alice\nDNS:*.example.org\nemail:a@example.org\nURI:spiffe://x/a#b\n", NULL},
+    {"a comment behind a name", "CN=bob\nCN=alice # the boss\n",
+     "line 2: 'CN=alice # the boss' holds a blank and '#'; try: comments on lines of their own"},
+    {"a whole subject", "CN=alice,O=Example\n",
+     "line 1: 'CN=alice,O=Example' looks like a whole subject or a list; try: its CN alone, one "
+     "name "
+     "a line"},
+    {"a list", "CN=alice, CN=bob\n", "looks like a whole subject or a list"},
+    {"a list of DNS names", "DNS:a.example,DNS:b.example\n",
+     "looks like a whole subject or a list"},
+    {"a comma in a name", "CN=Doe, Jane\n", NULL},
+    {"everybody", "CN=*\n",
+     "line 1: 'CN=*' holds a star, which stands for itself; try: DNS:*.SUFFIX"},
+    {"a star within a name", "DNS:a*.example.org\n", "holds a star, which stands for itself"},
+    {"two stars", "DNS:*.*.org\n", "holds a star, which stands for itself"},
+    {"what can't be seen", "CN=al\xe2\x80\x8bice\n",
+     "line 1: 'CN=al\\u200bice' holds a character that can't be seen"},
+    {"nothing", "# nobody yet\n", "allow file '"},
+};
+
+static void test_doubts(void **state)
+{
+    const struct doubt *row = *state;
+    const char *path = write_file(row->text, strlen(row->text));
+    struct allow_list *list;
+
+    assert_int_equal(load(options_with(TLSMSG_OPT_ALLOW_FILE, path), &list, NULL), TLSMSG_OK);
+    assert_int_equal(report.warning_count, row->says != NULL ? 1 : 0);
+    if (row->says != NULL && strstr(report.warnings[0], row->says) == NULL) {
+        fail_msg("\"%s\" lacks \"%s\"", report.warnings[0], row->says);
+    }
+    allow_free(list);
+}
+
+static void test_nobody_is_named(void **state)
+{
+    struct allow_list *list;
+
+    (void)state;
+    assert_int_equal(load(options_with(TLSMSG_OPT_ALLOW_FILE, write_file(" \n", 2)), &list, NULL),
+                     TLSMSG_OK);
+    assert_int_equal(report.warning_count, 1);
+    assert_non_null(strstr(report.warnings[0], "names nobody: every client is refused"));
+    allow_free(list);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -205,13 +280,16 @@ int main(void)
         cmocka_unit_test(test_no_list_lets_everybody_in),
         cmocka_unit_test(test_a_list_needs_a_ca),
         cmocka_unit_test(test_both_options_add_up),
+        cmocka_unit_test(test_nobody_is_named),
     };
     int failed = 0;
 
     tls_files_make(&files);
     RUN_ROWS(failed, test_match, matches);
     RUN_ROWS(failed, test_file, refusals);
+    RUN_ROWS(failed, test_doubts, doubts);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
+    load_report_fini(&report);
     tls_files_remove(&files);
     return failed;
 }

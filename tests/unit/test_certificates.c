@@ -38,10 +38,12 @@ static const struct row rows[] = {
     {"a folder for a certificate", "/tmp", "server.key", NULL, "'/tmp': Is a directory"},
     {"a folder for a key", "server.crt", "/tmp", NULL, "'/tmp': Is a directory"},
     {"no key", "server.crt", NULL, NULL, "server.crt' holds no private key"},
-    {"a certificate for a key", "server.crt", "alice.crt", NULL, "alice.crt' holds no private key"},
+    {"a certificate for a key", "server.crt", "alice.crt", NULL,
+     "alice.crt' holds no private key in PEM form, but a certificate"},
     {"a key for a certificate", "server.key", "server.key", NULL,
-     "server.key' holds no certificate"},
-    {"an empty file", "empty", "server.key", NULL, "empty' holds no certificate"},
+     "server.key' holds no certificate in PEM form, but a private key"},
+    {"an empty file", "empty", "server.key", NULL,
+     "empty' holds no certificate in PEM form: it is empty"},
     {"an empty key", "server.crt", "empty", NULL, "empty' holds no private key"},
     {"another's key", "server.crt", "alice.key", NULL, "does not belong to certificate"},
     {"a damaged certificate", "damaged.crt", "server.key", NULL,
@@ -64,6 +66,11 @@ static const struct row rows[] = {
     {"an empty password file", "server.crt", "locked.key", "empty", "empty' is empty or begins"},
     {"the issuer before the certificate", "backwards.crt", "server.key", NULL,
      "belongs to certificate number 2 in"},
+    {"a password file with a blank behind", "server.crt", "locked.key", "blank-password",
+     "locked.key'; it has a blank at an end, which counts"},
+    {"two keys, the other's first", "server.crt", "two.key", NULL,
+     "two.key', which holds 2, does not belong to certificate '"},
+    {"two keys, its own first", "alice.crt", "two.key", NULL, NULL},
     {"a missing password file", "server.crt", "locked.key", "nowhere",
      "cannot read key password file"},
 };
@@ -109,6 +116,30 @@ static const struct {
               {"brainpool", "brainpoolP256r1"},
               {"koblitz", "secp256k1"}};
 
+/* Chains that hold more than one, or in another order. */
+static void write_repeated(void)
+{
+    struct test_cert middle;
+    struct test_cert leaf;
+    char path[TEST_PATH_MAX];
+
+    test_cert_write(&files.server, test_folder_file(&files.folder, "twice.crt", path));
+    test_cert_append(&files.ca, path);
+    test_cert_append(&files.server, path);
+    test_cert_make(&middle, &(struct test_cert_spec){
+                                .common_name = "middle", .issuer = &files.ca, .is_ca = true});
+    test_cert_make(&leaf,
+                   &(struct test_cert_spec){.alternative_names = "DNS:leaf", .issuer = &middle});
+    test_cert_write_key(&leaf, test_folder_file(&files.folder, "order.key", path), NULL);
+    test_cert_write(&leaf, test_folder_file(&files.folder, "order.crt", path));
+    test_cert_append(&files.ca, path);
+    test_cert_append(&middle, path);
+    test_cert_write(&leaf, test_folder_file(&files.folder, "gap.crt", path));
+    test_cert_append(&files.ca, path);
+    test_cert_free(&leaf);
+    test_cert_free(&middle);
+}
+
 static int set_up(void **state)
 {
     const struct test_cert_spec expired = {
@@ -151,7 +182,12 @@ static int set_up(void **state)
     write_text("password", "open sesame\nsecond line\n");
     write_text("dos-password", "open sesame\r\n");
     write_text("wrong-password", "open barley\n");
+    write_text("blank-password", "open sesame \n");
     write_text("empty", "");
+    test_folder_file(&files.folder, "two.key", path);
+    test_cert_write_key(&files.alice, path, NULL);
+    test_cert_append_key(&files.server, path);
+    write_repeated();
     test_cert_write(&files.ca, test_folder_file(&files.folder, "backwards.crt", path));
     test_cert_append(&files.server, path);
     write_damaged("server.crt", "damaged.crt", 0);
@@ -308,6 +344,42 @@ static void test_bad_ca_files(void **state)
     }
 }
 
+/* ---- chains that work for most clients */
+
+static void test_chains(void **state)
+{
+    static const struct {
+        const char *cert;
+        const char *key;
+        const char *says;
+    } cases[] = {
+        {"chain.crt", "chain.key", NULL},
+        {"twice.crt", "server.key", "twice.crt' holds 1 certificate that is not of the chain"},
+        {"order.crt", "order.key", "order.crt' has its certificates out of order"},
+        {"gap.crt", "order.key", "gap.crt' lacks the certificate of 'CN=middle' between others"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct transport_config *config =
+            tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, cases[i].cert, TLSMSG_OPT_KEY,
+                       cases[i].key, TLSMSG_OPT_COUNT);
+        size_t count = transport_config_warning_count(config);
+        bool said = false;
+
+        for (size_t w = 0; cases[i].says != NULL && w < count; w++) {
+            said |= strstr(transport_config_warning(config, w), cases[i].says) != NULL;
+        }
+        assert_int_equal(said, cases[i].says != NULL);
+        for (size_t w = 0; cases[i].says == NULL && w < count; w++) {
+            assert_null(strstr(transport_config_warning(config, w), "chain;"));
+            assert_null(strstr(transport_config_warning(config, w), "order"));
+            assert_null(strstr(transport_config_warning(config, w), "lacks"));
+        }
+        transport_config_unref(config);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -315,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_names_of_files_are_escaped),
         cmocka_unit_test(test_a_client_needs_none),
         cmocka_unit_test(test_bad_ca_files),
+        cmocka_unit_test(test_chains),
     };
     int failed = 0;
 

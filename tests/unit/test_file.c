@@ -398,8 +398,14 @@ static const struct lines_row lines_rows[] = {
     {"empty lines", "\n\na\n\n", "[][][a][]", "3a;"},
     {"CR LF", "a\r\nb\r\n", "[a][b]", "1a;2b;"},
     {"CR LF, cut", "a\r\nb\r", "[a][b]", "1a;2b;"},
-    {"one CR belongs to the end", "a\r\r\n", "[a\r]", "1a\r;"},
-    {"a mark alone", "\xef\xbb\xbf", "", ""},
+    {"one CR belongs to the end", "a\r\r\n", "[a\r]", "1a;"},
+    {"a mark alone", "\xef\xbb\xbf", "[]", ""},
+    {"files put together, each with a mark",
+     "\xef\xbb\xbf"
+     "a\n\xef\xbb\xbf"
+     "b\n",
+     "[a][b]", "1a;2b;"},
+    {"a mark within a line", "a\xef\xbb\xbf\n", "[a\xef\xbb\xbf]", "1a\xef\xbb\xbf;"},
     {"a mark and a line", "\xef\xbb\xbf#c\na\n", "[#c][a]", "2a;"},
     {"two marks", "\xef\xbb\xbf\xef\xbb\xbfx", "[\xef\xbb\xbfx]", "1\xef\xbb\xbfx;"},
     {"a cut mark is no mark", "\xef\xbbx", "[\xef\xbbx]", "1\xef\xbbx;"},

@@ -48,6 +48,7 @@ struct password_request {
     struct tlsmsg_error *err;
     bool wanted; /* the key is encrypted */
     size_t len;  /* of what was given; 0: nothing */
+    bool blank;  /* it begins or ends with one, perhaps of an editor's */
     char password[PASSWORD_MAX];
 };
 
@@ -77,6 +78,7 @@ static void take_from_file(struct password_request *request, const char *path)
         } else {
             memcpy(request->password, line, len);
             request->len = len;
+            request->blank = file_is_blank(line[0]) || file_is_blank(line[len - 1]);
         }
     }
     file_fini(&file);
@@ -198,46 +200,47 @@ static enum tlsmsg_code blame_key(const struct password_request *request,
                                "-in '%s' -out FILE",
                                file->name, file->name);
     }
-    return tls_error_blame(request->err, "the password does not open key '%s'", file->name);
+    return tls_error_blame(request->err, "the password does not open key '%s'%s", file->name,
+                           request->blank ? "; it has a blank at an end, which counts" : "");
 }
 
-/* Goes to the first private key in a file. */
-static enum tlsmsg_code find_key(const struct file *file, struct pem_block *out,
-                                 struct tlsmsg_error *err)
+/* Goes to the first private key in a file; *count receives how many there are. apart: --key names the
+ * file. */
+static enum tlsmsg_code find_key(const struct file *file, bool apart, struct pem_block *out,
+                                 unsigned *count, struct tlsmsg_error *err)
 {
     struct pem_reader reader;
     struct pem_block block;
-    bool found = false;
     enum tlsmsg_code code = pem_begin(&reader, file, "key", "pkey", err);
 
+    *count = 0;
     /* To the end, since what is refused must not depend on the order. */
     while (code == TLSMSG_OK) {
         code = pem_next(&reader, &block, err);
         if (code != TLSMSG_OK || block.kind == PEM_END) {
             break;
         }
-        if (block.kind == PEM_KEY && !found) {
+        if (block.kind == PEM_KEY && (*count)++ == 0) {
             *out = block;
-            found = true;
         }
     }
-    if (code == TLSMSG_OK && !found) {
-        code = error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "'%s' holds no private key in PEM form (--key FILE names the key's file)",
-                         file->name);
+    if (code == TLSMSG_OK && *count == 0) {
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "'%s' holds no private key in PEM form%s%s",
+                         file->name, pem_instead(&reader),
+                         apart ? "" : " (--key FILE names the key's file)");
     }
     return code;
 }
 
 /* The first private key in the file, owned by the caller. An encrypted one is opened with the first
  * line of --key-password-file or by asking. */
-static enum tlsmsg_code read_private_key(const struct file *file,
+static enum tlsmsg_code read_private_key(const struct file *file, bool apart,
                                          const struct tls_settings *settings, EVP_PKEY **out,
-                                         struct tlsmsg_error *err)
+                                         unsigned *count, struct tlsmsg_error *err)
 {
     struct password_request request = {.settings = settings, .file = file, .err = err};
     struct pem_block block = {.kind = PEM_END, .bytes = ""};
-    enum tlsmsg_code code = find_key(file, &block, err);
+    enum tlsmsg_code code = find_key(file, apart, &block, count, err);
     BIO *bio;
 
     if (code != TLSMSG_OK) {
@@ -294,7 +297,9 @@ static enum tlsmsg_code take_key(struct certificate *pair, const struct file *ce
                                  const struct file *key_file, const struct tls_settings *settings,
                                  struct tlsmsg_error *err)
 {
-    enum tlsmsg_code code = read_private_key(key_file, settings, &pair->key, err);
+    unsigned count;
+    enum tlsmsg_code code =
+        read_private_key(key_file, key_file != cert_file, settings, &pair->key, &count, err);
 
     if (code != TLSMSG_OK) {
         return code;
@@ -309,8 +314,13 @@ static enum tlsmsg_code take_key(struct certificate *pair, const struct file *ce
                                    "one first, then its issuers",
                                    key_file->name, own, cert_file->name);
         }
-        return tls_error_blame(err, "key '%s' does not belong to certificate '%s'", key_file->name,
-                               cert_file->name);
+        return count > 1
+                   ? tls_error_blame(err,
+                                     "the first key in '%s', which holds %u, does not belong to "
+                                     "certificate '%s'; try: a file with its own key alone",
+                                     key_file->name, count, cert_file->name)
+                   : tls_error_blame(err, "key '%s' does not belong to certificate '%s'",
+                                     key_file->name, cert_file->name);
     }
     return TLSMSG_OK;
 }

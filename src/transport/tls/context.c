@@ -170,7 +170,7 @@ static enum tlsmsg_code load_trust(struct transport_config *config,
         code = revocation_load(config->ctx, settings, &config->crls, &config->report, err);
     }
     if (code == TLSMSG_OK) {
-        code = config->is_server ? allow_load(settings, &config->allowed, err)
+        code = config->is_server ? allow_load(settings, &config->allowed, &config->report, err)
                                  : client_trust_new(settings, &config->client_trust, err);
     }
     return code;

@@ -184,25 +184,122 @@ static bool has_type(const char *name)
     return false;
 }
 
-/* where: "--allow", or a file and line. */
-static enum tlsmsg_code add_name(struct allow_list *list, const char *name, const char *where,
-                                 int line, struct tlsmsg_error *err)
+static const char *value_of(const char *name)
 {
-    char **names;
+    return name + strcspn(name, "=:") + 1;
+}
+
+/* A blank, or what the escaper shows by its number. Any editor leaves such behind, and nobody sees
+ * why the name never matches. */
+static bool is_unseen(const char *at, size_t len)
+{
+    char shown[ESCAPE_LONGEST];
+
+    return *at == ' ' || escape_strict(shown, sizeof(shown), at, len) != len;
+}
+
+static bool is_continuation(char c)
+{
+    return ((unsigned char)c & 0xC0) == 0x80;
+}
+
+/* Of a valid name. */
+static bool has_unseen_ends(const char *name)
+{
+    const char *value = value_of(name);
+    const char *end = name + strlen(name);
+    const char *last = end - 1;
+    size_t first_len = 1;
+
+    while (is_continuation(value[first_len])) {
+        first_len++;
+    }
+    while (is_continuation(*last)) {
+        last--;
+    }
+    return is_unseen(value, first_len) || is_unseen(last, (size_t)(end - last));
+}
+
+/* "CN=alice,O=Example" or "CN=alice, CN=bob"; a comma alone may be part of a CN. */
+static bool is_like_list(const char *name)
+{
+    bool is_cn = strncmp(name, "CN=", 3) == 0;
+
+    for (const char *comma = strchr(name, ','); comma != NULL; comma = strchr(comma + 1, ',')) {
+        const char *next = comma + 1 + strspn(comma + 1, " ");
+
+        if (is_cn && next[strcspn(next, "=, ")] == '=') {
+            return true;
+        }
+    }
+    return !is_cn && strncmp(name, "URI:", 4) != 0 && strchr(name, ',') != NULL;
+}
+
+/* What makes a name one that is hardly meant; NULL: nothing. */
+static const char *find_doubt(const char *name)
+{
+    const char *value = value_of(name);
+    bool is_dns = strncmp(name, DNS, strlen(DNS)) == 0;
+    char shown[ESCAPE_LONGEST];
+
+    if (strstr(value, " #") != NULL) {
+        return "holds a blank and '#'; try: comments on lines of their own";
+    }
+    if (is_like_list(name)) {
+        return "looks like a whole subject or a list; try: its CN alone, one name a line";
+    }
+    if (strchr(is_dns && strncmp(value, "*.", 2) == 0 ? value + 1 : value, '*') != NULL) {
+        return "holds a star, which stands for itself; try: DNS:*.SUFFIX, or one name a line";
+    }
+    for (const char *at = value; *at != '\0';) {
+        size_t len = 1;
+
+        while (is_continuation(at[len])) {
+            len++;
+        }
+        if (escape_strict(shown, sizeof(shown), at, len) != len) {
+            return "holds a character that can't be seen; try: the name as the log has it";
+        }
+        at += len;
+    }
+    return NULL;
+}
+
+/* Checks one name. where: "--allow", or a file and its line. */
+static enum tlsmsg_code check_name(const char *name, const char *where, struct load_report *report,
+                                   struct tlsmsg_error *err)
+{
+    const char *doubt;
     char shown[160];
 
+    (void)escape_name(shown, sizeof(shown), name);
     if (!has_type(name) || !utf8_is_valid(name, strlen(name)) || has_control(name, strlen(name))) {
-        (void)escape_name(shown, sizeof(shown), name);
-        return line == 0
-                   ? error_set(
-                         err, TLSMSG_ERR_CONFIG, 0,
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "%s: '%s' is not an identity (CN=..., DNS:..., email:... or URI:...)",
-                         where, shown)
-                   : error_set(
-                         err, TLSMSG_ERR_CONFIG, 0,
-                         "%s, line %d: '%s' is not an identity (CN=..., DNS:..., email:... or "
-                         "URI:...)",
-                         where, line, shown);
+                         where, shown);
+    }
+    if (has_unseen_ends(name)) {
+        return error_set(
+            err, TLSMSG_ERR_CONFIG, 0,
+            "%s: '%s' begins or ends with a blank, or with what can't be seen; try: the "
+            "name without it",
+            where, shown);
+    }
+    doubt = find_doubt(name);
+    if (doubt != NULL) {
+        load_report_warn(report, "%s: '%s' %s", where, shown, doubt);
+    }
+    return TLSMSG_OK;
+}
+
+static enum tlsmsg_code add_name(struct allow_list *list, const char *name, const char *where,
+                                 struct load_report *report, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = check_name(name, where, report, err);
+    char **names;
+
+    if (code != TLSMSG_OK) {
+        return code;
     }
     names = realloc(list->names, (list->count + 1) * sizeof(char *));
     if (names == NULL) {
@@ -218,8 +315,9 @@ static enum tlsmsg_code add_name(struct allow_list *list, const char *name, cons
 }
 
 static enum tlsmsg_code add_file(struct allow_list *list, const char *path,
-                                 struct tlsmsg_error *err)
+                                 struct load_report *report, struct tlsmsg_error *err)
 {
+    char where[FILE_NAME_MAX + 40];
     struct file file;
     enum tlsmsg_code code = load_file(&file, path, "allow file", NULL, err);
     struct file_lines lines;
@@ -231,29 +329,34 @@ static enum tlsmsg_code add_file(struct allow_list *list, const char *path,
     code = file_check_text(&file, "allow file", err);
     (void)file_lines_begin(&lines, &file);
     while (code == TLSMSG_OK && (line = file_lines_next_entry(&lines)) != NULL) {
-        code = add_name(list, line, file.name, (int)lines.number, err);
+        (void)snprintf(where, sizeof(where), "allow file '%s', line %u", file.name, lines.number);
+        code = add_name(list, line, where, report, err);
+    }
+    if (code == TLSMSG_OK && list->count == 0) {
+        load_report_warn(report, "allow file '%s' names nobody: every client is refused",
+                         file.name);
     }
     file_fini(&file);
     return code;
 }
 
 static enum tlsmsg_code read_names(struct allow_list *list, const struct tls_settings *settings,
-                                   struct tlsmsg_error *err)
+                                   struct load_report *report, struct tlsmsg_error *err)
 {
     const char *path = settings->allow_file;
     enum tlsmsg_code code = TLSMSG_OK;
 
     for (size_t i = 0; i < settings->allow.count && code == TLSMSG_OK; i++) {
-        code = add_name(list, text_list_at(&settings->allow, i), "--allow", 0, err);
+        code = add_name(list, text_list_at(&settings->allow, i), "--allow", report, err);
     }
     if (code == TLSMSG_OK && path != NULL) {
-        code = add_file(list, path, err);
+        code = add_file(list, path, report, err);
     }
     return code;
 }
 
 enum tlsmsg_code allow_load(const struct tls_settings *settings, struct allow_list **out,
-                            struct tlsmsg_error *err)
+                            struct load_report *report, struct tlsmsg_error *err)
 {
     struct allow_list *list;
     enum tlsmsg_code code;
@@ -271,7 +374,7 @@ enum tlsmsg_code allow_load(const struct tls_settings *settings, struct allow_li
     if (list == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    code = read_names(list, settings, err);
+    code = read_names(list, settings, report, err);
     if (code != TLSMSG_OK) {
         allow_free(list);
         return code;

@@ -17,11 +17,14 @@ char *identity_of(const X509 *cert);
 /* The identities that may talk: --allow and --allow-file. */
 struct allow_list;
 
+struct load_report;
+
 /* Reads the names. *out receives the list, NULL where neither option is set: then everybody whose
- * certificate verifies may talk. TLSMSG_ERR_CONFIG: a name without its type (CN=, DNS:, email:,
- * URI:), a file that can't be read, or no --client-ca to verify identities with. */
+ * certificate verifies may talk. Names that are hardly meant, or none at all, are warned of in report.
+ * TLSMSG_ERR_CONFIG: a name without its type (CN=, DNS:, email:, URI:), a file that can't be read,
+ * or no --client-ca to verify identities with. */
 enum tlsmsg_code allow_load(const struct tls_settings *settings, struct allow_list **out,
-                            struct tlsmsg_error *err);
+                            struct load_report *report, struct tlsmsg_error *err);
 void allow_free(struct allow_list *list);
 
 /* True where list is NULL or holds identity (with its type, not escaped; NULL: none). "DNS:*.suffix"

@@ -121,18 +121,32 @@ static bool is_date(const char *text)
     return true;
 }
 
-/* "host:port" in visible letters: what can't be seen would make a known server look like a new one. */
+/* As this client writes it: another form, by hand or as ssh has it, would never match. */
+static bool is_port(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return digits > 0 && digits <= 5 && text[digits] == '\0' && text[0] != '0' &&
+           strtol(text, NULL, 10) <= 65535;
+}
+
+/* "host:port" in visible letters: what is not, or never matches, would make a known server look like
+ * a new one. */
 static bool is_server(const char *text)
 {
     const char *colon = strrchr(text, ':');
-    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
+    size_t len = colon != NULL ? (size_t)(colon - text) : 0;
+    bool in_brackets = len > 2 && text[0] == '[' && text[len - 1] == ']';
 
-    for (const char *c = text; *c != '\0'; c++) {
-        if (*c <= ' ' || *c > '~') {
+    for (size_t i = 0; i < len; i++) {
+        bool inside = in_brackets && i > 0 && i < len - 1;
+
+        if (text[i] <= ' ' || text[i] > '~' || strchr(",*|/@#\"'\\?", text[i]) != NULL ||
+            (!inside && text[i] == ':') || (!in_brackets && (text[i] == '[' || text[i] == ']'))) {
             return false;
         }
     }
-    return colon != NULL && colon != text && digits > 0 && colon[1 + digits] == '\0';
+    return len > 0 && is_port(colon + 1);
 }
 
 /* Takes one line apart; false where it is not a record. */

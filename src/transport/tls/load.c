@@ -306,8 +306,8 @@ enum tlsmsg_code load_certificates(const struct file *file, const char *what, ST
         }
     }
     if (code == TLSMSG_OK && sk_X509_num(out) == before) {
-        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "%s '%s' holds no certificate in PEM form",
-                         what, file->name);
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "%s '%s' holds no certificate in PEM form%s",
+                         what, file->name, pem_instead(&reader));
     }
     return code;
 }

@@ -13,6 +13,7 @@
 
 #define LABEL_MAX 64
 #define STRAY_SHOWN_MAX 120
+#define MARKER_SHOWN_MAX 40
 #define BODY_LINE_MIN 32 /* shorter ones could be a word */
 
 /* A line without its end. */
@@ -106,11 +107,6 @@ enum tlsmsg_code pem_begin(struct pem_reader *reader, const struct file *file, c
 
 /* ---- lines */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
-}
-
 static bool next_line(struct pem_reader *reader, struct line *line)
 {
     static const char mark[] = "\xEF\xBB\xBF"; /* U+FEFF */
@@ -128,7 +124,7 @@ static bool next_line(struct pem_reader *reader, struct line *line)
         line->at += sizeof(mark) - 1;
         line->len -= sizeof(mark) - 1;
     }
-    while (line->len > 0 && is_blank(line->at[line->len - 1])) {
+    while (line->len > 0 && file_is_blank(line->at[line->len - 1])) {
         line->len--;
     }
     reader->line++;
@@ -156,39 +152,42 @@ static bool take_marker(struct line line, const char *begin, char label[LABEL_MA
     return label[0] != '-' && label[0] != ' ' && label[strlen(label) - 1] != '-';
 }
 
-/* Takes what may stand around a mistyped marker's words: dashes, those that word processors make of
- * them (U+2010 to U+2015, U+2212), blanks. */
-static struct line skip_dashes(struct line line, bool *some)
+static struct line skip(struct line line, size_t n)
 {
-    *some = false;
-    while (line.len > 0) {
-        size_t n = 0;
+    return (struct line){line.at + n, line.len - n};
+}
 
-        if (line.at[0] == '-' || line.at[0] == '_') {
-            *some = true;
-            n = 1;
-        } else if (is_blank(line.at[0])) {
-            n = 1;
-        } else if (line.len >= 3 && (starts(line, "\xE2\x80") || starts(line, "\xE2\x88\x92"))) {
-            *some = true;
-            n = 3;
-        } else {
-            break;
-        }
-        line.at += n;
-        line.len -= n;
+/* The length of a dash at the begin of a line, one of those that word processors make of it (U+2010
+ * to U+2015, U+2212) included; 0: there is none. */
+static size_t dash_len(struct line line)
+{
+    if (line.len > 0 && (line.at[0] == '-' || line.at[0] == '_')) {
+        return 1;
+    }
+    return line.len >= 3 && (starts(line, "\xE2\x80") || starts(line, "\xE2\x88\x92")) ? 3 : 0;
+}
+
+/* Takes what may stand around a mistyped marker's words: dashes and blanks. */
+static struct line skip_dashes(struct line line, unsigned *dashes)
+{
+    size_t n;
+
+    *dashes = 0;
+    while ((n = dash_len(line)) > 0 || (line.len > 0 && file_is_blank(line.at[0]))) {
+        *dashes += n > 0;
+        line = skip(line, n > 0 ? n : 1);
     }
     return line;
 }
 
-/* A line that was meant to begin or end a block, and doesn't. Comments may say what they like. */
-static bool is_like_marker(struct line line)
+/* Words that were meant to begin or end a block, with dashes around them. */
+static bool begins_like_marker(struct line line, unsigned dashes_min)
 {
     static const char *const words[] = {"CERTIFICATE", "X509",    "TRUSTED", "RSA",   "EC ", "DH ",
                                         "PRIVATE",     "ENCRYPT", "PUBLIC",  "PKCS7", "CMS"};
-    bool dashes;
-    bool more;
-    struct line rest = skip_dashes(line, &dashes);
+    unsigned before;
+    unsigned behind;
+    struct line rest = skip_dashes(line, &before);
     size_t word;
 
     if (rest.len > 5 && strncasecmp(rest.at, "BEGIN", 5) == 0) {
@@ -198,14 +197,61 @@ static bool is_like_marker(struct line line)
     } else {
         return false;
     }
-    rest = skip_dashes((struct line){rest.at + word, rest.len - word}, &more);
-    dashes |= line.len > 0 && line.at[line.len - 1] == '-';
-    for (size_t i = 0; dashes && i < sizeof(words) / sizeof(words[0]); i++) {
+    rest = skip_dashes(skip(rest, word), &behind);
+    behind = line.at[line.len - 1] == '-' ? 1 : 0;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (rest.len >= strlen(words[i]) && strncasecmp(rest.at, words[i], strlen(words[i])) == 0) {
-            return true;
+            return dashes_min > 0 ? before >= dashes_min : before + behind > 0;
         }
     }
     return false;
+}
+
+#define DASHES_WITHIN_MIN 3 /* fewer are a person's, between words */
+
+/* Finds what was meant to begin or end a block, and doesn't: mistyped, or with something in front as
+ * mail, YAML and JSON have it. Comments may say what they like. */
+static bool find_like_marker(struct line line, struct line *found)
+{
+    size_t blanks = 0;
+
+    while (blanks < line.len && file_is_blank(line.at[blanks])) {
+        blanks++;
+    }
+    *found = line;
+    if (blanks < line.len && line.at[blanks] == '#') {
+        return false;
+    }
+    if (begins_like_marker(line, 0)) {
+        return true;
+    }
+    while (found->len > 0) {
+        size_t dash = dash_len(*found);
+
+        if (dash > 0 && begins_like_marker(*found, DASHES_WITHIN_MIN)) {
+            return true;
+        }
+        *found = skip(*found, dash > 0 ? dash : 1);
+    }
+    return false;
+}
+
+/* Cuts a marker behind its words and the dashes that follow: what comes then may be a key. */
+static struct line cut_marker(struct line marker)
+{
+    struct line rest = marker;
+    size_t n;
+
+    while ((n = dash_len(rest)) > 0) {
+        rest = skip(rest, n);
+    }
+    while (rest.len > 0 && dash_len(rest) == 0 && marker.len - rest.len < MARKER_SHOWN_MAX) {
+        rest = skip(rest, 1);
+    }
+    while ((n = dash_len(rest)) > 0) {
+        rest = skip(rest, n);
+    }
+    return (struct line){marker.at, marker.len - rest.len};
 }
 
 static bool is_base64(struct line line)
@@ -223,9 +269,8 @@ static bool is_base64(struct line line)
 /* How the body of a certificate, a list or a key begins: SEQUENCE, in base64. */
 static bool is_like_body(struct line line)
 {
-    while (line.len > 0 && is_blank(line.at[0])) {
-        line.at++;
-        line.len--;
+    while (line.len > 0 && file_is_blank(line.at[0])) {
+        line = skip(line, 1);
     }
     return line.len >= BODY_LINE_MIN && starts(line, "MI") && is_base64(line);
 }
@@ -239,30 +284,49 @@ static enum tlsmsg_code refuse(const struct pem_reader *reader, unsigned number,
                      reader->file->name, number, why);
 }
 
+/* marker: in the line, where something there was meant as one. */
 static enum tlsmsg_code refuse_stray(const struct pem_reader *reader, struct line line,
-                                     struct tlsmsg_error *err)
+                                     struct line marker, struct tlsmsg_error *err)
 {
+    struct line words = cut_marker(marker);
     char bytes[STRAY_SHOWN_MAX / 2];
     char shown[STRAY_SHOWN_MAX];
     char why[STRAY_SHOWN_MAX * 2];
 
-    if (is_blank(line.at[0])) {
+    if (file_is_blank(line.at[0])) {
         return refuse(reader, reader->line,
                       "a PEM block is indented; try: take the blanks in front of its lines away",
                       err);
     }
-    if (!is_like_marker(line)) {
+    if (marker.len == 0) {
         return refuse(reader, reader->line,
                       "a part of a PEM block without its BEGIN line; try: the file as its maker "
                       "has it",
                       err);
     }
-    (void)snprintf(bytes, sizeof(bytes), "%.*s", (int)line.len, line.at);
-    (void)snprintf(why, sizeof(why),
-                   "'%s' does not begin or end a PEM block; try: five dashes on both sides, as in "
-                   "-----BEGIN CERTIFICATE-----",
-                   escape_name(shown, sizeof(shown), bytes));
+    (void)snprintf(bytes, sizeof(bytes), "%.*s", (int)words.len, words.at);
+    (void)snprintf(
+        why, sizeof(why),
+        marker.at == line.at
+            ? "'%s' does not begin or end a PEM block; try: five dashes on both sides, as "
+              "in -----BEGIN CERTIFICATE-----"
+            : "'%s' is not at the begin of its line; try: a line of its own, with nothing "
+              "in front",
+        escape_name(shown, sizeof(shown), bytes));
     return refuse(reader, reader->line, why, err);
+}
+
+static const char *hint_for_label(const char *label)
+{
+    if (strcmp(label, "OPENSSH PRIVATE KEY") == 0) {
+        return "; try: ssh-keygen -p -m PKCS8 -f FILE, which makes the key one of OpenSSL's";
+    }
+    for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++) {
+        if (strcasecmp(labels[i].label, label) == 0) {
+            return "; try: -----BEGIN CERTIFICATE-----, in capital letters";
+        }
+    }
+    return "; try: the file without it";
 }
 
 static enum tlsmsg_code take_label(const struct pem_reader *reader, const char *label,
@@ -289,7 +353,8 @@ static enum tlsmsg_code take_label(const struct pem_reader *reader, const char *
                       "PKCS#7 is not read; try: openssl pkcs7 -print_certs -in FILE -out FILE.pem",
                       err);
     }
-    (void)snprintf(why, sizeof(why), "a PEM block with the unknown label '%s'", shown);
+    (void)snprintf(why, sizeof(why), "a PEM block with the unknown label '%s'%s", shown,
+                   hint_for_label(label));
     return refuse(reader, reader->line, why, err);
 }
 
@@ -299,10 +364,17 @@ static enum tlsmsg_code find_end(struct pem_reader *reader, struct pem_block *bl
 {
     char ended[LABEL_MAX];
     char why[STRAY_SHOWN_MAX * 2];
+    struct line marker;
     struct line line;
 
     while (next_line(reader, &line)) {
         if (take_marker(line, "-----END ", ended)) {
+            if (strstr(ended, "-----") != NULL) {
+                return refuse(reader, reader->line,
+                              "a line break is missing between two PEM blocks; try: one behind the "
+                              "END line",
+                              err);
+            }
             if (strcmp(ended, label) != 0) {
                 (void)snprintf(why, sizeof(why),
                                "the END line is not that of the block that begins at line %u",
@@ -315,8 +387,8 @@ static enum tlsmsg_code find_end(struct pem_reader *reader, struct pem_block *bl
         if (take_marker(line, "-----BEGIN ", ended)) {
             break;
         }
-        if (is_like_marker(line)) {
-            return refuse_stray(reader, line, err);
+        if (find_like_marker(line, &marker)) {
+            return refuse_stray(reader, line, marker, err);
         }
     }
     return refuse(reader, block->line, "the PEM block that begins here has no END line", err);
@@ -326,23 +398,45 @@ enum tlsmsg_code pem_next(struct pem_reader *reader, struct pem_block *block,
                           struct tlsmsg_error *err)
 {
     char label[LABEL_MAX];
+    struct line marker;
     struct line line;
 
     while (next_line(reader, &line)) {
         enum tlsmsg_code code;
 
-        if (!take_marker(line, "-----BEGIN ", label)) {
-            if (is_like_marker(line) || is_like_body(line)) {
-                return refuse_stray(reader, line, err);
+        if (!take_marker(line, "-----BEGIN ", label) || strstr(label, "-----") != NULL) {
+            if (find_like_marker(line, &marker) || is_like_body(line)) {
+                return refuse_stray(reader, line, marker, err);
             }
             continue;
         }
         *block = (struct pem_block){.bytes = line.at, .line = reader->line};
         code = take_label(reader, label, &block->kind, err);
-        return code == TLSMSG_OK ? find_end(reader, block, label, err) : code;
+        if (code == TLSMSG_OK) {
+            reader->seen |= 1U << block->kind;
+            code = find_end(reader, block, label, err);
+        }
+        return code;
     }
     *block = (struct pem_block){.kind = PEM_END};
     return TLSMSG_OK;
+}
+
+const char *pem_instead(const struct pem_reader *reader)
+{
+    static const char *const texts[PEM_END] = {
+        [PEM_CERTIFICATE] = ", but a certificate",
+        [PEM_CRL] = ", but a revocation list",
+        [PEM_KEY] = ", but a private key",
+        [PEM_OTHER] = ", but a request, parameters or a public key",
+    };
+
+    for (unsigned kind = 0; kind < PEM_END; kind++) {
+        if ((reader->seen & 1U << kind) != 0) {
+            return texts[kind];
+        }
+    }
+    return reader->file->len == 0 ? ": it is empty" : "";
 }
 
 BIO *pem_bio(const struct pem_block *block)

@@ -36,6 +36,7 @@ struct pem_reader {
     const char *convert;     /* borrowed: OpenSSL's command for such files, "x509" */
     const char *rest;
     unsigned line; /* lines read */
+    unsigned seen; /* a bit for each kind that was found */
 };
 
 /* Begins with a file. TLSMSG_ERR_CONFIG where it isn't text: DER, PKCS#12, UTF-16. */
@@ -46,6 +47,10 @@ enum tlsmsg_code pem_begin(struct pem_reader *reader, const struct file *file, c
  * it looks like a part of a block. TLSMSG_ERR_CONFIG with the line. */
 enum tlsmsg_code pem_next(struct pem_reader *reader, struct pem_block *block,
                           struct tlsmsg_error *err);
+
+/* What a file that was read to its end holds instead of what was looked for, as the end of a sentence:
+ * ", but a private key"; static. */
+const char *pem_instead(const struct pem_reader *reader);
 
 /* A read-only BIO over a block, borrowed from it; NULL when out of memory. */
 BIO *pem_bio(const struct pem_block *block);

@@ -90,16 +90,17 @@ static void look_at_names(const struct rehearsed *own, struct load_report *repor
 
 /* ---- the chain */
 
-static X509 *issuer_in(STACK_OF(X509) *certs, X509 *cert)
+/* The place of a certificate's issuer among others; -1: it is not there. */
+static int find_issuer(STACK_OF(X509) *certs, X509 *cert)
 {
     for (int i = 0; i < sk_X509_num(certs); i++) {
         X509 *one = sk_X509_value(certs, i);
 
         if (one != cert && X509_check_issued(one, cert) == X509_V_OK) {
-            return one;
+            return i;
         }
     }
-    return NULL;
+    return -1;
 }
 
 static bool is_self_issued(X509 *cert)
@@ -121,21 +122,42 @@ static bool says_where_issuer_is(const X509 *cert)
     return found;
 }
 
+/* The chain ends as it should. Most clients sort what they get; some don't, and TLS 1.2 asks for the
+ * order (RFC 5246 section 7.4.2). */
+static void look_at_rest(const struct rehearsed *own, int used, bool in_order,
+                         struct load_report *report)
+{
+    int more = sk_X509_num(own->issuers) - used;
+
+    if (more > 0) {
+        load_report_warn(report, "'%s' holds %d certificate%s not of the chain; try: without",
+                         own->file->name, more, more == 1 ? " that is" : "s that are");
+    } else if (!in_order) {
+        load_report_warn(report,
+                         "'%s' has its certificates out of order; try: the server's certificate, "
+                         "then each one's issuer",
+                         own->file->name);
+    }
+}
+
 /* Goes up from the leaf. What is in the file and not on that way is of no use to a client. */
 static void look_at_chain(const struct rehearsed *own, struct load_report *report)
 {
     char name[ISSUER_NAME_MAX];
     X509 *top = own->leaf;
-    X509 *above;
+    bool in_order = true;
     int used = 0;
+    int at;
 
     while (used < sk_X509_num(own->issuers) && !is_self_issued(top) &&
-           (above = issuer_in(own->issuers, top)) != NULL) {
-        top = above;
+           (at = find_issuer(own->issuers, top)) >= 0) {
+        top = sk_X509_value(own->issuers, at);
+        in_order &= at == used;
         used++;
     }
     tls_error_begin();
     if (is_self_issued(top)) {
+        look_at_rest(own, used, in_order, report);
         return;
     }
     x509_text_name(X509_get_issuer_name(top), name, sizeof(name));

@@ -217,8 +217,8 @@ static enum tlsmsg_code read_lists(SSL_CTX *ctx, const struct file *file, STACK_
     }
     if (code == TLSMSG_OK && sk_X509_CRL_num(out) == 0) {
         code =
-            error_set(err, TLSMSG_ERR_CONFIG, 0, "'%s' holds no revocation list in PEM form (%s)",
-                      file->name, tools()->makes_crl);
+            error_set(err, TLSMSG_ERR_CONFIG, 0, "'%s' holds no revocation list in PEM form%s (%s)",
+                      file->name, pem_instead(&reader), tools()->makes_crl);
     }
     if (code == TLSMSG_OK && !some_for_leaves) {
         code = error_set(err, TLSMSG_ERR_CONFIG, 0,
