@@ -208,7 +208,7 @@ src/net 1800 150
 src/options 1000 150
 src/protocol 700 150
 src/transport 500 0
-src/transport/tls 7000 150
+src/transport/tls 7500 150
 src/server 5200 150
 src/client 2000 150
 src/store 3600 150
