@@ -39,12 +39,28 @@ quietly() {
     fi
 }
 
+# Says how far the build is, each second in the same line of a terminal, each five in a file. One that
+# is done within a second says nothing.
+progress() {
+    seconds=0
+    while sleep 1; do
+        seconds=$((seconds + 1))
+        part=$(sed -n 's/^\[ *\([0-9/]*%*\)\].*/\1/p' "$build/log" | tail -n 1)
+        if [ -t 2 ]; then
+            printf '\rrun.sh: building in %s: %s \033[K' "$build" "$part"
+        elif [ $((seconds % 5)) -eq 0 ]; then
+            echo "run.sh: building in $build: $part"
+        fi
+    done
+}
+
 server=
 client=
+ticker=
 # shellcheck disable=SC2317,SC2329 # called by the trap
 stop() {
     trap '' INT TERM HUP
-    for pid in $client $server; do
+    for pid in $client $server $ticker; do
         kill -TERM "$pid" 2>/dev/null || :
     done
     tries=0
@@ -62,13 +78,18 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-"$top/scripts/setup.sh"
+"$top/scripts/setup.sh" --programs
 mkdir -p "$build"
-if [ ! -x "$build/tlsmsg-client" ]; then
-    echo "run.sh: building in $build"
-fi
+: >"$build/log"
+progress 3>&- 4<&- &
+ticker=$!
 quietly 'configuring the build' cmake -S "$top" -B "$build" -DTLSMSG_TESTS=OFF
-quietly 'building' cmake --build "$build" --parallel 2
+quietly 'building' cmake --build "$build" --parallel "$(nproc)"
+kill "$ticker"
+ticker=
+if [ -t 2 ]; then
+    printf '\r\033[K'
+fi
 quietly 'making certificates' "$top/scripts/gen-certs.sh" --out "$top/certs"
 
 "$build/tlsmsg-server" --listen 127.0.0.1:0 --cert "$top/certs/server.crt" \

@@ -10,6 +10,7 @@ Usage: setup.sh [OPTIONS]
 Installs what is missing: compiler, CMake, make, pkg-config, OpenSSL, Python, cmocka.
 
   --plaintext    for the plaintext build alone, which needs no OpenSSL
+  --programs     for the programs alone, without tests: no Python, no cmocka
   --check-tools  also what scripts/check-style.sh and all of scripts/test.sh use:
                  clang, clang-format, clang-tidy, cppcheck, g++, libedit, mandoc, shellcheck,
                  SQLite, systemd, valgrind, and what makes packages (dpkg-dev, rpm)
@@ -22,10 +23,11 @@ Exit codes: 0 all is there, 1 something is missing and could not be installed, 2
 END
 }
 
-plaintext=false check_tools=false peers=false
+plaintext=false programs=false check_tools=false peers=false
 for word; do
     case $word in
     --plaintext) plaintext=true ;;
+    --programs) programs=true ;;
     --check-tools) check_tools=true ;;
     --peers) peers=true ;;
     -h | --help)
@@ -82,12 +84,14 @@ int main(void) { return 0; }'
     need make has make
     need cmake at_least 3.25 cmake --version
     need pkg-config has pkg-config
-    need python3 at_least 3.11 python3 --version
-    need libcmocka-dev includes '#include <setjmp.h>
+    if ! $programs; then
+        need python3 at_least 3.11 python3 --version
+        need libcmocka-dev includes '#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>'
+    fi
     if ! $plaintext; then
         need openssl at_least 3.0 openssl version
         need libssl-dev includes '#include <openssl/opensslv.h>
