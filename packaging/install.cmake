@@ -205,7 +205,21 @@ tlsmsg_unit(tlsmsg.service tlsmsg.service options server runtime tlsmsg after " 
 # Each folder of its own: the end of a service takes its runtime folder away with all in it.
 tlsmsg_unit(tlsmsg.service tlsmsg-server@.service options %i runtime tlsmsg-%i title " %i"
     purpose ", one of several: `systemctl start tlsmsg-server@NAME`")
-foreach(unit tlsmsg.service tlsmsg-server@.service tlsmsg.socket)
+set(tlsmsg_units tlsmsg.service tlsmsg-server@.service tlsmsg.socket)
+if(NOT TLSMSG_PLAINTEXT)
+    tlsmsg_unit(tlsmsg-renew.service tlsmsg-renew.service)
+    tlsmsg_unit(tlsmsg-renew.timer tlsmsg-renew.timer)
+    list(APPEND tlsmsg_units tlsmsg-renew.service tlsmsg-renew.timer)
+    # certbot runs it, nobody else.
+    set(tlsmsg_libexec_dir ${CMAKE_INSTALL_LIBEXECDIR}/tlsmsg)
+    cmake_path(ABSOLUTE_PATH tlsmsg_libexec_dir BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX}
+               OUTPUT_VARIABLE tlsmsg_full_libexec_dir)
+    configure_file(${CMAKE_CURRENT_LIST_DIR}/certbot/deploy.in
+                   ${PROJECT_BINARY_DIR}/packaging/certbot-deploy @ONLY)
+    install(PROGRAMS ${PROJECT_BINARY_DIR}/packaging/certbot-deploy
+        DESTINATION ${tlsmsg_libexec_dir} COMPONENT server)
+endif()
+foreach(unit ${tlsmsg_units})
     install(FILES ${PROJECT_BINARY_DIR}/packaging/${unit} DESTINATION ${TLSMSG_SYSTEMD_DIR}
         COMPONENT server)
 endforeach()

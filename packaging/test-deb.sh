@@ -270,6 +270,9 @@ tlsmsg-server /usr/share/man/man7/tlsmsg.7
 tlsmsg-server /usr/lib/systemd/system/tlsmsg.service
 tlsmsg-server /usr/lib/systemd/system/tlsmsg-server@.service
 tlsmsg-server /usr/lib/systemd/system/tlsmsg.socket
+tlsmsg-server /usr/lib/systemd/system/tlsmsg-renew.service
+tlsmsg-server /usr/lib/systemd/system/tlsmsg-renew.timer
+tlsmsg-server /usr/libexec/tlsmsg/certbot-deploy
 tlsmsg-server /usr/bin/tlsmsg-certs
 tlsmsg-server /usr/share/man/man1/tlsmsg-certs.1
 tlsmsg-server /usr/bin/tlsmsg-store
@@ -333,7 +336,7 @@ purge_all() {
     : >"$root/etc/tlsmsg/allow"
     : >"$root/etc/tlsmsg/certs/other.key"
     for link in multi-user.target.wants/tlsmsg.service sockets.target.wants/tlsmsg.socket \
-        multi-user.target.wants/tlsmsg-server@two.service; do
+        multi-user.target.wants/tlsmsg-server@two.service timers.target.wants/tlsmsg-renew.timer; do
         mkdir -p "$root/etc/systemd/system/${link%/*}"
         ln -s "/usr/lib/systemd/system/${link#*/}" "$root/etc/systemd/system/$link"
     done

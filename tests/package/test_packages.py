@@ -22,6 +22,8 @@ FILES = {
     "server": ["/usr/bin/tlsmsg-server", "/usr/lib/systemd/system/tlsmsg.service",
                "/usr/lib/systemd/system/tlsmsg-server@.service",
                "/usr/lib/systemd/system/tlsmsg.socket", "/etc/tlsmsg/server.conf",
+               "/usr/lib/systemd/system/tlsmsg-renew.service",
+               "/usr/lib/systemd/system/tlsmsg-renew.timer", "/usr/libexec/tlsmsg/certbot-deploy",
                "/etc/logrotate.d/tlsmsg",
                "/usr/share/man/man1/tlsmsg-server.1", "/usr/share/man/man7/tlsmsg.7",
                "/usr/bin/tlsmsg-certs", "/usr/share/man/man1/tlsmsg-certs.1",

@@ -11,7 +11,9 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
-UNITS = ("tlsmsg.service", "tlsmsg-server@.service", "tlsmsg.socket")
+PLAINTEXT = os.environ.get("TLSMSG_PLAINTEXT", "0") == "1"
+UNITS = ("tlsmsg.service", "tlsmsg-server@.service", "tlsmsg.socket") + \
+    (() if PLAINTEXT else ("tlsmsg-renew.service", "tlsmsg-renew.timer"))
 SECONDS = 60
 
 
@@ -28,7 +30,7 @@ def read(name):
 
 class Units(unittest.TestCase):
     def test_nothing_is_left_to_fill_in(self):
-        for name in (*UNITS, "server.conf"):
+        for name in (*UNITS, "server.conf", *(() if PLAINTEXT else ("certbot-deploy",))):
             self.assertIsNone(re.search(r"@\w+@", read(name)), name)
 
     def test_service_does_what_the_program_can(self):
@@ -62,7 +64,7 @@ class Units(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             for name in UNITS:
                 text = re.sub(r"(?m)^Documentation=.*\n", "", read(name))
-                text = re.sub(r"(?m)^(Exec\w+=)\S+/tlsmsg-server", r"\1/bin/true", text)
+                text = re.sub(r"(?m)^(Exec\w+=)\S+/tlsmsg-\w+", r"\1/bin/true", text)
                 with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
                     file.write(text)
             done = analyze("verify", *(os.path.join(folder, name) for name in UNITS))

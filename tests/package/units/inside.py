@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -53,7 +55,8 @@ with open(os.path.join(HERE, "settings"), encoding="utf-8") as settings:
     KIND = settings.read().split()
 PLAINTEXT, STORE = "plaintext" in KIND, "store" in KIND
 BIN, ETC = (os.path.dirname(unit_line("ExecStart").split()[at]) for at in (0, 2))
-KEY = os.path.join(ETC, "certs", "server.key")
+CERT, KEY = (os.path.join(ETC, "certs", "server." + end) for end in ("crt", "key"))
+HOOK = os.path.join(os.path.dirname(BIN), "libexec", "tlsmsg", "certbot-deploy")
 LOGS = "/var/log/tlsmsg"
 STATE = "/var/lib/tlsmsg"
 
@@ -66,7 +69,8 @@ def prepare():
         file.write("tlsmsg:x:987:987::/nonexistent:/usr/sbin/nologin\n")
     shutil.copy(os.path.join(ETC, "server.conf"), HERE)
     if not PLAINTEXT:
-        shutil.copytree(os.path.join(HERE, "certs"), os.path.join(ETC, "certs"))
+        for name in ("certs", "ca"):
+            shutil.copytree(os.path.join(HERE, name), os.path.join(ETC, name))
         shutil.chown(KEY, "tlsmsg", "tlsmsg")
 
 
@@ -102,6 +106,40 @@ def converse(port=12345, text="hello"):
     return subprocess.run([os.path.join(BIN, "tlsmsg-client"), *trust, "-q", "-m", text, str(port)],
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS,
                           encoding="utf-8", check=False)
+
+
+def presented(port=12345):
+    """The certificate that the server shows, as PEM."""
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=SECONDS)
+
+
+def first_of(path):
+    """The first certificate of a file."""
+    with open(path, encoding="ascii") as file:
+        return re.search(r"(?s)-+BEGIN CERT.*?-+END CERT\w+-+\n", file.read()).group()
+
+
+def certbot(name):
+    """A certificate as certbot leaves it, where root alone may look, with its deploy hook run.
+    Returns the file that the hook makes."""
+    live, archive = (os.path.join("/etc/letsencrypt", kind, name) for kind in ("live", "archive"))
+    for folder in (live, archive):
+        os.makedirs(folder, exist_ok=True)
+        os.chmod(os.path.dirname(folder), 0o700)
+    number = len(os.listdir(archive)) // 2 + 1
+    work = tempfile.mkdtemp()
+    subprocess.run([os.path.join(BIN, "tlsmsg-certs"), "--quiet", "--out", work], timeout=SECONDS,
+                   stdout=subprocess.DEVNULL, check=True)
+    for ours, theirs, mode in (("crt", "fullchain", 0o644), ("key", "privkey", 0o600)):
+        path = os.path.join(archive, f"{theirs}{number}.pem")
+        shutil.move(os.path.join(work, "server." + ours), path)
+        os.chmod(path, mode)
+        link = os.path.join(live, theirs + ".pem")
+        os.symlink(os.path.relpath(path, live), link + ".new")
+        os.rename(link + ".new", link)
+    subprocess.run([HOOK], env={"PATH": os.environ["PATH"], "RENEWED_LINEAGE": live},
+                   timeout=SECONDS, check=True)
+    return os.path.join(ETC, "certbot", name + ".pem")
 
 
 def rotate():
@@ -216,6 +254,54 @@ class Service(unittest.TestCase):
             self.assertEqual((found.st_uid, found.st_gid, found.st_mode & 0o777), (987, 987, mode))
         self.assertEqual(os.listdir(LOGS), [])
         self.assertNotIn("the crash", journal("tlsmsg"))
+
+    @unittest.skipIf(PLAINTEXT, "needs certificates")
+    def test_renewal(self):
+        """The timer's service renews what ends soon, with the list of revoked clients; the server
+        shows it, and its user still reads the key."""
+        options(f"client-ca {ETC}/certs/ca.crt", f"crl {ETC}/certs/ca.crl")
+        certs = [os.path.join(BIN, "tlsmsg-certs"), "--quiet", "--out", f"{ETC}/certs", "--ca-dir",
+                 f"{ETC}/ca", "crl"]
+        subprocess.run(certs, timeout=SECONDS, stdout=subprocess.DEVNULL, check=True)
+        systemctl("start", "tlsmsg")
+        before = presented(), first_of(CERT), os.stat(f"{ETC}/certs/ca.crl").st_ino
+        self.assertEqual(before[0], before[1])
+        systemctl("start", "tlsmsg-renew")
+        until(lambda: presented() == first_of(CERT), True)
+        self.assertNotEqual(first_of(CERT), before[1])
+        self.assertNotEqual(os.stat(f"{ETC}/certs/ca.crl").st_ino, before[2])
+        found = os.stat(KEY)
+        self.assertEqual((found.st_uid, found.st_mode & 0o777), (987, 0o600))
+        # Nothing ends soon any more: the certificate stays.
+        renewed = first_of(CERT)
+        systemctl("start", "tlsmsg-renew")
+        self.assertEqual(first_of(CERT), renewed)
+        systemctl("start", "tlsmsg-renew.timer")
+        self.assertEqual(show("tlsmsg-renew.timer", "ActiveState"), "active")
+        systemctl("stop", "tlsmsg-renew.timer")
+
+    @unittest.skipIf(PLAINTEXT, "needs certificates")
+    def test_certbot(self):
+        """Its deploy hook brings the service what it may not read itself, whole, and again."""
+        file = certbot("msg.example.org")
+        found = os.stat(file)
+        self.assertEqual((found.st_uid, found.st_mode & 0o777), (987, 0o600))
+        with open(os.path.join(ETC, "server.conf"), encoding="utf-8") as conf:
+            text = re.sub(r"(?m)^key .*\n", "", conf.read())
+        with open(os.path.join(ETC, "server.conf"), "w", encoding="utf-8") as conf:
+            conf.write(re.sub(r"(?m)^cert .*$", f"cert {file}", text))
+        systemctl("start", "tlsmsg")
+        process, first = show("tlsmsg", "MainPID"), presented()
+        self.assertEqual(first, first_of(file))
+        certbot("msg.example.org")
+        self.assertNotEqual(first, first_of(file))
+        until(lambda: presented() == first_of(file), True)
+        self.assertEqual(show("tlsmsg", "MainPID"), process)
+        self.assertEqual(os.listdir(os.path.join(ETC, "certbot")), ["msg.example.org.pem"])
+        done = subprocess.run([HOOK], env={}, stderr=subprocess.PIPE, timeout=SECONDS,
+                              encoding="utf-8", check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--deploy-hook " + HOOK, done.stderr)
 
     def test_instances(self):
         """Two beside the first; the end of one takes nothing of another's away."""
