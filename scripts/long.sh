@@ -12,7 +12,7 @@ fuzz         each fuzz target for TLSMSG_FUZZ_SECONDS (600), on a corpus that gr
 soak         good and hostile clients with reloads for TLSMSG_SOAK_MINUTES (30)
 scale        10,000 idle connections, 20,000 connects, two workers, ten minutes at full load
 portability  musl, 32 bits, big-endian, Debian 13 (installs compilers; as root)
-packages     the Debian packages in clean roots of both releases, the container's file (as root)
+packages     Debian packages, the commands of docs/install.md, the container's file (as root)
 valgrind     every unit test under valgrind, also those that scripts/test.sh leaves out
 powercut     power cuts with other seeds, TLSMSG_POWERCUT_SECONDS (120) each, 30 kills under load
 repeat       the tests of both programs, TLSMSG_REPEAT times (5), while both cores are busy
@@ -63,6 +63,7 @@ long_portability() {
 long_packages() {
     roots=${TLSMSG_ROOTS:-build/long/roots}
     packaging/test-deb.sh --roots "$roots" &&
+        python3 -B tests/package/try_install.py "$roots" bookworm trixie &&
         python3 -B tests/package/try_container.py "$roots/trixie"
 }
 

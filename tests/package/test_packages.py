@@ -35,6 +35,15 @@ FILES = {
                "/usr/share/bash-completion/completions/tlsmsg-client"],
     "library": [],
     "development": ["/usr/include/tlsmsg/tlsmsg.h", "/usr/share/man/man3/tlsmsg.3"]}
+# What packages have on, where it is installed: by pkg-config's name, the option, and whose package
+# depends on a library whose name begins so.
+OPTIONAL = {name: choice for name, choice in {
+    "libedit": ("TLSMSG_EDITLINE", "client", "libedit"),
+    "sqlite3": ("TLSMSG_SQLITE", "server", "libsqlite3")}.items()
+    if subprocess.run(["pkg-config", "--exists", name], check=False).returncode == 0}
+if "sqlite3" in OPTIONAL:
+    FILES["server"] += ["/usr/bin/tlsmsg-store", "/usr/share/man/man1/tlsmsg-store.1",
+                        "/usr/share/bash-completion/completions/tlsmsg-store"]
 
 
 def run(*command):
@@ -63,7 +72,8 @@ def setUpModule():
     unittest.addModuleCleanup(shutil.rmtree, Built.folder)
     run(CMAKE, "-S", ROOT, "-B", Built.folder, "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
         "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_INSTALL_PREFIX=/usr", "-DBUILD_SHARED_LIBS=ON",
-        "-DTLSMSG_TESTS=OFF", "-DTLSMSG_PACKAGER=Some Body <some@body.example>")
+        "-DTLSMSG_TESTS=OFF", "-DTLSMSG_PACKAGER=Some Body <some@body.example>",
+        *(f"-D{option}=ON" for option, _, _ in OPTIONAL.values()))
     run(CMAKE, "--build", Built.folder, "--parallel", str(os.cpu_count() or 1))
 
 
@@ -105,6 +115,13 @@ class Built:
             "libtlsmsg.so": "development", f"libtlsmsg.so.{soname_version()}": "library",
             f"libtlsmsg.so.{version()}": "library"})
 
+    def test_optional_libraries(self):
+        """Each is a dependency of the one package that uses it; the library's has none of them."""
+        for _, owner, begin in OPTIONAL.values():
+            users = [component for component in FILES
+                     if any(name.startswith(begin) for name in self.needs(component))]
+            self.assertEqual(users, [owner], begin)
+
     def test_nothing_is_searched_elsewhere(self):
         """Below /usr the loader finds the library; a path of one's own would be a door."""
         folder = self.unpacked()
@@ -125,6 +142,9 @@ class Debian(Built, unittest.TestCase):
 
     def field(self, component, name):
         return run("dpkg-deb", "--field", self.package(component), name).strip()
+
+    def needs(self, component):
+        return self.field(component, "Depends").split(", ")
 
     def unpacked(self):
         folder = os.path.join(self.out, "unpacked")
@@ -185,15 +205,15 @@ class Rpm(Built, unittest.TestCase):
                                stdin=archive.stdout, timeout=SECONDS, check=True)
         return folder
 
-    def requires(self, component):
+    def needs(self, component):
         return {re.sub(r"[( ].*", "", line) for line in self.query(component, "--requires")}
 
     def test_dependencies(self):
-        self.assertEqual({name for name in self.requires("library") if name.startswith("lib")},
+        self.assertEqual({name for name in self.needs("library") if name.startswith("lib")},
                          {"libc.so.6", "libcrypto.so.3", "libssl.so.3"})
         for component in ("server", "client", "development"):
             self.assertIn(f"libtlsmsg = {version()}", self.query(component, "--requires"))
-        self.assertLessEqual({"openssl", "shadow-utils"}, self.requires("server"))
+        self.assertLessEqual({"openssl", "shadow-utils"}, self.needs("server"))
         for component in ("server", "client"):
             self.assertEqual(self.query(component, "--obsoletes"), ["tlsmsg < 0.2"])
 

@@ -68,7 +68,8 @@ def boot(folder, above):
     try:
         done = subprocess.run(
             ["unshare", "--cgroup", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork",
-             "--kill-child", os.path.join(HERE, "units", "boot.sh"), folder, above],
+             "--kill-child", os.path.join(HERE, "units", "boot.sh"), folder, above,
+             "test.target"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             timeout=SECONDS, preexec_fn=group.join, encoding="utf-8", errors="replace",
             check=False)

@@ -12,15 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SECONDS = 900
-PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def run(*command, **options):
-    return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=SECONDS, check=True, **options)
+from roots import PATH, ROOT, Root, copy_sources, isolated, run, workspace
 
 
 def stages_of(name):
@@ -37,30 +30,8 @@ def stages_of(name):
     return found
 
 
-def isolated():
-    """Begins anew in namespaces, in which every mount and process goes with this one."""
-    if os.environ.get("TLSMSG_TRY_CONTAINER") != "inside":
-        os.environ["TLSMSG_TRY_CONTAINER"] = "inside"
-        os.execvp("unshare", ["unshare", "--mount", "--pid", "--fork", "--kill-child",
-                              "--mount-proc", sys.executable, "-B", *sys.argv])
-
-
-class Stage:
-    """A root that a stage's instructions change; what they write is kept in memory."""
-
-    def __init__(self, folder, base):
-        self.root = os.path.join(folder, "root")
-        os.mkdir(folder)
-        run("mount", "-t", "tmpfs", "tmpfs", folder)
-        for name in ("upper", "work", "root"):
-            os.mkdir(os.path.join(folder, name))
-        run("mount", "-t", "overlay", "overlay", self.root, "-o",
-            f"lowerdir={base},upperdir={folder}/upper,workdir={folder}/work")
-        run("mount", "-t", "proc", "proc", os.path.join(self.root, "proc"))
-        shutil.copy("/etc/resolv.conf", os.path.join(self.root, "etc", "resolv.conf"))
-
-    def path(self, name):
-        return os.path.join(self.root, name.lstrip("/"))
+class Stage(Root):
+    """A root that a stage's instructions change."""
 
     def carry_out(self, word, rest, stages):
         if word == "RUN":
@@ -70,16 +41,7 @@ class Stage:
             source, what, to = rest.removeprefix("--from=").split()
             shutil.copy(stages[source].path(what), self.path(to))
         elif word == "COPY":
-            to = self.path(rest.split()[1])
-            os.makedirs(to)
-            files = run("git", "-C", ROOT, "ls-files", "-z", stdout=subprocess.PIPE).stdout
-            with subprocess.Popen(["tar", "-C", ROOT, "--null", "-T", "-", "-cf", "-"],
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE) as tar:
-                with subprocess.Popen(["tar", "-C", to, "-xf", "-"], stdin=tar.stdout) as untar:
-                    tar.stdin.write(files)
-                    tar.stdin.close()
-                    if untar.wait(SECONDS) != 0:
-                        raise OSError("the sources cannot be copied")
+            copy_sources(self.path(rest.split()[1]))
         elif word not in ("FROM", "USER", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT", "CMD"):
             raise ValueError(f"not known here: {word}")
 
@@ -134,20 +96,16 @@ def main():
     isolated()
     base = os.path.realpath(sys.argv[1])
     container = stages_of("Containerfile")
-    with tempfile.TemporaryDirectory(prefix="tlsmsg-container-") as folder:
-        stages, made = {}, []
-        try:
-            for at, instructions in enumerate(container):
-                name = instructions[0][1].partition(" AS ")[2] or str(at)
-                stages[name] = Stage(os.path.join(folder, name), base)
-                made.append(stages[name])
-                for word, rest in instructions:
-                    print(f"try_container.py: {name}: {word} {rest[:60]}", flush=True)
-                    stages[name].carry_out(word, rest, stages)
-            converse(folder, made[-1], dict(container[-1]), made[0])
-        finally:
-            for stage in made:
-                subprocess.run(["umount", "--recursive", os.path.dirname(stage.root)], check=False)
+    with workspace() as folder:
+        stages = {}
+        for at, instructions in enumerate(container):
+            name = instructions[0][1].partition(" AS ")[2] or str(at)
+            stages[name] = Stage(os.path.join(folder, name), base)
+            for word, rest in instructions:
+                print(f"try_container.py: {name}: {word} {rest[:60]}", flush=True)
+                stages[name].carry_out(word, rest, stages)
+        made = list(stages.values())
+        converse(folder, made[-1], dict(container[-1]), made[0])
     print("try_container.py: passed")
 
 

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Boots systemd as the first process of namespaces of its own, over this machine's files: what it
 # writes goes to memory. Needs root, and is itself run by unshare(1), see test_units.py.
-#   $1  folder to work in, inside at /run/test; its units/ are known to the manager, which starts
-#       test.target
+#   $1  folder to work in, inside at /run/test; its units/ are known to the manager
 #   $2  folder whose files are laid over the machine's
+#   $3  what the manager starts
+#   $4  root whose files are meant, where it is not this machine's
 set -eu
-work=$1 above=$2
+work=$1 above=$2 target=$3 below=${4:-/}
 
 mount --make-rprivate /
 mkdir -p "$work/memory"
@@ -13,7 +14,7 @@ mount -t tmpfs tmpfs "$work/memory"
 mkdir "$work/memory/written" "$work/memory/scratch" "$work/memory/root"
 cp -a "$above/." "$work/memory/written/"
 mount -t overlay overlay "$work/memory/root" \
-    -o "lowerdir=/,upperdir=$work/memory/written,workdir=$work/memory/scratch"
+    -o "lowerdir=$below,upperdir=$work/memory/written,workdir=$work/memory/scratch"
 
 cd "$work/memory/root"
 mkdir -p proc sys dev run tmp old
@@ -42,4 +43,4 @@ mount --bind "$work" run/test
 pivot_root . old
 umount -l old
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=test /lib/systemd/systemd --system \
-    --unit=test.target --show-status=false
+    --unit="$target" --show-status=false
