@@ -211,7 +211,7 @@ src/transport 500 0
 src/transport/tls 7500 150
 src/server 5200 150
 src/client 2000 150
-src/store 3600 150
+src/store 5700 150
 src/app 1700 80
 src/app/server 5000 150
 src/app/client 4300 150
@@ -296,11 +296,12 @@ constants() {
 # whose result is not wanted says so by (void), but for those that only return what they were given.
 forms() {
     found_here=$(pkg-config --cflags openssl libedit 2>/dev/null || :)
+    found_here="$found_here $(pkg-config --cflags libpq 2>/dev/null || :)"
     # shellcheck disable=SC2086 # flags
     find src -name '*.c' -print0 |
         xargs -0 -n 8 -P "$(nproc)" cc -std=c11 -D_GNU_SOURCE -Isrc -Iinclude $found_here \
             -fsyntax-only -Wdeclaration-after-statement -Wcast-qual -Wbad-function-cast 2>&1 |
-        grep -E 'warning:|fatal error:' | grep -vE "fatal error: (openssl|editline|histedit)" || :
+        grep -E 'warning:|fatal error:' | grep -vE "fatal error: (openssl|editline|histedit|libpq)" || :
     grep -rnE '\(void\) ?(memcpy|memmove|memset|strcpy|strncpy)\(' src --include='*.c' || :
     grep -rnE '\*\) ?(malloc|calloc|realloc|reallocarray)\(' src --include='*.c' || :
 }
@@ -330,6 +331,7 @@ END
 glossary() {
     vocabulary >"$work/vocabulary"
     other='in turn|turn keys|key exchange|compare_exchange|atomic_exchange'
+    other="$other|target_session_attrs|idle_in_transaction_session_timeout"
     find src -name '*.[ch]' -exec awk -v vocabulary="$work/vocabulary" -v other="$other" '
         BEGIN {
             while ((getline line <vocabulary) > 0) {

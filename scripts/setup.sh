@@ -13,9 +13,9 @@ Installs what is missing: compiler, CMake, make, pkg-config, OpenSSL, Python, cm
   --programs     for the programs alone, without tests: no Python, no cmocka
   --check-tools  also what scripts/check-style.sh and all of scripts/test.sh use:
                  clang, clang-format, clang-tidy, cppcheck, g++, libedit, mandoc, shellcheck,
-                 SQLite, systemd, valgrind, and what makes packages (dpkg-dev, rpm)
+                 SQLite, libpq, systemd, valgrind, and what makes packages (dpkg-dev, rpm)
   --peers        also the programs that the tests talk to where they are installed:
-                 gnutls-cli, ncat, socat, node, curl, promtool;
+                 gnutls-cli, ncat, socat, node, curl, promtool, PostgreSQL (no cluster is made);
                  libuv, which one of the examples uses
   -h, --help     this text
 
@@ -53,6 +53,11 @@ need() {
 
 has() {
     command -v "$1"
+}
+
+# Debian keeps the server's programs out of PATH.
+has_postgresql() {
+    has initdb || ls /usr/lib/postgresql/*/bin/initdb
 }
 
 # compiles COMPILER [FLAG...]: what stands in $source can be compiled and linked.
@@ -106,6 +111,7 @@ int main(void) { return 0; }'
         need g++ has g++
         need libedit-dev pkg-config --exists libedit
         need libsqlite3-dev pkg-config --exists sqlite3
+        need libpq-dev pkg-config --exists libpq
         need systemd has systemd-analyze
         need iproute2 has ip
         need util-linux has unshare
@@ -123,6 +129,7 @@ int main(void) { return 0; }'
         done
         need libuv1-dev pkg-config --exists libuv
         need promtool has promtool
+        need postgresql has_postgresql
     fi
 }
 
@@ -167,6 +174,15 @@ install_packages() {
         install -y --no-install-recommends "$@" >"$log" 2>&1 </dev/null
 }
 
+# Installed as it is, PostgreSQL would make a cluster and start it. The tests make their own.
+# shellcheck disable=SC2016 # sed's own $
+forbid_cluster() {
+    settings=/etc/postgresql-common/createcluster.conf
+    install_packages postgresql-common &&
+        $as_root sed -i -e '/^#* *create_main_cluster *=/d' \
+            -e '$ a create_main_cluster = false' "$settings"
+}
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "setup.sh: installing$missing"
@@ -176,6 +192,7 @@ for name in $missing; do
 done
 # shellcheck disable=SC2086 # empty for root; a list of packages
 if ! $as_root apt-get -qq -o DPkg::Lock::Timeout=300 update >"$log" 2>&1 </dev/null ||
+    { [ "${missing#* postgresql}" != "$missing" ] && ! forbid_cluster; } ||
     { [ -n "$packages" ] && ! install_packages $packages; } ||
     { [ "$packages" != "$missing" ] && ! unpack_promtool; }; then
     cat "$log" >&2

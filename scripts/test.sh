@@ -77,7 +77,7 @@ build() {
 # build_release_tls [OPTION...]: four stages share this build, and little is compiled again.
 build_release_tls() {
     build release-tls release -DCMAKE_C_FLAGS=-g -DTLSMSG_BENCH=ON -DTLSMSG_EDITLINE=OFF \
-        -DTLSMSG_SQLITE=OFF -DCMAKE_CROSSCOMPILING_EMULATOR= "$@"
+        -DTLSMSG_SQLITE=OFF -DTLSMSG_POSTGRESQL=OFF -DCMAKE_CROSSCOMPILING_EMULATOR= "$@"
 }
 
 # What can be built ahead of a stage. What changes release-tls can't: its tests come first.
@@ -85,7 +85,7 @@ build_for() {
     case $1 in
     release-tls) build_release_tls ;;
     release-plaintext) build release-plaintext plaintext -DCMAKE_C_FLAGS=-g ;;
-    asan-tls) build asan-tls asan "-DTLSMSG_SQLITE=$sqlite" ;;
+    asan-tls) build asan-tls asan "-DTLSMSG_SQLITE=$sqlite" "-DTLSMSG_POSTGRESQL=$libpq" ;;
     asan-plaintext) build asan-plaintext asan -DTLSMSG_PLAINTEXT=ON ;;
     tsan) build tsan tsan ;;
     clang)
@@ -226,13 +226,17 @@ stage_editline() {
     run release-tls --tests-regex '^(integration_(comfort|client)|unit_report|package_options)$'
 }
 
-# What a build with SQLite has beside the others: the store, its program and the power cuts.
+# What a build with SQLite and libpq has beside the others: the store, its program and the power cuts.
 stage_store() {
     if [ $sqlite = OFF ]; then
         skip 'SQLite is not installed (scripts/setup.sh --check-tools)'
         return
     fi
-    build_release_tls -DTLSMSG_SQLITE=ON || show_build release-tls || return
+    if [ $libpq = OFF ]; then
+        skip 'libpq is not installed (scripts/setup.sh --check-tools)' || return
+    fi
+    build_release_tls -DTLSMSG_SQLITE=ON -DTLSMSG_POSTGRESQL=$libpq ||
+        show_build release-tls || return
     own='^(powercut.*|unit_store_.*|integration_(store.*|examples)'
     own="$own|package_(options|picture|units|service))\$"
     run release-tls --tests-regex "$own"
@@ -270,6 +274,10 @@ scripts/setup.sh
 sqlite=OFF
 if pkg-config --exists sqlite3; then
     sqlite=ON
+fi
+libpq=OFF
+if [ $sqlite = ON ] && pkg-config --exists libpq; then
+    libpq=ON
 fi
 mkdir -p "$out"
 rm -f "$out/builds"

@@ -11,7 +11,7 @@ complete -c tlsmsg-server -l transcript -r -F -d 'append it here (SIGHUP opens i
 complete -c tlsmsg-server -s q -l quiet -d 'print no transcript'
 complete -c tlsmsg-server -l log-level -x -a 'error warning info debug' -d 'error, warning, info or debug (warning)'
 complete -c tlsmsg-server -l log-format -x -a 'text json' -d 'format of the log (text)'
-complete -c tlsmsg-server -l store -r -F -d 'keep each message in this file before its reply'
+complete -c tlsmsg-server -l store -r -F -d 'keep messages before replying: a file or a URL'
 complete -c tlsmsg-server -l store-keep -x -d 'delete older messages, such as 90d (keep all)'
 complete -c tlsmsg-server -l store-min-free -x -d 'take no message below this room (64 MiB)'
 complete -c tlsmsg-server -l store-timeout -x -d 'wait for an engine that is away (5)'

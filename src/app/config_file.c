@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "app/startup.h"
 #include "base/error.h"
 #include "base/escape.h"
 
@@ -120,22 +121,6 @@ static enum tlsmsg_code check_form(const struct line *line, const struct args_ta
     return TLSMSG_OK;
 }
 
-/* "postgresql://user:secret@host/base" or "password=secret". */
-static bool holds_password(const char *value)
-{
-    const char *host = value != NULL ? strstr(value, "://") : NULL;
-    const char *at;
-    const char *colon;
-
-    if (host == NULL) {
-        return value != NULL && strstr(value, "password=") != NULL;
-    }
-    host += 3;
-    at = strchr(host, '@');
-    colon = strchr(host, ':');
-    return (at != NULL && colon != NULL && colon < at) || strstr(host, "password=") != NULL;
-}
-
 /* ---- the file */
 
 static enum tlsmsg_code take_lines(struct config_file *config, const struct seen *seen,
@@ -161,7 +146,7 @@ static enum tlsmsg_code take_lines(struct config_file *config, const struct seen
         if (check_form(&line, seen->table, found, err) != TLSMSG_OK) {
             return err->code;
         }
-        if (is_open && holds_password(line.value)) {
+        if (is_open && startup_holds_password(line.value)) {
             startup_warn(seen->table->program,
                          "warning: '%s' holds a password and others can read it; try: chmod o= %s",
                          config->file.name, config->file.name);

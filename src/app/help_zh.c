@@ -51,7 +51,7 @@ static const struct {
     {"print no transcript", "不输出对话记录"},
     {"error, warning, info or debug (warning)", "error、warning、info 或 debug（warning）"},
     {"format of the log (text)", "日志的格式（text）"},
-    {"keep each message in this file before its reply", "回应之前先把消息存入此文件"},
+    {"keep messages before replying: a file or a URL", "回应之前先存储消息：文件或 URL"},
     {"delete older messages, such as 90d (keep all)", "删除更早的消息，如 90d（全部保留）"},
     {"take no message below this room (64 MiB)", "剩余空间低于此值时不收消息（64 MiB）"},
     {"wait for an engine that is away (5)", "等待暂不可用的存储引擎（5）"},

@@ -100,3 +100,35 @@ enum exit_code startup_flush_stdout(const char *program)
     startup_warn(program, "cannot write to stdout: %s", strerror(errno != 0 ? errno : EIO));
     return EXIT_OTHER;
 }
+
+bool startup_holds_password(const char *value)
+{
+    const char *host = value != NULL ? strstr(value, "://") : NULL;
+    const char *at;
+    const char *colon;
+
+    if (host == NULL) {
+        return value != NULL && strstr(value, "password=") != NULL;
+    }
+    host += 3;
+    at = strchr(host, '@');
+    colon = strchr(host, ':');
+    return (at != NULL && colon != NULL && colon < at) || strstr(host, "password=") != NULL;
+}
+
+char *startup_hide_password(char *const *argv, const char *value)
+{
+    char *copy = NULL;
+
+    for (; *argv != NULL && copy == NULL && startup_holds_password(value); argv++) {
+        size_t len = strlen(*argv);
+
+        if (value >= *argv && value < *argv + len) {
+            copy = strdup(value);
+            if (copy != NULL) {
+                memset(*argv + (value - *argv), '*', strlen(value));
+            }
+        }
+    }
+    return copy;
+}

@@ -3,6 +3,8 @@
 #ifndef APP_STARTUP_H
 #define APP_STARTUP_H
 
+#include <stdbool.h>
+
 #include <tlsmsg/error.h>
 
 /* Fills 0, 1 and 2 where the program was started without them, so that no socket or file of
@@ -43,5 +45,14 @@ enum exit_code exit_code_for(enum tlsmsg_code code, enum exit_phase phase);
 /* Sends on what stdio has for stdout, whose failures show only then. EXIT_DONE, or EXIT_OTHER with
  * the cause told. */
 enum exit_code startup_flush_stdout(const char *program);
+
+/* Whether a database's address holds a password: "postgresql://user:secret@host/base" or
+ * "password=secret". NULL: it doesn't. */
+bool startup_holds_password(const char *value);
+
+/* Overwrites such a value where the command line has it, since others see that (ps(1)).
+ * Returns a copy of the value for the program itself, owned by the caller; NULL: nothing was
+ * overwritten. */
+char *startup_hide_password(char *const *argv, const char *value);
 
 #endif

@@ -36,10 +36,18 @@ struct store_item {
     uint64_t last;              /* the backend's answer */
 };
 
+/* How long an engine may be waited for. Asked several times a second. */
+struct store_patience {
+    bool (*has_ended)(void *user); /* NULL: never */
+    void *user;
+};
+
 struct store_batch {
     struct store_item **items;
     size_t count;
     bool take_new; /* false: only duplicates and questions are decided; a new message has no room */
+    struct store_patience patience;
+    enum store_promise promise; /* the backend's answer, where it can change while it is open */
 };
 
 struct store_backend;
@@ -62,8 +70,17 @@ struct store_backend_ops {
     /* Decides a batch in one transaction, hashes compared inside it: sets verdict and last of each
      * item. After STORE_RESULT_DONE all of it is durable; a transaction that met a producer with a
      * last number has written, be it its `seen` alone, and so has waited for the disk. */
-    enum store_result (*append)(struct store_backend *backend, const struct store_batch *batch,
+    enum store_result (*append)(struct store_backend *backend, struct store_batch *batch,
                                 struct tlsmsg_error *err);
+
+    /* After STORE_RESULT_AWAY, every second while nothing is to be appended: brings in order what was
+     * left undone, so that nobody else waits for it. STORE_RESULT_DONE: the engine is back. NULL:
+     * nothing is ever left. */
+    enum store_result (*rejoin)(struct store_backend *backend, struct store_patience patience,
+                                struct tlsmsg_error *err);
+
+    /* What is to be told once; false: nothing. NULL: there never is anything. */
+    bool (*warn)(struct store_backend *backend, char *text, size_t cap);
 
     /* Bytes that can still be written. False: the engine doesn't tell. */
     bool (*room)(struct store_backend *backend, uint64_t *bytes);

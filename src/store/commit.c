@@ -3,6 +3,7 @@
  *
  * Owns the order: a worker's turns are decided in theirs. Knows nothing of any engine. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,6 +18,8 @@
 #define FORGET_EVERY_MS 3600000
 #define FORGET_AFTER_MS 86400000
 #define FORGET_STEP_ROWS 500
+#define REJOIN_EVERY_MS 1000
+#define STOP_GRACE_MS 2000
 #define LOG_WARN_BYTES ((uint64_t)256 * 1024 * 1024)
 
 void turn_free(struct turn *turn)
@@ -52,7 +55,7 @@ static bool is_refused(const struct worker_queue *queue, uint64_t connection)
     return false;
 }
 
-/* Once a number had other bytes nothing later of its conversation is taken. The list is short: such
+/* Once a message can't ever be taken nothing later of its conversation is. The list is short: such
  * a conversation is about to end. False: no memory. */
 static bool refuse(struct worker_queue *queue, uint64_t connection)
 {
@@ -121,12 +124,15 @@ static bool list_items(struct store *store, const struct turn *turns, size_t cou
         store->items = items;
         store->items_capacity = count;
     }
-    *batch = (struct store_batch){.items = store->items};
+    *batch = (struct store_batch){.items = store->items, .promise = store_promise(store)};
     *bytes = 0;
     (void)pthread_mutex_lock(&store->lock);
     for (turn = turns; turn != NULL; turn = turn->next) {
         for (item = turn->first; item != NULL; item = item->next) {
             item->verdict = STORE_AWAY;
+            if (item->connection > store->told) {
+                store->told = item->connection;
+            }
             if (is_refused(&store->workers[turn->worker], item->connection)) {
                 continue;
             }
@@ -194,19 +200,102 @@ static bool gives_up(struct store *store, int64_t deadline_ns)
     return stop || (deadline_ns != 0 && clock_now_ns() >= deadline_ns);
 }
 
+struct waiting {
+    struct store *store;
+    int64_t deadline_ns;
+};
+
+/* Whether an engine that is being waited for has had its time; at a stop that is short. */
+static bool has_waited(void *user)
+{
+    const struct waiting *waiting = user;
+    struct store *store = waiting->store;
+    int64_t now_ns = clock_now_ns();
+    bool is_late;
+
+    (void)pthread_mutex_lock(&store->lock);
+    if (store->stop && store->stop_ns == 0) {
+        store->stop_ns = clock_deadline_ns(now_ns, STOP_GRACE_MS);
+    }
+    is_late = store->stop && now_ns >= store->stop_ns;
+    (void)pthread_mutex_unlock(&store->lock);
+    return is_late || (waiting->deadline_ns != 0 && now_ns >= waiting->deadline_ns);
+}
+
+/* Tells once that the engine is away, and once that it is back. */
+static void tell_away(struct store *store, bool is_away, const struct tlsmsg_error *err)
+{
+    char text[sizeof(err->text) + 64];
+
+    if (is_away == store->is_away || store->backend->ops->rejoin == NULL) {
+        return;
+    }
+    if (is_away) {
+        (void)snprintf(text, sizeof(text), "the store is away, and messages wait for it: %s",
+                       err->text);
+        tell(store, STORE_ERROR, text);
+    } else {
+        tell(store, STORE_WARNING, "the store is back");
+    }
+    store->is_away = is_away;
+    store->rejoin_ns = clock_deadline_ns(clock_now_ns(), REJOIN_EVERY_MS);
+    (void)pthread_mutex_lock(&store->lock);
+    store->stats.is_away = is_away;
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+static void tell_warnings(struct store *store)
+{
+    char text[sizeof(((struct tlsmsg_error *)0)->text)];
+
+    while (store->backend->ops->warn != NULL &&
+           store->backend->ops->warn(store->backend, text, sizeof(text))) {
+        tell(store, STORE_WARNING, text);
+    }
+}
+
+/* What an OK means has changed. Conversations that were told more get no further OK: they hear that
+ * the store is away, come again, and are told what holds now. */
+static void adopt_promise(struct store *store, const struct store_batch *batch)
+{
+    bool falls = batch->promise < store_promise(store);
+    size_t i;
+
+    if (falls) {
+        store->fallen = store->told;
+        tell(store, STORE_ERROR,
+             "the store has no synchronous standby any more: what is stored from now on is on one "
+             "disk alone");
+    } else if (batch->promise > store_promise(store)) {
+        tell(store, STORE_WARNING, "the store has a synchronous standby again");
+    }
+    atomic_store(&store->promise, (int)batch->promise);
+    for (i = 0; i < batch->count && store->fallen != 0; i++) {
+        struct store_item *item = batch->items[i];
+
+        if (item->connection <= store->fallen &&
+            (item->verdict == STORE_TAKEN || item->verdict == STORE_DUPLICATE)) {
+            item->verdict = STORE_AWAY;
+        }
+    }
+}
+
 /* Has the batch decided. While the engine is away the same keys are sent again; that never doubles
  * what it may have taken. */
 static enum store_result decide(struct store *store, struct store_batch *batch, uint64_t bytes,
                                 int64_t deadline_ns, struct tlsmsg_error *err)
 {
+    struct waiting waiting = {.store = store, .deadline_ns = deadline_ns};
     enum store_result result;
 
     if (batch->count == 0) {
         return STORE_RESULT_DONE;
     }
+    batch->patience = (struct store_patience){.has_ended = has_waited, .user = &waiting};
     for (;;) {
         batch->take_new = has_room(store, bytes);
         result = store->backend->ops->append(store->backend, batch, err);
+        tell_away(store, result == STORE_RESULT_AWAY, err);
         if (result != STORE_RESULT_AWAY || gives_up(store, deadline_ns)) {
             break;
         }
@@ -219,6 +308,8 @@ static enum store_result decide(struct store *store, struct store_batch *batch, 
         set_all(batch, STORE_AWAY);
     } else if (result == STORE_RESULT_FAILED) {
         set_all(batch, STORE_FAILED);
+    } else {
+        adopt_promise(store, batch);
     }
     if (result == STORE_RESULT_DONE || result == STORE_RESULT_NO_ROOM) {
         tell_room(store, result == STORE_RESULT_NO_ROOM || !batch->take_new);
@@ -241,7 +332,7 @@ static bool account(struct store *store, const struct turn *turns, enum store_re
             store->stats.duplicates += item->verdict == STORE_DUPLICATE;
             store->stats.no_room += item->verdict == STORE_NO_ROOM;
             store->stats.away += item->verdict == STORE_AWAY;
-            if (item->verdict == STORE_OTHER_BYTES) {
+            if (item->verdict == STORE_OTHER_BYTES || item->verdict == STORE_REFUSED) {
                 has_memory &= refuse(&store->workers[turn->worker], item->connection);
             }
         }
@@ -303,6 +394,8 @@ static bool commit(struct store *store, struct turn *turns, size_t count)
         return false;
     }
     deliver_all(store, turns, false);
+    tell_warnings(store);
+    tlsmsg_error_clear(&err);
     if (store->backend->ops->tidy(store->backend, &log_bytes, &err) == STORE_RESULT_FAILED) {
         fail(store, &err);
         return false;
@@ -319,6 +412,36 @@ static bool commit(struct store *store, struct turn *turns, size_t count)
     return true;
 }
 
+/* Work comes first; else a second is long enough. */
+static bool has_looked(void *user)
+{
+    struct waiting *waiting = user;
+    bool has_work;
+
+    (void)pthread_mutex_lock(&waiting->store->lock);
+    has_work = waiting->store->first != NULL || waiting->store->stop;
+    (void)pthread_mutex_unlock(&waiting->store->lock);
+    return has_work || clock_now_ns() >= waiting->deadline_ns;
+}
+
+/* Looks whether an engine that was away is back. False: it has failed. */
+static bool rejoin(struct store *store)
+{
+    struct waiting waiting = {.store = store,
+                              .deadline_ns = clock_deadline_ns(clock_now_ns(), REJOIN_EVERY_MS)};
+    struct store_patience patience = {.has_ended = has_looked, .user = &waiting};
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    enum store_result result = store->backend->ops->rejoin(store->backend, patience, &err);
+
+    store->rejoin_ns = clock_deadline_ns(clock_now_ns(), REJOIN_EVERY_MS);
+    if (result == STORE_RESULT_FAILED) {
+        fail(store, &err);
+        return false;
+    }
+    tell_away(store, result == STORE_RESULT_AWAY, &err);
+    return true;
+}
+
 /* One step of what is due now and then. *soon: more of it is due at once. False: the store has
  * failed. */
 static bool look_after(struct store *store, bool *soon)
@@ -331,9 +454,12 @@ static bool look_after(struct store *store, bool *soon)
     int64_t wall_ms;
     unsigned rows = 0;
 
+    *soon = false;
+    if (store->is_away) {
+        return now_ns < store->rejoin_ns || rejoin(store);
+    }
     (void)clock_gettime(CLOCK_REALTIME, &wall);
     wall_ms = (int64_t)wall.tv_sec * 1000;
-    *soon = false;
     if (store->prune_ns != 0 && now_ns >= store->prune_ns) {
         result = ops->prune(store->backend, wall_ms - store->settings.keep_ms, PRUNE_STEP_ROWS,
                             &rows, &err);
@@ -368,6 +494,9 @@ static void wait_for_work(struct store *store, bool soon)
     if (store->prune_ns != 0 && store->prune_ns < until_ns) {
         until_ns = store->prune_ns;
     }
+    if (store->is_away) {
+        until_ns = store->rejoin_ns;
+    }
     until.tv_sec = (time_t)(until_ns / CLOCK_NS_PER_S);
     until.tv_nsec = (long)(until_ns % CLOCK_NS_PER_S);
     while (store->first == NULL && !store->stop && !soon) {
@@ -384,6 +513,7 @@ void *commit_thread(void *user)
     bool is_good = true;
     bool stop;
 
+    tell_warnings(store);
     do {
         (void)pthread_mutex_lock(&store->lock);
         wait_for_work(store, soon);
@@ -403,6 +533,7 @@ void *commit_thread(void *user)
         if (!is_good) {
             store->prune_ns = 0;
             store->forget_ns = INT64_MAX;
+            store->is_away = false;
         }
     } while (!stop);
     return NULL;

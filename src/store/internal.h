@@ -42,12 +42,15 @@ struct store {
     struct worker_queue *workers;
     struct store_item **items; /* of the batch; the commit thread's own */
     size_t items_capacity;
-    enum store_promise promise;
+    atomic_int promise; /* an enum store_promise */
     char run_name[RUN_NAME_MAX];
     uint64_t counter; /* numbers of the document's flow; the commit thread's own */
     int64_t prune_ns; /* when to look again; the commit thread's own */
     int64_t forget_ns;
-    bool is_full; /* told so */
+    int64_t rejoin_ns; /* while the engine is away */
+    uint64_t fallen;   /* connections up to this were told more than is promised; commit thread */
+    bool is_full;      /* told so */
+    bool is_away;      /* told so */
     bool log_told;
     bool started;
     pthread_t thread;
@@ -55,6 +58,8 @@ struct store {
     pthread_cond_t handed;
     struct turn *first; /* handed over, not yet taken */
     struct turn **end;
+    uint64_t told;   /* highest connection that has heard what an OK means, or may have */
+    int64_t stop_ns; /* until when an engine is waited for after stop; 0: not asked yet */
     bool stop;
     bool failed;
     char failure[sizeof(((struct tlsmsg_error *)0)->text)];

@@ -171,8 +171,8 @@ static int write_producers(struct sqlite_backend *store, int64_t now)
     return result;
 }
 
-static enum store_result sqlite_append(struct store_backend *backend,
-                                       const struct store_batch *batch, struct tlsmsg_error *err)
+static enum store_result sqlite_append(struct store_backend *backend, struct store_batch *batch,
+                                       struct tlsmsg_error *err)
 {
     struct sqlite_backend *store = sqlite_of(backend);
     int64_t last_id = 0;

@@ -2,7 +2,7 @@
 #ifndef STORE_SQLITE_INTERNAL_H
 #define STORE_SQLITE_INTERNAL_H
 
-#include "store/sqlite_batch.h"
+#include "store/batch.h"
 #include "store/sqlite_db.h"
 #include "store/sqlite_file.h"
 

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/escape.h"
 #include "store/internal.h"
+#include "store/postgresql.h"
 #include "store/sqlite.h"
 #include "store/sqlite_db.h"
 #include "store/sqlite_file.h"
@@ -240,6 +241,7 @@ enum tlsmsg_code store_start(const struct store_settings *settings, struct store
                              struct store **out, struct tlsmsg_error *err)
 {
     struct store *store = calloc(1, sizeof(*store));
+    enum store_promise promise = STORE_PROMISE_DISK;
     enum tlsmsg_code code;
 
     if (store == NULL) {
@@ -249,7 +251,8 @@ enum tlsmsg_code store_start(const struct store_settings *settings, struct store
     store->backend = backend;
     code = prepare(store, settings, err);
     if (code == TLSMSG_OK) {
-        code = backend->ops->prove(backend, &store->promise, err);
+        code = backend->ops->prove(backend, &promise, err);
+        atomic_store(&store->promise, (int)promise);
     }
     if (code == TLSMSG_OK) {
         code = backend->ops->begin_run(backend, store->run_name, settings->version, err);
@@ -264,18 +267,6 @@ enum tlsmsg_code store_start(const struct store_settings *settings, struct store
     }
     *out = store;
     return TLSMSG_OK;
-}
-
-static bool is_postgresql(const char *target)
-{
-    return strncmp(target, "postgresql://", 13) == 0 || strncmp(target, "postgres://", 11) == 0;
-}
-
-static enum tlsmsg_code refuse_postgresql(struct tlsmsg_error *err)
-{
-    return error_set(
-        err, TLSMSG_ERR_CONFIG, 0,
-        "this build stores in files alone (the build option TLSMSG_POSTGRESQL is off)");
 }
 
 /* What we make is its owner's alone. A file that was there keeps its mode. */
@@ -301,14 +292,15 @@ enum tlsmsg_code store_open(const struct store_settings *settings, struct store 
     struct store_backend *backend = NULL;
     enum tlsmsg_code code;
 
-    if (is_postgresql(settings->target)) {
-        return refuse_postgresql(err);
+    if (store_is_in_database(settings->target)) {
+        code = postgresql_backend_open(settings->target, &backend, err);
+    } else {
+        code = sqlite_backend_open(settings->target, SQLITE_CHECKPOINT_PAGES, &backend, err);
     }
-    code = sqlite_backend_open(settings->target, SQLITE_CHECKPOINT_PAGES, &backend, err);
     if (backend != NULL) {
         code = store_start(settings, backend, out, err);
     }
-    if (code == TLSMSG_OK) {
+    if (code == TLSMSG_OK && !store_is_in_database(settings->target)) {
         warn_of_readers(settings);
     }
     return code;
@@ -316,12 +308,40 @@ enum tlsmsg_code store_open(const struct store_settings *settings, struct store 
 
 enum tlsmsg_code store_check(const char *target, struct tlsmsg_error *err)
 {
-    return is_postgresql(target) ? refuse_postgresql(err) : sqlite_db_check(target, err);
+    return store_is_in_database(target) ? postgresql_check(target, err)
+                                        : sqlite_db_check(target, err);
+}
+
+enum tlsmsg_code store_reach(const char *target, const char *home, struct store_reach *out,
+                             struct tlsmsg_error *err)
+{
+    *out = (struct store_reach){.file_count = 0};
+    return postgresql_reach(target, home, out, err);
+}
+
+void store_reach_fini(struct store_reach *reach)
+{
+    while (reach->file_count > 0) {
+        free(reach->files[--reach->file_count]);
+    }
 }
 
 enum store_promise store_promise(const struct store *store)
 {
-    return store->promise;
+    return (enum store_promise)atomic_load(&store->promise);
+}
+
+enum store_promise store_promise_to(struct store *store, uint64_t connection)
+{
+    enum store_promise promise;
+
+    (void)pthread_mutex_lock(&store->lock);
+    if (connection > store->told) {
+        store->told = connection;
+    }
+    promise = store_promise(store);
+    (void)pthread_mutex_unlock(&store->lock);
+    return promise;
 }
 
 const char *store_run_name(const struct store *store)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <tlsmsg/error.h>
 
@@ -27,6 +28,7 @@ enum store_verdict {
     STORE_TAKEN,       /* it is stored; for a question: `last` is what it asked for */
     STORE_DUPLICATE,   /* it was stored before, with the same bytes */
     STORE_OTHER_BYTES, /* its number was given to other bytes */
+    STORE_REFUSED,     /* the engine can't store these bytes, ever */
     STORE_NO_ROOM,     /* undecided: there is no room for it now */
     STORE_AWAY,  /* undecided: the engine can't be reached now, or a number before is undecided */
     STORE_FAILED /* undecided: the store has failed, and the server ends */
@@ -72,7 +74,7 @@ enum store_news {
 typedef void store_tell_fn(void *user, enum store_news news, const char *text);
 
 struct store_settings {
-    const char *target;  /* a file */
+    const char *target;  /* a file, or a postgresql:// address */
     const char *version; /* the program's, for the row of the run */
     unsigned workers;
     int64_t keep_ms;     /* messages older than this are pruned; 0: never */
@@ -96,6 +98,7 @@ struct store_stats {
     uint64_t no_room;
     uint64_t away;
     uint64_t pruned;
+    bool is_away; /* the engine, now */
     uint64_t
         log_bytes; /* of the engine's write-ahead log, now; grows while somebody reads on and on */
 };
@@ -112,8 +115,34 @@ enum tlsmsg_code store_open(const struct store_settings *settings, struct store 
  * anything. Codes as above. */
 enum tlsmsg_code store_check(const char *target, struct tlsmsg_error *err);
 
-/* What an OK means. Any thread. */
+/* Whether a target is a database's address, not a file. NULL: neither. */
+static inline bool store_is_in_database(const char *target)
+{
+    return target != NULL && (strncmp(target, "postgresql://", sizeof("postgresql://") - 1) == 0 ||
+                              strncmp(target, "postgres://", sizeof("postgres://") - 1) == 0);
+}
+
+#define STORE_REACH_MAX 32
+
+/* What of the machine an engine is reached by, once the program is confined. */
+struct store_reach {
+    char *files[STORE_REACH_MAX]; /* that are read at each connection; owned */
+    size_t file_count;
+    uint16_t ports[STORE_REACH_MAX]; /* that are connected to */
+    size_t port_count;
+    bool any_port; /* which can't be told, or are more */
+};
+
+/* Tells it of a database's target. home: whose files are the defaults; NULL: nobody's. TLSMSG_OK, TLSMSG_ERR_CONFIG or TLSMSG_ERR_NOMEM. out: to be
+ * freed in any case. */
+enum tlsmsg_code store_reach(const char *target, const char *home, struct store_reach *out,
+                             struct tlsmsg_error *err);
+void store_reach_fini(struct store_reach *reach);
+
+/* What an OK means. It may fall while the store is open: a connection that brought a record before,
+ * or was told by store_promise_to, gets no STORE_TAKEN any more then. Any thread. */
 enum store_promise store_promise(const struct store *store);
+enum store_promise store_promise_to(struct store *store, uint64_t connection);
 
 /* The run's random name, which begins with '@'. Any thread. */
 const char *store_run_name(const struct store *store);

@@ -57,11 +57,14 @@ class StoreTest(ProgramTest):
         self.assertRegex(got, rb"\ABYE %d \d+\n" % code)
         end.close()
 
-    def rows(self):
+    def query(self, sql):
+        """The rows of a query; test_store_postgresql.py asks another engine."""
         with sqlite3.connect(self.store, timeout=10) as database:
-            return database.execute(
-                "SELECT p.name, m.seq, m.body FROM message m JOIN producer p ON p.id = m.producer"
-                " ORDER BY m.id").fetchall()
+            return database.execute(sql).fetchall()
+
+    def rows(self):
+        return self.query("SELECT p.name, m.seq, m.body FROM message m JOIN producer p"
+                          " ON p.id = m.producer ORDER BY m.id")
 
 
 class Storing(StoreTest):
@@ -105,6 +108,27 @@ class Storing(StoreTest):
         self.assertEqual([body for _, _, body in self.rows()], [b"x", b"x"])
         self.assertTrue(all(name.startswith("@") for name, _, _ in self.rows()))
 
+    def test_takeover_includes_what_came_whole(self):
+        server = self.server("--store", self.store, "--workers", "2")
+        first = self.greet(server, b"job", 1, 0)
+        burst = b"".join(message(n, b"m%d" % n) for n in range(1, 201))
+        first.send(burst)
+        # Not read on purpose: the second comes while the first one's messages are being stored.
+        second = tls.connect(server.port, self.context())
+        self.addCleanup(second.sock.close)
+        second.send(b"HELLO 1 producer=job from=1\n")
+        line = b""
+        while not line.endswith(b"\n"):
+            line += second.receive_exactly(1)
+        last = int(line.split(b"last=")[1].split()[0])
+        self.assertEqual(last, max([seq for _, seq, _ in self.rows()], default=0))
+        second.send(b"".join(message(n, b"m%d" % n) for n in range(last + 1, 203)))
+        self.expect(second, *(ok(n, b"m%d" % n) for n in range(last + 1, 203)))
+        second.close()
+        self.assertEqual([seq for _, seq, _ in self.rows()], list(range(1, 203)))
+
+
+class Backup(StoreTest):
     def test_an_old_backup_is_told(self):
         server = self.server("--store", self.store)
         end = self.greet(server, b"job", 1, 0)
@@ -130,25 +154,6 @@ class Storing(StoreTest):
         self.assertIn(b"producer 'job' has acknowledged messages up to 3, but the last that is "
                       b"stored is 1", server.log())
         self.assertEqual([seq for _, seq, _ in self.rows()], [1, 4])
-
-    def test_takeover_includes_what_came_whole(self):
-        server = self.server("--store", self.store, "--workers", "2")
-        first = self.greet(server, b"job", 1, 0)
-        burst = b"".join(message(n, b"m%d" % n) for n in range(1, 201))
-        first.send(burst)
-        # Not read on purpose: the second comes while the first one's messages are being stored.
-        second = tls.connect(server.port, self.context())
-        self.addCleanup(second.sock.close)
-        second.send(b"HELLO 1 producer=job from=1\n")
-        line = b""
-        while not line.endswith(b"\n"):
-            line += second.receive_exactly(1)
-        last = int(line.split(b"last=")[1].split()[0])
-        self.assertEqual(last, max([seq for _, seq, _ in self.rows()], default=0))
-        second.send(b"".join(message(n, b"m%d" % n) for n in range(last + 1, 203)))
-        self.expect(second, *(ok(n, b"m%d" % n) for n in range(last + 1, 203)))
-        second.close()
-        self.assertEqual([seq for _, seq, _ in self.rows()], list(range(1, 203)))
 
 
 class Room(StoreTest):

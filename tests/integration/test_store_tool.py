@@ -339,7 +339,7 @@ class Usage(ToolTest):
                 (("list", self.path("text")), "not a database"),
                 (("list", self.path("empty")), "init"),
                 (("list", "/dev/null"), "not a regular file"),
-                (("list", "postgresql://localhost/x"), "TLSMSG_POSTGRESQL"),
+                (("list", "postgresql://localhost/x"), "files alone"),
                 (("list", self.store, "more"), "no further file"),
                 (("list", self.store, "--follow"), "for tail"),
                 (("tail", self.store, "-n", "x"), "--lines"),

@@ -42,6 +42,13 @@ def build_dir():
     return os.path.abspath(folder)
 
 
+@functools.cache
+def is_built_with(option):
+    """Whether that build folder was configured with an option, such as TLSMSG_POSTGRESQL."""
+    with open(os.path.join(build_dir(), "CMakeCache.txt"), encoding="utf-8") as cache:
+        return f"\n{option}:BOOL=ON\n" in cache.read()
+
+
 def program(name):
     """The words that start one of the two programs."""
     return [*WRAPPER, os.path.join(build_dir(), name)]

@@ -2,7 +2,7 @@
 function(store_unit_test module)
     tlsmsg_unit_test(${module} ${ARGN})
     target_sources(test_${module} PRIVATE $<TARGET_OBJECTS:tlsmsg_store>)
-    target_link_libraries(test_${module} PRIVATE SQLite::SQLite3)
+    target_link_libraries(test_${module} PRIVATE tlsmsg_engines)
 endfunction()
 
 store_unit_test(store_commit)

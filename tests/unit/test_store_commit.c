@@ -62,7 +62,7 @@ static enum tlsmsg_code fake_begin_run(struct store_backend *backend, const char
     return TLSMSG_OK;
 }
 
-static enum store_result fake_append(struct store_backend *backend, const struct store_batch *batch,
+static enum store_result fake_append(struct store_backend *backend, struct store_batch *batch,
                                      struct tlsmsg_error *err)
 {
     enum store_result result;

@@ -152,7 +152,7 @@ static int child(const struct row *row)
         socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) {
         return 2;
     }
-    failed = syscall_filter_install();
+    failed = syscall_filter_install(false);
     if (failed != 0) {
         return failed == ENOSYS ? NOT_INSTALLED : 2;
     }

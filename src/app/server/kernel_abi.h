@@ -12,7 +12,7 @@
 /* System call numbers; the same on every architecture since 5.13. */
 enum { LANDLOCK_CREATE_RULESET = 444, LANDLOCK_ADD_RULE = 445, LANDLOCK_RESTRICT_SELF = 446 };
 
-enum { LANDLOCK_VERSION_FLAG = 1, LANDLOCK_PATH_BENEATH = 1 };
+enum { LANDLOCK_VERSION_FLAG = 1, LANDLOCK_PATH_BENEATH = 1, LANDLOCK_NET_PORT = 2 };
 
 /* Rights on files; what each needs of the kernel is in sandbox.c. */
 #define LL_EXECUTE (1ull << 0)
@@ -42,6 +42,11 @@ struct landlock_path_rule {
     uint64_t allowed;
     int32_t parent_fd;
 } __attribute__((packed));
+
+struct landlock_port_rule {
+    uint64_t allowed;
+    uint64_t port;
+};
 
 /* ---- capabilities */
 

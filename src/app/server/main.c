@@ -4,6 +4,7 @@
  * transcript and log. The main thread does all of it; the handler runs on workers' threads. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -378,12 +379,24 @@ static enum exit_code run(const struct server_settings *settings)
     return code;
 }
 
+/* *hidden: to be freed after the settings. */
+static enum tlsmsg_code finish_settings(struct server_settings *settings, char *const *argv,
+                                        char **hidden, struct tlsmsg_error *err)
+{
+    *hidden = startup_hide_password(argv, settings->storing.target);
+    if (*hidden != NULL) {
+        settings->storing.target = *hidden;
+    }
+    return server_settings_finish(settings, err);
+}
+
 int main(int argc, char **argv)
 {
     struct server_settings settings;
     struct config_file config = {.is_read = false};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
+    char *hidden = NULL;
     int asked = ARGS_NONE;
 
     startup_descriptors();
@@ -393,7 +406,7 @@ int main(int argc, char **argv)
         code = fail(&err);
     } else if (asked != ARGS_NONE) {
         code = args_answer(&server_options, asked, settings.help_language == PHRASES_ZH);
-    } else if (server_settings_finish(&settings, &err) != TLSMSG_OK) {
+    } else if (finish_settings(&settings, argv, &hidden, &err) != TLSMSG_OK) {
         code = fail(&err);
     } else {
         if (terminal_can_ask()) {
@@ -403,5 +416,6 @@ int main(int argc, char **argv)
     }
     server_settings_fini(&settings);
     config_file_fini(&config);
+    free(hidden);
     return (int)code;
 }

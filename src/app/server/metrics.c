@@ -104,6 +104,7 @@ static void print_store(FILE *out, const struct metrics_about *about)
         {"store_no_room_total", "counter", "Messages not taken for want of room.", s->no_room},
         {"store_away_total", "counter", "Messages not taken since the engine was away.", s->away},
         {"store_pruned_total", "counter", "Messages deleted for their age.", s->pruned},
+        {"store_away", "gauge", "1 while the engine can't be reached.", s->is_away},
         {"store_log_bytes", "gauge", "Bytes of the write-ahead log in use.", s->log_bytes},
     };
 

@@ -67,7 +67,7 @@ static const struct args_option rows[] = {
     {OWN_LOG_LEVEL, 0, "log-level", "LEVEL", "error, warning, info or debug (warning)",
      GROUP_TRANSCRIPT},
     {OWN_LOG_FORMAT, 0, "log-format", "text|json", "format of the log (text)", GROUP_TRANSCRIPT},
-    {OWN_STORE, 0, "store", "TARGET", "keep each message in this file before its reply",
+    {OWN_STORE, 0, "store", "TARGET", "keep messages before replying: a file or a URL",
      GROUP_STORE},
     {OWN_STORE_KEEP, 0, "store-keep", "AGE", "delete older messages, such as 90d (keep all)",
      GROUP_STORE},
@@ -162,6 +162,7 @@ enum tlsmsg_code server_settings_init(struct server_settings *settings, struct t
 
 void server_settings_fini(struct server_settings *settings)
 {
+    storing_reach_fini(&settings->reach);
     tlsmsg_options_free(settings->options);
     settings->options = NULL;
 }
@@ -185,13 +186,35 @@ static bool add_files(struct sandbox *sandbox, const struct tlsmsg_options *opti
     return added;
 }
 
-enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct tlsmsg_error *err)
+/* How the store is reached; what looks after a file is refused where there is none. */
+static enum tlsmsg_code finish_store(struct server_settings *settings, struct tlsmsg_error *err)
 {
-    if (settings->has_store_option && settings->storing.target == NULL) {
+    struct storing_settings *storing = &settings->storing;
+    bool is_in_database = store_is_in_database(storing->target);
+
+    if (settings->has_store_option && storing->target == NULL) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--store-keep, --store-min-free and --store-timeout need --store");
     }
-    settings->sandbox.store = settings->storing.target;
+    if (is_in_database && settings->has_file_option) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--store-keep and --store-min-free are for a store in a file (try: "
+                         "tlsmsg-store prune, run now and then by the database's owner)");
+    }
+    settings->sandbox.connects = is_in_database;
+    settings->sandbox.store = is_in_database ? NULL : storing->target;
+    settings->sandbox.reach = &settings->reach;
+    return is_in_database ? storing_reach(storing, settings->user, &settings->reach, err)
+                          : TLSMSG_OK;
+}
+
+enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = finish_store(settings, err);
+
+    if (code != TLSMSG_OK) {
+        return code;
+    }
     if (settings->quiet) {
         settings->transcript_file = NULL;
     }
@@ -242,6 +265,7 @@ static enum tlsmsg_code take_store(struct server_settings *settings, enum server
                          "--store needs TLS, and this is the plaintext build");
     }
     settings->has_store_option |= own != OWN_STORE;
+    settings->has_file_option |= own == OWN_STORE_KEEP || own == OWN_STORE_MIN_FREE;
     switch (own) {
     case OWN_STORE_KEEP:
         return args_age("store-keep", value, &storing->keep_ms, err);

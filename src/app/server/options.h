@@ -22,10 +22,12 @@ struct server_settings {
     const char *metrics_file;    /* borrowed, NULL: none; so the next */
     const char *user;
     struct storing_settings storing;
-    struct sandbox sandbox; /* the files that the options name */
+    struct sandbox sandbox;   /* the files that the options name */
+    struct store_reach reach; /* of a store in a database; owned */
     bool quiet;
     bool check;
     bool has_store_option; /* one that says nothing without --store */
+    bool has_file_option;  /* one that a store in a database doesn't take */
 };
 
 /* Sets defaults; TLSMSG_OK or TLSMSG_ERR_NOMEM. */

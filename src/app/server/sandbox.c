@@ -22,8 +22,10 @@
 #include "base/build.h"
 #include "base/error.h"
 #include "base/escape.h"
+#include "store/store.h"
 
 #define NAME_SHOWN_MAX 256
+#define DNS_PORT 53
 
 static bool add_path(const char **list, size_t *n, const char *path)
 {
@@ -216,7 +218,81 @@ static bool allow_again(int ruleset, const char *path)
     return allow_folder(ruleset, folder) && allow_links(ruleset, whole, 0);
 }
 
-static bool allow_all(const struct sandbox *sandbox, int ruleset, uint64_t handled)
+/* ---- a store that is reached over the network */
+
+/* Allows reading one file as it is now, or all of a directory. */
+static bool allow_one(int ruleset, const char *path)
+{
+    struct landlock_path_rule rule = {.allowed = LL_READ_FILE};
+    bool ok;
+
+    rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
+    if (rule.parent_fd < 0) {
+        return true;
+    }
+    ok = syscall(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_PATH_BENEATH, &rule, 0) == 0;
+    (void)close(rule.parent_fd);
+    return ok;
+}
+
+/* What the C library reads to find an address: names, and the modules that know some. */
+static bool allow_lookups(int ruleset)
+{
+    static const char *const paths[] = {
+        "/etc/resolv.conf", "/etc/hosts",    "/etc/host.conf", "/etc/nsswitch.conf",
+        "/etc/gai.conf",    "/etc/services", "/etc/passwd",    "/etc/ld.so.cache",
+        "/usr/lib",         "/usr/lib64",    "/lib",           "/lib64"};
+    size_t i;
+
+    for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        if (!allow_one(ruleset, paths[i])) {
+            return false;
+        }
+    }
+    return allow_links(ruleset, paths[0], 0);
+}
+
+static bool allow_ports(int ruleset, const struct store_reach *reach)
+{
+    struct landlock_port_rule rule = {.allowed = LL_NET_CONNECT_TCP};
+    size_t i;
+
+    for (i = 0; i < reach->port_count; i++) {
+        rule.port = reach->ports[i];
+        if (syscall(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_NET_PORT, &rule, 0) != 0) {
+            return false;
+        }
+    }
+    rule.port = DNS_PORT; /* an answer too long for a datagram */
+    return syscall(LANDLOCK_ADD_RULE, ruleset, LANDLOCK_NET_PORT, &rule, 0) == 0;
+}
+
+/* Files in a folder of a person's or a system's are allowed one by one, and not after they were
+ * replaced; a folder of their own is allowed with what comes into it. */
+static bool allow_reach(const struct store_reach *reach, int ruleset, uint64_t net)
+{
+    char folder[PATH_MAX];
+    bool ok = allow_lookups(ruleset);
+    size_t i;
+
+    for (i = 0; i < reach->file_count && ok; i++) {
+        (void)snprintf(folder, sizeof(folder), "%s", reach->files[i]);
+        to_directory(folder);
+        ok = is_wide(folder) ? allow_one(ruleset, reach->files[i])
+                             : allow_again(ruleset, reach->files[i]);
+    }
+    return ok && ((net & LL_NET_CONNECT_TCP) == 0 || allow_ports(ruleset, reach));
+}
+
+static uint64_t handled_net(const struct sandbox *sandbox, long abi)
+{
+    uint64_t rights = LL_NET_BIND_TCP;
+
+    rights |= sandbox->connects && sandbox->reach->any_port ? 0 : LL_NET_CONNECT_TCP;
+    return abi >= 4 ? rights : 0;
+}
+
+static bool allow_all(const struct sandbox *sandbox, int ruleset, uint64_t handled, uint64_t net)
 {
     const uint64_t write_rights =
         (LL_READ_FILE | LL_WRITE_FILE | LL_MAKE_REG | LL_REMOVE_FILE | LL_TRUNCATE) & handled;
@@ -230,6 +306,9 @@ static bool allow_all(const struct sandbox *sandbox, int ruleset, uint64_t handl
         if (!allow_file(ruleset, sandbox->write[i], write_rights)) {
             return false;
         }
+    }
+    if (sandbox->connects && !allow_reach(sandbox->reach, ruleset, net)) {
+        return false;
     }
     return sandbox->store == NULL ||
            allow_file(ruleset, sandbox->store, write_rights | (LL_READ_DIR & handled));
@@ -249,11 +328,11 @@ static enum tlsmsg_code enter_landlock(const struct sandbox *sandbox, long abi,
 {
     const struct landlock_ruleset rules = {
         .handled_fs = handled_fs(abi),
-        .handled_net = abi >= 4 ? LL_NET_BIND_TCP | LL_NET_CONNECT_TCP : 0,
+        .handled_net = handled_net(sandbox, abi),
         .scoped = abi >= 6 ? LL_SCOPE_ABSTRACT_UNIX | LL_SCOPE_SIGNAL : 0,
     };
     int ruleset = (int)syscall(LANDLOCK_CREATE_RULESET, &rules, ruleset_size(abi), 0);
-    bool ok = ruleset >= 0 && allow_all(sandbox, ruleset, rules.handled_fs) &&
+    bool ok = ruleset >= 0 && allow_all(sandbox, ruleset, rules.handled_fs, rules.handled_net) &&
               syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0;
     int saved = errno;
 
@@ -262,6 +341,18 @@ static enum tlsmsg_code enter_landlock(const struct sandbox *sandbox, long abi,
     }
     return ok ? TLSMSG_OK
               : error_set(err, TLSMSG_ERR_SYSTEM, saved, "cannot enter the Landlock sandbox");
+}
+
+static const char *describe_network(const struct sandbox *sandbox, long abi)
+{
+    if (abi < 4) {
+        return "; this kernel lacks network rules";
+    }
+    if (!sandbox->connects) {
+        return ", no new TCP ports or connections";
+    }
+    return sandbox->reach->any_port ? ", no new TCP ports"
+                                    : ", no new TCP ports, connections to the store's ports alone";
 }
 
 /* Gives up all capabilities; a process that has none already is content. */
@@ -295,12 +386,11 @@ enum tlsmsg_code sandbox_restrict(const struct sandbox *sandbox, char *held, siz
                        "Landlock, so files and network are not restricted");
         return TLSMSG_OK;
     }
-    (void)snprintf(
-        held, cap,
-        "sandbox: no new privileges, no capabilities, files restricted (Landlock ABI "
-        "%ld)%s%s",
-        abi, abi >= 4 ? ", no new TCP ports or connections" : "; this kernel lacks network rules",
-        abi >= 6 ? ", no signals or abstract sockets outside" : "");
+    (void)snprintf(held, cap,
+                   "sandbox: no new privileges, no capabilities, files restricted (Landlock ABI "
+                   "%ld)%s%s",
+                   abi, describe_network(sandbox, abi),
+                   abi >= 6 ? ", no signals or abstract sockets outside" : "");
     return enter_landlock(sandbox, abi, err);
 }
 
@@ -324,6 +414,8 @@ static enum tlsmsg_code become(const char *user, struct tlsmsg_error *err)
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot become user '%s'",
                          escape_name(name, sizeof(name), user));
     }
+    /* A password file of PostgreSQL's is looked for there. */
+    (void)setenv("HOME", entry->pw_dir, 1);
     /* The way back must be gone, whatever the kernel's idea of the calls above was. */
     if (entry->pw_uid != 0 && (setuid(0) == 0 || seteuid(0) == 0)) {
         return error_set(err, TLSMSG_ERR_SYSTEM, 0, "still root after becoming user '%s'",
@@ -417,10 +509,11 @@ static void look_back(const char *user, const struct sandbox *sandbox,
 }
 
 /* Last, for looking back needs nothing of it. */
-static enum tlsmsg_code filter_calls(struct sandbox_report *report, struct tlsmsg_error *err)
+static enum tlsmsg_code filter_calls(bool connects, struct sandbox_report *report,
+                                     struct tlsmsg_error *err)
 {
     size_t len = strlen(report->held);
-    int failed = syscall_filter_install();
+    int failed = syscall_filter_install(connects);
 
     if (failed != 0 && failed != ENOSYS) {
         return error_set(err, TLSMSG_ERR_SYSTEM, failed, "cannot filter system calls");
@@ -451,5 +544,6 @@ enum tlsmsg_code sandbox_enter(const char *user, const struct sandbox *sandbox,
     if (code == TLSMSG_OK) {
         look_back(user, sandbox, report);
     }
-    return code == TLSMSG_OK && BUILD_HAS_SANDBOX ? filter_calls(report, err) : code;
+    return code == TLSMSG_OK && BUILD_HAS_SANDBOX ? filter_calls(sandbox->connects, report, err)
+                                                  : code;
 }

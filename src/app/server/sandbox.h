@@ -14,12 +14,16 @@
 
 #define SANDBOX_PATHS_MAX 128
 
+struct store_reach;
+
 struct sandbox {
     const char *read[SANDBOX_PATHS_MAX]; /* files that are read again on reload; borrowed */
     size_t read_count;
     const char *write[SANDBOX_PATHS_MAX]; /* files that are written or replaced; borrowed */
     size_t write_count;
     const char *store; /* a file that is written beside others of its own, whose folder is synced */
+    bool connects;     /* the store is reached over the network, or by a socket */
+    const struct store_reach *reach; /* how; borrowed, filled in before the sandbox is entered */
 };
 
 /* Adds a file. NULL is ignored. False when there are too many. */

@@ -5,6 +5,7 @@
  * on with greetings: these are its own thread's alone, until it ends the turn that they are in. */
 #include "app/server/storing.h"
 
+#include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,8 @@ static unsigned code_of(enum store_verdict verdict)
     switch (verdict) {
     case STORE_OTHER_BYTES:
         return 412;
+    case STORE_REFUSED:
+        return 415;
     case STORE_NO_ROOM:
         return 507;
     default:
@@ -124,6 +127,14 @@ static enum tlsmsg_promise promise_of(const struct storing *storing)
 {
     return store_promise(storing->store) == STORE_PROMISE_REPLICATED ? TLSMSG_PROMISE_REPLICATED
                                                                      : TLSMSG_PROMISE_DISK;
+}
+
+/* The same for a conversation that is told so, and that the store has not heard of. */
+static enum tlsmsg_promise promise_to(const struct storing *storing, uint64_t connection)
+{
+    return store_promise_to(storing->store, connection) == STORE_PROMISE_REPLICATED
+               ? TLSMSG_PROMISE_REPLICATED
+               : TLSMSG_PROMISE_DISK;
 }
 
 static void decide(struct storing *storing, unsigned worker, const struct store_decision *decision)
@@ -158,6 +169,20 @@ static void decided(void *user, unsigned worker, const struct store_decision *de
 enum tlsmsg_code storing_check(const struct storing_settings *settings, struct tlsmsg_error *err)
 {
     return settings->target == NULL ? TLSMSG_OK : store_check(settings->target, err);
+}
+
+enum tlsmsg_code storing_reach(const struct storing_settings *settings, const char *user,
+                               struct store_reach *reach, struct tlsmsg_error *err)
+{
+    const struct passwd *entry = user != NULL ? getpwnam(user) : NULL;
+
+    return store_reach(settings->target, entry != NULL ? entry->pw_dir : getenv("HOME"), reach,
+                       err);
+}
+
+void storing_reach_fini(struct store_reach *reach)
+{
+    store_reach_fini(reach);
 }
 
 enum tlsmsg_code storing_open(const struct storing_settings *settings, struct tlsmsg_server *server,
@@ -255,8 +280,8 @@ void storing_hello(struct storing *storing, const struct tlsmsg_hello *hello)
         put(storing, &record, &hello->token);
     } else if (hello->producer != NULL) {
         (void)tlsmsg_server_refuse(storing->server, &hello->token, 503);
-    } else if (tlsmsg_server_hello(storing->server, &hello->token, 0, promise_of(storing)) !=
-               TLSMSG_OK) {
+    } else if (tlsmsg_server_hello(storing->server, &hello->token, 0,
+                                   promise_to(storing, hello->token.connection)) != TLSMSG_OK) {
         (void)tlsmsg_server_refuse(storing->server, &hello->token, 503);
     }
 }

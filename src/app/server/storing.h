@@ -26,6 +26,12 @@ struct storing_settings {
 /* Whether the store could be opened; nothing is made or changed. TLSMSG_OK for none. */
 enum tlsmsg_code storing_check(const struct storing_settings *settings, struct tlsmsg_error *err);
 
+/* Fills in what the sandbox must leave to a store in a database. user: whom the server becomes, or
+ * NULL. reach: to be freed with store_reach_fini, in any case. TLSMSG_OK, or a code with its cause. */
+enum tlsmsg_code storing_reach(const struct storing_settings *settings, const char *user,
+                               struct store_reach *reach, struct tlsmsg_error *err);
+void storing_reach_fini(struct store_reach *reach);
+
 /* Opens the store, for a server that has not started yet and that outlives it; both are borrowed. With no
  * target *out is NULL, which all functions below take.
  * TLSMSG_OK, or a code with its cause. */

@@ -12,6 +12,19 @@ enum tlsmsg_code storing_check(const struct storing_settings *settings, struct t
     return TLSMSG_OK;
 }
 
+enum tlsmsg_code storing_reach(const struct storing_settings *settings, const char *user,
+                               struct store_reach *reach, struct tlsmsg_error *err)
+{
+    (void)user;
+    (void)reach;
+    return storing_check(settings, err);
+}
+
+void storing_reach_fini(struct store_reach *reach)
+{
+    (void)reach;
+}
+
 enum tlsmsg_code storing_open(const struct storing_settings *settings, struct tlsmsg_server *server,
                               struct log *log, struct storing **out, struct tlsmsg_error *err)
 {

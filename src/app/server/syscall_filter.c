@@ -16,34 +16,35 @@
 struct refused {
     int x86_64; /* -1: this machine has no such call */
     int aarch64;
+    bool connects; /* what connecting needs */
 };
 
 static const struct refused refused[] = {
-    {59, 221},  /* execve */
-    {322, 281}, /* execveat */
-    {42, 203},  /* connect */
-    {49, 200},  /* bind */
-    {50, 201},  /* listen */
-    {41, 198},  /* socket */
-    {53, 199},  /* socketpair */
-    {90, -1},   /* chmod */
-    {91, 52},   /* fchmod */
-    {268, 53},  /* fchmodat */
-    {452, 452}, /* fchmodat2 */
-    {101, 117}, /* ptrace */
-    {310, 270}, /* process_vm_readv */
-    {311, 271}, /* process_vm_writev */
-    {425, 425}, /* io_uring_setup */
-    {426, 426}, /* io_uring_enter */
-    {427, 427}, /* io_uring_register */
-    {250, 219}, /* keyctl */
-    {248, 217}, /* add_key */
-    {249, 218}, /* request_key */
-    {323, 282}, /* userfaultfd */
-    {321, 280}, /* bpf */
-    {298, 241}, /* perf_event_open */
-    {319, 279}, /* memfd_create */
-    {438, 438}, /* pidfd_getfd */
+    {59, 221, false},  /* execve */
+    {322, 281, false}, /* execveat */
+    {42, 203, true},   /* connect */
+    {49, 200, false},  /* bind */
+    {50, 201, false},  /* listen */
+    {41, 198, true},   /* socket */
+    {53, 199, false},  /* socketpair */
+    {90, -1, false},   /* chmod */
+    {91, 52, false},   /* fchmod */
+    {268, 53, false},  /* fchmodat */
+    {452, 452, false}, /* fchmodat2 */
+    {101, 117, false}, /* ptrace */
+    {310, 270, false}, /* process_vm_readv */
+    {311, 271, false}, /* process_vm_writev */
+    {425, 425, false}, /* io_uring_setup */
+    {426, 426, false}, /* io_uring_enter */
+    {427, 427, false}, /* io_uring_register */
+    {250, 219, false}, /* keyctl */
+    {248, 217, false}, /* add_key */
+    {249, 218, false}, /* request_key */
+    {323, 282, false}, /* userfaultfd */
+    {321, 280, false}, /* bpf */
+    {298, 241, false}, /* perf_event_open */
+    {319, 279, false}, /* memfd_create */
+    {438, 438, false}, /* pidfd_getfd */
 };
 
 struct program {
@@ -80,7 +81,7 @@ static void add_sendto(struct program *program, uint32_t number)
     add_result(program, SECCOMP_RETURN_ERROR | EPERM);
 }
 
-static void build(struct program *program, bool is_x86)
+static void build(struct program *program, bool is_x86, bool connects)
 {
     size_t i;
 
@@ -94,7 +95,7 @@ static void build(struct program *program, bool is_x86)
     for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         int number = is_x86 ? refused[i].x86_64 : refused[i].aarch64;
 
-        if (number >= 0) {
+        if (number >= 0 && !(refused[i].connects && connects)) {
             add(program, BPF_JUMP_IF_EQUAL, 0, 1, (uint32_t)number);
             add_result(program, SECCOMP_RETURN_ERROR | EPERM);
         }
@@ -103,7 +104,7 @@ static void build(struct program *program, bool is_x86)
     add_result(program, SECCOMP_RETURN_ALLOW);
 }
 
-int syscall_filter_install(void)
+int syscall_filter_install(bool connects)
 {
     struct program program;
     struct bpf_program handed = {.code = program.code};
@@ -111,7 +112,7 @@ int syscall_filter_install(void)
     if (!BUILD_IS_X86_64 && !BUILD_IS_AARCH64) {
         return ENOSYS;
     }
-    build(&program, BUILD_IS_X86_64);
+    build(&program, BUILD_IS_X86_64, connects);
     handed.count = program.count;
     if (prctl(PR_SET_SECCOMP, SECCOMP_FILTER_MODE, &handed, 0, 0) == 0) {
         return 0;

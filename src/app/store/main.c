@@ -38,8 +38,8 @@ static enum tlsmsg_code run(const struct store_options_taken *taken, uint64_t *f
 
     if (strstr(taken->target, "://") != NULL) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "this build knows stores in files alone (the build option "
-                         "TLSMSG_POSTGRESQL is off)");
+                         "tlsmsg-store knows stores in files alone (try: psql, for one in "
+                         "PostgreSQL)");
     }
     code = reader_become_owner(taken->target, err);
     if (code != TLSMSG_OK) {

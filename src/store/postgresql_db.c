@@ -1,0 +1,430 @@
+#include "store/postgresql_db.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+#define SLICE_MS 100
+#define LOOK_EVERY_NS ((int64_t)10 * CLOCK_NS_PER_S)
+
+/* What came of waiting for an answer. */
+enum arrival { ARRIVED, LATE, LOST };
+
+/* A cancelled wait for the standby is a success with a warning: it must not pass for a promise. */
+static void note_warning(void *user, const PGresult *result)
+{
+    struct pg_db *db = user;
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    if (severity != NULL && strcmp(severity, "WARNING") == 0) {
+        db->warned = true;
+    }
+}
+
+/* Records the first line of what libpq says, which keeps passwords out of it. */
+static void explain(const char *text, struct tlsmsg_error *err)
+{
+    (void)error_set(err, TLSMSG_ERR_SYSTEM, 0, "the store's engine: %.*s", (int)strcspn(text, "\n"),
+                    text);
+}
+
+static bool has_ended(const struct pg_db *db)
+{
+    return db->patience.has_ended != NULL && db->patience.has_ended(db->patience.user);
+}
+
+void pg_db_disconnect(struct pg_db *db)
+{
+    PQfinish(db->connection);
+    db->connection = NULL;
+    db->late_ns = 0;
+    db->is_set_up = false;
+}
+
+void pg_db_close(struct pg_db *db)
+{
+    pg_db_disconnect(db);
+    pg_connecting_abandon(db->connecting);
+    db->connecting = NULL;
+}
+
+/* ---- the pipeline */
+
+/* Sends what is left to send and waits until the next result can be taken. */
+static enum arrival await(struct pg_db *db)
+{
+    struct pollfd wait = {.fd = PQsocket(db->connection)};
+    int left;
+
+    for (;;) {
+        left = PQflush(db->connection);
+        if (left < 0) {
+            return LOST;
+        }
+        if (PQisBusy(db->connection) == 0) {
+            return ARRIVED;
+        }
+        if (has_ended(db)) {
+            return LATE;
+        }
+        wait.events = (short)(POLLIN | (left > 0 ? POLLOUT : 0));
+        wait.revents = 0;
+        (void)poll(&wait, 1, SLICE_MS);
+        if ((wait.revents & ~POLLOUT) != 0 && PQconsumeInput(db->connection) == 0) {
+            return LOST;
+        }
+    }
+}
+
+static enum arrival next(struct pg_db *db, PGresult **result)
+{
+    enum arrival arrival = await(db);
+
+    *result = arrival == ARRIVED ? PQgetResult(db->connection) : NULL;
+    return arrival;
+}
+
+static enum pg_outcome outcome_of(const char *state)
+{
+    if (strcmp(state, "53100") == 0) {
+        return PG_NO_ROOM;
+    }
+    if (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0) {
+        return PG_BAD;
+    }
+    /* 40: undone for another's sake; 25006: the server has become a standby; 26: a pooler gave
+     * another connection, which has not prepared what this one has. */
+    if (strncmp(state, "08", 2) == 0 || strncmp(state, "57", 2) == 0 ||
+        strncmp(state, "53", 2) == 0 || strncmp(state, "40", 2) == 0 ||
+        strncmp(state, "26", 2) == 0 || strcmp(state, "25006") == 0) {
+        return PG_AWAY;
+    }
+    return PG_FAILED;
+}
+
+/* What one statement's result means. */
+static enum pg_outcome judge(const struct pg_db *db, const PGresult *result,
+                             struct tlsmsg_error *err)
+{
+    ExecStatusType status = PQresultStatus(result);
+    const char *state;
+
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
+        return PG_DONE;
+    }
+    state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    explain(state != NULL ? PQresultErrorMessage(result) : PQerrorMessage(db->connection), err);
+    if (PQstatus(db->connection) != CONNECTION_OK || state == NULL) {
+        return PG_AWAY;
+    }
+    return outcome_of(state);
+}
+
+static bool send(struct pg_db *db, const struct pg_step *step)
+{
+    static const int binary[] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const int *formats = step->lengths != NULL ? binary : NULL;
+
+    if (step->name != NULL) {
+        return PQsendQueryPrepared(db->connection, step->name, step->count, step->values,
+                                   step->lengths, formats, 0) == 1;
+    }
+    return PQsendQueryParams(db->connection, step->sql, step->count, NULL, step->values,
+                             step->lengths, formats, 0) == 1;
+}
+
+/* The connection is of no use any more. */
+static enum pg_outcome lose(struct pg_db *db, struct tlsmsg_error *err)
+{
+    explain(PQerrorMessage(db->connection), err);
+    pg_db_disconnect(db);
+    return PG_AWAY;
+}
+
+/* Nobody waits any more. The answer may still come, and until then the connection is not free: were
+ * it given up, the engine would keep one more process that waits for the same standby. */
+static enum pg_outcome be_late(struct pg_db *db, struct tlsmsg_error *err)
+{
+    (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
+                    "the store's engine has not answered in time (does it wait for a standby?)");
+    db->late_ns = clock_now_ns();
+    db->looked_ns = db->late_ns;
+    return PG_AWAY;
+}
+
+/* Takes the answers of a statement up to its end; the first result counts. */
+static enum arrival take_step(struct pg_db *db, const struct pg_step *step,
+                              enum pg_outcome *outcome, struct tlsmsg_error *err)
+{
+    PGresult *result;
+    PGresult *more;
+    enum arrival arrival = next(db, &result);
+
+    if (arrival != ARRIVED) {
+        return arrival;
+    }
+    if (result == NULL) {
+        return LOST;
+    }
+    if (*outcome == PG_DONE) {
+        *outcome = judge(db, result, err);
+    }
+    if (step->result != NULL) {
+        *step->result = result;
+    } else {
+        PQclear(result);
+    }
+    arrival = next(db, &more);
+    if (arrival == ARRIVED && more != NULL) {
+        PQclear(more);
+        return LOST;
+    }
+    return arrival;
+}
+
+/* Takes what marks the end of statements that were sent together. */
+static enum arrival take_end(struct pg_db *db)
+{
+    PGresult *result;
+    enum arrival arrival = next(db, &result);
+
+    if (arrival == ARRIVED && PQresultStatus(result) != PGRES_PIPELINE_SYNC) {
+        arrival = LOST;
+    }
+    PQclear(result);
+    return arrival;
+}
+
+enum pg_outcome pg_db_run_all(struct pg_db *db, const struct pg_step *steps, size_t count,
+                              struct tlsmsg_error *err)
+{
+    enum pg_outcome outcome = PG_DONE;
+    enum arrival arrival = ARRIVED;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        if (steps[i].result != NULL) {
+            *steps[i].result = NULL;
+        }
+    }
+    for (i = 0; i < count; i++) {
+        if (!send(db, &steps[i])) {
+            return lose(db, err);
+        }
+    }
+    if (PQpipelineSync(db->connection) != 1) {
+        return lose(db, err);
+    }
+    for (i = 0; i < count && arrival == ARRIVED; i++) {
+        arrival = take_step(db, &steps[i], &outcome, err);
+    }
+    if (arrival == ARRIVED) {
+        arrival = take_end(db);
+    }
+    if (arrival == LATE) {
+        return be_late(db, err);
+    }
+    if (arrival == LOST || PQstatus(db->connection) != CONNECTION_OK) {
+        return lose(db, err);
+    }
+    return outcome;
+}
+
+enum pg_outcome pg_db_run(struct pg_db *db, const char *sql, int count, const char *const *values,
+                          PGresult **result, struct tlsmsg_error *err)
+{
+    const struct pg_step step = {.sql = sql, .count = count, .values = values, .result = result};
+
+    return pg_db_run_all(db, &step, 1, err);
+}
+
+enum pg_outcome pg_db_undo(struct pg_db *db, enum pg_outcome outcome)
+{
+    struct tlsmsg_error ignored = {.code = TLSMSG_OK};
+
+    if (db->connection == NULL || db->late_ns != 0 ||
+        PQtransactionStatus(db->connection) == PQTRANS_IDLE) {
+        return outcome;
+    }
+    if (pg_db_run(db, "ROLLBACK", 0, NULL, NULL, &ignored) != PG_DONE) {
+        pg_db_disconnect(db);
+        return outcome == PG_FAILED ? PG_FAILED : PG_AWAY;
+    }
+    return outcome;
+}
+
+/* Prepares one statement. */
+static enum pg_outcome prepare(struct pg_db *db, const struct pg_prepared *prepared,
+                               struct tlsmsg_error *err)
+{
+    enum pg_outcome outcome = PG_DONE;
+    const struct pg_step step = {.result = NULL};
+
+    if (PQsendPrepare(db->connection, prepared->name, prepared->sql, 0, NULL) != 1 ||
+        PQpipelineSync(db->connection) != 1 || take_step(db, &step, &outcome, err) != ARRIVED ||
+        take_end(db) != ARRIVED) {
+        return lose(db, err);
+    }
+    return outcome;
+}
+
+enum pg_outcome pg_db_prepare(struct pg_db *db, struct tlsmsg_error *err)
+{
+    const struct pg_prepared *prepared = db->prepared;
+    enum pg_outcome outcome = PG_DONE;
+
+    for (; outcome == PG_DONE && prepared != NULL && prepared->name != NULL; prepared++) {
+        outcome = prepare(db, prepared, err);
+    }
+    return outcome;
+}
+
+/* ---- making a connection ready */
+
+/* Takes the late answers, whatever they say: nobody waits for them. */
+static enum arrival take_late(struct pg_db *db)
+{
+    ExecStatusType status;
+    PGresult *result;
+    enum arrival arrival;
+
+    do {
+        arrival = next(db, &result);
+        status = PQresultStatus(result);
+        PQclear(result);
+    } while (arrival == ARRIVED && status != PGRES_PIPELINE_SYNC &&
+             PQstatus(db->connection) == CONNECTION_OK);
+    if (arrival == ARRIVED && status != PGRES_PIPELINE_SYNC) {
+        arrival = LOST;
+    }
+    return arrival;
+}
+
+/* The connection that was being made, once it is; NULL: not yet, or it failed. */
+static PGconn *take_connection(struct pg_db *db, bool waits, struct tlsmsg_error *err)
+{
+    PGconn *connection = NULL;
+
+    if (db->connecting == NULL) {
+        db->connecting = pg_connecting_begin(db->target);
+    }
+    while (db->connecting != NULL && connection == NULL) {
+        connection = pg_connecting_wait(db->connecting, waits ? SLICE_MS : 0);
+        if (connection == NULL && (!waits || has_ended(db))) {
+            (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
+                            "the store's engine: no connection to it in time");
+            return NULL;
+        }
+    }
+    db->connecting = NULL;
+    if (connection == NULL) {
+        (void)error_set(err, TLSMSG_ERR_SYSTEM, 0, "cannot start a thread to connect");
+    } else if (PQstatus(connection) != CONNECTION_OK) {
+        explain(PQerrorMessage(connection), err);
+        PQfinish(connection);
+        connection = NULL;
+    }
+    return connection;
+}
+
+/* A connection that stays silent, although the network holds: the engine waits for its standby, or
+ * its machine hangs and another one has been promoted. So it is looked who answers now. True: the
+ * new connection has taken the old one's place. */
+static bool look_elsewhere(struct pg_db *db)
+{
+    struct tlsmsg_error ignored = {.code = TLSMSG_OK};
+    PGconn *fresh;
+    bool is_same;
+
+    if (clock_now_ns() - db->looked_ns < LOOK_EVERY_NS) {
+        return false;
+    }
+    fresh = take_connection(db, false, &ignored);
+    if (fresh == NULL) {
+        return false;
+    }
+    db->looked_ns = clock_now_ns();
+    is_same = strcmp(PQhost(fresh), PQhost(db->connection)) == 0 &&
+              strcmp(PQhostaddr(fresh), PQhostaddr(db->connection)) == 0 &&
+              strcmp(PQport(fresh), PQport(db->connection)) == 0;
+    if (is_same) {
+        PQfinish(fresh);
+        return false;
+    }
+    pg_db_disconnect(db);
+    db->connection = fresh;
+    return true;
+}
+
+static enum pg_outcome catch_up(struct pg_db *db, struct tlsmsg_error *err)
+{
+    enum arrival arrival = take_late(db);
+
+    if (arrival == ARRIVED) {
+        db->late_ns = 0;
+        return pg_db_undo(db, PG_DONE);
+    }
+    if (arrival == LOST) {
+        return lose(db, err);
+    }
+    if (look_elsewhere(db)) {
+        return PG_DONE;
+    }
+    (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
+                    "the store's engine has not answered in time (does it wait for a standby?)");
+    return PG_AWAY;
+}
+
+/* What each new connection is told. A wait for the standby must never be cancelled; and what a
+ * server that vanished has locked must not stay so for hours. */
+static enum pg_outcome set_up(struct pg_db *db, struct tlsmsg_error *err)
+{
+    static const char sql[] =
+        "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') "
+        "WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false), "
+        "set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false), "
+        "set_config('idle_in_transaction_session_timeout', '60s', false), "
+        "set_config('tcp_keepalives_idle', '10', false), "
+        "set_config('tcp_keepalives_interval', '5', false), "
+        "set_config('tcp_keepalives_count', '2', false), "
+        "set_config('client_min_messages', 'warning', false), "
+        "set_config('bytea_output', 'hex', false), "
+        "set_config('search_path', 'pg_catalog', false)";
+    enum pg_outcome outcome;
+
+    (void)PQsetNoticeReceiver(db->connection, note_warning, db);
+    if (PQsetnonblocking(db->connection, 1) != 0 || PQenterPipelineMode(db->connection) != 1) {
+        return lose(db, err);
+    }
+    outcome = pg_db_run(db, sql, 0, NULL, NULL, err);
+    if (outcome == PG_DONE) {
+        outcome = pg_db_prepare(db, err);
+    }
+    db->is_set_up = outcome == PG_DONE;
+    if (outcome != PG_DONE) {
+        pg_db_disconnect(db);
+    }
+    return outcome;
+}
+
+enum pg_outcome pg_db_ready(struct pg_db *db, struct tlsmsg_error *err)
+{
+    enum pg_outcome outcome = PG_DONE;
+
+    if (db->connection != NULL && db->late_ns != 0) {
+        outcome = catch_up(db, err);
+    }
+    if (outcome == PG_DONE && db->connection != NULL && PQstatus(db->connection) != CONNECTION_OK) {
+        pg_db_disconnect(db);
+    }
+    if (outcome == PG_DONE && db->connection == NULL) {
+        db->connection = take_connection(db, true, err);
+        outcome = db->connection != NULL ? PG_DONE : PG_AWAY;
+    }
+    if (outcome == PG_DONE && !db->is_set_up) {
+        outcome = set_up(db, err);
+    }
+    return outcome;
+}
