@@ -54,7 +54,10 @@ TLSMSG_API void tlsmsg_client_set_blocking(struct tlsmsg_client *client, bool bl
  * client: a client that is new or was reset; err: receives the cause, or NULL.
  * Returns _OK, _AGAIN or _ERROR (TLSMSG_ERR_CONNECT, _HANDSHAKE, _NOT_TLS, _UNTRUSTED, _REFUSED,
  * _TIMEOUT, _RESET, _TRUNCATED; _NOT_NUMBERED where the server refuses the offer of tlsmsg/1, or
- * doesn't speak it and a producer is named). Thread rule: one thread at a time. */
+ * doesn't speak it and a producer is named; _STATE where under a name that the library made
+ * something has no reply and the server was last heard 12 hours ago: it may have forgotten what it
+ * has taken). With nothing unanswered such a name is then made anew, and numbers begin at 1 again.
+ * Thread rule: one thread at a time. */
 TLSMSG_API enum tlsmsg_client_result tlsmsg_client_connect(struct tlsmsg_client *client,
                                                            struct tlsmsg_error *err);
 

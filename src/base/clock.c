@@ -18,6 +18,14 @@ int64_t clock_now_ns(void)
     return (int64_t)ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec;
 }
 
+int64_t clock_since_boot_ns(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (int64_t)ts.tv_sec * CLOCK_NS_PER_S + ts.tv_nsec;
+}
+
 int64_t clock_deadline_ns(int64_t now_ns, int64_t ms)
 {
     if (ms == 0) {

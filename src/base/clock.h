@@ -13,6 +13,10 @@
 /* Nanoseconds since an arbitrary start (clock_gettime(2), CLOCK_MONOTONIC). */
 int64_t clock_now_ns(void);
 
+/* The same, and it goes on while the machine sleeps (CLOCK_BOOTTIME): for what another machine
+ * measures as well. Not to be compared with clock_now_ns. */
+int64_t clock_since_boot_ns(void);
+
 /* now + ms as a deadline; 0 (none) when ms is 0. */
 int64_t clock_deadline_ns(int64_t now_ns, int64_t ms);
 

@@ -200,7 +200,7 @@ static enum tlsmsg_client_result connect_step(struct tlsmsg_client *c, struct tl
 {
     enum tlsmsg_client_result result = TLSMSG_CLIENT_OK;
     if (c->state == CLIENT_NEW) {
-        result = look_up(c, err);
+        result = client_numbers_renew(c, err) == TLSMSG_OK ? look_up(c, err) : TLSMSG_CLIENT_ERROR;
         if (result == TLSMSG_CLIENT_OK) {
             result = try_next(c, err);
         }

@@ -200,6 +200,7 @@ static void pull(struct tlsmsg_client *c)
         if (got == 0) {
             return;
         }
+        c->numbers.heard_ns = clock_since_boot_ns();
         take(c, n->chunk, got);
     }
 }

@@ -94,10 +94,11 @@ extern const struct client_flow client_numbered_flow;
 
 /* The numbers of messages, which outlive a connection. */
 struct client_numbers {
-    uint64_t from;  /* the lowest whose reply was not received; all below are settled */
-    uint64_t next;  /* of the next message */
-    uint64_t known; /* the highest that was given to a message; 0: none */
-    uint64_t reply; /* of the reply received last; 0: none */
+    uint64_t from;    /* the lowest whose reply was not received; all below are settled */
+    uint64_t next;    /* of the next message */
+    uint64_t known;   /* the highest that was given to a message; 0: none */
+    uint64_t reply;   /* of the reply received last; 0: none */
+    int64_t heard_ns; /* when the server was heard last, by clock_since_boot_ns; 0: never */
 };
 
 struct client_numbered {
@@ -174,6 +175,10 @@ struct tlsmsg_client {
 
 /* Begins with number 1 and finds the producer's name. TLSMSG_OK, TLSMSG_ERR_CONFIG or _SYSTEM. */
 enum tlsmsg_code client_numbers_init(struct tlsmsg_client *client, struct tlsmsg_error *err);
+
+/* Before a connection: a name that was made is changed before the server may have forgotten it.
+ * TLSMSG_ERR_STATE: there are messages whose fate can't be known any more. */
+enum tlsmsg_code client_numbers_renew(struct tlsmsg_client *client, struct tlsmsg_error *err);
 
 /* Whether the producer's name is to be made: one for reconnects of this client alone. */
 bool client_makes_name(const struct tlsmsg_client *client);

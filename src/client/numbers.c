@@ -7,9 +7,12 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/escape.h"
 
+/* A server remembers such a name for 24 hours after its last connection. */
+#define NAME_LIFE_NS (12 * (int64_t)3600 * CLOCK_NS_PER_S)
 #define NAME_DIGITS 22 /* of a name that is made, 6 random bits each */
 
 bool client_makes_name(const struct tlsmsg_client *c)
@@ -51,6 +54,23 @@ enum tlsmsg_code client_numbers_init(struct tlsmsg_client *c, struct tlsmsg_erro
         c->producer[i + 1] = digits[bits[i] % (sizeof(digits) - 1)];
     }
     return TLSMSG_OK;
+}
+
+enum tlsmsg_code client_numbers_renew(struct tlsmsg_client *c, struct tlsmsg_error *err)
+{
+    struct client_numbers *numbers = &c->numbers;
+
+    if (c->settings.producer == NULL || !client_makes_name(c) || numbers->heard_ns == 0 ||
+        clock_since_boot_ns() - numbers->heard_ns < NAME_LIFE_NS) {
+        return TLSMSG_OK;
+    }
+    if (numbers->known >= numbers->from) {
+        return error_set(err, TLSMSG_ERR_STATE, 0,
+                         "no connection for 12 hours: the server may have forgotten which messages "
+                         "it has taken");
+    }
+    *numbers = (struct client_numbers){.from = 0};
+    return client_numbers_init(c, err);
 }
 
 const struct tlsmsg_greeting *tlsmsg_client_hello(const struct tlsmsg_client *client)

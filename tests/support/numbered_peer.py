@@ -85,8 +85,15 @@ class Conversation:
             had[number] = body
 
     def answer(self, number, body):
-        reply = texts.reply(body)
-        self.end.send(b"OK %d %d\n%s\n" % (number, len(reply), reply))
+        self.answer_all([(number, body)])
+
+    def answer_all(self, messages):
+        """At once."""
+        frames = []
+        for number, body in messages:
+            reply = texts.reply(body)
+            frames.append(b"OK %d %d\n%s\n" % (number, len(reply), reply))
+        self.end.send(b"".join(frames))
 
     def bye(self, code, text=b"because"):
         self.end.send(b"BYE %d %d\n%s\n" % (code, len(text), text))

@@ -8,6 +8,7 @@
 
 #include "client/internal.h"
 #include "support/client_ends.h"
+#include "support/test_clock.h"
 
 #define HELLO "HELLO 1 last=0 max=1048576 window=4 promise=none\n"
 
@@ -410,6 +411,90 @@ static void goes_on_after_a_lost_connection(void **state)
     assert_non_null(strstr(greeted_with[1], " from=2\n"));
 }
 
+/* --- a name that was made lives twelve hours without a connection ------------------------------- */
+
+#define HOURS_MS(n) ((int64_t)(n)*3600 * 1000)
+
+/* Two connections, a message each. */
+static void meet_twice(struct peer *peer)
+{
+    peer_handshake(peer);
+    take_line(peer, greeted_with[0]);
+    peer_say(peer, HELLO);
+    hear_lines(peer, 2);
+    peer_say(peer, "OK 1 1\nx\n");
+    hear_out(peer);
+    transport_free(peer->transport);
+    peer->transport = NULL;
+    peer_close(peer);
+
+    peer_handshake(peer);
+    take_line(peer, greeted_with[1]);
+    peer_say(peer, strstr(greeted_with[1], "from=1\n") != NULL
+                       ? HELLO
+                       : "HELLO 1 last=1 max=1048576 window=4 promise=none\n");
+    hear_lines(peer, 2);
+    peer_say(peer, strstr(greeted_with[1], "from=1\n") != NULL ? "OK 1 1\ny\n" : "OK 2 1\ny\n");
+    peer_expect_end(peer);
+}
+
+static void a_made_name_is_changed_after_twelve_idle_hours(void **state)
+{
+    static const struct {
+        int64_t hours;
+        bool is_new;
+    } rows[] = {{11, false}, {13, true}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct peer *peer = ends_peer();
+        struct tlsmsg_client *client = ends_numbered(peer, meet_twice, "~");
+        struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+        ends_send(client, "a");
+        ends_expect(client, "x");
+        tlsmsg_client_reset(client);
+        test_clock_sleep(HOURS_MS(rows[i].hours));
+        if (tlsmsg_client_connect(client, &err) != TLSMSG_CLIENT_OK) {
+            fail_msg("%s", err.text);
+        }
+        ends_send(client, "b");
+        assert_int_equal(tlsmsg_client_number(client), rows[i].is_new ? 1 : 2);
+        ends_expect(client, "y");
+        ends_finish(client, peer);
+        assert_int_equal(strncmp(greeted_with[0], greeted_with[1], 40) != 0, rows[i].is_new);
+        assert_non_null(strstr(greeted_with[1], rows[i].is_new ? " from=1\n" : " from=2\n"));
+    }
+}
+
+static void leave_unanswered(struct peer *peer)
+{
+    peer_handshake(peer);
+    take_line(peer, greeted_with[0]);
+    peer_say(peer, HELLO);
+    hear_lines(peer, 2);
+    peer_truncate(peer);
+    hear_out(peer);
+}
+
+/* Sent again under the old name it may be taken twice, under a new one too: the user decides. */
+static void nothing_unanswered_is_sent_after_twelve_hours(void **state)
+{
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_numbered(peer, leave_unanswered, "~");
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    (void)state;
+    ends_send(client, "a");
+    (void)ends_expect_failure(client, TLSMSG_ERR_TRUNCATED);
+    tlsmsg_client_reset(client);
+    test_clock_sleep(HOURS_MS(13));
+    assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
+    assert_int_equal(err.code, TLSMSG_ERR_STATE);
+    assert_non_null(strstr(err.text, "12 hours"));
+    ends_finish(client, peer);
+}
+
 static void go_on_at_seven(struct peer *peer)
 {
     peer_handshake(peer);
@@ -453,6 +538,8 @@ int main(void)
         cmocka_unit_test(long_messages_go_both_ways),
         cmocka_unit_test(nothing_due_is_told_at_once),
         cmocka_unit_test(goes_on_after_a_lost_connection),
+        cmocka_unit_test(a_made_name_is_changed_after_twelve_idle_hours),
+        cmocka_unit_test(nothing_unanswered_is_sent_after_twelve_hours),
         cmocka_unit_test(a_named_producer_says_where_it_goes_on),
     };
     return cmocka_run_group_tests(tests, ends_setup, ends_teardown);

@@ -16,7 +16,6 @@
 #define REPLIES_MAX 32 /* taken at once, so that the next messages are on their way early */
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MAX_MS 5000
-#define NAME_LIFE_NS (12 * (int64_t)3600 * CLOCK_NS_PER_S)
 
 void delivery_init(struct delivery *d, struct tlsmsg_client *client,
                    const struct delivery_style *style)
@@ -170,6 +169,10 @@ static enum exit_code judge(struct delivery *d, bool is_first)
         return fail(d, is_first ? EXIT_NO_CONNECTION : EXIT_CUT,
                     "the server no longer speaks tlsmsg/1");
     }
+    if (d->first > 1 && tlsmsg_client_number(d->client) == 0) { /* a new name, after long silence */
+        d->first = 1;
+        d->known = 0;
+    }
     d->max = hello->max;
     d->window = (size_t)hello->window;
     if (producer != NULL && hello->promise == TLSMSG_PROMISE_NONE) {
@@ -230,6 +233,9 @@ static enum exit_code code_of_end(const struct delivery *d, const struct tlsmsg_
 {
     unsigned bye = tlsmsg_client_bye(d->client);
 
+    if (err->code == TLSMSG_ERR_STATE) { /* its name is too old to go on under */
+        return EXIT_CUT;
+    }
     if (err->code == TLSMSG_ERR_BYE) {
         return bye == 409 || bye == 412 || bye == 413 ? EXIT_OTHER : EXIT_CUT;
     }
@@ -292,11 +298,6 @@ static enum exit_code try_again(struct delivery *d)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
 
-    if (d->ever_sent > 0 && clock_now_ns() - d->lost_ns > NAME_LIFE_NS) {
-        return fail(d, EXIT_CUT,
-                    "no connection for 12 hours: the server may have forgotten which "
-                    "messages it has taken");
-    }
     if (connect_once(d->client, &err) == TLSMSG_CLIENT_OK &&
         greet(d->client, &err) == TLSMSG_CLIENT_OK) {
         d->connected = true;
