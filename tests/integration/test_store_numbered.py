@@ -13,6 +13,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 import harness
+import kernel
 import texts
 import tls
 from certificates import default_certificates
@@ -249,6 +250,81 @@ class Killed(StoreTest):
                 self.assertEqual(stored.get((name.decode(), number)), given[number - 1])
         self.assertEqual(len(set(stored.values())), len(stored))
         self.assertGreater(total, 50 * KILLS)
+
+
+class KilledUnderClient(StoreTest):
+    """The project's own client, counted from both sides while its server is killed again and again."""
+
+    limit = 180
+
+    def start_server(self, port=0):
+        server = self.keep(harness.Server("--store", self.store, "--quiet", "--workers", "2",
+                                          listen=(f"127.0.0.1:{port}",)))
+        server.stderr.wait_for(b"listening on ")
+        return server
+
+    def start(self, port, *words, **settings):
+        return self.start_client("--ca", default_certificates().ca, "-q", "--retry", "60",
+                                 "--timeout", "60", *words, f"127.0.0.1:{port}", **settings)
+
+    def killed(self, server, port, meanwhile=lambda kill: None):
+        """Kills and starts servers, and says what is to be done before each kill."""
+        for kill in range(KILLS):
+            meanwhile(kill)
+            server.signal(signal.SIGKILL)
+            server.finish(-signal.SIGKILL)
+            server = self.start_server(port)
+        return server
+
+    def bodies(self):
+        return [body for _, _, body in self.rows()]
+
+    def test_lines_that_come_one_by_one(self):
+        """Without a producer's name: the client stays, and has one made at random."""
+        server = self.start_server()
+        port = server.port
+        client = self.start(port)
+        sent = []
+
+        def send(kill):
+            for i in range(200):
+                sent.append(b"%d line %d" % (kill, i))
+                client.write(sent[-1] + b"\n")
+            client.stdout.wait_for(b"%d line " % kill, count=1 + 37 * kill % 190, limit=60)
+
+        server = self.killed(server, port, send)
+        client.close_stdin()
+        client.finish(0, 60)
+        server.stop()
+        self.assertEqual(self.bodies(), sent)
+        self.assertEqual(client.stdout.bytes(), b"".join(texts.reply(line) + b"\n" for line in sent))
+
+    def test_a_file_that_is_sent_again(self):
+        """With one: the client itself is killed, too, and run again with the same input."""
+        server = self.start_server()
+        port = server.port
+        sent = [b"line %d" % i for i in range(1000 * KILLS)]
+        lines = self.write_file("lines", b"\n".join(sent) + b"\n")
+        client = None
+
+        def start():
+            with open(lines, "rb") as file:
+                return self.start(port, "--producer", "job", stdin=file)
+
+        def run(kill):
+            nonlocal client
+            client = client or start()
+            had = len(self.rows())
+            kernel.wait_until(lambda: len(self.rows()) >= had + 100, "some more lines stored")
+            if kill % 2 == 0:
+                client.signal(signal.SIGKILL)
+                client.finish(-signal.SIGKILL)
+                client = None
+
+        server = self.killed(server, port, run)
+        (client or start()).finish(0, 60)
+        server.stop()
+        self.assertEqual(self.bodies(), sent)
 
 
 if __name__ == "__main__":
