@@ -18,7 +18,7 @@ Usage: scripts/bench.sh [OPTION]...
   --workers N        workers or threads of each server that has the choice (1)
   --idle N           connections of the idle column (2000; quick 500)
   --only A,B,..      these contenders: ours ours-log ours-plain floor memory reference numbered
-                     sha256 go nginx node python haproxy hitch stunnel
+                     sha256 go nginx node python haproxy hitch stunnel; ours-store log mosquitto
   --columns A,B,..   these columns: 1x1x64 64x1x64 64x16x64 16x1x1000 full resumed idle, or
                      others of connections x messages in flight x bytes; behind each may stand
                      +numbered or +producer for tlsmsg/1 (without or with a producer's name)
@@ -26,6 +26,9 @@ Usage: scripts/bench.sh [OPTION]...
                      of 1 MiB, the least that a server has to do for them, SHA-256 alone
   --instructions     the same works counted in instructions by valgrind, and nothing else
   --transcript       also ours with its transcript going to a file
+  --store            what a store costs instead: ours with its transcript alone and with --store, an
+                     own log that is synced (the floor), Mosquitto at QoS 1; rate, CPU, bytes
+                     written and latency. The files lie in TMPDIR
   --build DIR        a build with TLSMSG_BENCH=ON, used as it is (else build/bench is built)
   --build-plain DIR  a build with TLSMSG_PLAINTEXT=ON (else build/bench-plain is built)
   --svg FILE         draw the table (needs gnuplot)
@@ -43,9 +46,7 @@ fail() {
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 peers_dir=$root/tests/bench/peers
 build_dir='' plain_dir='' svg='' raw='' rounds='' seconds='' idle=''
-install=0 quick=0 pin=0 goals=0 transcript=0 instructions=0 workers=1
-only=ours,ours-plain,floor,memory,reference,go,nginx,node,python,haproxy,hitch,stunnel
-columns=1x1x64,64x1x64,64x16x64,16x1x1000,full,resumed,idle
+install=0 quick=0 pin=0 goals=0 transcript=0 store=0 instructions=0 workers=1 only='' columns=''
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -62,6 +63,7 @@ while [ $# -gt 0 ]; do
         columns=$columns,16x1x1000,16x1x1000+numbered,16x1x1000+producer
         columns=$columns,4x1x1048576+producer,idle,idle+numbered
         ;;
+    --store) store=1 ;;
     --rounds | --seconds | --workers | --idle | --only | --columns | --build | --build-plain | \
         --svg | --raw)
         [ $# -gt 1 ] || fail "$1 needs a value (--help)"
@@ -102,6 +104,12 @@ else
     rounds=${rounds:-5} seconds=${seconds:-2}
     warmup=0.5 settle=1 idle_connections=${idle:-2000} idle_rounds=3
 fi
+if [ "$store" = 1 ]; then
+    only=${only:-ours,ours-log,ours-store,log,mosquitto}
+    columns=${columns:-1x1x64,64x1x64,64x16x64,1000x1x64,16x1x16000}
+fi
+only=${only:-ours,ours-plain,floor,memory,reference,go,nginx,node,python,haproxy,hitch,stunnel}
+columns=${columns:-1x1x64,64x1x64,64x16x64,16x1x1000,full,resumed,idle}
 [ "$transcript" = 0 ] || only=$only,ours-log
 
 # Installs what is missing and upgrades nothing: another OpenSSL under the server would be another
@@ -111,6 +119,7 @@ install_peers() {
     wanted=(nginx libnginx-mod-stream libnginx-mod-stream-js haproxy hitch stunnel4 golang-go nodejs
         python3 openssl)
     [ -z "$svg" ] || wanted+=(gnuplot-nox)
+    [ "$store" = 0 ] || wanted=(mosquitto python3 openssl libsqlite3-dev)
     for name in "${wanted[@]}"; do
         dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed ||
             missing+=("$name")
@@ -137,13 +146,15 @@ remove_policy() {
     policy_made=0
 }
 
-build_one() { # DIR CMAKE-OPTION
+build_one() { # DIR CMAKE-OPTION...
+    local folder=$1
+    shift
     {
-        cmake -S "$root" -B "$1" -DCMAKE_BUILD_TYPE=Release -DTLSMSG_TESTS=OFF "$2" &&
-            cmake --build "$1" --parallel "$(nproc)"
+        cmake -S "$root" -B "$folder" -DCMAKE_BUILD_TYPE=Release -DTLSMSG_TESTS=OFF "$@" &&
+            cmake --build "$folder" --parallel "$(nproc)"
     } >"$work_dir/build.log" 2>&1 && return 0
     tail -n 20 "$work_dir/build.log" >&2
-    fail "cannot build $1"
+    fail "cannot build $folder"
 }
 
 build_go() {
@@ -224,6 +235,7 @@ bench_client() { # NAME MODE OPTION...
     ! is_plain "$name" || flags+=(--plain)
     [ "$name" != ours-plain ] || flags+=(--any-cut)
     [ "$name" != numbered ] || flags+=(--numbered)
+    [ "$name" != mosquitto ] || flags+=(--mqtt)
     "${client_prefix[@]}" "$bench_dir/tlsmsg-bench" "$mode" --json "${flags[@]}" "$@" \
         "127.0.0.1:${port_of[$name]}"
 }
@@ -307,7 +319,9 @@ trap 'exit 130' INT TERM
 [ "$install" = 0 ] || install_peers
 if [ -z "$build_dir" ]; then
     build_dir=$root/build/bench
-    build_one "$build_dir" -DTLSMSG_BENCH=ON
+    sqlite=OFF
+    [[ ",$only," != *,ours-store,* ]] || sqlite=ON
+    build_one "$build_dir" -DTLSMSG_BENCH=ON -DTLSMSG_SQLITE=$sqlite
 fi
 if [ -z "$plain_dir" ]; then
     plain_dir=$root/build/bench-plain
@@ -366,6 +380,7 @@ done
 [ -z "$raw" ] || cp "$results" "$raw"
 table=("$python" "$root/tests/bench/tabulate.py" "$results")
 [ "$goals" = 0 ] || table+=(--goals)
+[ "$store" = 0 ] || table+=(--store --note "files on: $(stat -f -c %T "$work_dir")")
 [ "$pin" = 0 ] || table+=(--note "pinned: servers on processor 0, client on processor 1")
 table+=(--note "workers: $workers; window: $seconds s after $warmup s of warm-up; rounds: $rounds")
 table+=(--note "idle connections: $idle_connections")

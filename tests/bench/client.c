@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "endpoint.h"
+#include "mqtt.h"
 
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -85,6 +86,45 @@ static void established(struct load *load, struct client *client)
     become_ready(load, client);
 }
 
+/* A broker is greeted before anything else. The client handshakes until it has answered. */
+static void greet(struct load *load, struct client *client)
+{
+    unsigned char packet[MQTT_CONNECT_MAX];
+    size_t len = mqtt_connect(packet, client->index);
+
+    client->is_greeting = true;
+    if (link_queue(&client->link, (const char *)packet, len) != LINK_OK ||
+        link_flush(&client->link) != LINK_OK) {
+        client_fail(load, client, FAILURE_HANDSHAKE, client->link.why);
+        return;
+    }
+    update_interest(load, client);
+}
+
+/* What a client does whose transport stands. */
+static void begin(struct load *load, struct client *client)
+{
+    if (load->options->mqtt) {
+        greet(load, client);
+    } else {
+        established(load, client);
+    }
+}
+
+static void take_greeting(struct load *load, struct client *client)
+{
+    if (bytes_len(&load->text) == 0) {
+        update_interest(load, client);
+        return;
+    }
+    client->is_greeting = false;
+    if (!mqtt_is_accepted(bytes_head(&load->text), bytes_len(&load->text))) {
+        client_fail(load, client, FAILURE_HANDSHAKE, "the broker does not accept the client");
+        return;
+    }
+    established(load, client);
+}
+
 static void on_connected(struct load *load, struct client *client)
 {
     client->phase = CLIENT_HANDSHAKING;
@@ -94,7 +134,7 @@ static void on_connected(struct load *load, struct client *client)
         return;
     }
     if (client->link.established) {
-        established(load, client);
+        begin(load, client);
     } else {
         update_interest(load, client);
     }
@@ -157,6 +197,10 @@ static void on_readable(struct load *load, struct client *client)
     uint32_t due = client->due;
 
     client->touched_ns = clock_now_ns();
+    if (result == LINK_OK && client->is_greeting) {
+        take_greeting(load, client);
+        return;
+    }
     if (client->phase != CLIENT_CLOSING && bytes_len(&load->text) > 0 &&
         !take_replies(load, client)) {
         return;
@@ -166,7 +210,7 @@ static void on_readable(struct load *load, struct client *client)
         return;
     }
     if (was_open && client->link.established) {
-        established(load, client);
+        begin(load, client);
     } else if (client->phase == CLIENT_WAITING && due > 0 && client->due == 0) {
         client->exchanges++;
         become_ready(load, client);
@@ -194,6 +238,7 @@ void load_open(struct load *load, struct client *client)
     client->link.why[0] = '\0';
     client->due = 0;
     client->exchanges = 0;
+    client->is_greeting = false;
     client->began_ns = clock_now_ns();
     client->touched_ns = client->began_ns;
     client->phase = CLIENT_CONNECTING;
@@ -202,6 +247,7 @@ void load_open(struct load *load, struct client *client)
     reply_check_init(&client->check, load->options->size, client->index, client->cycles++,
                      load->options->any_cut);
     frames_init(&client->frames);
+    client->check.mqtt = load->options->mqtt;
     if (link_open(&client->link) != LINK_OK) {
         client_fail(load, client, FAILURE_CONNECT, client->link.why);
         return;
@@ -217,11 +263,26 @@ static enum link_result queue_hello(struct load *load, struct client *client)
     return link_queue(&client->link, bytes_head(&load->frame), bytes_len(&load->frame));
 }
 
+static enum link_result queue_publish(struct load *load, struct client *client, const char *message,
+                                      uint64_t sequence)
+{
+    size_t size = load->options->size;
+    unsigned char head[MQTT_HEAD_MAX];
+
+    bytes_clear(&load->frame);
+    bytes_append(&load->frame, (const char *)head, mqtt_publish_head(head, sequence, size));
+    bytes_append(&load->frame, message, size);
+    return link_queue(&client->link, bytes_head(&load->frame), bytes_len(&load->frame));
+}
+
 static enum link_result queue_message(struct load *load, struct client *client, uint64_t sequence)
 {
     size_t size = load->options->size;
     const char *message = message_make(size, client->index, sequence);
 
+    if (load->options->mqtt) {
+        return queue_publish(load, client, message, sequence);
+    }
     if (!load->options->numbered) {
         return link_queue(&client->link, message, size);
     }

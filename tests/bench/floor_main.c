@@ -112,6 +112,13 @@ static void step(int epoll, struct floor_connection *c)
     }
 }
 
+static int loop_epoll;
+
+static void on_changed(struct floor_connection *c)
+{
+    (void)watch(loop_epoll, EPOLL_CTL_MOD, floor_fd(c), EPOLLOUT, c);
+}
+
 static int serve(int epoll, int listener)
 {
     struct epoll_event events[EVENTS_PER_TURN];
@@ -119,6 +126,7 @@ static int serve(int epoll, int listener)
     int count, i;
 
     sigemptyset(&normal);
+    loop_epoll = epoll;
     while (!stop_wanted) {
         count = epoll_pwait(epoll, events, EVENTS_PER_TURN, -1, &normal);
         for (i = 0; i < count; i++) {
@@ -127,6 +135,9 @@ static int serve(int epoll, int listener)
             } else if (!accept_all(epoll, listener)) {
                 return fail("accept");
             }
+        }
+        if (!floor_end_turn(on_changed)) {
+            return fail("log");
         }
     }
     return 0;

@@ -35,6 +35,7 @@ struct client {
     struct frames frames; /* --numbered */
     enum client_phase phase;
     uint32_t index;
+    bool is_greeting;    /* a broker's answer is awaited, before the client is established */
     uint32_t due;        /* replies awaited */
     uint32_t exchanges;  /* batches answered on this connection */
     uint32_t cycles;     /* connections opened by this client so far */

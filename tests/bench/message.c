@@ -3,6 +3,7 @@
 #include "message.h"
 
 #include "bytes.h"
+#include "mqtt.h"
 
 #include <string.h>
 
@@ -113,6 +114,10 @@ static bool feed_payload(struct reply_check *c, const char **data, size_t *len)
 long reply_check_feed(struct reply_check *c, const char *data, size_t len)
 {
     long answered = 0;
+
+    if (c->mqtt) {
+        return mqtt_check_acks(c, data, len);
+    }
 
     while (len > 0) {
         if (c->prefix_seen < MESSAGE_PREFIX_LEN) {

@@ -29,6 +29,7 @@ struct reply_check {
     size_t prefix_seen;
     size_t payload_seen;
     bool any_cut; /* the server may join or split messages (a plain stream has no edges) */
+    bool mqtt;    /* PUBACKs are awaited */
     uint64_t prefixes;
 };
 

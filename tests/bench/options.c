@@ -37,6 +37,7 @@ static const char help[] =
     "      --tls 1.2|1.3     the only version offered (1.3)\n"
     "      --cipher NAME     the only cipher offered (AES-128-GCM)\n"
     "      --groups LIST     (X25519; with 1.2 X25519:P-256, which the certificate needs)\n"
+    "      --mqtt            message mode: PUBLISH at QoS 1 to an MQTT broker, and its PUBACK\n"
     "      --any-cut         the server may join or split messages (the plaintext server does)\n"
     "      --sources N       connect from N addresses 127.0.0.x (as many as ports require)\n"
     "      --timeout T       a connection without progress for T seconds is an error (10)\n"
@@ -60,6 +61,7 @@ enum long_only {
     OPT_CIPHER,
     OPT_GROUPS,
     OPT_ANY_CUT,
+    OPT_MQTT,
     OPT_SOURCES,
     OPT_TIMEOUT
 };
@@ -83,6 +85,7 @@ static const struct option long_options[] = {
     {"cipher", required_argument, NULL, OPT_CIPHER},
     {"groups", required_argument, NULL, OPT_GROUPS},
     {"any-cut", no_argument, NULL, OPT_ANY_CUT},
+    {"mqtt", no_argument, NULL, OPT_MQTT},
     {"sources", required_argument, NULL, OPT_SOURCES},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"server-pid", required_argument, NULL, 'p'},
@@ -220,6 +223,9 @@ static bool apply_flag(struct bench_options *o, int id)
     case OPT_ANY_CUT:
         o->any_cut = true;
         return true;
+    case OPT_MQTT:
+        o->mqtt = true;
+        return o->mode == BENCH_MESSAGE;
     case 'j':
         o->json = true;
         return true;

@@ -155,6 +155,28 @@ static void read_tree(const pid_t *roots, size_t count, struct process_list *lis
     mark_inside(list, roots, count);
 }
 
+static uint64_t read_field(pid_t pid, const char *file, const char *field)
+{
+    char path[64];
+    char line[256];
+    uint64_t value = 0;
+    FILE *in;
+
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    in = fopen(path, "re");
+    if (in == NULL) {
+        return 0;
+    }
+    while (fgets(line, sizeof line, in) != NULL) {
+        if (strncmp(line, field, strlen(field)) == 0) {
+            value = strtoull(line + strlen(field), NULL, 10);
+            break;
+        }
+    }
+    fclose(in);
+    return value;
+}
+
 bool proctree_read_cpu(const pid_t *roots, size_t count, struct proctree_cpu *out)
 {
     struct process_list list;
@@ -171,6 +193,7 @@ bool proctree_read_cpu(const pid_t *roots, size_t count, struct proctree_cpu *ou
             continue;
         }
         out->processes++;
+        out->written += read_field(p->pid, "io", "write_bytes:");
         out->user_ms += p->user_ticks * 1000 / ticks_per_s;
         out->system_ms += p->system_ticks * 1000 / ticks_per_s;
         out->total_ns += p->ended_ticks * (CLOCK_NS_PER_S / ticks_per_s);
@@ -184,28 +207,6 @@ bool proctree_read_cpu(const pid_t *roots, size_t count, struct proctree_cpu *ou
     return out->processes > 0;
 }
 
-static uint64_t read_field_kib(pid_t pid, const char *file, const char *field)
-{
-    char path[64];
-    char line[256];
-    uint64_t kib = 0;
-    FILE *in;
-
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
-    in = fopen(path, "re");
-    if (in == NULL) {
-        return 0;
-    }
-    while (fgets(line, sizeof line, in) != NULL) {
-        if (strncmp(line, field, strlen(field)) == 0) {
-            kib = strtoull(line + strlen(field), NULL, 10);
-            break;
-        }
-    }
-    fclose(in);
-    return kib;
-}
-
 uint64_t proctree_read_memory_kib(const pid_t *roots, size_t count)
 {
     struct process_list list;
@@ -216,9 +217,9 @@ uint64_t proctree_read_memory_kib(const pid_t *roots, size_t count)
     read_tree(roots, count, &list);
     for (i = 0; i < list.count; i++) {
         if (list.items[i].inside) {
-            kib = read_field_kib(list.items[i].pid, "smaps_rollup", "Pss:");
+            kib = read_field(list.items[i].pid, "smaps_rollup", "Pss:");
             if (kib == 0) {
-                kib = read_field_kib(list.items[i].pid, "status", "VmRSS:");
+                kib = read_field(list.items[i].pid, "status", "VmRSS:");
             }
             total += kib;
         }

@@ -15,6 +15,8 @@ struct proctree_cpu {
     uint64_t user_ms;  /* the split, in the kernel's ticks of 10 ms */
     uint64_t system_ms;
     uint32_t processes;
+    uint64_t
+        written; /* bytes that were to go to disks, of those that live; 0 where it may not be read */
 };
 
 /* Reads the trees under `roots`. False when no root is alive. */

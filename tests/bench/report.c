@@ -133,6 +133,7 @@ static void print_window(struct printer *p, const struct load *load, const struc
         print_number(p, "server_user_s", (double)w->server_user_ms / 1000.0);
         print_number(p, "server_system_s", (double)w->server_system_ms / 1000.0);
         print_count(p, "server_processes", w->server_processes);
+        print_number(p, "server_written_bytes_per_unit", w->server_written / divisor);
         print_count(p, "server_kib_begin", report->memory_begin_kib);
         print_count(p, "server_kib_end", report->memory_end_kib);
         print_number(p, "foreign_cpu_percent", w->foreign_percent);

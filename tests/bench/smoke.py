@@ -215,6 +215,61 @@ class Numbered(Case):
                          "--timeout", 3)
 
 
+def broker(answer):
+    """Takes one publisher, whose packets are all short of 128 bytes, and answers with what `answer`
+    makes of each PUBLISH."""
+
+    def serve(conn):
+        with conn.makefile("rb") as packets, contextlib.suppress(OSError):
+            while head := packets.read(2):
+                body = packets.read(head[1])
+                if head[0] == 0x10:
+                    conn.sendall(bytes((0x20, 2, 0, 0)))
+                else:
+                    conn.sendall(answer(body))
+
+    return serve
+
+
+class Broker(Case):
+    PUBLISH = ("message", "--mqtt", "--plain", "-c", 1, "-d", 4, "--messages", 100, "--timeout", 5)
+
+    @staticmethod
+    def acknowledge(body):
+        topic = 2 + int.from_bytes(body[:2], "big")
+        return bytes((0x40, 2)) + body[topic:topic + 2]
+
+    def test_acknowledged(self):
+        with bad_server(broker(self.acknowledge)) as target:
+            code, figures = bench(*self.PUBLISH, target)
+        self.assertEqual((0, 100, 0), (code, figures["units"], figures["errors"]), figures)
+
+    def test_another_number(self):
+        with bad_server(broker(lambda body: bytes((0x40, 2, 0xFF, 0xFF)))) as target:
+            self.bad("mismatch", *self.PUBLISH, target)
+
+    def test_refused(self):
+        def refuse(conn):
+            conn.recv(100)
+            conn.sendall(bytes((0x20, 2, 0, 5)))
+
+        with bad_server(refuse) as target:
+            self.bad("handshake", *self.PUBLISH, target)
+
+
+class Log(Case):
+    def test_message(self):
+        log = pathlib.Path(self.folder.name) / "log"
+        server = self.start(BIN / "bench-reference", "--listen", "127.0.0.1:0", "--cert", self.cert,
+                            "--key", self.key, "--log", log)
+        code, figures = bench("message", server.target, "-p", server.pid, "-c", 8, "-d", 4,
+                              "--messages", 1000)
+        self.assertEqual((0, 0), (code, figures["errors"]), figures)
+        self.assertIn("server_written_bytes_per_unit", figures)
+        with open(log, "rb") as file:
+            self.assertGreaterEqual(file.read(200_000).count(b"the quick brown fox"), 1000)
+
+
 class Faults(Case):
     ONE = ("--plain", "-c", 1, "--messages", 1, "--timeout", 1)
 

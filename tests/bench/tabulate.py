@@ -21,7 +21,10 @@ NAMES = {
     "sha256": "SHA-256 of the message",
     "ours": "**tlsmsg-server**",
     "ours-log": "tlsmsg-server, transcript to a file",
+    "ours-store": "tlsmsg-server, --store",
     "ours-plain": "tlsmsg-server, plaintext build",
+    "log": "own log, synced once for all that came together",
+    "mosquitto": "Mosquitto, QoS 1",
     "go": "Go crypto/tls",
     "nginx": "nginx stream + njs",
     "node": "Node tls",
@@ -194,14 +197,62 @@ def goal_lines(results):
         yield (f"{column}: with a transcript", results.ratio("ours-log", column), 1.10)
 
 
-def print_goals(results):
+def print_goals(results, lines=goal_lines):
     print("\n| goal | measured | at most | |\n|---|---|---|---|")
-    for what, measured, limit in goal_lines(results):
+    for what, measured, limit in lines(results):
         if measured is None:
             print_row([what, "–", f"{limit:.2f}", "not measured"])
         else:
             met = "met" if measured <= limit else "**missed**"
             print_row([what, f"{measured:.2f}", f"{limit:.2f}", met])
+
+
+STORE_FIELDS = {
+    "messages/s": ("units_per_s", 1),
+    "server CPU µs": ("server_cpu_us_per_unit", 1),
+    "bytes written": ("server_written_bytes_per_unit", 1),
+    "p50 ms": ("p50_us", 1000),
+    "p99 ms": ("p99_us", 1000),
+}
+
+
+def print_store(results):
+    """What each column of a store's run costs: a table, since more than the CPU counts."""
+    print("Per message, medians of the rounds; `C×D×S` = connections × messages in flight each × bytes.")
+    columns = list(dict.fromkeys(column for _, column in results.raw))
+    print()
+    print_row(["", "", *STORE_FIELDS])
+    print("|---|---|" + "---|" * len(STORE_FIELDS))
+    for column in columns:
+        title = column.replace("x", "×")
+        for contender in results.contenders():
+            values = [results.field(contender, column, name) for name, _ in STORE_FIELDS.values()]
+            if None in values:
+                continue
+            shown = [f"{v:,.0f}" if i in (0, 2) else figure(v / by) for i, (v, (_, by)) in
+                     enumerate(zip(values, STORE_FIELDS.values()))]
+            print_row([title, NAMES[contender].replace("*", ""), *shown])
+            title = ""
+
+
+def quotient(results, field, over, under, column):
+    """Median of the quotients within each round."""
+    pairs = zip(results.raw.get((over, column), []), results.raw.get((under, column), []))
+    found = [a[field] / b[field] for a, b in pairs if a.get(field) and b.get(field)]
+    return statistics.median(found) if found else None
+
+
+def store_goal_lines(results):
+    """(what, measured, limit), as goal_lines."""
+    rate = quotient(results, "units_per_s", "log", "ours-store", "64x1x64")
+    yield ("64x1x64: rate of the own log against --store", rate, 1 / 0.8)
+    cpu = "server_cpu_us_per_unit"
+    yield ("64x1x64: CPU of --store against the transcript alone",
+           quotient(results, cpu, "ours-store", "ours-log", "64x1x64"), 9 / 3.5)
+    yield ("64x16x64: CPU of --store against Mosquitto",
+           quotient(results, cpu, "ours-store", "mosquitto", "64x16x64"), 1.0)
+    yield ("1x1x64: p50 of --store against the own log",
+           quotient(results, "p50_us", "ours-store", "log", "1x1x64"), 1.3)
 
 
 def write_plot_data(results, folder):
@@ -226,6 +277,7 @@ def main():
     parser.add_argument("results", help="one JSON object a line")
     parser.add_argument("--note", action="append", default=[])
     parser.add_argument("--goals", action="store_true")
+    parser.add_argument("--store", action="store_true", help="the table of a store's run")
     parser.add_argument("--plot-data", metavar="FOLDER")
     options = parser.parse_args()
     with open(options.results, encoding="utf-8") as lines:
@@ -235,11 +287,14 @@ def main():
     if options.plot_data:
         write_plot_data(results, options.plot_data)
         return
-    print_costs(results)
-    print_latency(results)
+    if options.store:
+        print_store(results)
+    else:
+        print_costs(results)
+        print_latency(results)
     print_noise(results, options.note)
     if options.goals:
-        print_goals(results)
+        print_goals(results, store_goal_lines if options.store else goal_lines)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ what they should. No figure is judged. TLSMSG_BUILD_DIR names a build with TLSMS
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -46,6 +47,21 @@ class Scripts(unittest.TestCase):
         self.assertEqual(12, sum(result["contender"] == "ours" for result in results))
         self.assertEqual(0, sum(result["result"].get("errors", 0) for result in results))
         for words in ("4×1×1048576+producer", "tlsmsg/1 against the document's flow", "SHA-256"):
+            self.assertIn(words, done.stdout)
+
+    @unittest.skipUnless(os.path.exists(os.path.join(BUILD, "tlsmsg-store")), "built without a store")
+    def test_bench_of_the_store(self):
+        with tempfile.TemporaryDirectory() as folder:
+            raw = pathlib.Path(folder) / "raw"
+            done = run("bench.sh", "--build", BUILD, "--rounds", 1, "--seconds", 0.2, "--store",
+                       "--columns", "64x1x64", "--goals", "--raw", raw)
+            self.assertEqual(0, done.returncode, done.stderr)
+            results = [json.loads(line) for line in raw.read_text().splitlines()]
+        found = {result["contender"]: result["result"] for result in results}
+        self.assertLessEqual({"ours", "ours-log", "ours-store", "log"}, set(found), done.stderr)
+        self.assertEqual("mosquitto" in found, shutil.which("mosquitto") is not None, done.stderr)
+        self.assertEqual(0, sum(result.get("errors", 0) for result in found.values()))
+        for words in ("| 64×1×64 |", "| tlsmsg-server, --store |", "own log", "| goal |"):
             self.assertIn(words, done.stdout)
 
     def test_scale(self):

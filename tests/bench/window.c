@@ -54,6 +54,7 @@ void window_end(const struct window *w, const struct load *load, struct window_r
         out->server_user_ms = server.user_ms - w->server.user_ms;
         out->server_system_ms = server.system_ms - w->server.system_ms;
         out->server_processes = server.processes;
+        out->server_written = (double)server.written - (double)w->server.written;
     }
     end_machine(w, out);
 }

@@ -25,6 +25,7 @@ struct window_result {
     uint64_t server_user_ms;
     uint64_t server_system_ms;
     uint32_t server_processes;
+    double server_written;
     double own_cpu_us;
     double stolen_percent;  /* of all processors' time */
     double foreign_percent; /* used by neither client nor server; needs has_server to mean much */

@@ -79,6 +79,28 @@ start_ours-log() {
     port=${port##*:}
 }
 
+start_ours-store() {
+    rm -f "$work_dir"/store.db*
+    launch_telling ours-store "$build_dir/tlsmsg-server" --listen 127.0.0.1:0 --cert "$cert" \
+        --key "$key" --quiet --workers "$workers" --store "$work_dir/store.db"
+}
+
+start_log() {
+    rm -f "$work_dir/own.log"
+    launch_telling log "$bench_dir/bench-reference" --listen 127.0.0.1:0 --cert "$cert" \
+        --key "$key" --log "$work_dir/own.log"
+}
+
+start_mosquitto() {
+    port=$(free_port)
+    mkdir -p "$work_dir/mosquitto"
+    chmod 777 "$work_dir/mosquitto" # it gives up root
+    cp "$cert" "$key" "$work_dir/mosquitto"
+    chmod 644 "$work_dir"/mosquitto/*.pem
+    fill_in mosquitto.conf.in "$work_dir/mosquitto/mosquitto.conf"
+    launch_configured mosquitto mosquitto -c "$work_dir/mosquitto/mosquitto.conf"
+}
+
 start_ours-plain() {
     launch_telling ours-plain "$plain_dir/tlsmsg-server" --listen 127.0.0.1:0 --accept 0 --quiet \
         --workers "$workers"
@@ -148,7 +170,8 @@ contender_present() {
     floor) need=$bench_dir/bench-floor ;;
     memory | sha256) need=$bench_dir/bench-memory ;;
     numbered) need=$bench_dir/bench-numbered ;;
-    reference) need=$bench_dir/bench-reference ;;
+    reference | log) need=$bench_dir/bench-reference ;;
+    ours-store) need=$build_dir/tlsmsg-store ;;
     go) need=$bench_dir/bench-go ;;
     python) need=$python ;;
     stunnel) need=$stunnel_program ;;
