@@ -289,7 +289,7 @@ class Long(Case):
             variable = ("POWERCUT_FAIL_SYNC", "POWERCUT_KILL_SYNC")[seed % 2]
             with self.subTest(seed=seed):
                 self.begin(seed)
-                self.serve(5000, ends=True, **{variable: syncs_of_start() + 1 + seed % 40})
+                self.serve(5000, ends=True, **{variable: syncs_of_start() + 1 + seed // 2 % 40})
                 upto = max(client.answered for client in self.clients[:-1]) + 40
                 self.serve(upto)
                 self.serve(upto + 40)
