@@ -6,6 +6,7 @@ import re
 import signal
 import sqlite3
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -263,6 +264,76 @@ class Room(StoreTest):
         for end in ends:
             self.assertEqual(end.receive_until_close(), b"")
         server.stop()
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root makes a small file system")
+class FullDisk(StoreTest):
+    """A file system that really is full, again and again, and then has room."""
+
+    START_KIB, STEP_KIB, STEPS = 512, 96, 8
+
+    def setUp(self):
+        super().setUp()
+        self.disk = self.path("disk")
+        os.mkdir(self.disk)
+        self.mount(f"size={self.START_KIB}k")
+        self.addCleanup(subprocess.run, ["umount", "--lazy", self.disk], check=False)
+        self.store = os.path.join(self.disk, "store.db")
+
+    def mount(self, options):
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.disk],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            self.skipTest(f"a file system can't be mounted here: {done.stderr.strip()}")
+
+    def fill(self, server, answered):
+        """Messages until one has no reply."""
+        end = self.connect(server)
+        for i in range(10_000):
+            message = b"%d-%d " % (len(answered), i) + b"x" * (i * 997 % 3000)
+            end.send(message)
+            reply = texts.reply(message)
+            got = end.receive()
+            if got == b"":
+                return
+            while len(got) < len(reply):
+                got += end.receive()
+            self.assertEqual(got, reply)
+            answered.append(message)
+        self.fail("the disk is never full")
+
+    def test_what_is_answered_is_stored(self):
+        server = self.server("--store", self.store, "--store-min-free", "0", "--quiet")
+        answered = []
+        for step in range(1, self.STEPS + 1):
+            self.fill(server, answered)
+            self.assertEqual(self.stored(), answered)
+            self.mount(f"remount,size={self.START_KIB + step * self.STEP_KIB}k")
+        had = len(answered)
+        self.fill(server, answered)
+        self.assertGreater(len(answered), had)
+        server.stop()
+        self.assertEqual(self.stored(), answered)
+        said = server.log()
+        self.assertIn(b"the store has no room: new messages are not taken", said)
+        self.assertIn(b"the store has room again", said)
+
+
+    def test_below_min_free_it_goes_on_by_itself(self):
+        server = self.server("--store", self.store, "--store-min-free", str(2 << 20), "--quiet")
+        for size, taken in ((1, False), (8, True), (1, False), (8, True)):
+            with self.subTest(size=size, taken=taken):
+                self.mount(f"remount,size={size}m")
+                end = self.connect(server)
+                if taken:
+                    self.exchange(end, b"hello")
+                else:
+                    end.send(b"hello")
+                    self.assertEqual(end.receive_until_close(), b"")
+        server.stop()
+        self.assertEqual(self.stored(), [b"hello", b"hello"])
+        for said in (b"the store has no room: ", b"the store has room again"):
+            self.assertEqual(server.log().count(said), 2)
 
 
 class Failures(StoreTest):

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import harness
 import kernel
+import settings
 import texts
 import tls
 from certificates import default_certificates
@@ -263,9 +265,13 @@ class KilledUnderClient(StoreTest):
         server.stderr.wait_for(b"listening on ")
         return server
 
-    def start(self, port, *words, **settings):
+    def start(self, port, *words, **how):
         return self.start_client("--ca", default_certificates().ca, "-q", "--retry", "60",
-                                 "--timeout", "60", *words, f"127.0.0.1:{port}", **settings)
+                                 "--timeout", "60", *words, f"127.0.0.1:{port}", **how)
+
+    def tool_run(self, *words):
+        subprocess.run([os.path.join(settings.build_dir(), "tlsmsg-store"), *words], timeout=60,
+                       check=True)
 
     def killed(self, server, port, meanwhile=lambda kill: None):
         """Kills and starts servers, and says what is to be done before each kill."""
@@ -298,6 +304,37 @@ class KilledUnderClient(StoreTest):
         server.stop()
         self.assertEqual(self.bodies(), sent)
         self.assertEqual(client.stdout.bytes(), b"".join(texts.reply(line) + b"\n" for line in sent))
+
+    def test_an_old_backup_under_a_client(self):
+        """It is told by both sides, loses nothing that comes later, and doubles nothing."""
+        server = self.start_server()
+        port = server.port
+        client = self.start(port, "--producer", "job")
+        sent = []
+        for restores in range(2):
+            for part in range(2):
+                lines = [b"%d %d line %d" % (restores, part, i) for i in range(20)]
+                client.write(b"".join(line + b"\n" for line in lines))
+                client.stdout.wait_for(lines[-1])
+                if part == 0:
+                    sent += lines  # what the backup has; the others are gone
+                    self.tool_run("backup", self.store, self.path(f"backup{restores}"))
+            server.stop()
+            for suffix in ("", "-wal", "-shm"):
+                if os.path.exists(self.store + suffix):
+                    os.remove(self.store + suffix)
+            shutil.copy(self.path(f"backup{restores}"), self.store)
+            server = self.start_server(port)
+        client.write(b"the last\n")
+        client.stdout.wait_for(b"the last")
+        client.close_stdin()
+        client.finish(0, 60)
+        server.stop()
+        self.assertEqual(self.bodies(), [*sent, b"the last"])
+        self.assertIn(b"producer 'job' has acknowledged messages up to", server.log())
+        for lost in (b"up to 40, and it has 20", b"up to 80, and it has 60"):
+            self.assertIn(b"the server has lost messages that it had acknowledged: " + lost,
+                          client.stderr.bytes())
 
     def test_a_file_that_is_sent_again(self):
         """With one: the client itself is killed, too, and run again with the same input."""
