@@ -46,7 +46,18 @@ static inline void build_give_back_memory(void)
 {
     (void)malloc_trim(0);
 }
+
+/* Large memory comes from the system and goes back there: glibc takes that from 128 KiB on, too,
+ * but raises it to what was freed last, and then keeps such pieces for each thread. */
+static inline void build_keep_no_large_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+}
 #else
+static inline void build_keep_no_large_memory(void)
+{
+}
+
 static inline void build_give_back_memory(void)
 {
 }

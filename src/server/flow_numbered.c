@@ -224,12 +224,18 @@ static bool is_stopped(const struct conversation *c)
     return n->greeting == GREETING_DONE ? c->worker->held : numbered_is_waiting(n);
 }
 
+/* Who has greeted waits for the next iteration where this one has taken in what it may. */
+static bool has_had_enough(const struct conversation *c)
+{
+    return worker_is_spent(c->worker) && numbered_of(c)->greeting == GREETING_DONE;
+}
+
 static struct verdict take(struct conversation *c, const char *data, size_t len)
 {
     struct numbered *n = numbered_of(c);
     struct verdict verdict = go_on;
 
-    while (verdict.next == GO_ON && len > 0 && !is_stopped(c)) {
+    while (verdict.next == GO_ON && len > 0 && !is_stopped(c) && !has_had_enough(c)) {
         struct frame_piece piece;
 
         if (frame_read_whole(&n->reader, &data, &len, &piece)) {

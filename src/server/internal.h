@@ -132,6 +132,10 @@ enum conversation_state {
 #define ITERATION_CONVERSATIONS 128
 #define ITERATION_BYTES ((size_t)1024 * 1024)
 #define ITERATION_NS (10 * (int64_t)CLOCK_NS_PER_MS)
+/* What a byte that is taken in can become before its reply leaves: one of the reply, six of a line,
+ * one that a store has. And what a message costs beside its own bytes, by that measure. */
+#define ITERATION_GROWTH 8
+#define ITERATION_MESSAGE_BYTES 128
 /* What workers take of --max-buffered at once, so that the way of a message touches nothing that
  * they share. */
 #define CREDIT_BYTES ((size_t)64 * 1024)
@@ -233,6 +237,7 @@ struct worker {
     struct stats stats;
     int64_t now_ns; /* of this iteration, and so the next two */
     size_t taken_bytes;
+    size_t most_bytes; /* ... that it may take */
     unsigned stepped;
 
     struct transport_config *config; /* of new connections */
@@ -367,6 +372,16 @@ static inline void worker_free_bytes(struct worker *w, size_t n)
 /* c keeps a part of a message; again: no effect. And the end of that. */
 void worker_unfinished(struct worker *w, struct conversation *c);
 void worker_finished(struct worker *w, struct conversation *c);
+
+/* How many bytes an iteration that begins may take in, so that all workers together stay under
+ * --max-buffered; 1 where nothing is left, which lets one conversation go on. */
+size_t worker_most_bytes(const struct worker *w);
+
+/* Whether the iteration has taken in what it may. */
+static inline bool worker_is_spent(const struct worker *w)
+{
+    return w->taken_bytes >= w->most_bytes;
+}
 
 /* Whether 2 * len more bytes may be held: what a message of that length, which is kept already,
  * becomes when it is whole. One that is alone always may. */

@@ -315,6 +315,7 @@ struct verdict messages_dispatch(struct conversation *c, const struct incoming *
     message.described = false;
     c->activity_ns = w->now_ns;
     count(&w->stats.messages, 1);
+    w->taken_bytes += ITERATION_MESSAGE_BYTES;
     if (w->answered++ == 0) {
         w->answered_ns = w->now_ns;
     }
@@ -412,7 +413,7 @@ struct verdict messages_read(struct conversation *c)
         size_t got = 0;
         enum transport_result result;
 
-        if (is_used_up(&share)) {
+        if (is_used_up(&share) || worker_is_spent(w)) {
             worker_requeue(w, c);
             return go_on;
         }
@@ -428,8 +429,8 @@ struct verdict messages_read(struct conversation *c)
         case TRANSPORT_OK:
             c->heard = true;
             count(&w->stats.bytes_in, got);
-            w->taken_bytes += got;
             verdict = c->flow->received(c, w->buffer + UTF8_TAIL_MAX, got);
+            w->taken_bytes += got;
             break;
         case TRANSPORT_CLOSED:
             verdict = c->flow->ended(c);

@@ -78,6 +78,18 @@ size_t server_buffered(const struct tlsmsg_server *server)
            producers_bytes(&server->producers);
 }
 
+size_t worker_most_bytes(const struct worker *w)
+{
+    size_t max = w->server->settings.max_buffered_bytes;
+    size_t total = server_buffered(w->server);
+    size_t share = total < max ? (max - total) / w->server->worker_count / ITERATION_GROWTH : 0;
+
+    if (share > ITERATION_BYTES) {
+        return ITERATION_BYTES;
+    }
+    return share > 0 ? share : 1;
+}
+
 bool worker_has_room(const struct worker *w, size_t len)
 {
     size_t spare = w->server->worker_count * CREDIT_MAX_SPARE;

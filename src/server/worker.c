@@ -74,9 +74,9 @@ static bool is_spent(struct worker *w)
 {
     if (w->stepped % LOOK_CONVERSATIONS == LOOK_CONVERSATIONS - 1 &&
         clock_now_ns() - w->now_ns >= ITERATION_NS) {
-        w->taken_bytes = ITERATION_BYTES;
+        w->taken_bytes = w->most_bytes;
     }
-    return w->taken_bytes >= ITERATION_BYTES;
+    return worker_is_spent(w);
 }
 
 static void step(struct worker *w, struct conversation *c, uint32_t ready)
@@ -350,6 +350,7 @@ static void iterate(struct worker *w)
 
     w->now_ns = clock_now_ns();
     w->taken_bytes = 0;
+    w->most_bytes = worker_most_bytes(w);
     w->stepped = 0;
     if (woken) {
         read_mailbox(w);

@@ -3,12 +3,9 @@
 
 import ctypes
 import ctypes.util
-import fcntl
 import json
 import os
 import re
-import resource
-import select
 import shutil
 import subprocess
 import sys
@@ -19,7 +16,6 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 import harness
-import manager
 import network
 import tls
 from certificates import default_certificates
@@ -40,59 +36,7 @@ class Pressure(ProgramTest):
         return end
 
 
-def memory(server, name):
-    return int(manager.status(server.pid)[name].split()[0]) * 1024
-
-
-class Memory(Pressure):
-    CLIENTS, SENT, BUFFERED = 400, 80_000, 16 * MIB
-    # Of two workers: 1 MiB each, six times as long, as lines and on their way out; and what malloc
-    # keeps of that for each thread.
-    TURNS = 2 * 6 * 2 * MIB + 24 * MIB
-
-    @staticmethod
-    def send_on(unsent, writable):
-        for sock in writable:
-            unsent[sock] = unsent[sock][sock.send(unsent[sock]):]
-            if not unsent[sock]:
-                del unsent[sock]
-
-    def test_stdout_that_stops_for_a_moment(self):
-        """Each client's message is six times as long in the transcript. They come in portions."""
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
-        reading, writing = os.pipe()
-        self.addCleanup(os.close, reading)
-        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-        server = self.server("--format", "json", "--max-buffered", str(self.BUFFERED),
-                             stdout=writing)
-        os.close(writing)
-        before = memory(server, "VmRSS")
-        unsent = {}
-        for end in [self.connect(server) for _ in range(self.CLIENTS)]:
-            for _ in range(self.SENT // 16_000):
-                end.queue(bytes(16_000))
-            end.sock.setblocking(False)
-            unsent[end.sock] = end.outgoing.read()
-        # All that the server takes while nobody reads its stdout.
-        while writable := select.select([], list(unsent), [], 1)[1]:
-            self.send_on(unsent, writable)
-        mark, lines, tail = b'"event":"message"', 0, b""
-        while lines < self.CLIENTS * (self.SENT // 16_000):
-            readable, writable, _ = select.select([reading], list(unsent), [], 10)
-            self.assertTrue(readable or writable, f"stuck after {lines} lines")
-            self.send_on(unsent, writable)
-            if readable:
-                text = tail + os.read(reading, 1 << 16)
-                lines += text.count(mark)
-                tail = text[1 - len(mark):]
-        grown = memory(server, "VmHWM") - before
-        if SLOWDOWN == 1:  # a sanitizer keeps 256 MiB of what was freed
-            self.assertLess(grown, self.BUFFERED + self.CLIENTS * 64 * 1024 + self.TURNS)
-        self.assertIsNone(server.process.poll(), server.log())
-        server.kill()
-
+class Unfinished(Pressure):
     def test_unfinished_messages(self):
         """Over the limit the oldest one loses its conversation, and one that only asks none."""
         server = self.server("--max-message", str(4 * MIB), "--max-buffered", str(8 * MIB))

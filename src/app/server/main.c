@@ -400,6 +400,7 @@ int main(int argc, char **argv)
     int asked = ARGS_NONE;
 
     startup_descriptors();
+    build_keep_no_large_memory();
     if (server_settings_init(&settings, &err) != TLSMSG_OK ||
         config_file_parse(&config, &server_options, argc, argv, server_settings_take, &settings,
                           &asked, &err) != TLSMSG_OK) {

@@ -16,27 +16,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/escape.h"
-#include "base/utf8.h"
 #include "base/wake.h"
 
-/* A worker that holds its replies reads no more messages, and a turn is bounded: so is what can come
- * together here. What was accepted must not be lost, so the queue has no limit of its own. */
-#define WAITING_MAX_BYTES SIZE_MAX
-/* Bytes of a long line's text that are escaped at once, and bytes that are written before others
- * have the lock. */
-#define PART_BYTES ((size_t)64 * 1024 / ESCAPE_EXPANSION_MAX)
+/* Bytes that are written before others have the lock. */
 #define PORTION_BYTES ((size_t)1024 * 1024)
-
-/* A long line that waits, and what waits behind it. */
-struct long_line {
-    struct list link;
-    struct buffer after;
-    stdout_escape *escape;
-    size_t at; /* bytes of text that are escaped already */
-    size_t len;
-    char text[];
-};
 
 /* ---- a descriptor that is never waited for */
 
@@ -136,31 +119,6 @@ int stdout_target_write(const struct stdout_target *target, const char *data, si
 
 /* ---- the writer */
 
-static struct long_line *long_line_of(struct list *link)
-{
-    return LIST_ITEM(link, struct long_line, link);
-}
-
-static struct long_line *first_long_line(const struct stdout_writer *writer)
-{
-    /* As base/list.h says of loops that free what they take. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-    return list_is_empty(&writer->long_lines) ? NULL : long_line_of(writer->long_lines.next);
-}
-
-static void drop_long_line(struct long_line *line)
-{
-    list_remove(&line->link);
-    buffer_fini(&line->after);
-    free(line);
-}
-
-/* Where the next bytes wait. */
-static struct buffer *last_buffer(struct stdout_writer *writer)
-{
-    return list_is_empty(&writer->long_lines) ? &writer->waiting
-                                              : &long_line_of(writer->long_lines.prev)->after;
-}
-
 enum tlsmsg_code stdout_writer_init(struct stdout_writer *writer, int fd, struct tlsmsg_error *err)
 {
     *writer = (struct stdout_writer){.wake_fd = -1};
@@ -169,8 +127,7 @@ enum tlsmsg_code stdout_writer_init(struct stdout_writer *writer, int fd, struct
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot make an event descriptor");
     }
     (void)pthread_mutex_init(&writer->lock, NULL);
-    buffer_init(&writer->waiting, WAITING_MAX_BYTES, 0);
-    list_init(&writer->long_lines);
+    backlog_init(&writer->backlog);
     stdout_target_init(&writer->target, fd);
     return TLSMSG_OK;
 }
@@ -182,10 +139,7 @@ void stdout_writer_fini(struct stdout_writer *writer)
     }
     (void)close(writer->wake_fd);
     (void)pthread_mutex_destroy(&writer->lock);
-    buffer_fini(&writer->waiting);
-    while (!list_is_empty(&writer->long_lines)) {
-        drop_long_line(first_long_line(writer));
-    }
+    backlog_fini(&writer->backlog);
     stdout_target_fini(&writer->target);
     free(writer->holds);
     *writer = (struct stdout_writer){.wake_fd = -1};
@@ -227,26 +181,23 @@ static void fail(struct stdout_writer *writer, int cause)
 /* Under the lock, after each change. */
 static void tell_change(struct stdout_writer *writer)
 {
-    int64_t delta = (int64_t)writer->waiting_bytes - (int64_t)writer->told_bytes;
+    int64_t delta = (int64_t)writer->backlog.bytes - (int64_t)writer->told_bytes;
 
+    writer->told_bytes = writer->backlog.bytes;
     if (delta != 0 && writer->on_change != NULL) {
-        writer->told_bytes = writer->waiting_bytes;
         writer->on_change(delta, writer->on_change_user);
     }
 }
 
-/* Under the lock: keeps bytes for later. */
-static bool queue(struct stdout_writer *writer, const char *data, size_t len)
+/* Under the lock: something was kept for later, or there was no memory for it. */
+static bool keep(struct stdout_writer *writer, bool is_kept)
 {
-    if (buffer_append(last_buffer(writer), data, len) != TLSMSG_OK) {
+    if (!is_kept) {
         fail(writer, ENOMEM);
-        return false;
-    }
-    if (writer->waiting_bytes == 0) {
+    } else if (writer->told_bytes == 0) {
         wake_raise(writer->wake_fd);
     }
-    writer->waiting_bytes += len;
-    return true;
+    return is_kept;
 }
 
 /* Under the lock: writes what is accepted now, or queues it behind what waits. */
@@ -257,7 +208,7 @@ static bool accept_lines(struct stdout_writer *writer, const char *data, size_t 
     if (writer->cause != 0 || len == 0) {
         return writer->cause == 0;
     }
-    if (writer->waiting_bytes == 0) {
+    if (writer->backlog.bytes == 0) {
         int cause = stdout_target_write(&writer->target, data, len, &done);
 
         writer->written += done;
@@ -266,7 +217,7 @@ static bool accept_lines(struct stdout_writer *writer, const char *data, size_t 
             return false;
         }
     }
-    if (done < len && !queue(writer, data + done, len - done)) {
+    if (done < len && !keep(writer, backlog_add(&writer->backlog, data + done, len - done))) {
         return false;
     }
     writer->accepted += len;
@@ -284,70 +235,14 @@ bool stdout_writer_add(struct stdout_writer *writer, const char *data, size_t le
     return accepted;
 }
 
-/* The length of the next part of a text: whole characters. */
-static size_t part_len(const char *text, size_t len)
-{
-    size_t whole = 0;
-
-    if (len <= PART_BYTES) {
-        return len;
-    }
-    (void)utf8_check(text, PART_BYTES, &whole);
-    return whole > 0 ? whole : PART_BYTES;
-}
-
-static size_t escape_part(stdout_escape *escape, char *out, const char *text, size_t len)
-{
-    if (escape == NULL) {
-        memcpy(out, text, len);
-        return len;
-    }
-    return escape(out, len * ESCAPE_EXPANSION_MAX, text, len);
-}
-
-/* How many bytes a text will be: marks of holds are counted in them. */
-static size_t escaped_len(const struct stdout_line *line)
-{
-    char out[PART_BYTES * ESCAPE_EXPANSION_MAX];
-    size_t total = 0;
-    size_t n;
-
-    for (size_t at = 0; at < line->text_len; at += n) {
-        n = part_len(line->text + at, line->text_len - at);
-        total += escape_part(line->escape, out, line->text + at, n);
-    }
-    return total;
-}
-
-/* Under the lock. */
-static bool queue_long(struct stdout_writer *writer, const struct stdout_line *line)
-{
-    struct long_line *kept = malloc(sizeof(*kept) + line->text_len);
-
-    if (kept == NULL) {
-        fail(writer, ENOMEM);
-        return false;
-    }
-    *kept = (struct long_line){.escape = line->escape, .len = line->text_len};
-    buffer_init(&kept->after, WAITING_MAX_BYTES, 0);
-    memcpy(kept->text, line->text, line->text_len);
-    if (!queue(writer, line->head, line->head_len)) {
-        free(kept);
-        return false;
-    }
-    list_append(&writer->long_lines, &kept->link);
-    writer->waiting_bytes += line->text_len;
-    return queue(writer, line->tail, line->tail_len);
-}
-
 bool stdout_writer_add_long(struct stdout_writer *writer, unsigned worker,
                             const struct stdout_line *line)
 {
-    size_t len = line->head_len + escaped_len(line) + line->tail_len;
+    size_t len = backlog_line_len(line);
     bool accepted;
 
     (void)pthread_mutex_lock(&writer->lock);
-    accepted = writer->cause == 0 && queue_long(writer, line);
+    accepted = writer->cause == 0 && keep(writer, backlog_add_long(&writer->backlog, line));
     writer->accepted += accepted ? len : 0;
     writer->holds[worker].has_long = true;
     tell_change(writer);
@@ -364,7 +259,7 @@ enum tlsmsg_turn stdout_writer_end_turn(struct stdout_writer *writer, unsigned w
     (void)pthread_mutex_lock(&writer->lock);
     if (!accept_lines(writer, data, len)) {
         turn = TLSMSG_TURN_FAIL;
-    } else if ((len > 0 || hold->has_long) && writer->waiting_bytes > 0) {
+    } else if ((len > 0 || hold->has_long) && writer->backlog.bytes > 0) {
         hold->mark = writer->accepted;
         turn = TLSMSG_TURN_HOLD;
     } else if (hold->count > 0) {
@@ -378,48 +273,25 @@ enum tlsmsg_turn stdout_writer_end_turn(struct stdout_writer *writer, unsigned w
     return turn;
 }
 
-/* Under the lock: makes the next part of the first long line ready, or what waits behind it. */
-static bool make_ready(struct stdout_writer *writer)
-{
-    struct long_line *line = first_long_line(writer);
-    size_t n = part_len(line->text + line->at, line->len - line->at);
-
-    if (n == 0) {
-        writer->waiting = line->after;
-        buffer_init(&line->after, 0, 0);
-        drop_long_line(line);
-        return true;
-    }
-    if (buffer_reserve(&writer->waiting, n * ESCAPE_EXPANSION_MAX) != TLSMSG_OK) {
-        fail(writer, ENOMEM);
-        return false;
-    }
-    buffer_commit(&writer->waiting, escape_part(line->escape, buffer_end(&writer->waiting),
-                                                line->text + line->at, n));
-    writer->waiting_bytes += writer->waiting.len - n;
-    line->at += n;
-    return true;
-}
-
 /* Under the lock: as much as stdout takes, and not more than a portion. */
 static void write_waiting(struct stdout_writer *writer)
 {
     size_t left = PORTION_BYTES;
     bool takes = true;
 
-    while (writer->cause == 0 && takes && left > 0 && writer->waiting_bytes > 0) {
-        size_t len = writer->waiting.len < left ? writer->waiting.len : left;
+    while (writer->cause == 0 && takes && left > 0) {
+        size_t len;
+        const char *data = backlog_next(&writer->backlog, &len);
         size_t done;
         int cause;
 
         if (len == 0) {
-            takes = make_ready(writer);
-            continue;
+            break;
         }
-        cause = stdout_target_write(&writer->target, buffer_head(&writer->waiting), len, &done);
+        len = len < left ? len : left;
+        cause = stdout_target_write(&writer->target, data, len, &done);
         writer->written += done;
-        writer->waiting_bytes -= done;
-        buffer_consume(&writer->waiting, done);
+        backlog_written(&writer->backlog, done);
         left -= done;
         takes = done == len;
         if (cause != 0) {
@@ -458,7 +330,7 @@ bool stdout_writer_continue(struct stdout_writer *writer, stdout_release *releas
     (void)pthread_mutex_lock(&writer->lock);
     write_waiting(writer);
     end_holds(writer, release, user);
-    waits = writer->cause == 0 && writer->waiting_bytes > 0;
+    waits = writer->cause == 0 && writer->backlog.bytes > 0;
     *fd = writer->target.fd;
     (void)pthread_mutex_unlock(&writer->lock);
     return waits;
@@ -491,7 +363,7 @@ size_t stdout_writer_waiting_bytes(struct stdout_writer *writer)
     size_t bytes;
 
     (void)pthread_mutex_lock(&writer->lock);
-    bytes = writer->waiting_bytes;
+    bytes = writer->backlog.bytes;
     (void)pthread_mutex_unlock(&writer->lock);
     return bytes;
 }

@@ -1,9 +1,8 @@
 /* Where the transcript leaves the program: one place for all workers, in order, never waiting.
  *
- * Whole lines of one turn go out in one write; of a long line the text waits as it came, and is
- * escaped in parts as they leave, for escaped it may be six times as long. What a slow stdout doesn't take waits here, and
- * the workers whose turns it belongs to hold their replies (TLSMSG_TURN_HOLD) until the main
- * thread, which polls stdout, has written it. */
+ * Whole lines of one turn go out in one write. What a slow stdout doesn't take waits here, and the
+ * workers whose turns it belongs to hold their replies (TLSMSG_TURN_HOLD) until the main thread,
+ * which polls stdout, has written it. */
 #ifndef APP_SERVER_STDOUT_H
 #define APP_SERVER_STDOUT_H
 
@@ -13,8 +12,7 @@
 
 #include <tlsmsg/server.h>
 
-#include "base/buffer.h"
-#include "base/list.h"
+#include "app/server/backlog.h"
 
 /* ---- a descriptor that is never waited for
  *
@@ -52,30 +50,14 @@ struct stdout_hold {
     bool has_long;  /* its turn has a long line */
 };
 
-/* Of base/escape.h; NULL: the text stays as it is. */
-typedef size_t stdout_escape(char *out, size_t cap, const char *s, size_t len);
-
-/* A long line: `head` and `tail` are ready, the text between them is valid UTF-8. */
-struct stdout_line {
-    const char *head;
-    size_t head_len;
-    const char *text;
-    size_t text_len;
-    stdout_escape *escape;
-    const char *tail;
-    size_t tail_len;
-};
-
 /* Told, under the writer's lock, by how many bytes what waits has grown or shrunk. */
 typedef void stdout_change(int64_t delta_bytes, void *user);
 
 struct stdout_writer {
     struct stdout_target target;
     pthread_mutex_t lock;
-    struct buffer waiting; /* accepted, not yet written: what comes before the first long line */
-    struct list long_lines;
-    size_t waiting_bytes; /* of all that */
-    size_t told_bytes;    /* ... as on_change knows it */
+    struct backlog backlog; /* accepted, not yet written */
+    size_t told_bytes;      /* of it, as on_change knows it */
     stdout_change *on_change;
     void *on_change_user;
     uint64_t accepted; /* bytes ever */

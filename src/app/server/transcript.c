@@ -17,7 +17,7 @@
 #include "base/ratelimit.h"
 
 #define TURN_BYTES ((size_t)256 * 1024)
-#define HELD_MAX_BYTES ((size_t)1024 * 1024)
+#define LONGEST_LINE_BYTES ((size_t)1024 * 1024)
 /* From this length on a message's line is long: it waits as it came, and leaves in parts. */
 #define LONG_BYTES ((size_t)32 * 1024)
 #define TIME_MAX 32
@@ -69,7 +69,7 @@ enum tlsmsg_code transcript_set_workers(struct transcript *transcript, unsigned 
     while (transcript->workers < workers) {
         struct buffer *lines = &transcript->turns[transcript->workers].lines;
 
-        buffer_init(lines, HELD_MAX_BYTES, BUFFER_KEEP);
+        buffer_init(lines, LONGEST_LINE_BYTES, BUFFER_KEEP);
         if (buffer_reserve(lines, TURN_BYTES) != TLSMSG_OK) {
             return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
         }
@@ -121,19 +121,16 @@ static bool make_room(struct transcript *transcript, struct transcript_turn *tur
 }
 
 /* Room for a line about a connection. While the worker holds its replies no messages come and no
- * turn ends, but connections come and go as their peers like: then these lines are kept here up
- * to a limit, and over it they are left out and counted, for memory must stay bounded. */
+ * turn ends, but connections come and go as their peers like: then these lines are kept where the
+ * turn's are, and when that is full they are left out and counted. */
 static bool make_room_for_news(struct transcript *transcript, struct transcript_turn *turn,
                                size_t bound)
 {
-    if (!turn->held || buffer_room(&turn->lines) >= bound) {
-        return make_room(transcript, turn, bound);
-    }
-    if (buffer_reserve(&turn->lines, bound) != TLSMSG_OK) {
+    if (turn->held && turn->lines.len > 0 && buffer_room(&turn->lines) < bound) {
         turn->left_out++;
         return false;
     }
-    return true;
+    return make_room(transcript, turn, bound);
 }
 
 bool transcript_begin(struct transcript *transcript, const struct tlsmsg_server *server)
@@ -299,7 +296,7 @@ enum tlsmsg_turn transcript_turn_end(struct transcript *transcript, unsigned wor
     if (turn->lines.cap > 2 * TURN_BYTES) {
         struct buffer smaller;
 
-        buffer_init(&smaller, HELD_MAX_BYTES, BUFFER_KEEP);
+        buffer_init(&smaller, LONGEST_LINE_BYTES, BUFFER_KEEP);
         if (buffer_reserve(&smaller, TURN_BYTES) == TLSMSG_OK) {
             buffer_fini(&turn->lines);
             turn->lines = smaller;

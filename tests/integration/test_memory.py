@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Whatever stdout does, the server's memory stays under --max-buffered and 64 KiB a connection."""
+
+import fcntl
+import os
+import re
+import resource
+import select
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+import harness
+import manager
+import network
+import tls
+from certificates import default_certificates
+from harness import ProgramTest
+from settings import SLOWDOWN, is_plaintext
+
+MIB = 1 << 20
+DECIDED = re.compile(b'"event":"(?:message|closed)"')
+LONGEST = len(b'"event":"message"')
+
+
+class Memory(ProgramTest):
+    CLIENTS, BUFFERED, CONNECTION = 50, 4 * MIB, 64 * 1024
+
+    def setUp(self):
+        super().setUp()
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+        if not is_plaintext():
+            self.context = tls.client_context(default_certificates().ca)
+        self.reading, writing = os.pipe()
+        self.addCleanup(os.close, self.reading)
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        self.server = self.server("--format", "json", "--accept", "0", "--max-buffered",
+                                  str(self.BUFFERED), stdout=writing)
+        os.close(writing)
+
+    def memory(self, name):
+        return int(manager.status(self.server.pid)[name].split()[0]) * 1024
+
+    def client(self, records):
+        """A connection, and the bytes that bring these records."""
+        if is_plaintext():
+            sock = network.connect(self.server.port)
+            self.addCleanup(sock.close)
+            return sock, b"".join(records)
+        end = tls.connect(self.server.port, self.context)
+        self.addCleanup(end.sock.close)
+        for record in records:
+            end.queue(record)
+        return end.sock, end.outgoing.read()
+
+    @staticmethod
+    def send_on(unsent, writable):
+        for sock in writable:
+            unsent[sock] = unsent[sock][sock.send(unsent[sock]):]
+            if not unsent[sock]:
+                del unsent[sock]
+
+    def stop_for_a_moment(self, records, is_done):
+        """Clients send all they have while nobody reads stdout; then it is read slowly until is_done
+        says of the transcript, as lines of messages and ends, and bytes, that all is there."""
+        clients = [self.client(records) for _ in range(self.CLIENTS)]
+        before = self.memory("VmRSS")
+        for sock, _ in clients:
+            sock.setblocking(False)
+        unsent = dict(clients)
+        while writable := select.select([], list(unsent), [], 0.5)[1]:
+            self.send_on(unsent, writable)
+        lines, length, tail = 0, 0, b""
+        while not is_done(lines, length):
+            readable, writable, _ = select.select([self.reading], list(unsent), [], 10)
+            self.assertTrue(readable or writable, f"stuck after {lines} lines")
+            self.send_on(unsent, writable)
+            if readable:
+                text = os.read(self.reading, 1 << 14)
+                time.sleep(0.0005)  # the server is faster, and holds again and again
+                length += len(text)
+                text = tail + text
+                lines += len(DECIDED.findall(text))
+                tail = text[1 - LONGEST:]
+        grown = self.memory("VmHWM") - before
+        self.assertIsNone(self.server.process.poll(), self.server.log())
+        self.server.kill()
+        if SLOWDOWN == 1:  # a sanitizer keeps 256 MiB of what was freed
+            self.assertLess(grown, self.BUFFERED + self.CLIENTS * self.CONNECTION)
+
+    def test_long_messages(self):
+        """A NUL is six bytes of a JSON line."""
+        records = [bytes(16_000)] * 5
+        self.stop_for_a_moment(records, lambda lines, length: length >= self.CLIENTS * 480_000)
+
+    def test_mixed_messages(self):
+        """After the long ones that a hold has stopped come many short ones, of which a line is far
+        longer than the message."""
+        if is_plaintext():
+            self.skipTest("here messages that wait become long ones")
+        records = [bytes(16_000)] + [b"x"] * 400
+        self.stop_for_a_moment(records, lambda lines, _: lines == self.CLIENTS * 401)
+
+
+@unittest.skipIf(is_plaintext(), "numbered messages need TLS")
+class Numbered(Memory):
+    def setUp(self):
+        super().setUp()
+        self.context.set_alpn_protocols(["tlsmsg/1"])
+
+    def numbered(self, *bodies):
+        stream = b"HELLO 1\n" + b"".join(b"MSG %d %d\n%s\n" % (number, len(body), body)
+                                          for number, body in enumerate(bodies, 1))
+        return [stream[at:at + tls.RECORD] for at in range(0, len(stream), tls.RECORD)]
+
+    def test_long_messages(self):
+        """Of 200,000 bytes: a line of this length waits as it came. Most lose their conversation."""
+        self.stop_for_a_moment(self.numbered(bytes(200_000)),
+                               lambda lines, _: lines == self.CLIENTS)
+
+    def test_mixed_messages(self):
+        """A record holds more than a thousand messages."""
+        self.stop_for_a_moment(self.numbered(bytes(16_000), *[b"x"] * 400),
+                               lambda lines, _: lines == self.CLIENTS * 401)
+
+
+if __name__ == "__main__":
+    harness.main()
