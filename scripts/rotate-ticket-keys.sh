@@ -123,10 +123,20 @@ go_to() { # FILE
 
 # ---- the keys
 
+# The lines of the file that say something, read as the server reads them: a byte order mark, CR and
+# blanks at the ends mean nothing.
+bom=$(printf '\357\273\277')
+lines() {
+    [ ! -f "$name" ] || LC_ALL=C sed "s/^$bom//; s/[[:space:]]*\$//; /^\$/d; /^#/d" "$name"
+}
+# A line that is not understood, or says again what one before it has said: the key would be lost.
+stray_line() {
+    lines | LC_ALL=C awk '
+        !/^(previous|current|next) [0-9A-Fa-f]+$/ || length($2) != 160 || seen[$1]++ { print NR; exit }'
+}
 # The key of one place, when the file has it; nothing else of the file is taken over.
 key_of() { # current|next
-    [ -f "$name" ] || return 0
-    sed -n "s/^$1 \([0-9A-Fa-f]\{160\}\)\$/\1/p" "$name" | head -n 1
+    lines | sed -n "s/^$1 //p"
 }
 random_key() {
     key=$("${OPENSSL:-openssl}" rand -hex 80 | tr -d '\n')
@@ -151,6 +161,8 @@ rotate() {
     if [ -s "$name" ] && [ -z "$current" ]; then
         die "'$shown' is not empty and holds no ticket keys (try: remove it)"
     fi
+    [ -z "$(stray_line)" ] ||
+        die "'$shown' has a line that is not one of the ticket keys, each once (try: mend it)"
     [ -n "$next" ] || next=$(random_key) || exit 1
     last=$(random_key) || exit 1
     new=$name.new.$$

@@ -276,6 +276,36 @@ class Tickets(RunningTest):
         self.rotate(self.path("no/such/folder"), expect=1)
         self.assertEqual(os.listdir(self.folder), ["junk"])
 
+    def test_rotation_reads_as_the_server_does(self):
+        """What an editor leaves means nothing; a line that is not a key stops it, since a next key
+        that it passed over would be one that no other server knows."""
+        path, made = self.path("keys"), default_certificates()
+        for name, edit in (("CR LF", lambda text: text.replace(b"\n", b"\r\n")),
+                           ("a mark", lambda text: b"\xef\xbb\xbf" + text),
+                           ("blanks", lambda text: text.replace(b"\n", b" \t\n")),
+                           ("a comment", lambda text: b"# ours\n\n" + text)):
+            with self.subTest(name):
+                self.rotate(path)
+                before = self.keys(path)
+                with open(path, "rb") as source:
+                    self.write_file("keys", edit(source.read()))
+                self.run_server_to_end("--cert", made.server, "--key", made.server_key, "--check",
+                                       "--ticket-keys", path, expect=0)
+                self.rotate(path)
+                after = self.keys(path)
+                self.assertEqual((after["previous"], after["current"]),
+                                 (before["current"], before["next"]))
+        for edit in (lambda text: text.replace(b"next ", b"next"), lambda text: text + text,
+                     lambda text: text.replace(b"next ", b"next \xc2\xa0")):
+            self.rotate(path)
+            with open(path, "rb") as source:
+                broken = edit(source.read())
+            self.write_file("keys", broken)
+            self.assertIn("is not one of the ticket keys", self.rotate(path, expect=1))
+            with open(path, "rb") as source:
+                self.assertEqual(source.read(), broken)
+            os.unlink(path)
+
     def test_a_fleet(self):
         """Two servers that share keys, through two rotations; one of them always lags behind."""
         path, copy = self.path("keys"), self.path("copy")
