@@ -122,6 +122,19 @@ void file_fini(struct file *file)
     file->len = 0;
 }
 
+/* Says whose doing a denial is. Landlock is asked when a file is opened, and modes alone here. */
+static void blame_access(const char *path, struct tlsmsg_error *err)
+{
+    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0) {
+        error_append(err,
+                     " (its modes allow it: a sandbox is in the way, which knows the folders of "
+                     "the start; try: a restart)");
+    } else {
+        error_append(err, " (its modes, or a folder's on the way, keep user %u out)",
+                     (unsigned)geteuid());
+    }
+}
+
 enum tlsmsg_code file_error(const char *path, const char *verb, const char *what, int sys_errno,
                             struct tlsmsg_error *err)
 {
@@ -132,6 +145,11 @@ enum tlsmsg_code file_error(const char *path, const char *verb, const char *what
     if (sys_errno == EFBIG && strcmp(verb, "read") == 0) {
         return error_set(err, code, 0, "cannot read %s '%s': it is larger than %zu MiB", what, name,
                          FILE_MAX_BYTES / (1024 * 1024));
+    }
+    if (sys_errno == EACCES && strcmp(verb, "read") == 0 && err != NULL) {
+        error_set(err, code, sys_errno, "cannot read %s '%s'", what, name);
+        blame_access(path, err);
+        return code;
     }
     switch (sys_errno) {
     case EAGAIN:

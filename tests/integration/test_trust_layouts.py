@@ -122,6 +122,48 @@ class Layouts(ProgramTest):
 
         self.follows(f"{base}/now/fullchain.pem", f"{base}/now/privkey.pem", swap)
 
+    def refuses(self, cert, key, switch, *words):
+        """What a reload says after a switch that it can't follow."""
+        server = self.server("--cert", cert, "--key", key, "--log-level", "info", *words,
+                             certificate=False)
+        if b"files restricted (Landlock" not in server.log():
+            self.skipTest("this kernel has no Landlock")
+        switch()
+        server.signal(signal.SIGHUP)
+        server.stderr.wait_for(b"the old configuration stays")
+        self.assertEqual(self.shown_by(server), "old")
+        return server.log().decode()
+
+    def test_a_place_beyond_the_sandbox(self):
+        """A restart helps, and the modes are right: so the log says."""
+        base = self.path("far")
+        put(f"{base}/a/b/c/tls", self.old)
+        os.makedirs(f"{base}/x")
+        os.symlink(f"{base}/a/b/c/tls", f"{base}/x/live")
+
+        def move():
+            put(f"{base}/elsewhere/tls", self.new)
+            point(f"{base}/x/live", f"{base}/elsewhere/tls")
+
+        said = self.refuses(f"{base}/x/live/fullchain.pem", f"{base}/x/live/privkey.pem", move)
+        self.assertIn("Permission denied (its modes allow it: a sandbox is in the way", said)
+        self.assertIn("; try: a restart)", said)
+
+    def test_modes_that_keep_the_user_out(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can become another user")
+        folder = self.path("kept")
+        put(folder, self.old)
+        os.chmod(self.folder, 0o755)
+        os.chmod(folder, 0o755)
+        key = os.path.join(folder, "privkey.pem")
+        shutil.chown(key, "root", "nogroup")
+        os.chmod(key, 0o640)
+        said = self.refuses(f"{folder}/fullchain.pem", key, lambda: os.chmod(key, 0o600), "--user",
+                            "nobody")
+        self.assertRegex(said, r"Permission denied \(its modes, or a folder's on the way, keep user "
+                               r"\d+ out\)")
+
     def test_a_silent_connection(self):
         """One that was accepted before a reload and begins after it gets the new configuration."""
         put(self.path("silent"), self.old)

@@ -21,12 +21,6 @@
 
 #define SCREEN_MAX 4096
 
-/* What may lie behind a refused file whose modes are right. */
-#define HELD                                                                                       \
-    " (if its modes are right, the sandbox is in the way, which knows the folders of the start: "  \
-    "a "                                                                                           \
-    "restart takes the new ones)"
-
 struct state {
     const struct main_loop *loop;
     struct stdout_writer *writer; /* the transcript's; NULL: there is none */
@@ -86,7 +80,7 @@ static void reload(struct state *state)
     const struct main_loop *loop = state->loop;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_event event = {.level = TLSMSG_LOG_ERROR, .cause = TLSMSG_CAUSE_CERTIFICATE};
-    char text[sizeof(err.text) + sizeof(HELD) + 64];
+    char text[sizeof(err.text) + 64];
     bool is_whole;
 
     systemd_notify_reloading(loop->systemd);
@@ -98,8 +92,7 @@ static void reload(struct state *state)
         periodic_reloaded(&state->periodic);
     } else {
         (void)snprintf(text, sizeof(text),
-                       "the old configuration stays, since the new one fails: %s%s", err.text,
-                       err.sys_errno == EACCES ? HELD : "");
+                       "the old configuration stays, since the new one fails: %s", err.text);
         event.text = text;
         log_event(loop->log, &event);
     }

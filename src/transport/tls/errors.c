@@ -171,7 +171,8 @@ static const char *hint_of(int alert)
                "the "
                "server's log";
     case SSL_AD_CERTIFICATE_UNKNOWN:
-        return ": it may be fine, and the server's revocation list ended or missing; try: the "
+        return ": perhaps it is fine, and a revocation list of the server's has ended or is "
+               "missing; try: the "
                "server's log";
     default:
         return "";
