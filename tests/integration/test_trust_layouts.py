@@ -122,6 +122,42 @@ class Layouts(ProgramTest):
 
         self.follows(f"{base}/now/fullchain.pem", f"{base}/now/privkey.pem", swap)
 
+    def test_all_files_of_a_release(self):
+        """Not the certificate alone: CAs, lists, names and ticket keys are read anew, too."""
+        base, authority = self.path("whole"), certificates.authority("layouts")
+        alice = certificates.leaf("layouts", "alice", names="", usage="clientAuth")
+
+        def release(number, leaf, allowed):
+            folder = f"{base}/releases/{number}"
+            put(folder, leaf)
+            shutil.copy(authority.ca, f"{folder}/ca.crt")
+            certificates.run([os.path.join(ROOT, "scripts", "rotate-ticket-keys.sh"),
+                              f"{folder}/keys"])
+            with open(f"{folder}/allow", "w", encoding="utf-8") as out:
+                out.write(f"CN={allowed}\n")
+            with open(f"{folder}/password", "w", encoding="utf-8") as out:
+                out.write("of no use here\n")
+            for name in ("keys", "password"):
+                os.chmod(f"{folder}/{name}", 0o600)
+
+        release(1, self.old, "alice")
+        os.symlink("releases/1", f"{base}/current")
+        here = f"{base}/current"
+        server = self.server("--cert", f"{here}/fullchain.pem", "--key", f"{here}/privkey.pem",
+                             "--client-ca", f"{here}/ca.crt", "--allow-file", f"{here}/allow",
+                             "--ticket-keys", f"{here}/keys", "--key-password-file",
+                             f"{here}/password", certificate=False)
+        visit = ("--ca", authority.ca, "--cert", alice.certificate, "--key", alice.key, "-q", "-m",
+                 "hello", f"localhost:{server.port}")
+        self.run_client(*visit)
+        release(2, self.new, "bob")
+        point(here, "releases/2")
+        shutil.rmtree(f"{base}/releases/1")
+        server.signal(signal.SIGHUP)
+        server.stderr.wait_for(RELOADED)
+        self.run_client(*visit, expect=5)
+        server.stderr.wait_for(b"'CN=alice' is not on the allow list")
+
     def refuses(self, cert, key, switch, *words):
         """What a reload says after a switch that it can't follow."""
         server = self.server("--cert", cert, "--key", key, "--log-level", "info", *words,

@@ -136,7 +136,56 @@ static const struct failure_row failure_rows[] = {
      0,
      {ASKED, SHOWN},
      TLSMSG_ERR_REFUSED,
-     "the server does not accept this certificate (alert: unknown ca)"},
+     "the server does not accept this certificate (alert: unknown ca): the server does not know "
+     "its "
+     "CA, or was not sent a certificate between them; try: --cert with the whole chain"},
+    {"client: a name that isn't allowed",
+     ERR_LIB_SSL,
+     ALERT(42),
+     0,
+     0,
+     {ASKED, SHOWN},
+     TLSMSG_ERR_REFUSED,
+     "the server does not accept this certificate (alert: bad certificate): perhaps its name is "
+     "not "
+     "one that the server allows; try: the server's log"},
+    {"client: a certificate for another purpose",
+     ERR_LIB_SSL,
+     ALERT(43),
+     0,
+     0,
+     {ASKED, SHOWN},
+     TLSMSG_ERR_REFUSED,
+     "the server does not accept this certificate (alert: unsupported certificate): perhaps it is "
+     "not for clients; try: one with clientAuth"},
+    {"client: revoked",
+     ERR_LIB_SSL,
+     ALERT(44),
+     0,
+     0,
+     {ASKED, SHOWN},
+     TLSMSG_ERR_REFUSED,
+     "the server does not accept this certificate (alert: certificate revoked)"},
+    {"client: expired, or the server's list is",
+     ERR_LIB_SSL,
+     ALERT(45),
+     0,
+     0,
+     {ASKED, SHOWN},
+     TLSMSG_ERR_REFUSED,
+     "the server does not accept this certificate (alert: certificate expired): it has expired, or "
+     "a "
+     "revocation list of the server's has; try: its dates, then the server's log"},
+    {"client: a list that has ended",
+     ERR_LIB_SSL,
+     ALERT(46),
+     0,
+     0,
+     {ASKED, SHOWN},
+     TLSMSG_ERR_REFUSED,
+     "the server does not accept this certificate (alert: certificate unknown): perhaps it is "
+     "fine, "
+     "and a revocation list of the server's has ended or is missing; try: the server's log"},
     {"client: a certificate is missing",
      ERR_LIB_SSL,
      ALERT(116),
@@ -178,7 +227,9 @@ static const struct failure_row failure_rows[] = {
      0,
      {OPEN, ASKED, SHOWN},
      TLSMSG_ERR_REFUSED,
-     "the server does not accept this certificate (alert: decrypt error)"},
+     "the server does not accept this certificate (alert: decrypt error): perhaps its CA has "
+     "another "
+     "key now; try: a new certificate from whoever runs the server"},
     {"client: the same without a certificate",
      ERR_LIB_SSL,
      ALERT(51),

@@ -137,6 +137,7 @@ static const struct line lines[] = {
     {"two keys of one server", "a:1 " PIN_B DATE "\na:1 " PIN_A DATE "\n", NULL},
     {"two keys, the other order", "a:1 " PIN_A DATE "\na:1 " PIN_B DATE "\n", NULL},
     {"a name in other case", "A:1 " PIN_A DATE "\n", NULL},
+    {"a name with the dot at its end", "a.:1 " PIN_A DATE "\n", NULL},
     {"one word", "a:1 " PIN_A DATE "\nnonsense\n", "line 2"},
     {"no port", "a " PIN_A DATE "\n", "line 1"},
     {"no date", "# x\n\na:1 " PIN_A "\n", "line 3"},

@@ -162,18 +162,28 @@ static int received_alert(unsigned long code)
     return reason - ALERT_OFFSET;
 }
 
-/* Alerts that servers send for more than one cause: what each could mean. */
+/* What each alert about the own certificate could mean, and what to try. */
 static const char *hint_of(int alert)
 {
     switch (alert) {
+    case SSL_AD_BAD_CERTIFICATE:
+        return ": perhaps its name is not one that the server allows; try: the server's log";
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+        return ": perhaps it is not for clients; try: one with clientAuth";
     case SSL_AD_CERTIFICATE_EXPIRED:
         return ": it has expired, or a revocation list of the server's has; try: its dates, then "
-               "the "
-               "server's log";
+               "the server's log";
     case SSL_AD_CERTIFICATE_UNKNOWN:
         return ": perhaps it is fine, and a revocation list of the server's has ended or is "
-               "missing; try: the "
-               "server's log";
+               "missing; "
+               "try: the server's log";
+    case SSL_AD_UNKNOWN_CA:
+        return ": the server does not know its CA, or was not sent a certificate between them; "
+               "try: "
+               "--cert with the whole chain";
+    case SSL_AD_DECRYPT_ERROR:
+        return ": perhaps its CA has another key now; try: a new certificate from whoever runs the "
+               "server";
     default:
         return "";
     }

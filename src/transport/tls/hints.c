@@ -44,7 +44,7 @@ static const struct row rows[TRUST_CASES] = {
                           "not that CA's ({library})",
                           "that CA's full list in --crl", "that CA's full list in --crl"},
     [TRUST_NAME] = {"wrong name (its certificate is for {names})",
-                    "--server-name NAME, if you know the server under another name", NULL},
+                    "--server-name NAME, with the name that you know the server by", NULL},
     [TRUST_NAME_MISSING] = {"wrong name (its certificate is for no name; a CN does not count)",
                             "a certificate with subjectAltName on the server", NULL},
     [TRUST_NAME_ADDRESS] = {"wrong name (its certificate has the address as a DNS name)",

@@ -149,6 +149,20 @@ static bool is_server(const char *text)
     return len > 0 && is_port(colon + 1);
 }
 
+/* Names compare without case and without the dot at their end, which DNS has and people leave out. */
+static bool is_same_server(const char *a, const char *b)
+{
+    const char *port_a = strrchr(a, ':');
+    const char *port_b = strrchr(b, ':');
+    size_t len_a = port_a != NULL ? (size_t)(port_a - a) : 0;
+    size_t len_b = port_b != NULL ? (size_t)(port_b - b) : 0;
+
+    len_a -= len_a > 1 && a[len_a - 1] == '.';
+    len_b -= len_b > 1 && b[len_b - 1] == '.';
+    return len_a > 0 && len_a == len_b && strncasecmp(a, b, len_a) == 0 &&
+           strcmp(port_a, port_b) == 0;
+}
+
 /* Takes one line apart; false where it is not a record. */
 static bool parse_line(char *line, char **server, struct known_record *record)
 {
@@ -192,12 +206,13 @@ static enum tlsmsg_code search(struct file *file, const char *server, const stru
         char *who;
 
         if (!parse_line(line, &who, &found)) {
-            return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                             "known servers file '%s', line %u: not 'host:port sha256//... "
-                             "YYYY-MM-DD' (mend or remove the line)",
-                             file->name, lines.number);
+            return error_set(
+                err, TLSMSG_ERR_CONFIG, 0,
+                "known servers file '%s', line %u: not 'host:port sha256//... "
+                "YYYY-MM-DD'; try: mend the line (without it, its server would be a new one)",
+                file->name, lines.number);
         }
-        if (strcasecmp(who, server) != 0 || *answer == KNOWN_SAME) {
+        if (!is_same_server(who, server) || *answer == KNOWN_SAME) {
             continue;
         }
         *answer = pin_equal(&found.pin, pin) ? KNOWN_SAME : KNOWN_OTHER;
