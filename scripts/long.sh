@@ -14,6 +14,7 @@ scale        10,000 idle connections, 20,000 connects, two workers, ten minutes 
 portability  musl, 32 bits, big-endian, Debian 13 (installs compilers; as root)
 packages     Debian packages, the commands of docs/install.md, the container's file (as root)
 valgrind     every unit test under valgrind, also those that scripts/test.sh leaves out
+cuts         a conversation of tlsmsg/1 cut behind each byte of it, in both directions
 powercut     power cuts: every sync, other seeds and stopped ext4 and xfs (as root) for
              TLSMSG_POWERCUT_SECONDS (120) each; 30 kills under load
 repeat       the tests of both programs, TLSMSG_REPEAT times (5), while both cores are busy
@@ -73,6 +74,12 @@ long_valgrind() {
 --error-exitcode=99;--leak-check=full;--errors-for-leak-kinds=definite" &&
         ctest --test-dir build/long/valgrind --label-regex unit --output-on-failure \
             --no-tests=error --parallel "$(nproc)"
+}
+
+long_cuts() {
+    build release release || return
+    TLSMSG_CUT_STRIDE=1 TLSMSG_BUILD_DIR=build/long/release \
+        python3 -B tests/integration/test_client_numbered.py Lost.test_cut_everywhere
 }
 
 long_powercut() {

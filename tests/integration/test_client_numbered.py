@@ -21,7 +21,7 @@ from numbered_peer import Conversation, Ledger, Proxy
 from settings import build_dir, program, scaled
 from tls_client_test import PROGRAM, ClientTest
 
-# Every how many bytes of an exchange it is cut; 1 takes minutes.
+# Every how many bytes of an exchange it is cut; 1 takes minutes (scripts/long.sh cuts).
 STRIDE = int(os.environ.get("TLSMSG_CUT_STRIDE", "97"))
 
 
@@ -189,6 +189,8 @@ class Examples(NumberedTest):
 
 
 class Lost(NumberedTest):
+    limit = harness.TEST_LIMIT * max(1, 97 // STRIDE)
+
     def test_cut_everywhere(self):
         """A connection that is cut after any byte, in order or by a reset, loses and doubles
         nothing."""

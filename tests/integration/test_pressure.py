@@ -6,6 +6,7 @@ import ctypes.util
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 import harness
+import manager
 import network
+import texts
 import tls
 from certificates import default_certificates
 from harness import ProgramTest
@@ -37,6 +40,50 @@ class Pressure(ProgramTest):
 
 
 class Unfinished(Pressure):
+    @staticmethod
+    def memory(server, name):
+        return int(manager.status(server.pid)[name].split()[0]) * 1024
+
+    def test_a_thousand_unfinished_messages(self):
+        """Each conversation begins a message of 1 MiB and stops. Together they are far over the limit;
+        who asks meanwhile is answered."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+        count, part, buffered = 1000, 96 * 1024, 16 * MIB
+        server = self.server("--max-buffered", str(buffered), "--quiet")
+        context = tls.client_context(default_certificates().ca)
+        context.set_alpn_protocols(["tlsmsg/1"])
+        asker = tls.connect(server.port, context)
+        self.addCleanup(asker.sock.close)
+        asker.send(b"HELLO 1\n")
+        asker.receive()
+        before = self.memory(server, "VmRSS")
+        ends = []
+        for number in range(1, count + 1):
+            end = tls.connect(server.port, context)
+            self.addCleanup(end.sock.close)
+            end.queue(b"HELLO 1\nMSG 1 %d\n" % MIB)
+            for _ in range(part // 16_384):
+                end.queue(b"x" * 16_384)
+            try:
+                end.flush()
+            except OSError:
+                pass  # it was told meanwhile
+            ends.append(end)
+            if number % 50 == 0:
+                asker.send(b"MSG %d 2\nhi\n" % (number // 50))
+                reply = texts.reply(b"hi")
+                due = b"OK %d %d\n%s\n" % (number // 50, len(reply), reply)
+                self.assertEqual(asker.receive_exactly(len(due)), due)
+        # A header that says 1 MiB costs nothing; what came costs what it is long, up to the limit.
+        grown = self.memory(server, "VmHWM") - before
+        if SLOWDOWN == 1:  # a sanitizer keeps 256 MiB of what was freed
+            self.assertLess(grown, buffered + count * 64 * 1024)
+        asker.close()
+        self.assertIn(b"BYE 503 4\nbusy\n", ends[0].receive_until_close())
+        server.stderr.wait_for(b"--max-buffered is reached")
+
     def test_unfinished_messages(self):
         """Over the limit the oldest one loses its conversation, and one that only asks none."""
         server = self.server("--max-message", str(4 * MIB), "--max-buffered", str(8 * MIB))

@@ -406,8 +406,9 @@ static enum exit_code send_all(struct delivery *d)
         case TLSMSG_CLIENT_CLOSED:
         case TLSMSG_CLIENT_ERROR:
             if (err.code == TLSMSG_ERR_LIMIT) {
+                /* What was sent before it is answered first. */
                 d->err = err;
-                return EXIT_OTHER;
+                return d->sent > 0 ? EXIT_DONE : EXIT_OTHER;
             }
             return lose(d, &err);
         }
