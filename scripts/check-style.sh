@@ -149,7 +149,7 @@ floors() {
                 else if (here == "app" && to[1] == "store" && (wing == "server" || wing == "store")) next
                 else if (floor[to[1]] >= floor[here]) wrong("a sibling or a higher floor")
                 else if (floor[here] == 4 && to[1] != "base") wrong("not a public header")
-            } else if (to[1] == "openssl" && !tls && FILENAME != "src/app/store/sha256.c") {
+            } else if (to[1] == "openssl" && !tls && FILENAME != "src/app/sha256.c") {
                 wrong("OpenSSL outside src/transport/tls")
             } else if (name in only && !index(" " only[name] " ", " " FILENAME " ")) {
                 wrong("outside " only[name])

@@ -14,19 +14,24 @@
 #include "store/sqlite.h"
 #include "store/sqlite_internal.h"
 
-/* No certificate's identity begins with '@', so that no server's store has this one. */
+/* No certificate's identity begins with '@'. */
 #define IDENTITY "@spool"
+#define SENT_IDENTITY "@sent" /* of a row that holds the highest number that may have been sent */
 #define RUN_NAME IDENTITY
 #define NAME_RANDOM_BYTES 16
+/* Left free, so that what was answered can leave and the log be moved when all else is taken. */
+#define MIN_FREE_BYTES ((uint64_t)1024 * 1024)
 #define SPOOL_NAME_BYTES (sizeof("spool-") + 2 * (size_t)NAME_RANDOM_BYTES)
 
 struct spool {
     struct store_backend *backend;
     sqlite3_stmt *next;
     sqlite3_stmt *remove;
+    sqlite3_stmt *mark;
     char name[SPOOL_NAME_BYTES];
     int64_t producer;
     uint64_t last; /* the last number that was given */
+    uint64_t sent; /* the highest that may have been sent */
     bool failed;   /* nothing may be written any more */
 };
 
@@ -46,26 +51,6 @@ static enum tlsmsg_code failed(struct spool *spool, const char *doing, struct tl
     return sqlite_db_error(db_of(spool), path_of(spool), TLSMSG_ERR_SYSTEM, doing, err);
 }
 
-/* What a server has made is not to be sent again by a client. */
-static enum tlsmsg_code identify(const struct spool *spool, struct tlsmsg_error *err)
-{
-    static const char foreign[] =
-        "SELECT (SELECT count(*) FROM producer WHERE identity <> '" IDENTITY
-        "') + (SELECT count(*) FROM run WHERE name <> '" RUN_NAME "')";
-    char name[NAME_MAX_SHOWN];
-    int64_t count = 0;
-
-    if (sqlite_db_number(db_of(spool), foreign, &count) != SQLITE_OK) {
-        return sqlite_db_error(db_of(spool), path_of(spool), TLSMSG_ERR_SYSTEM, "read", err);
-    }
-    if (count != 0) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "'%s' is not a spool, but a server's store (try: another file)",
-                         escape_name(name, sizeof(name), path_of(spool)));
-    }
-    return TLSMSG_OK;
-}
-
 /* Random, so that no two spools meet at a server; no '~': it outlives the program. */
 static enum tlsmsg_code give_name(struct spool *spool, struct tlsmsg_error *err)
 {
@@ -82,13 +67,16 @@ static enum tlsmsg_code give_name(struct spool *spool, struct tlsmsg_error *err)
     return TLSMSG_OK;
 }
 
-/* The spool's own row; false: there is none yet. */
+/* The spool's own rows; false: there are none yet. */
 static enum tlsmsg_code load(struct spool *spool, bool *found, struct tlsmsg_error *err)
 {
     sqlite3_stmt *statement = NULL;
     int result = sqlite3_prepare_v2(
-        db_of(spool), "SELECT id, name, seq FROM producer WHERE identity = '" IDENTITY "'", -1,
-        &statement, NULL);
+        db_of(spool),
+        "SELECT own.id, own.name, own.seq, sent.seq FROM producer AS own JOIN producer AS sent"
+        " ON sent.name = own.name AND sent.identity = '" SENT_IDENTITY
+        "' WHERE own.identity = '" IDENTITY "'",
+        -1, &statement, NULL);
 
     if (result == SQLITE_OK) {
         result = sqlite3_step(statement);
@@ -100,6 +88,7 @@ static enum tlsmsg_code load(struct spool *spool, bool *found, struct tlsmsg_err
         spool->producer = sqlite3_column_int64(statement, 0);
         (void)snprintf(spool->name, sizeof(spool->name), "%s", name != NULL ? name : "");
         spool->last = (uint64_t)sqlite3_column_int64(statement, 2);
+        spool->sent = (uint64_t)sqlite3_column_int64(statement, 3);
     }
     (void)sqlite3_finalize(statement);
     return result == SQLITE_ROW || result == SQLITE_DONE ? TLSMSG_OK : failed(spool, "read", err);
@@ -110,7 +99,7 @@ static enum tlsmsg_code begin(struct spool *spool, struct tlsmsg_error *err)
 {
     struct sqlite_backend *store = sqlite_of(spool->backend);
     char forget[96];
-    char add[160];
+    char add[256];
     bool found;
     enum tlsmsg_code code = load(spool, &found, err);
 
@@ -123,9 +112,9 @@ static enum tlsmsg_code begin(struct spool *spool, struct tlsmsg_error *err)
     (void)snprintf(forget, sizeof(forget), "DELETE FROM run WHERE id < %lld",
                    (long long)store->run);
     (void)snprintf(add, sizeof(add),
-                   "INSERT OR IGNORE INTO producer(identity, name, seq, seen) VALUES('" IDENTITY
-                   "', '%s', 0, 0)",
-                   spool->name);
+                   "INSERT INTO producer(identity, name, seq, seen) VALUES('" IDENTITY
+                   "', '%s', 0, 0), ('" SENT_IDENTITY "', '%s', 0, 0)",
+                   spool->name, spool->name);
     if (sqlite_run(store, BEGIN) != SQLITE_OK ||
         sqlite3_exec(store->db, forget, NULL, NULL, NULL) != SQLITE_OK ||
         (!found && sqlite3_exec(store->db, add, NULL, NULL, NULL) != SQLITE_OK) ||
@@ -142,7 +131,10 @@ static enum tlsmsg_code prepare(struct spool *spool, struct tlsmsg_error *err)
                            " ORDER BY seq LIMIT 1",
                            -1, SQLITE_PREPARE_PERSISTENT, &spool->next, NULL) != SQLITE_OK ||
         sqlite3_prepare_v3(db_of(spool), "DELETE FROM message WHERE producer = ?1 AND seq <= ?2",
-                           -1, SQLITE_PREPARE_PERSISTENT, &spool->remove, NULL) != SQLITE_OK) {
+                           -1, SQLITE_PREPARE_PERSISTENT, &spool->remove, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v3(db_of(spool),
+                           "UPDATE producer SET seq = ?1 WHERE identity = '" SENT_IDENTITY "'", -1,
+                           SQLITE_PREPARE_PERSISTENT, &spool->mark, NULL) != SQLITE_OK) {
         return failed(spool, "use", err);
     }
     return TLSMSG_OK;
@@ -158,15 +150,12 @@ enum tlsmsg_code spool_open(const char *path, const char *version, struct spool 
     if (spool == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    code = sqlite_backend_open(path, SQLITE_CHECKPOINT_PAGES, &spool->backend, err);
+    code = sqlite_backend_open_spool(path, &spool->backend, err);
     if (code != TLSMSG_OK) {
         free(spool);
         return code;
     }
-    code = identify(spool, err);
-    if (code == TLSMSG_OK) {
-        code = spool->backend->ops->prove(spool->backend, &promise, err);
-    }
+    code = spool->backend->ops->prove(spool->backend, &promise, err);
     if (code == TLSMSG_OK) {
         code = spool->backend->ops->begin_run(spool->backend, RUN_NAME, version, err);
     }
@@ -212,38 +201,83 @@ static enum tlsmsg_code count_kept(struct spool *spool, const struct store_item 
     return TLSMSG_OK;
 }
 
+/* What became of a transaction that was not done. Where there was no room, the log may have some once
+ * all of it is in its place: the next transaction then begins it anew. */
+static enum tlsmsg_code not_written(struct spool *spool, enum store_result result,
+                                    struct tlsmsg_error *err)
+{
+    int moved;
+
+    if (result == STORE_RESULT_FAILED) {
+        spool->failed = true;
+        return TLSMSG_ERR_SYSTEM;
+    }
+    if (result == STORE_RESULT_AWAY) {
+        return error_set(err, TLSMSG_ERR_LIMIT, 0,
+                         "another program writes to the spool (try: end it)");
+    }
+    moved =
+        sqlite3_wal_checkpoint_v2(db_of(spool), NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & 0xFF;
+    if (moved != SQLITE_OK && moved != SQLITE_BUSY && moved != SQLITE_FULL) {
+        return failed(spool, "checkpoint", err);
+    }
+    return error_set(err, TLSMSG_ERR_LIMIT, 0, "the spool has no room (try: make some)");
+}
+
 static enum tlsmsg_code append(struct spool *spool, struct store_item *items, size_t count,
                                struct store_item **list, struct tlsmsg_error *err)
 {
     struct store_batch batch = {.items = list, .count = count, .take_new = true};
+    enum store_result result;
     size_t i;
 
     for (i = 0; i < count; i++) {
         list[i] = &items[i];
     }
-    switch (spool->backend->ops->append(spool->backend, &batch, err)) {
-    case STORE_RESULT_DONE:
-        return count_kept(spool, items, count, err);
-    case STORE_RESULT_NO_ROOM:
-        return error_set(err, TLSMSG_ERR_LIMIT, 0, "the spool has no room (try: make some)");
-    case STORE_RESULT_AWAY:
-        return error_set(err, TLSMSG_ERR_LIMIT, 0,
-                         "another program writes to the spool (try: end it)");
-    default:
-        spool->failed = true;
-        return TLSMSG_ERR_SYSTEM;
+    result = spool->backend->ops->append(spool->backend, &batch, err);
+    return result == STORE_RESULT_DONE ? count_kept(spool, items, count, err)
+                                       : not_written(spool, result, err);
+}
+
+/* Moves the log to its place once it is long. */
+static enum tlsmsg_code move_log(struct spool *spool, struct tlsmsg_error *err)
+{
+    uint64_t log_bytes;
+    enum store_result result = spool->backend->ops->tidy(spool->backend, &log_bytes, err);
+
+    return result == STORE_RESULT_DONE ? TLSMSG_OK : not_written(spool, result, err);
+}
+
+/* Whether messages may be kept: both they and what is in the log have to fit into the file, too. */
+static bool has_room(const struct spool *spool, const struct spool_message *messages, size_t count)
+{
+    const struct sqlite_backend *store = sqlite_of(spool->backend);
+    uint64_t needed = MIN_FREE_BYTES + (uint64_t)store->log_pages * (uint64_t)store->page_bytes;
+    uint64_t bytes;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        needed += 2 * (uint64_t)messages[i].len;
     }
+    return !spool->backend->ops->room(spool->backend, &bytes) || bytes >= needed;
 }
 
 enum tlsmsg_code spool_keep(struct spool *spool, struct spool_message *messages, size_t count,
-                            struct tlsmsg_error *err)
+                            bool sends, struct tlsmsg_error *err)
 {
+    struct sqlite_backend *store = sqlite_of(spool->backend);
     struct store_item *items = calloc(count, sizeof(*items));
     struct store_item **list = calloc(count, sizeof(struct store_item *));
     enum tlsmsg_code code;
     struct timespec now;
     size_t i;
 
+    (void)sqlite3_reset(spool->next); /* as in spool_answered */
+    if (!has_room(spool, messages, count)) {
+        free(list);
+        free(items);
+        return not_written(spool, STORE_RESULT_NO_ROOM, err);
+    }
     (void)clock_gettime(CLOCK_REALTIME, &now);
     for (i = 0; i < count && items != NULL; i++) {
         messages[i].number = spool->last + 1 + i;
@@ -258,8 +292,14 @@ enum tlsmsg_code spool_keep(struct spool *spool, struct spool_message *messages,
                                        .time_ms = (int64_t)now.tv_sec * 1000 +
                                                   now.tv_nsec / CLOCK_NS_PER_MS};
     }
+    store->also = sends ? spool->mark : NULL;
+    (void)sqlite3_bind_int64(spool->mark, 1, (sqlite3_int64)(spool->last + count));
     code = items != NULL && list != NULL ? append(spool, items, count, list, err)
                                          : error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
+    if (code == TLSMSG_OK) {
+        spool->sent = sends ? spool->last : spool->sent;
+        code = move_log(spool, err);
+    }
     free(list);
     free(items);
     return code;
@@ -284,25 +324,55 @@ enum tlsmsg_code spool_next(struct spool *spool, uint64_t after, struct spool_me
     return result == SQLITE_ROW || result == SQLITE_DONE ? TLSMSG_OK : failed(spool, "read", err);
 }
 
+/* Runs a statement in a transaction of its own. */
+static enum store_result change(struct spool *spool, sqlite3_stmt *statement,
+                                struct tlsmsg_error *err)
+{
+    struct sqlite_backend *store = sqlite_of(spool->backend);
+    int64_t last_id = 0;
+    int result = sqlite_begin(store);
+
+    if (result == SQLITE_BUSY) {
+        return STORE_RESULT_AWAY;
+    }
+    if (result == SQLITE_OK) {
+        result = sqlite_ask(store, LAST_ID, &last_id);
+    }
+    if (result == SQLITE_OK) {
+        result = sqlite3_step(statement);
+        (void)sqlite3_reset(statement);
+        result = result == SQLITE_DONE ? sqlite_run(store, COMMIT) : result;
+    }
+    return result == SQLITE_OK ? STORE_RESULT_DONE
+                               : sqlite_give_up(store, result, last_id, "write to", err);
+}
+
 enum tlsmsg_code spool_answered(struct spool *spool, uint64_t number, struct tlsmsg_error *err)
 {
-    uint64_t log_bytes;
-    int result;
+    enum store_result result;
 
     /* A read that goes on would keep the log from being moved. */
     (void)sqlite3_reset(spool->next);
     (void)sqlite3_bind_int64(spool->remove, 1, spool->producer);
     (void)sqlite3_bind_int64(spool->remove, 2, (sqlite3_int64)number);
-    result = sqlite3_step(spool->remove);
-    (void)sqlite3_reset(spool->remove);
-    if (result != SQLITE_DONE) {
-        return failed(spool, "write to", err);
+    result = change(spool, spool->remove, err);
+    return result == STORE_RESULT_DONE ? move_log(spool, err) : not_written(spool, result, err);
+}
+
+enum tlsmsg_code spool_will_send(struct spool *spool, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = TLSMSG_OK;
+    enum store_result result;
+
+    (void)sqlite3_reset(spool->next);
+    /* Without room it is tried once more, in the log that begins anew. */
+    for (int i = 0; i < 2 && spool->sent != spool->last && code != TLSMSG_ERR_SYSTEM; i++) {
+        (void)sqlite3_bind_int64(spool->mark, 1, (sqlite3_int64)spool->last);
+        result = change(spool, spool->mark, err);
+        code = result == STORE_RESULT_DONE ? TLSMSG_OK : not_written(spool, result, err);
+        spool->sent = code == TLSMSG_OK ? spool->last : spool->sent;
     }
-    if (spool->backend->ops->tidy(spool->backend, &log_bytes, err) == STORE_RESULT_FAILED) {
-        spool->failed = true;
-        return TLSMSG_ERR_SYSTEM;
-    }
-    return TLSMSG_OK;
+    return code;
 }
 
 enum tlsmsg_code spool_meet(struct spool *spool, uint64_t last, uint64_t *first,
@@ -313,12 +383,14 @@ enum tlsmsg_code spool_meet(struct spool *spool, uint64_t last, uint64_t *first,
     enum tlsmsg_code code;
 
     *first = 0;
-    if (last > spool->last) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "the server has message %llu of spool '%s', which has given numbers up to "
-                         "%llu only: it was set back or copied (try: a new file)",
-                         (unsigned long long)last, escape_name(name, sizeof(name), path_of(spool)),
-                         (unsigned long long)spool->last);
+    if (last > spool->sent) {
+        return error_set(
+            err, TLSMSG_ERR_CONFIG, 0,
+            "the server has message %llu of spool '%s', which has sent up to %llu "
+            "only: it was set back or copied (try: a new file; tlsmsg-store list shows "
+            "what waits in this one)",
+            (unsigned long long)last, escape_name(name, sizeof(name), path_of(spool)),
+            (unsigned long long)spool->sent);
     }
     code = spool_next(spool, last > 0 ? last - 1 : 0, &message, err);
     *first = message.number;
@@ -329,6 +401,9 @@ enum tlsmsg_code spool_waiting(struct spool *spool, uint64_t *count, struct tlsm
 {
     int64_t found = 0;
 
+    if (spool->failed) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, 0, "the spool has failed");
+    }
     if (sqlite_db_number(db_of(spool), "SELECT count(*) FROM message", &found) != SQLITE_OK) {
         return failed(spool, "read", err);
     }
@@ -341,6 +416,7 @@ void spool_close(struct spool *spool)
     if (spool != NULL) {
         (void)sqlite3_finalize(spool->next);
         (void)sqlite3_finalize(spool->remove);
+        (void)sqlite3_finalize(spool->mark);
         spool->backend->ops->close(spool->backend, spool->failed);
         free(spool);
     }

@@ -6,6 +6,7 @@
 #ifndef STORE_SPOOL_H
 #define STORE_SPOOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,24 +37,29 @@ const char *spool_producer(const struct spool *spool);
 /* The last number that was given; 0: none was. */
 uint64_t spool_last(const struct spool *spool);
 
-/* Keeps messages, all or none, and gives each its number. With TLSMSG_OK they are on the disk.
- * TLSMSG_ERR_LIMIT: there is no room, and nothing was kept. TLSMSG_ERR_SYSTEM: the spool has failed
- * and must be closed; whether they were kept is unknown. */
+/* Keeps messages, all or none, and gives each its number. sends: they may be sent without another
+ * call of spool_will_send. With TLSMSG_OK they are on the disk.
+ * TLSMSG_ERR_LIMIT: there is no room now, or another program writes, and nothing was kept.
+ * TLSMSG_ERR_SYSTEM: the spool has failed and must be closed; whether they were kept is unknown. */
 enum tlsmsg_code spool_keep(struct spool *spool, struct spool_message *messages, size_t count,
-                            struct tlsmsg_error *err);
+                            bool sends, struct tlsmsg_error *err);
+
+/* All that wait may be sent from here on, which the spool remembers: see spool_meet. Codes as
+ * spool_keep's. */
+enum tlsmsg_code spool_will_send(struct spool *spool, struct tlsmsg_error *err);
 
 /* The first message that waits behind a number (0: the first of all). out->number 0: none does.
  * Its body and hash are borrowed until the next call. TLSMSG_OK or TLSMSG_ERR_SYSTEM. */
 enum tlsmsg_code spool_next(struct spool *spool, uint64_t after, struct spool_message *out,
                             struct tlsmsg_error *err);
 
-/* The server has answered up to a number: those messages leave. TLSMSG_OK, or TLSMSG_ERR_SYSTEM as
- * spool_keep's. */
+/* The server has answered up to a number: those messages leave. TLSMSG_OK; TLSMSG_ERR_LIMIT: not even
+ * that has room now, and they leave with a later call; TLSMSG_ERR_SYSTEM as spool_keep's. */
 enum tlsmsg_code spool_answered(struct spool *spool, uint64_t number, struct tlsmsg_error *err);
 
 /* Holds the server's last number against the spool's own: what is to be sent first (0: nothing
  * waits). The message under `last` comes again where it is here, so that its bytes are compared.
- * TLSMSG_OK; TLSMSG_ERR_CONFIG: the server has numbers that this spool has not given, since it was
+ * TLSMSG_OK; TLSMSG_ERR_CONFIG: the server has a number that this spool has never sent, since it was
  * set back or copied; TLSMSG_ERR_SYSTEM. */
 enum tlsmsg_code spool_meet(struct spool *spool, uint64_t last, uint64_t *first,
                             struct tlsmsg_error *err);

@@ -196,6 +196,11 @@ static enum store_result sqlite_append(struct store_backend *backend, struct sto
     if (result == SQLITE_OK) {
         result = write_producers(store, now_ms());
     }
+    if (result == SQLITE_OK && store->also != NULL) {
+        result = sqlite3_step(store->also);
+        (void)sqlite3_reset(store->also);
+        result = result == SQLITE_DONE ? SQLITE_OK : result;
+    }
     if (result == SQLITE_OK) {
         result = sqlite_run(store, COMMIT);
     }
@@ -367,10 +372,13 @@ static enum tlsmsg_code prepare(struct sqlite_backend *store, bool joins, struct
         (void)sqlite3_busy_timeout(store->db, START_BUSY_MS);
         code = sqlite_db_identify(store->db, path, &kind, err);
     }
+    if (code == TLSMSG_OK) {
+        code = sqlite_db_expect(path, kind, store->kind, err);
+    }
     if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY && joins) {
         code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the store is empty (try: tlsmsg-store init)");
     } else if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY) {
-        code = sqlite_db_create(store->db, path, err);
+        code = sqlite_db_create(store->db, path, store->kind, err);
     }
     if (code == TLSMSG_OK) {
         code = sqlite_db_configure(store->db, path, err);
@@ -388,8 +396,9 @@ static enum tlsmsg_code prepare(struct sqlite_backend *store, bool joins, struct
     return code;
 }
 
-static enum tlsmsg_code open_backend(const char *path, int checkpoint_pages, bool joins,
-                                     struct store_backend **out, struct tlsmsg_error *err)
+static enum tlsmsg_code open_backend(const char *path, enum sqlite_db_kind kind,
+                                     int checkpoint_pages, bool joins, struct store_backend **out,
+                                     struct tlsmsg_error *err)
 {
     struct sqlite_backend *store = calloc(1, sizeof(*store));
     enum tlsmsg_code code;
@@ -399,6 +408,7 @@ static enum tlsmsg_code open_backend(const char *path, int checkpoint_pages, boo
     }
     store->base.ops = &sqlite_ops;
     store->file = SQLITE_FILE_CLOSED;
+    store->kind = kind;
     store->checkpoint_pages = checkpoint_pages;
     code = sqlite_file_open(&store->file, path, !joins, err);
     if (code == TLSMSG_OK && !joins) {
@@ -419,11 +429,17 @@ static enum tlsmsg_code open_backend(const char *path, int checkpoint_pages, boo
 enum tlsmsg_code sqlite_backend_open(const char *path, int checkpoint_pages,
                                      struct store_backend **out, struct tlsmsg_error *err)
 {
-    return open_backend(path, checkpoint_pages, false, out, err);
+    return open_backend(path, SQLITE_DB_STORE, checkpoint_pages, false, out, err);
+}
+
+enum tlsmsg_code sqlite_backend_open_spool(const char *path, struct store_backend **out,
+                                           struct tlsmsg_error *err)
+{
+    return open_backend(path, SQLITE_DB_SPOOL, SQLITE_CHECKPOINT_PAGES, false, out, err);
 }
 
 enum tlsmsg_code sqlite_backend_join(const char *path, struct store_backend **out,
                                      struct tlsmsg_error *err)
 {
-    return open_backend(path, SQLITE_CHECKPOINT_PAGES, true, out, err);
+    return open_backend(path, SQLITE_DB_STORE, SQLITE_CHECKPOINT_PAGES, true, out, err);
 }

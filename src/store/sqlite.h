@@ -12,6 +12,10 @@
 enum tlsmsg_code sqlite_backend_open(const char *path, int checkpoint_pages,
                                      struct store_backend **out, struct tlsmsg_error *err);
 
+/* The same for a client's spool. */
+enum tlsmsg_code sqlite_backend_open_spool(const char *path, struct store_backend **out,
+                                           struct tlsmsg_error *err);
+
 /* Opens an existing store beside the server that uses it, for prune alone; to be closed as one that
  * has failed, since its log is the server's. Codes as above. */
 enum tlsmsg_code sqlite_backend_join(const char *path, struct store_backend **out,

@@ -42,10 +42,7 @@ static const char schema[] =
     " message.seq AS seq, CAST(message.body AS TEXT) AS text"
     " FROM message LEFT JOIN producer ON producer.id = message.producer"
     " LEFT JOIN run ON run.id = message.run;"
-    "PRAGMA application_id = " TEXT_OF(SQLITE_DB_MARK) ";"
-                                                       "PRAGMA user_version = " TEXT_OF(
-                                                           SQLITE_DB_SCHEMA) ";"
-                                                                             "COMMIT";
+    "PRAGMA user_version = " TEXT_OF(SQLITE_DB_SCHEMA) ";";
 
 enum tlsmsg_code sqlite_db_error(sqlite3 *db, const char *path, enum tlsmsg_code code,
                                  const char *doing, struct tlsmsg_error *err)
@@ -102,12 +99,15 @@ int sqlite_db_number(sqlite3 *db, const char *sql, int64_t *value)
 }
 
 static enum tlsmsg_code judge(const char *path, bool is_empty, int64_t mark, int64_t version,
-                              struct tlsmsg_error *err)
+                              enum sqlite_db_kind *kind, struct tlsmsg_error *err)
 {
     char name[NAME_MAX_SHOWN];
 
+    *kind = is_empty                       ? SQLITE_DB_EMPTY
+            : mark == SQLITE_DB_SPOOL_MARK ? SQLITE_DB_SPOOL
+                                           : SQLITE_DB_STORE;
     escape_name(name, sizeof(name), path);
-    if (!is_empty && mark != SQLITE_DB_MARK) {
+    if (!is_empty && mark != SQLITE_DB_STORE_MARK && mark != SQLITE_DB_SPOOL_MARK) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "'%s' is not a store of tlsmsg, but another program's database", name);
     }
@@ -132,8 +132,22 @@ enum tlsmsg_code sqlite_db_identify(sqlite3 *db, const char *path, enum sqlite_d
         sqlite_db_number(db, "PRAGMA user_version", &version) != SQLITE_OK) {
         return sqlite_db_error(db, path, TLSMSG_ERR_CONFIG, "read", err);
     }
-    *kind = pages == 0 ? SQLITE_DB_EMPTY : SQLITE_DB_OURS;
-    return judge(path, pages == 0, mark, version, err);
+    return judge(path, pages == 0, mark, version, kind, err);
+}
+
+enum tlsmsg_code sqlite_db_expect(const char *path, enum sqlite_db_kind kind,
+                                  enum sqlite_db_kind wanted, struct tlsmsg_error *err)
+{
+    char name[NAME_MAX_SHOWN];
+
+    if (kind == wanted || kind == SQLITE_DB_EMPTY) {
+        return TLSMSG_OK;
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                     wanted == SQLITE_DB_STORE
+                         ? "'%s' is not a store, but a client's spool (try: another file)"
+                         : "'%s' is not a spool, but a server's store (try: another file)",
+                     escape_name(name, sizeof(name), path));
 }
 
 static int64_t big_endian(const unsigned char *p)
@@ -163,6 +177,7 @@ enum tlsmsg_code sqlite_db_check(const char *path, struct tlsmsg_error *err)
     unsigned char header[HEADER_BYTES];
     struct sqlite_file file;
     struct stat status;
+    enum sqlite_db_kind kind;
     enum tlsmsg_code code;
     ssize_t got;
 
@@ -182,16 +197,23 @@ enum tlsmsg_code sqlite_db_check(const char *path, struct tlsmsg_error *err)
                          escape_name(name, sizeof(name), path));
     } else {
         code = judge(path, got == 0, big_endian(header + HEADER_MARK),
-                     big_endian(header + HEADER_VERSION), err);
+                     big_endian(header + HEADER_VERSION), &kind, err);
+        code = code == TLSMSG_OK ? sqlite_db_expect(path, kind, SQLITE_DB_STORE, err) : code;
     }
     sqlite_file_close(&file);
     return code;
 }
 
-enum tlsmsg_code sqlite_db_create(sqlite3 *db, const char *path, struct tlsmsg_error *err)
+enum tlsmsg_code sqlite_db_create(sqlite3 *db, const char *path, enum sqlite_db_kind kind,
+                                  struct tlsmsg_error *err)
 {
+    char mark[64];
+
+    (void)snprintf(mark, sizeof(mark), "PRAGMA application_id = %d; COMMIT",
+                   kind == SQLITE_DB_SPOOL ? SQLITE_DB_SPOOL_MARK : SQLITE_DB_STORE_MARK);
     /* Still with a rollback journal: mark, version and tables appear together or not at all. */
-    if (sqlite3_exec(db, schema, NULL, NULL, NULL) != SQLITE_OK) {
+    if (sqlite3_exec(db, schema, NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_exec(db, mark, NULL, NULL, NULL) != SQLITE_OK) {
         return sqlite_db_error(db, path, TLSMSG_ERR_SYSTEM, "create", err);
     }
     return TLSMSG_OK;

@@ -11,22 +11,30 @@
 
 #include "store/backend.h"
 
-/* "tlsm", in the header of each of our files (PRAGMA application_id). */
-#define SQLITE_DB_MARK 0x746C736D
+/* "tlsm" and "tlsp", in the header of a store and of a client's spool (PRAGMA application_id). */
+#define SQLITE_DB_STORE_MARK 0x746C736D
+#define SQLITE_DB_SPOOL_MARK 0x746C7370
 #define SQLITE_DB_SCHEMA 1
 
-enum sqlite_db_kind { SQLITE_DB_EMPTY, SQLITE_DB_OURS };
+enum sqlite_db_kind { SQLITE_DB_EMPTY, SQLITE_DB_STORE, SQLITE_DB_SPOOL };
 
 /* Opens path, which exists. Nothing of it is changed. *out is set only with TLSMSG_OK; closed by
  * sqlite3_close. */
 enum tlsmsg_code sqlite_db_open(const char *path, sqlite3 **out, struct tlsmsg_error *err);
 
-/* Whether it is a store, of a version that is known. Reads only. TLSMSG_OK or TLSMSG_ERR_CONFIG. */
+/* What it is: nothing yet, or ours, of a version that is known. Reads only. TLSMSG_OK or
+ * TLSMSG_ERR_CONFIG. */
 enum tlsmsg_code sqlite_db_identify(sqlite3 *db, const char *path, enum sqlite_db_kind *kind,
                                     struct tlsmsg_error *err);
 
-/* Makes the schema in an empty database, as one transaction. */
-enum tlsmsg_code sqlite_db_create(sqlite3 *db, const char *path, struct tlsmsg_error *err);
+/* Refuses a store where a spool is wanted, and the other way round: what clients have sent is not to
+ * be sent again, nor what waits to be sent to be served. An empty one can become either. */
+enum tlsmsg_code sqlite_db_expect(const char *path, enum sqlite_db_kind kind,
+                                  enum sqlite_db_kind wanted, struct tlsmsg_error *err);
+
+/* Makes the schema in an empty database, as one transaction, and marks it as that kind. */
+enum tlsmsg_code sqlite_db_create(sqlite3 *db, const char *path, enum sqlite_db_kind kind,
+                                  struct tlsmsg_error *err);
 
 /* The write-ahead log, and every commit synced. */
 enum tlsmsg_code sqlite_db_configure(sqlite3 *db, const char *path, struct tlsmsg_error *err);

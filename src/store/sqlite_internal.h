@@ -28,7 +28,9 @@ struct sqlite_backend {
     struct sqlite_file file;
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
+    sqlite3_stmt *also; /* run in each batch's transaction; NULL: nothing */
     struct batch_producers producers;
+    enum sqlite_db_kind kind; /* what it is to be */
     int64_t run;
     int64_t page_bytes;
     int checkpoint_pages;

@@ -351,7 +351,21 @@ static bool work(struct store *store, uint64_t from, uint64_t to, uint64_t seed)
     }
 }
 
-/* A client's spool in the server's place ("spool"): what it says that it keeps is promised. */
+/* Now and then a server has answered some. That they may be gone is told before they are. */
+static bool let_leave(struct spool *spool, uint64_t *seed, struct tlsmsg_error *err)
+{
+    uint64_t last = spool_last(spool);
+    uint64_t waiting = next_random(seed) % 12;
+
+    if (next_random(seed) % 3 != 0 || last <= waiting) {
+        return true;
+    }
+    promise("G", script_producer(SCRIPT_PRODUCERS), last - waiting);
+    return spool_answered(spool, last - waiting, err) == TLSMSG_OK;
+}
+
+/* A client's spool in the server's place ("spool"): what it says that it keeps is promised, until it
+ * was answered. */
 static int keep_in_spool(const char *path, uint64_t count, uint64_t seed)
 {
     static char bodies[8][SCRIPT_BODY_MAX];
@@ -378,12 +392,16 @@ static int keep_in_spool(const char *path, uint64_t count, uint64_t seed)
                 .hash = hashes[i],
             };
         }
-        if (spool_keep(spool, messages, many, &err) != TLSMSG_OK) {
+        if (spool_keep(spool, messages, many, true, &err) != TLSMSG_OK) {
             (void)fprintf(stderr, "driver: %s\n", err.text);
             break;
         }
         for (i = 0; i < many; i++) {
             promise_one(SCRIPT_PRODUCERS, messages[i].number);
+        }
+        if (!let_leave(spool, &seed, &err)) {
+            (void)fprintf(stderr, "driver: %s\n", err.text);
+            break;
         }
     }
     spool_close(spool);

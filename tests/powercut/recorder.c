@@ -7,12 +7,13 @@
  *   POWERCUT_SOCKETS     1: note how far each TCP connection's bytes had gone
  *   POWERCUT_FAIL_SYNC   n: the nth sync of a file fails with EIO, and isn't done
  *   POWERCUT_KILL_SYNC   n: SIGKILL in place of the nth
+ *   POWERCUT_ROOM        bytes that all files of the folder may hold
  *   POWERCUT_LIE         1: syncs do nothing and succeed (a planted fault)
  *   POWERCUT_RETRY_SYNC  1: a sync that fails is tried again (a planted fault)
  *
  * powercut_add_room (for dlsym) bounds the bytes of all files of the folder to so many more than now:
- * beyond it writes are short, then fail with ENOSPC. The shared memory file "-shm" is left out: it's
- * mapped, and no power cut leaves anything of it that SQLite would use.
+ * beyond it writes are short, then fail with ENOSPC, and fstatvfs(2) says how much is left. The file
+ * "-shm" is left out: it's mapped, and no power cut leaves anything of it that SQLite would use.
  *
  * A change by a call that is not caught here shows in the end: the folder then holds something else
  * than the recording says, and the replay refuses it. One lock is held over each call and its record,
@@ -31,6 +32,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -60,12 +62,8 @@ static char folder[4096];
 static size_t folder_len;
 static int log_fd = -1;
 static int promise_fd = -1;
-static bool sockets;
-static bool lies;
-static bool retries;
-static long fail_sync;
-static long kill_sync;
-static long syncs;
+static bool sockets, lies, retries;
+static long fail_sync, kill_sync, syncs;
 static uint64_t room = UINT64_MAX;
 
 EXPORT void powercut_add_room(uint64_t bytes);
@@ -142,6 +140,7 @@ __attribute__((constructor)) static void begin(void)
     retries = number("POWERCUT_RETRY_SYNC") != 0;
     fail_sync = number("POWERCUT_FAIL_SYNC");
     kill_sync = number("POWERCUT_KILL_SYNC");
+    room = number("POWERCUT_ROOM") != 0 ? (uint64_t)number("POWERCUT_ROOM") : UINT64_MAX;
     log_fd = REAL(open)(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log_fd < 0) {
         abort();
@@ -204,9 +203,7 @@ static bool resolve(const char *path, char out[8192])
 
 static uint64_t *size_of(uint64_t file)
 {
-    size_t i;
-
-    for (i = 0; i < FILES; i++) {
+    for (size_t i = 0; i < FILES; i++) {
         if (sizes[i].file == file || sizes[i].file == 0) {
             sizes[i].file = file;
             return &sizes[i].size;
@@ -341,6 +338,21 @@ static size_t fits(uint64_t file, uint64_t offset, size_t len)
     return bound > offset ? (size_t)(bound - offset) : 0;
 }
 
+/* What is left of the bound. */
+EXPORT int fstatvfs(int fd, struct statvfs *system)
+{
+    int result = REAL(fstatvfs)(fd, system);
+    uint64_t left;
+
+    enter();
+    if (result == 0 && is_file(fd) && room != UINT64_MAX) {
+        left = all_sizes() < room ? (room - all_sizes()) / system->f_frsize : 0;
+        system->f_bavail = left < system->f_bavail ? left : system->f_bavail;
+    }
+    leave();
+    return result;
+}
+
 static ssize_t write_file(int fd, const void *data, size_t len, uint64_t offset)
 {
     size_t can = fits(fds[fd].file, offset, len);
@@ -453,27 +465,19 @@ EXPORT ssize_t writev(int fd, const struct iovec *parts, int count)
     return n;
 }
 
-EXPORT ssize_t send(int fd, const void *data, size_t len, int flags)
-{
-    ssize_t n;
+#define SENDS(name, parameters, arguments)                                                         \
+    EXPORT ssize_t name parameters                                                                 \
+    {                                                                                              \
+        ssize_t n;                                                                                 \
+        enter();                                                                                   \
+        n = REAL(name) arguments;                                                                  \
+        sent(fd, n);                                                                               \
+        leave();                                                                                   \
+        return n;                                                                                  \
+    }
 
-    enter();
-    n = REAL(send)(fd, data, len, flags);
-    sent(fd, n);
-    leave();
-    return n;
-}
-
-EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
-{
-    ssize_t n;
-
-    enter();
-    n = REAL(sendmsg)(fd, message, flags);
-    sent(fd, n);
-    leave();
-    return n;
-}
+SENDS(send, (int fd, const void *data, size_t len, int flags), (fd, data, len, flags))
+SENDS(sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 
 EXPORT void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
 {
@@ -591,3 +595,5 @@ ssize_t pwrite64(int fd, const void *data, size_t len, off_t offset) SAME_AS("pw
 int ftruncate64(int fd, off_t len) SAME_AS("ftruncate");
 int posix_fallocate64(int fd, off_t offset, off_t len) SAME_AS("posix_fallocate");
 void *mmap64(void *at, size_t len, int protection, int flags, int fd, off_t offset) SAME_AS("mmap");
+/* Its header has a struct of its own for the second name. */
+int fstatvfs_64(int fd, struct statvfs *system) __asm__("fstatvfs64") SAME_AS("fstatvfs");

@@ -8,6 +8,8 @@
  *   --every   looks at each Nth event (and at each sync and run of promises): 1
  *   --random  how many of each kind of disk that is drawn: 1
  *   --live DIR  the recorded folder itself: must hold what the recording says
+ *   --spool 1   it is a client's spool: what was promised of "document" was kept, and with
+ *               "G document N" all up to N may have left; no number may be free that was promised
  *
  * Prints a line of figures. Exit 0: all promises kept; 1: one was broken, with what broke it. */
 #include <fcntl.h>
@@ -23,6 +25,7 @@
 
 #include "powercut/disk.h"
 #include "powercut/script.h"
+#include "store/spool.h"
 #include "store/store.h"
 
 #define DOCUMENT_MAX 65536
@@ -33,6 +36,7 @@ struct promises {
     uint64_t last[SCRIPT_PRODUCERS]; /* all numbers up to it */
     bool document[DOCUMENT_MAX];
     uint64_t document_top;
+    uint64_t gone; /* from a spool may have left all up to it */
     unsigned count;
 };
 
@@ -41,6 +45,7 @@ struct replay {
     size_t log_len;
     const char *folder;
     const char *live;
+    bool is_spool;
     char path[4096];
     unsigned every;
     unsigned draws;
@@ -93,6 +98,39 @@ static bool recover(const char *path, char *why, size_t cap)
     }
     store_close(store);
     return true;
+}
+
+/* What a client does at its start, and what it then has: all that waits, and which number is next. */
+static bool recover_spool(const char *path, const struct promises *promises, char *why, size_t cap)
+{
+    static char body[SCRIPT_BODY_MAX];
+    unsigned char hash[SCRIPT_HASH_BYTES];
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct spool_message message = {.number = 0};
+    uint64_t at = promises->gone;
+    struct spool *spool;
+    bool is_good;
+
+    if (spool_open(path, "0", &spool, &err) != TLSMSG_OK) {
+        (void)snprintf(why, cap, "the spool can't be opened: %s", err.text);
+        return false;
+    }
+    is_good = spool_next(spool, 0, &message, &err) == TLSMSG_OK;
+    at = message.number != 0 ? message.number - 1 : spool_last(spool);
+    (void)snprintf(why, cap,
+                   "kept from %" PRIu64 " to %" PRIu64 ", promised from %" PRIu64 " to %" PRIu64,
+                   at + 1, spool_last(spool), promises->gone + 1, promises->document_top);
+    is_good = is_good && at <= promises->gone && spool_last(spool) >= promises->document_top;
+    while (is_good && message.number != 0) {
+        script_hash(SCRIPT_PRODUCERS, message.number, hash);
+        is_good = message.number == ++at && memcmp(message.hash, hash, sizeof(hash)) == 0 &&
+                  message.len == script_body(SCRIPT_PRODUCERS, at, body) &&
+                  memcmp(message.body, body, message.len) == 0 &&
+                  spool_next(spool, at, &message, &err) == TLSMSG_OK;
+    }
+    is_good = is_good && at == spool_last(spool);
+    spool_close(spool);
+    return is_good;
 }
 
 static int producer_of(const char *name)
@@ -204,8 +242,9 @@ static void look_at(struct replay *replay, const struct disk *disk, unsigned eve
     }
     (void)disk_cut(disk, kind, names, random, replay->folder);
     replay->disks++;
-    if (!recover(replay->path, why, sizeof(why)) ||
-        !inspect(replay->path, &replay->promises, why, sizeof(why))) {
+    if (replay->is_spool ? !recover_spool(replay->path, &replay->promises, why, sizeof(why))
+                         : !recover(replay->path, why, sizeof(why)) ||
+                               !inspect(replay->path, &replay->promises, why, sizeof(why))) {
         if (replay->faults++ < FAULTS_SHOWN) {
             printf("event %u, cut %d, names %d, random %" PRIu64 ": %s\n", event, (int)kind,
                    (int)names, random, why);
@@ -250,6 +289,10 @@ static void keep_promise(struct promises *promises, const char *text, size_t len
         abort();
     }
     promises->count++;
+    if (kind == 'G') {
+        promises->gone = number;
+        return;
+    }
     producer = producer_of(name);
     if (producer < SCRIPT_PRODUCERS && number > promises->last[producer]) {
         promises->last[producer] = number;
@@ -360,6 +403,8 @@ int main(int argc, char **argv)
             replay.draws = (unsigned)strtoul(argv[i + 1], NULL, 10);
         } else if (strcmp(argv[i], "--live") == 0) {
             replay.live = argv[i + 1];
+        } else if (strcmp(argv[i], "--spool") == 0) {
+            replay.is_spool = true;
         } else {
             return 2;
         }

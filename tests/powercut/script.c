@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "app/store/sha256.h"
+#include "app/sha256.h"
 
 static uint64_t mix(uint64_t value)
 {

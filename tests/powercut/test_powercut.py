@@ -70,12 +70,13 @@ class Scene:
                 check=False)
         return run.returncode, run.stderr
 
-    def replay(self, every, draws=1):
+    def replay(self, every, draws=1, spool=False):
         """Returns how many disks were looked at, how many promises were made and how many faults
         were found, and what the replay said."""
         run = subprocess.run(
             [BUILD / "powercut_replay", self.folder / "log", self.disk, "store.db",
-             "--every", str(every), "--random", str(draws), "--live", self.live],
+             "--every", str(every), "--random", str(draws), "--live", self.live,
+             *(["--spool", "1"] if spool else [])],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800, check=False)
         found = re.search(r"(\d+) events, (\d+) disks, (\d+) promises, (\d+) faults$",
                           run.stdout.strip())
@@ -106,8 +107,8 @@ class Case(unittest.TestCase):
         self.addCleanup(scene.remove)
         return scene
 
-    def assert_kept(self, scene, every, promises, draws=1):
-        disks, made, faults, said = scene.replay(every, draws)
+    def assert_kept(self, scene, every, promises, draws=1, spool=False):
+        disks, made, faults, said = scene.replay(every, draws, spool)
         self.assertEqual(faults, 0, said)
         self.assertGreaterEqual(made, promises, said)
         self.assertGreater(disks, 100, said)
@@ -183,7 +184,7 @@ class Spool(Case):
         for last in (30, 60):
             status, said = scene.drive(last - 29, last, seed=last, fault="spool")
             self.assertEqual(status, 0, said)
-        self.assert_kept(scene, every=10, promises=60)
+        self.assert_kept(scene, every=10, promises=60, spool=True)
 
     def test_syncs_that_fail_or_never_come(self):
         for variable in ("POWERCUT_FAIL_SYNC", "POWERCUT_KILL_SYNC"):
@@ -195,13 +196,13 @@ class Spool(Case):
                         self.assertEqual(status, -signal.SIGKILL, said)
                     status, said = scene.drive(61, 70, seed=n + 1, fault="spool")
                     self.assertEqual(status, 0, said)
-                    self.assert_kept(scene, every=50, promises=10)
+                    self.assert_kept(scene, every=50, promises=10, spool=True)
 
     def test_no_sync_is_found(self):
         scene = self.scene()
         scene.drive(1, 10, fault="spool")
         scene.drive(11, 30, fault="spool", POWERCUT_LIE=1)
-        _, _, faults, said = scene.replay(every=40)
+        _, _, faults, said = scene.replay(every=40, spool=True)
         self.assertGreater(faults, 0, said)
 
 

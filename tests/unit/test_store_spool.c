@@ -45,7 +45,7 @@ static uint64_t keep(struct spool *spool, const char *text)
 {
     struct spool_message message = {.body = text, .len = strlen(text), .hash = hash};
 
-    assert_int_equal(spool_keep(spool, &message, 1, &err), TLSMSG_OK);
+    assert_int_equal(spool_keep(spool, &message, 1, true, &err), TLSMSG_OK);
     return message.number;
 }
 
@@ -104,7 +104,7 @@ static void test_several_are_kept_together(void **state)
     struct spool_message found;
 
     (void)state;
-    assert_int_equal(spool_keep(spool, messages, COUNT_OF(messages), &err), TLSMSG_OK);
+    assert_int_equal(spool_keep(spool, messages, COUNT_OF(messages), true, &err), TLSMSG_OK);
     assert_int_equal(messages[2].number, 3);
     assert_int_equal(spool_next(spool, 2, &found, &err), TLSMSG_OK);
     assert_int_equal(found.len, 3);

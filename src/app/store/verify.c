@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/sha256.h"
 #include "app/store/progress.h"
-#include "app/store/sha256.h"
 #include "base/error.h"
 #include "base/escape.h"
 #include "store/sqlite_db.h"

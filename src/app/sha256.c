@@ -1,5 +1,5 @@
-/* The one file of this program that knows OpenSSL. */
-#include "app/store/sha256.h"
+/* The one file of the programs that knows OpenSSL. */
+#include "app/sha256.h"
 
 #include <openssl/evp.h>
 

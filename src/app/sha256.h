@@ -1,6 +1,6 @@
 /* SHA-256, as the store has it of numbered messages. */
-#ifndef APP_STORE_SHA256_H
-#define APP_STORE_SHA256_H
+#ifndef APP_SHA256_H
+#define APP_SHA256_H
 
 #include <stdbool.h>
 #include <stddef.h>
