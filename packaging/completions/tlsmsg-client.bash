@@ -13,7 +13,7 @@ _tlsmsg_client()
     COMPREPLY=()
     case $before in
         --ca | --crl | --known-servers | --config | --cert | --key | --key-password-file | \
-            --keylog-file | -M | --message-file)
+            --keylog-file | -M | --message-file | --spool)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return ;;
@@ -31,8 +31,8 @@ _tlsmsg_client()
     esac
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '
-            -m --message -M --message-file --producer --retry --window --document-flow -q --quiet
-            -v --verbose --lang --timeout --keepalive --ca --crl --pin
+            -m --message -M --message-file --producer --spool --retry --window --document-flow
+            -q --quiet -v --verbose --lang --timeout --keepalive --ca --crl --pin
             --trust-on-first-use --accept-new --known-servers --server-name --probe --format
             --cert --key --key-password-file --tls-min --keylog-file --pad --config -h --help
             -V --version' -- "$word")

@@ -3,6 +3,7 @@ complete -c tlsmsg-client -f
 complete -c tlsmsg-client -s m -l message -x -d 'send TEXT instead of stdin; repeatable'
 complete -c tlsmsg-client -s M -l message-file -r -F -d 'send FILE as one message (-: stdin)'
 complete -c tlsmsg-client -l producer -x -d 'number the messages: the same input, each once'
+complete -c tlsmsg-client -l spool -r -F -d 'keep messages in FILE until they are delivered'
 complete -c tlsmsg-client -l retry -x -d 'connect again for so long (30; 0: never)'
 complete -c tlsmsg-client -l window -x -d 'messages on their way at once (the server\'s)'
 complete -c tlsmsg-client -l document-flow -d 'one at a time, without tlsmsg/1'

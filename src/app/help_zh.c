@@ -81,6 +81,7 @@ static const struct {
     /* the client */
     {"send FILE as one message (-: stdin)", "把 FILE 作为一条消息发送（-：stdin）"},
     {"number the messages: the same input, each once", "给消息编号：同一输入，每条只存一次"},
+    {"keep messages in FILE until they are delivered", "把消息存入此文件，直到送达"},
     {"connect again for so long (30; 0: never)", "断线后重连的时限（30；0 表示不重连）"},
     {"messages on their way at once (the server's)", "同时在途的消息数（由服务器定）"},
     {"one at a time, without tlsmsg/1", "一次一条，不用 tlsmsg/1"},

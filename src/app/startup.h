@@ -30,7 +30,8 @@ enum exit_code {
     EXIT_NO_CONNECTION = 3, /* before the handshake is done, and neither of the next two */
     EXIT_UNTRUSTED = 4,     /* the server is not to be trusted */
     EXIT_REFUSED = 5,       /* the server refused us */
-    EXIT_CUT = 6            /* the conversation was cut */
+    EXIT_CUT = 6,           /* the conversation was cut */
+    EXIT_KEPT = 7           /* all is kept in the spool, and not all is delivered */
 };
 
 /* How far a program had come when something failed. */

@@ -110,6 +110,9 @@ class Stream(NumberedTest):
         client = self.run_on(server.port, "-q", stdin=b"a\n" + b"x" * 300_001 + b"\nb\n", expect=1)
         self.assertEqual(client.stdout.bytes(), self.replies([b"a", b"b"]))
         self.assert_one_line(client.stderr.bytes(), PROGRAM, "line 2", "300000 bytes")
+        if not os.path.exists(os.path.join(build_dir(), "tlsmsg-store")):
+            client = self.run_on(server.port, "--spool", self.path("spool"), "-m", "x", expect=2)
+            self.assert_one_line(client.stderr.bytes(), PROGRAM + "--spool: ", "TLSMSG_SQLITE")
         for words, says in ((("-M", self.path("none")), "none"), (("-M", os.devnull), "empty")):
             client = self.run_on(server.port, *words, expect=2)
             self.assert_one_line(client.stderr.bytes(), PROGRAM, "--message-file", says)

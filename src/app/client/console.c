@@ -58,6 +58,18 @@ bool console_prompt(struct console *console)
     return write_all(console, prompt, strlen(prompt));
 }
 
+bool console_leave_prompt(struct console *console)
+{
+    if (!console->has_prompt || !console->is_terminal || isatty(STDERR_FILENO) != 1) {
+        return false;
+    }
+    console->has_prompt = false;
+    if (write(STDERR_FILENO, "\n", 1) < 0) {
+        /* Only looks are lost. */
+    }
+    return true;
+}
+
 /* ---- replies */
 
 static bool put_text(struct console *console, const struct console_reply *reply)

@@ -45,6 +45,10 @@ const char *console_prompt_text(const struct console *console);
 bool console_prompt(struct console *console);
 bool console_reply(struct console *console, const struct console_reply *reply);
 
+/* Where the prompt stands on a screen that shows stderr, too: ends its line, so that the line on
+ * stderr is one of its own. True: so it was. */
+bool console_leave_prompt(struct console *console);
+
 /* Ends the line of a prompt that stands on a terminal, after the last line. Elsewhere the prompt
  * stays the last text, as in the tutorial. */
 void console_end(struct console *console);

@@ -16,21 +16,34 @@
 #define REPLIES_MAX 32 /* taken at once, so that the next messages are on their way early */
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MAX_MS 5000
+#define MAX_BYTES ((uint64_t)1024 * 1024) /* of a message, until a server says what it takes */
 
 void delivery_init(struct delivery *d, struct tlsmsg_client *client,
                    const struct delivery_style *style)
 {
-    *d = (struct delivery){.style = *style, .client = client, .first = 1, .connected = true};
+    *d = (struct delivery){
+        .style = *style, .client = client, .first = 1, .max = MAX_BYTES, .connected = true};
+    if (style->spooling != NULL) {
+        d->first = spooling_first(style->spooling);
+        d->connected = false;
+        d->progress_ns = d->retry_at_ns = clock_now_ns();
+    }
     tlsmsg_client_set_blocking(client, false);
 }
 
-void delivery_fini(struct delivery *d)
+static void drop_all(struct delivery *d)
 {
     while (d->count > 0) {
         free(d->ring[d->head].data);
         d->head = (d->head + 1) % d->cap;
         d->count--;
     }
+    d->sent = d->ever_sent = d->bytes = 0;
+}
+
+void delivery_fini(struct delivery *d)
+{
+    drop_all(d);
     free(d->ring);
     d->ring = NULL;
 }
@@ -147,8 +160,9 @@ static void tell_set_back(struct delivery *d, const struct tlsmsg_greeting *hell
     if (hello->promise != TLSMSG_PROMISE_NONE) {
         startup_warn(d->style.program,
                      "error: the server has lost messages that it had acknowledged: up to %" PRIu64
-                     ", and it has %" PRIu64 " (was an old backup restored?)",
-                     d->first - 1, hello->last);
+                     ", and it has %" PRIu64 " (%s)",
+                     d->first - 1, hello->last,
+                     hello->last == 0 ? "is it another server?" : "was an old backup restored?");
     } else if (!d->set_back_told && d->ever_sent > 0) {
         d->set_back_told = true;
         startup_warn(d->style.program,
@@ -156,6 +170,46 @@ static void tell_set_back(struct delivery *d, const struct tlsmsg_greeting *hell
                      ", which had no answer, may stand in its transcript twice",
                      at(d, 0)->seq, at(d, d->ever_sent - 1)->seq);
     }
+}
+
+/* The first greeting of this run: where the spool begins. */
+static enum exit_code meet_spool(struct delivery *d, const struct tlsmsg_greeting *hello)
+{
+    uint64_t first;
+
+    if (spooling_meet(d->style.spooling, hello->last, &first, &d->err) != TLSMSG_OK) {
+        return EXIT_OTHER;
+    }
+    if (hello->last + 1 < d->first) {
+        tell_set_back(d, hello);
+    }
+    drop_all(d); /* to be loaded anew from there */
+    d->first = first;
+    d->known = hello->last;
+    return tlsmsg_client_number_from(d->client, first, &d->err) == TLSMSG_OK ? EXIT_DONE
+                                                                             : EXIT_OTHER;
+}
+
+/* The server can't promise what is needed. */
+static enum exit_code fail_promise(struct delivery *d, bool is_first)
+{
+    return fail(d, is_first ? EXIT_NO_CONNECTION : EXIT_CUT,
+                "the server keeps no messages over a restart (promise=none), which %s needs; try: "
+                "--store on the server",
+                d->style.spooling != NULL ? "--spool" : "--producer");
+}
+
+/* A number that this program hasn't sent. */
+static enum exit_code fail_shared(struct delivery *d, uint64_t last)
+{
+    const char *producer = d->style.producer;
+
+    return fail(d, EXIT_OTHER,
+                "the server has messages of %s%s up to %" PRIu64 ", and this program has sent "
+                "%" PRIu64 ": another program uses %s",
+                producer != NULL ? "producer " : "this program's own name",
+                producer != NULL ? producer : "", last, d->known,
+                d->style.spooling != NULL ? "a copy of the spool" : "the name");
 }
 
 /* Whether the greeting of a server that was there before fits what was sent; is_first: it is the
@@ -175,10 +229,12 @@ static enum exit_code judge(struct delivery *d, bool is_first)
     }
     d->max = hello->max;
     d->window = (size_t)hello->window;
+    d->greeted = true;
     if (producer != NULL && hello->promise == TLSMSG_PROMISE_NONE) {
-        return fail(d, is_first ? EXIT_NO_CONNECTION : EXIT_CUT,
-                    "the server keeps no messages over a restart (promise=none), which --producer "
-                    "needs; try: --store on the server");
+        return fail_promise(d, is_first);
+    }
+    if (d->style.spooling != NULL && is_first) {
+        return meet_spool(d, hello);
     }
     if (producer != NULL && is_first && hello->last > 0) {
         d->first = d->known = hello->last;
@@ -186,11 +242,7 @@ static enum exit_code judge(struct delivery *d, bool is_first)
                                                                                        : EXIT_CUT;
     }
     if (hello->last > d->known) {
-        return fail(d, EXIT_OTHER,
-                    "the server has messages of %s%s up to %" PRIu64 ", and this program has sent "
-                    "%" PRIu64 ": another program uses the name",
-                    producer != NULL ? "producer " : "this program's own name",
-                    producer != NULL ? producer : "", hello->last, d->known);
+        return fail_shared(d, hello->last);
     }
     if (hello->last + 1 < d->first) {
         tell_set_back(d, hello);
@@ -239,7 +291,24 @@ static enum exit_code code_of_end(const struct delivery *d, const struct tlsmsg_
     if (err->code == TLSMSG_ERR_BYE) {
         return bye == 409 || bye == 412 || bye == 413 ? EXIT_OTHER : EXIT_CUT;
     }
-    return exit_code_for(err->code, EXIT_WHILE_TALKING);
+    return exit_code_for(err->code, d->style.spooling != NULL && !d->greeted ? EXIT_WHILE_CONNECTING
+                                                                             : EXIT_WHILE_TALKING);
+}
+
+static enum exit_code give_up(struct delivery *d, const struct tlsmsg_error *err)
+{
+    d->err = *err;
+    d->is_passing = is_passing(d->client, err->code);
+    return code_of_end(d, err);
+}
+
+/* Whether another attempt is due at all, for as long as it was tried already. */
+static bool goes_on(const struct delivery *d)
+{
+    int64_t retry_ms = d->greeted || d->style.retries_first ? d->style.retry_ms : 0;
+
+    return d->style.retry_ms > 0 &&
+           (d->is_patient || clock_now_ns() - d->progress_ns < retry_ms * CLOCK_NS_PER_MS);
 }
 
 /* The pause before the next attempt: doubled each time, and scattered, so that the clients of a
@@ -262,12 +331,9 @@ static enum exit_code lose(struct delivery *d, const struct tlsmsg_error *err)
 {
     /* Without a reply since the last loss it is still the same one: told once, in its time. */
     bool is_same = d->lost_ns != 0 && d->progress_ns <= d->lost_ns;
-    int64_t now_ns = clock_now_ns();
 
-    if (d->style.retry_ms == 0 || !is_passing(d->client, err->code) ||
-        (is_same && now_ns - d->progress_ns >= d->style.retry_ms * CLOCK_NS_PER_MS)) {
-        d->err = *err;
-        return code_of_end(d, err);
+    if (d->style.retry_ms == 0 || !is_passing(d->client, err->code) || (is_same && !goes_on(d))) {
+        return give_up(d, err);
     }
     if (!is_same) {
         startup_warn(d->style.program, "%s; connecting again%s", err->text,
@@ -276,7 +342,8 @@ static enum exit_code lose(struct delivery *d, const struct tlsmsg_error *err)
     }
     d->connected = false;
     d->sent = 0;
-    d->lost_ns = now_ns;
+    d->lost_ns = clock_now_ns();
+    d->attempts = 0;
     tlsmsg_client_reset(d->client);
     plan(d);
     return EXIT_DONE;
@@ -293,21 +360,42 @@ static enum tlsmsg_client_result connect_once(struct tlsmsg_client *client,
     return result;
 }
 
+/* There is a connection: whether it will do. */
+static enum exit_code begin(struct delivery *d)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    bool is_first = !d->greeted;
+    enum exit_code code;
+
+    d->connected = true;
+    d->wanted = false;
+    d->attempts = 0;
+    code = judge(d, is_first);
+    if (code == EXIT_DONE && d->style.spooling != NULL) {
+        if (is_first) {
+            d->style.greeted(d->style.user);
+        }
+        if (spooling_will_send(d->style.spooling, &err) != TLSMSG_OK) {
+            code = fail(d, EXIT_OTHER, "--spool: %s", err.text);
+        }
+    }
+    return code;
+}
+
 static enum exit_code try_again(struct delivery *d)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    enum exit_code code;
 
     if (connect_once(d->client, &err) == TLSMSG_CLIENT_OK &&
         greet(d->client, &err) == TLSMSG_CLIENT_OK) {
-        d->connected = true;
-        return judge(d, false);
+        return begin(d);
     }
-    if (!is_passing(d->client, err.code) ||
-        clock_now_ns() - d->progress_ns >= d->style.retry_ms * CLOCK_NS_PER_MS) {
-        code = code_of_end(d, &err);
-        d->err = err;
-        return code;
+    if (!is_passing(d->client, err.code) || !goes_on(d)) {
+        return give_up(d, &err);
+    }
+    /* Of a first attempt nothing is said: when the input has ended by the next, it was the last. */
+    if (++d->attempts == 2 && !d->greeted) {
+        startup_warn(d->style.program, "%s; trying again", err.text);
     }
     tlsmsg_client_reset(d->client);
     plan(d);
@@ -449,7 +537,7 @@ enum exit_code delivery_step(struct delivery *d)
 
     d->has_more = false;
     if (!d->connected) {
-        if (d->count == 0 || clock_now_ns() < d->retry_at_ns) {
+        if ((d->count == 0 && !d->wanted) || clock_now_ns() < d->retry_at_ns) {
             return EXIT_DONE;
         }
         code = try_again(d);
@@ -475,7 +563,7 @@ int delivery_poll(const struct delivery *d, struct pollfd *entry)
 {
     *entry = (struct pollfd){.fd = -1};
     if (!d->connected) {
-        return d->count > 0 ? clock_poll_ms(clock_now_ns(), d->retry_at_ns) : -1;
+        return d->count > 0 || d->wanted ? clock_poll_ms(clock_now_ns(), d->retry_at_ns) : -1;
     }
     entry->events = tlsmsg_client_events(d->client);
     entry->fd = entry->events != 0 ? tlsmsg_client_fd(d->client) : -1;

@@ -10,12 +10,14 @@
 
 #include <tlsmsg/client.h>
 
+#include "app/client/spooling.h"
 #include "app/startup.h"
 
 struct delivery_message {
     char *data; /* owned by the delivery */
     size_t len;
     uint64_t seq;         /* from 1, of the messages of this run */
+    uint64_t spooled;     /* its number in the spool; 0: there is none */
     uint64_t number;      /* of the line, or of the message that was given */
     uint64_t next_number; /* ... that comes after it and after what is passed over */
     int64_t line_at;      /* where its line begins in the input */
@@ -29,7 +31,11 @@ struct delivery_message {
 struct delivery_style {
     const char *program;
     int64_t retry_ms;     /* how long to connect again since the last progress; 0: not at all */
-    const char *producer; /* given by the user, whose messages must be kept; NULL: none */
+    bool retries_first;   /* ... for the first time, too */
+    const char *producer; /* whose messages the server must keep; NULL: none */
+    struct spooling *spooling; /* where the messages are kept, borrowed; NULL: nowhere */
+    /* Called once a server has greeted for the first time; with a spool alone. */
+    void (*greeted)(void *user);
     /* Called when a message is sent for the first time. */
     void (*sent)(const struct delivery_message *message, void *user);
     /* Called with each reply, in order. False: it could not be printed. */
@@ -53,6 +59,11 @@ struct delivery {
     uint64_t first; /* number of the oldest one in tlsmsg/1 */
     uint64_t known; /* the highest that was given, or that the server had at first */
     bool connected;
+    bool greeted;      /* a server was there in this run */
+    bool wanted;       /* a connection is, also with nothing to send */
+    bool is_patient;   /* it is tried as long as there is more input */
+    bool is_passing;   /* it has failed, and may be better at another time */
+    unsigned attempts; /* in vain, since there was a connection */
     bool set_back_told;
     bool has_more;       /* the next step need not wait */
     int64_t progress_ns; /* the last reply, or when there was something to send again */
@@ -62,7 +73,8 @@ struct delivery {
     struct tlsmsg_error err; /* why it has failed */
 };
 
-/* client: connected, in tlsmsg/1 or not; in its non-blocking form from here on. */
+/* client: connected, in tlsmsg/1 or not, or with a spool one that is new: delivery_step connects it
+ * when there is something to send. In its non-blocking form from here on. */
 void delivery_init(struct delivery *d, struct tlsmsg_client *client,
                    const struct delivery_style *style);
 void delivery_fini(struct delivery *d);

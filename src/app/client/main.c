@@ -6,6 +6,7 @@
 
 #include <tlsmsg/tlsmsg.h>
 
+#include "app/client/keeping.h"
 #include "app/client/options.h"
 #include "app/client/report.h"
 #include "app/client/rest.h"
@@ -16,6 +17,8 @@
 #include "app/startup.h"
 #include "app/terminal.h"
 #include "base/build.h"
+
+#define SPOOL_LINE_MAX_BYTES ((size_t)64 * 1024 * 1024) /* more than any server takes */
 
 static const char *const name = "tlsmsg-client";
 
@@ -51,9 +54,12 @@ static enum exit_code talk(const struct client_settings *settings, struct sessio
     if (session->delivery != NULL && (session->input == NULL || !session->input->is_terminal)) {
         code = stream_run(session, settings->messages, settings->message_count);
     } else {
-        code = session->input != NULL
-                   ? session_talk(session)
-                   : session_send(session, settings->messages, settings->message_count);
+        code = session->spooling != NULL ? stream_catch_up(session) : EXIT_DONE;
+        if (code == EXIT_DONE) {
+            code = session->input != NULL
+                       ? session_talk(session)
+                       : session_send(session, settings->messages, settings->message_count);
+        }
     }
     tlsmsg_client_set_blocking(session->client, true);
     /* A refusal of our certificate can come as late as this (TLS 1.3). */
@@ -62,7 +68,7 @@ static enum exit_code talk(const struct client_settings *settings, struct sessio
         code = fail(&err, EXIT_WHILE_TALKING);
     }
     rest_end(session, code);
-    return code;
+    return keeping_end(session, code);
 }
 
 /* Talks over a connection that is there. */
@@ -72,8 +78,9 @@ static enum exit_code converse(const struct client_settings *settings, struct se
                                         .quiet = settings->quiet,
                                         .raw_text = BUILD_TEXT_IS_RAW,
                                         .json = settings->as_json};
-    size_t line_max =
-        session->delivery != NULL ? (size_t)session->delivery->max : (size_t)BUILD_LINE_MAX_BYTES;
+    size_t line_max = session->spooling != NULL   ? SPOOL_LINE_MAX_BYTES
+                      : session->delivery != NULL ? (size_t)session->delivery->max
+                                                  : (size_t)BUILD_LINE_MAX_BYTES;
     struct console console;
     struct input input;
     enum exit_code code;
@@ -91,12 +98,17 @@ static enum exit_code converse(const struct client_settings *settings, struct se
     return code;
 }
 
-/* In tlsmsg/1 messages are kept until they are answered. */
+/* In tlsmsg/1 messages are kept until they are answered. With a spool the delivery connects. */
 static enum exit_code deliver(const struct client_settings *settings, struct session *session)
 {
     const struct delivery_style style = {.program = name,
                                          .retry_ms = settings->retry_ms,
-                                         .producer = settings->producer,
+                                         .retries_first = settings->retries_first,
+                                         .producer = session->spooling != NULL
+                                                         ? spooling_producer(session->spooling)
+                                                         : settings->producer,
+                                         .spooling = session->spooling,
+                                         .greeted = keeping_greeted,
                                          .sent = session_sent,
                                          .answered = session_answered,
                                          .user = session};
@@ -106,7 +118,7 @@ static enum exit_code deliver(const struct client_settings *settings, struct ses
     delivery_init(&delivery, session->client, &style);
     /* cppcheck-suppress autoVariables ; it is taken out of it below */
     session->delivery = &delivery;
-    code = delivery_greet(&delivery);
+    code = session->spooling != NULL ? EXIT_DONE : delivery_greet(&delivery);
     if (code == EXIT_DONE) {
         code = converse(settings, session);
     } else {
@@ -121,17 +133,25 @@ static enum exit_code deliver(const struct client_settings *settings, struct ses
 }
 
 static enum exit_code meet(const struct client_settings *settings, struct tlsmsg_client *client,
-                           int sigusr1_fd)
+                           struct spooling *spooling, int sigusr1_fd)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct session session = {.program = name,
                               .client = client,
+                              .spooling = spooling,
+                              .spool_path = settings->spool,
+                              .options = settings->options,
                               .sigusr1_fd = sigusr1_fd,
                               .exit_is_message = settings->quiet && BUILD_HAS_TLS,
                               .is_whole = settings->producer != NULL,
                               .verbose = settings->verbose};
     const struct tlsmsg_tls *tls;
 
+    if (spooling != NULL) {
+        return tlsmsg_client_number_from(client, spooling_first(spooling), &err) == TLSMSG_OK
+                   ? deliver(settings, &session)
+                   : fail(&err, EXIT_WHILE_STARTING);
+    }
     if (delivery_connect(name, client, settings->retries_first ? settings->retry_ms : 0, &err) !=
         TLSMSG_CLIENT_OK) {
         if (err.code == TLSMSG_ERR_NOT_NUMBERED) { /* the session works, so it is closed in order */
@@ -157,7 +177,8 @@ static enum exit_code meet(const struct client_settings *settings, struct tlsmsg
     return converse(settings, &session);
 }
 
-static enum exit_code run(const struct client_settings *settings, int sigusr1_fd)
+static enum exit_code run(const struct client_settings *settings, struct spooling *spooling,
+                          int sigusr1_fd)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_client *client = NULL;
@@ -175,8 +196,30 @@ static enum exit_code run(const struct client_settings *settings, int sigusr1_fd
         startup_warn(name, "warning: %s", tlsmsg_client_warning(client, i));
     }
     code = settings->probes ? report_probe(name, client, settings->options, settings->as_json)
-                            : meet(settings, client, sigusr1_fd);
+                            : meet(settings, client, spooling, sigusr1_fd);
     tlsmsg_client_free(client);
+    return code;
+}
+
+/* The spool numbers the messages, under a name of its own. */
+static enum exit_code run_with_spool(const struct client_settings *settings, int sigusr1_fd)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct spooling *spooling = NULL;
+    enum exit_code code;
+
+    if (settings->spool == NULL) {
+        return run(settings, NULL, sigusr1_fd);
+    }
+    if (spooling_open(settings->spool, &spooling, &err) != TLSMSG_OK) {
+        startup_warn(name, "--spool: %s", err.text);
+        return exit_code_for(err.code, EXIT_WHILE_STARTING);
+    }
+    code = tlsmsg_options_set(settings->options, TLSMSG_OPT_PRODUCER, spooling_producer(spooling),
+                              &err) == TLSMSG_OK
+               ? run(settings, spooling, sigusr1_fd)
+               : fail(&err, EXIT_WHILE_STARTING);
+    spooling_close(spooling);
     return code;
 }
 
@@ -185,7 +228,7 @@ static enum exit_code run(const struct client_settings *settings, int sigusr1_fd
 static enum exit_code run_with_sigusr1(const struct client_settings *settings)
 {
     int sigusr1_fd = signals_open_for_client();
-    enum exit_code code = run(settings, sigusr1_fd);
+    enum exit_code code = run_with_spool(settings, sigusr1_fd);
 
     if (sigusr1_fd >= 0) {
         (void)close(sigusr1_fd);

@@ -26,6 +26,7 @@ enum client_own {
     OWN_MESSAGE = ARGS_OWN,
     OWN_MESSAGE_FILE,
     OWN_RETRY,
+    OWN_SPOOL,
     OWN_QUIET,
     OWN_VERBOSE,
     OWN_LANG,
@@ -50,6 +51,8 @@ static const struct args_option rows[] = {
     {OWN_MESSAGE_FILE, 'M', "message-file", "FILE", "send FILE as one message (-: stdin)",
      GROUP_TALKING},
     {TLSMSG_OPT_PRODUCER, 0, NULL, "NAME", "number the messages: the same input, each once",
+     GROUP_TALKING},
+    {OWN_SPOOL, 0, "spool", "FILE", "keep messages in FILE until they are delivered",
      GROUP_TALKING},
     {OWN_RETRY, 0, "retry", "SECS", "connect again for so long (30; 0: never)", GROUP_TALKING},
     {TLSMSG_OPT_WINDOW, 0, NULL, "N", "messages on their way at once (the server's)",
@@ -109,7 +112,7 @@ const struct args_table client_options = {
              "and as a TEXT of --message, 'exit' is a message like any other. SIGUSR1: print\n"
              "what --verbose prints. Exit status: 0 done, 1 other failure, 2 usage or\n"
              "configuration, 3 no connection, 4 server not trusted, 5 refused by the server,\n"
-             "6 conversation cut.\n"},
+             "6 conversation cut, 7 kept in the spool and not yet delivered.\n"},
     .chinese =
         {.synopsis = "[选项]... [HOST[:PORT]]",
          .purpose = "把 stdin 的每一行作为消息发送，并显示回应（127.0.0.1:12345）。",
@@ -118,7 +121,7 @@ const struct args_table client_options = {
              "输入 'exit' 一行或 stdin 结束时对话结束；TLS 下用 -q 时，以及作为 --message 的\n"
              "TEXT 时，'exit' 是普通消息。SIGUSR1：显示 --verbose 的内容。退出码：0 完成，\n"
              "1 其他失败，2 用法或配置错误，3 无法连接，4 服务器不可信，5 被服务器拒绝，\n"
-             "6 对话中断。\n"},
+             "6 对话中断，7 已保存在 --spool 文件中，尚未送达。\n"},
     .groups = groups,
     .group_count = sizeof(groups) / sizeof(groups[0]),
     .rows = rows,
@@ -281,6 +284,7 @@ static enum tlsmsg_code take_tls_own(struct client_settings *settings, int id, c
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s needs TLS, and this is the plaintext build",
                          id == OWN_PROBE          ? "--probe"
                          : id == OWN_RETRY        ? "--retry"
+                         : id == OWN_SPOOL        ? "--spool"
                          : id == OWN_MESSAGE_FILE ? "--message-file"
                                                   : "--format");
     }
@@ -288,6 +292,8 @@ static enum tlsmsg_code take_tls_own(struct client_settings *settings, int id, c
         code = take_retry(settings, value, err);
     } else if (id == OWN_MESSAGE_FILE) {
         code = take_message_file(settings, value, err);
+    } else if (id == OWN_SPOOL) {
+        settings->spool = value;
     } else if (id == OWN_PROBE) {
         settings->probes = true;
     } else {
@@ -299,6 +305,9 @@ static enum tlsmsg_code take_tls_own(struct client_settings *settings, int id, c
 
 static const char *find_need(const struct client_settings *settings)
 {
+    if (settings->spool != NULL) {
+        return "--spool";
+    }
     if (tlsmsg_options_is_set(settings->options, TLSMSG_OPT_PRODUCER)) {
         return "--producer";
     }
@@ -324,6 +333,13 @@ static enum tlsmsg_code check_numbered(struct client_settings *settings, struct 
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "%s needs tlsmsg/1, which --document-flow leaves out", need);
     }
+    if (settings->spool != NULL) {
+        return tlsmsg_options_is_set(settings->options, TLSMSG_OPT_PRODUCER)
+                   ? error_set(err, TLSMSG_ERR_CONFIG, 0,
+                               "--spool numbers the messages under a name of its own (leave "
+                               "--producer or --spool out)")
+                   : TLSMSG_OK;
+    }
     if (tlsmsg_options_is_set(settings->options, TLSMSG_OPT_PRODUCER)) {
         settings->producer = tlsmsg_options_text(settings->options, TLSMSG_OPT_PRODUCER, 0);
         if (settings->producer[0] == '~') {
@@ -347,6 +363,10 @@ enum tlsmsg_code client_settings_check(struct client_settings *settings, struct 
     if (settings->probes && settings->message_count > 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--probe sends no message (leave --probe or --message out)");
+    }
+    if (settings->probes && settings->spool != NULL) {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "--probe sends no message (leave --probe or --spool out)");
     }
     if (settings->probes && settings->verbose) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
@@ -404,6 +424,7 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
         settings->help_language = i;
         return code;
     case OWN_RETRY:
+    case OWN_SPOOL:
     case OWN_MESSAGE_FILE:
     case OWN_PROBE:
     case OWN_FORMAT:

@@ -19,6 +19,7 @@ struct client_settings {
     size_t longest;       /* bytes of the longest of them */
     int64_t retry_ms;     /* 0: a lost connection is the end */
     const char *producer; /* --producer; NULL: none was named */
+    const char *spool;    /* --spool; NULL: nothing is kept */
     const char *need;     /* what was given and needs tlsmsg/1, in words; NULL: nothing */
     bool retries_first;   /* --retry was given: it holds for the first connection, too */
     bool quiet;

@@ -38,7 +38,9 @@ static void set_back(const struct session *session, bool failed, bool never_bega
     const struct delivery_message *open =
         session->delivery != NULL ? delivery_head(session->delivery) : NULL;
 
-    if (session->is_whole && failed) {
+    if (session->spooling != NULL) {
+        input_set_back(session->input, session->resume_at); /* what lies before it is kept */
+    } else if (session->is_whole && failed) {
         input_set_back(session->input, 0);
     } else if (failed && open != NULL && session->delivery->ever_sent > 0) {
         input_set_back(session->input, open->line_at);
@@ -57,7 +59,8 @@ void rest_end(struct session *session, enum exit_code code)
 {
     bool failed = code != EXIT_DONE && !session->completed;
     /* Under TLS 1.3 a refusal comes when messages may be on their way; none of them was taken. */
-    bool never_began = code == EXIT_REFUSED && session->tally.answered == 0;
+    bool never_began =
+        code == EXIT_REFUSED && session->tally.answered == 0 && session->spooling == NULL;
     enum input_rest rest = INPUT_REST_NONE;
     char text[TALLY_TEXT_MAX];
     uint64_t count = 0;
@@ -74,7 +77,8 @@ void rest_end(struct session *session, enum exit_code code)
         rest = session->discarded ? INPUT_REST_SOME : rest_of(session, &count);
     }
     if (session->verbose || rest == INPUT_REST_COUNTED || rest == INPUT_REST_SOME ||
-        (failed && session->tally.sent > session->tally.answered + 1)) {
+        (failed && session->spooling == NULL &&
+         session->tally.sent > session->tally.answered + 1)) {
         tally_print(&session->tally, rest, count, text, sizeof(text));
         startup_warn(session->program, "%s%s", text,
                      session->discarded ? " (what was typed was discarded)" : "");

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/client/keeping.h"
 #include "app/client/report.h"
 #include "app/client/rest.h"
 #include "app/signals.h"
@@ -25,20 +26,6 @@
 
 /* What is waited for while a line is. */
 enum { WAIT_INPUT, WAIT_MORE, WAIT_SIGUSR1, WAIT_SIGCONT, WAIT_SERVER, WAITS };
-
-/* The prompt is left standing on a screen that shows both; the line on stderr is then one of its own.
- * True: so it was. */
-static bool leave_prompt(const struct session *session)
-{
-    if (!session->console->has_prompt || !session->console->is_terminal || !isatty(STDERR_FILENO)) {
-        return false;
-    }
-    session->console->has_prompt = false;
-    if (write(STDERR_FILENO, "\n", 1) < 0) {
-        /* Only looks are lost. */
-    }
-    return true;
-}
 
 /* What can be done about it, where the cause alone doesn't say. */
 static const char *hint_for(const struct session *session, enum tlsmsg_code code)
@@ -60,6 +47,9 @@ static void print_place(const struct session *session, char *buf, size_t cap)
     uint64_t count;
 
     buf[0] = '\0';
+    if (session->spooling != NULL) {
+        return; /* nothing is lost: keeping_end says what waits */
+    }
     if (is_open && (session->input != NULL || session->given > 1)) {
         (void)snprintf(buf, cap, " (%s %" PRIu64 ")", tally->unit, tally->open_first);
     }
@@ -76,7 +66,10 @@ static enum exit_code cut(const struct session *session, const struct tlsmsg_err
 {
     char place[TALLY_TEXT_MAX] = "";
 
-    (void)leave_prompt(session);
+    (void)console_leave_prompt(session->console);
+    if (err->code == TLSMSG_ERR_KEY_CHANGED && isatty(STDERR_FILENO) == 1) {
+        (void)fputs(session->console->style.phrases->key_changed, stderr);
+    }
     if (err->code != TLSMSG_ERR_REFUSED) {
         print_place(session, place, sizeof(place));
     }
@@ -102,7 +95,7 @@ static void answer_sigusr1(const struct session *session, bool asking)
     if (asking && session->editor != NULL) {
         editor_step_aside(session->editor);
     }
-    left = leave_prompt(session);
+    left = console_leave_prompt(session->console);
     report_connection(session->program, session->client);
     if (asking && left) {
         (void)console_prompt(session->console); /* should it fail, the next write says so */
@@ -179,18 +172,14 @@ static enum exit_code begin_message(struct session *session, uint64_t number)
 
 /* ---- tlsmsg/1 */
 
-enum exit_code session_fail(const struct session *session, enum exit_code code)
+enum exit_code session_fail(struct session *session, enum exit_code code)
 {
     if (session->delivery->err.code == TLSMSG_OK) {
         return stdout_gone(session);
     }
     (void)cut(session, &session->delivery->err, "");
-    return code;
-}
-
-void session_leave_prompt(const struct session *session)
-{
-    (void)leave_prompt(session);
+    session->cause = code;
+    return session->spooling != NULL && session->delivery->is_passing ? EXIT_KEPT : code;
 }
 
 void session_answer_sigusr1(const struct session *session)
@@ -202,6 +191,9 @@ void session_sent(const struct delivery_message *message, void *user)
 {
     struct session *session = user;
 
+    if (message->spooled != 0) {
+        return; /* counted when it was kept */
+    }
     if (message->is_exit) {
         tally_passed(&session->tally, message->number, false);
     } else {
@@ -222,8 +214,12 @@ bool session_answered(const struct delivery_message *message, const char *reply,
                                   .seq = message->seq,
                                   .message_bytes = message->len,
                                   .took_ns = clock_now_ns() - message->sent_ns};
-    bool good = message->is_silent || console_reply(console, &shown);
+    bool good;
 
+    if (message->spooled != 0) {
+        return keeping_answered(session, message, &shown);
+    }
+    good = message->is_silent || console_reply(console, &shown);
     if (!message->is_exit) {
         tally_answered(&session->tally, second != NULL ? second->number : 0);
     }
@@ -231,6 +227,37 @@ bool session_answered(const struct delivery_message *message, const char *reply,
         good = console_prompt(console);
     }
     return good;
+}
+
+/* Puts a message on its way. */
+static enum exit_code add(struct session *session, const struct delivery_message *message,
+                          const char *text, size_t len)
+{
+    if (session->spooling != NULL) {
+        return keeping_line(session, text, len, message->is_exit);
+    }
+    if (delivery_add(session->delivery, message, text, len) == NULL) {
+        startup_warn(session->program, "out of memory");
+        return EXIT_OTHER;
+    }
+    return EXIT_DONE;
+}
+
+/* One step of the delivery, with what it needs of the spool. */
+static enum exit_code step(struct session *session)
+{
+    enum exit_code code = EXIT_DONE;
+
+    if (session->spooling != NULL) {
+        code = keeping_load(session);
+    }
+    if (code == EXIT_DONE) {
+        code = delivery_step(session->delivery);
+        if (code != EXIT_DONE) {
+            return session_fail(session, code);
+        }
+    }
+    return code;
 }
 
 /* Delivers one message, and waits for its reply however often the connection is lost. */
@@ -246,26 +273,24 @@ static enum exit_code deliver(struct session *session, const char *text, size_t 
                                              .is_silent = is_exit,
                                              .is_exit = is_exit};
     struct pollfd entries[2] = {[1] = {.fd = session->sigusr1_fd, .events = POLLIN}};
+    enum exit_code code = add(session, &message, text, len);
 
-    if (delivery_add(d, &message, text, len) == NULL) {
-        startup_warn(session->program, "out of memory");
-        return EXIT_OTHER;
-    }
-    for (;;) {
-        enum exit_code code = delivery_step(d);
+    while (code == EXIT_DONE) {
         int timeout_ms;
 
+        code = step(session);
         if (code != EXIT_DONE) {
-            return session_fail(session, code);
+            return code;
         }
         if (delivery_head(d) == NULL) {
-            return EXIT_DONE;
+            return session->spooling != NULL ? keeping_settle(session, true) : EXIT_DONE;
         }
         timeout_ms = delivery_poll(d, &entries[0]);
         if (poll(entries, 2, timeout_ms) > 0 && entries[1].revents != 0) {
             answer_sigusr1(session, false);
         }
     }
+    return code;
 }
 
 /* ---- a message and its reply */
@@ -453,7 +478,7 @@ static enum exit_code ask(struct session *session, enum input_result *result, co
 
 static void refuse(struct session *session, const char *why)
 {
-    (void)leave_prompt(session);
+    (void)console_leave_prompt(session->console);
     startup_warn(session->program, "line %" PRIu64 " of stdin was not sent: %s",
                  session->input->number, why);
     pass_line(session, true);
@@ -511,6 +536,7 @@ enum exit_code session_talk(struct session *session)
     enum exit_code code;
 
     tally_init(&session->tally, "line");
+    session->tally.keeps = session->spooling != NULL;
     session->editor =
         editor_new(console_prompt_text(session->console), session->input, wait_for_key, session);
     session->sigcont_fd =

@@ -8,12 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/client/keeping.h"
 #include "app/terminal.h"
 #include "base/clock.h"
 #include "base/utf8.h"
 
 #define PROGRESS_MS 250 /* between two looks of the progress line */
 #define PROGRESS_AFTER_NS CLOCK_NS_PER_S
+#define AT_HAND_NS CLOCK_NS_PER_S /* for which what is at hand is kept before a first connection */
 
 struct stream {
     struct session *session;
@@ -26,8 +28,17 @@ struct stream {
     bool ended;     /* nothing more comes */
     bool stopped;   /* a message can't be sent, and none may be left out */
     bool waits;     /* for more of the input */
-    bool shows;     /* a progress line */
-    bool has_line;  /* it stands on the screen */
+    /* with a spool */
+    const char *held; /* a message that only the server can judge, which hasn't been reached yet */
+    size_t held_len;
+    uint64_t next_number; /* of the input, behind what was gathered */
+    int64_t next_at;
+    bool is_full;           /* what is gathered has no room */
+    bool has_given_up;      /* nothing is sent any more, the rest is kept */
+    enum exit_code outcome; /* of that */
+    /* the progress */
+    bool shows;    /* a progress line */
+    bool has_line; /* it stands on the screen */
     int64_t began_ns;
     int64_t shown_ns;
 };
@@ -69,6 +80,14 @@ static enum exit_code pass(struct stream *s, uint64_t number, int64_t next_at, b
     bool waits = tail != NULL && tail->sent_ns == 0;
 
     session->tally.refused += refused;
+    if (session->spooling != NULL) {
+        s->next_number = number + 1;
+        s->next_at = next_at;
+        return session->input == NULL || spooling_add_prompt(session->spooling) ||
+                       console_prompt(session->console)
+                   ? EXIT_DONE
+                   : session_fail(session, EXIT_OTHER);
+    }
     if (waits) {
         tail->next_number = number + 1;
         tail->next_at = next_at;
@@ -89,13 +108,15 @@ static enum exit_code pass(struct stream *s, uint64_t number, int64_t next_at, b
 static enum exit_code refuse(struct stream *s, uint64_t number, int64_t next_at, const char *why)
 {
     const struct session *session = s->session;
+    const char *done = session->spooling != NULL ? "kept" : "sent";
 
     wipe_progress(s);
-    session_leave_prompt(session);
+    (void)console_leave_prompt(session->console);
     if (session->input != NULL) {
-        startup_warn(session->program, "line %" PRIu64 " of stdin was not sent: %s", number, why);
+        startup_warn(session->program, "line %" PRIu64 " of stdin was not %s: %s", number, done,
+                     why);
     } else {
-        startup_warn(session->program, "message %" PRIu64 " was not sent: %s", number, why);
+        startup_warn(session->program, "message %" PRIu64 " was not %s: %s", number, done, why);
     }
     return pass(s, number, next_at, true);
 }
@@ -103,13 +124,33 @@ static enum exit_code refuse(struct stream *s, uint64_t number, int64_t next_at,
 /* A message over the server's max. With a producer the numbers of all that follow hang on it. */
 static enum exit_code refuse_long(struct stream *s, uint64_t number, int64_t next_at)
 {
-    char why[96];
+    char why[128];
 
     (void)snprintf(why, sizeof(why),
-                   "it is longer than the %" PRIu64 " bytes that the server takes",
+                   s->session->spooling != NULL && !s->delivery->greeted
+                       ? "it is longer than %" PRIu64
+                         " bytes, and the server, which may take more, "
+                         "was not reached"
+                       : "it is longer than the %" PRIu64 " bytes that the server takes",
                    s->delivery->max);
     s->stopped = s->ended = s->session->is_whole;
     return refuse(s, number, next_at, why);
+}
+
+/* Gathers a message for the spool. */
+static enum exit_code gather(struct stream *s, const struct delivery_message *message,
+                             const char *data, size_t len)
+{
+    const struct spooling_print print = {.prompts = message->prompts,
+                                         .is_silent = message->is_silent};
+
+    if (!spooling_add(s->session->spooling, data, len, &print)) {
+        startup_warn(s->session->program, "out of memory");
+        return EXIT_OTHER;
+    }
+    s->next_number = message->number + 1;
+    s->next_at = message->next_at;
+    return EXIT_DONE;
 }
 
 /* Adds a message, or counts it as one that the server has. */
@@ -118,6 +159,9 @@ static enum exit_code add(struct stream *s, struct delivery_message *message, co
 {
     struct tally *tally = &s->session->tally;
 
+    if (s->session->spooling != NULL) {
+        return gather(s, message, data, len);
+    }
     message->seq = ++s->seq;
     message->next_number = message->number + 1;
     if (message->seq < s->known) {
@@ -136,11 +180,27 @@ static enum exit_code add(struct stream *s, struct delivery_message *message, co
     return EXIT_DONE;
 }
 
+/* Whether a message has to wait until the server has said how long one may be. */
+static bool hold(struct stream *s, const char *data, size_t len)
+{
+    bool waits = s->session->spooling != NULL && !s->delivery->greeted && !s->has_given_up &&
+                 len > s->delivery->max;
+
+    s->held = waits ? data : NULL;
+    s->held_len = len;
+    s->delivery->wanted |= waits;
+    return waits;
+}
+
 static enum exit_code take_given(struct stream *s)
 {
-    const struct session_message *given = &s->messages[s->taken++];
-    struct delivery_message message = {.number = s->taken};
+    const struct session_message *given = &s->messages[s->taken];
+    struct delivery_message message = {.number = s->taken + 1};
 
+    if (hold(s, given->data, given->len)) {
+        return EXIT_DONE;
+    }
+    s->taken++;
     s->ended = s->taken == s->count;
     return given->len > s->delivery->max ? refuse_long(s, message.number, 0)
                                          : add(s, &message, given->data, given->len);
@@ -155,6 +215,12 @@ static enum exit_code take_line(struct stream *s, const char *line, size_t len)
                                        .next_at = input->next_at,
                                        .prompts = 1};
 
+    if (hold(s, line, len)) {
+        return EXIT_DONE;
+    }
+    if (session->spooling != NULL && len > s->delivery->max) {
+        return refuse_long(s, input->number, input->next_at);
+    }
     if (!utf8_is_valid(line, len)) {
         return refuse(s, input->number, input->next_at, "it is not valid UTF-8");
     }
@@ -172,10 +238,10 @@ static enum exit_code take_line(struct stream *s, const char *line, size_t len)
 static enum exit_code take_input(struct stream *s)
 {
     struct input *input = s->session->input;
-    const char *line = NULL;
-    size_t len = 0;
+    const char *line = s->held;
+    size_t len = s->held_len;
 
-    switch (input_next(input, &line, &len)) {
+    switch (line != NULL ? INPUT_LINE : input_next(input, &line, &len)) {
     case INPUT_LINE:
         return take_line(s, line, len);
     case INPUT_TOO_LONG:
@@ -214,7 +280,12 @@ static void wait_for_something(struct stream *s)
         [1] = {.fd = session->sigusr1_fd, .events = POLLIN},
         [2] = {.fd = s->waits ? session->input->fd : -1, .events = POLLIN},
     };
-    int timeout_ms = delivery_poll(s->delivery, &entries[0]);
+    int timeout_ms = -1;
+
+    entries[0].fd = -1;
+    if (!s->has_given_up) {
+        timeout_ms = delivery_poll(s->delivery, &entries[0]);
+    }
 
     if (s->shows && (timeout_ms < 0 || timeout_ms > PROGRESS_MS)) {
         timeout_ms = PROGRESS_MS;
@@ -256,12 +327,138 @@ static enum exit_code go_on(struct stream *s)
     }
 }
 
+/* ---- the loop with a spool */
+
+/* Whether more of the input is taken now. What is held is looked at again once it can be judged. */
+static bool takes(const struct stream *s)
+{
+    const struct session *session = s->session;
+    bool can_judge = s->held == NULL || s->delivery->greeted || s->has_given_up;
+
+    return !s->ended && !s->waits && can_judge && !s->is_full &&
+           (s->messages != NULL ||
+            !(spooling_is_gathered(session->spooling) || keeping_is_behind(session)));
+}
+
+/* Gathers what is at hand, and keeps it. */
+static enum exit_code keep(struct stream *s)
+{
+    enum exit_code code = EXIT_DONE;
+
+    s->waits = false;
+    while (code == EXIT_DONE && takes(s)) {
+        code = s->messages != NULL ? take_given(s) : take_input(s);
+    }
+    return code == EXIT_DONE ? keeping_keep(s->session, s->next_number, s->next_at, &s->is_full)
+                             : code;
+}
+
+/* The delivery's part. What fails there ends the sending, not the keeping. */
+static enum exit_code send_kept(struct stream *s)
+{
+    enum exit_code code = keeping_load(s->session);
+
+    if (code == EXIT_DONE) {
+        s->delivery->is_patient =
+            s->messages == NULL && !s->ended && s->held == NULL && !s->is_full;
+        code = delivery_step(s->delivery);
+        if (code != EXIT_DONE) {
+            wipe_progress(s);
+            s->outcome = session_fail(s->session, code);
+            s->has_given_up = true;
+            return EXIT_DONE;
+        }
+        code = keeping_settle(s->session, delivery_head(s->delivery) == NULL);
+    } else {
+        s->outcome = code;
+        s->has_given_up = true;
+        code = EXIT_DONE;
+    }
+    return code;
+}
+
+/* Connecting may take long, so all that is at hand is kept first. */
+static bool keeps_first(const struct stream *s)
+{
+    struct pollfd entry = {.fd = s->waits ? s->session->input->fd : -1, .events = POLLIN};
+
+    if (s->delivery->connected || s->delivery->greeted || s->ended ||
+        clock_now_ns() - s->began_ns > AT_HAND_NS) {
+        return false;
+    }
+    return !s->waits || poll(&entry, 1, 0) > 0;
+}
+
+/* What is gathered has no room, and nothing that is sent will make some. */
+static enum exit_code fail_full(struct stream *s)
+{
+    wipe_progress(s);
+    startup_warn(s->session->program, "--spool: %s", s->session->no_room.text);
+    return EXIT_OTHER;
+}
+
+/* Whether nothing is left to be sent. */
+static bool is_sent(const struct stream *s)
+{
+    return s->has_given_up || (delivery_head(s->delivery) == NULL &&
+                               !spooling_has_next(s->session->spooling) && !s->delivery->wanted);
+}
+
+static bool loads(const struct stream *s)
+{
+    return !s->has_given_up && delivery_has_room(s->delivery) &&
+           spooling_has_next(s->session->spooling);
+}
+
+static enum exit_code keep_and_send(struct stream *s)
+{
+    for (;;) {
+        enum exit_code code = keep(s);
+
+        if (code == EXIT_DONE && !s->has_given_up && !keeps_first(s)) {
+            code = send_kept(s);
+        }
+        if (code != EXIT_DONE) {
+            return code;
+        }
+        if (is_sent(s) && s->is_full) {
+            code = keep(s); /* what was answered may have made room */
+            if (code != EXIT_DONE || s->is_full) {
+                return code == EXIT_DONE ? fail_full(s) : code;
+            }
+        }
+        if (is_sent(s) && s->ended) {
+            return EXIT_DONE;
+        }
+        show_progress(s);
+        if (!takes(s) && !loads(s)) {
+            wait_for_something(s);
+        }
+    }
+}
+
+enum exit_code stream_catch_up(struct session *session)
+{
+    struct stream s = {.session = session,
+                       .delivery = session->delivery,
+                       .ended = true,
+                       .began_ns = clock_now_ns()};
+    enum exit_code code;
+
+    s.delivery->wanted = true;
+    code = keep_and_send(&s);
+    return code == EXIT_DONE ? s.outcome : code;
+}
+
 /* An input that has less than the server is another one, or was cut. */
 static enum exit_code judge_end(struct stream *s)
 {
     struct session *session = s->session;
 
     session->completed = !s->stopped;
+    if (s->outcome != EXIT_DONE) {
+        return s->outcome == EXIT_KEPT && session->tally.refused > 0 ? EXIT_OTHER : s->outcome;
+    }
     if (s->seq < s->known && !s->stopped) {
         startup_warn(session->program,
                      "the input ends with message %" PRIu64 ", and the server has %" PRIu64
@@ -285,13 +482,15 @@ enum exit_code stream_run(struct session *session, const struct session_message 
     enum exit_code code = EXIT_DONE;
 
     tally_init(&session->tally, count > 0 ? "message" : "line");
+    session->tally.keeps = session->spooling != NULL;
+    s.next_number = 1;
     session->given = count;
     if (count == 0 && !console_prompt(session->console)) {
         tlsmsg_error_clear(&s.delivery->err);
         code = session_fail(session, EXIT_OTHER);
     }
     if (code == EXIT_DONE) {
-        code = go_on(&s);
+        code = session->spooling != NULL ? keep_and_send(&s) : go_on(&s);
     }
     wipe_progress(&s);
     if (code == EXIT_DONE) {

@@ -10,4 +10,7 @@
 enum exit_code stream_run(struct session *session, const struct session_message *messages,
                           size_t count);
 
+/* Connects and delivers what waits in the session's spool. */
+enum exit_code stream_catch_up(struct session *session);
+
 #endif

@@ -59,6 +59,8 @@ static void print_open(const struct tally *tally, char *buf, size_t cap)
     print_count(open, count);
     if (open == 0) {
         buf[0] = '\0';
+    } else if (tally->keeps) {
+        (void)snprintf(buf, cap, ", %s kept", count);
     } else if (tally->open_first == tally->open_last) {
         (void)snprintf(buf, cap, ", %s without an answer (%s %" PRIu64 ")", count, tally->unit,
                        tally->open_first);
@@ -71,16 +73,17 @@ static void print_open(const struct tally *tally, char *buf, size_t cap)
 void tally_print_rest(const struct tally *tally, enum input_rest rest, uint64_t count, char *buf,
                       size_t cap)
 {
+    const char *done = tally->keeps ? "kept" : "sent";
     char text[COUNT_CHARS_MAX];
 
     if (rest == INPUT_REST_COUNTED) {
         print_count(count, text);
-        (void)snprintf(buf, cap, "%s not sent (from %s %" PRIu64 ")", text, tally->unit,
+        (void)snprintf(buf, cap, "%s not %s (from %s %" PRIu64 ")", text, done, tally->unit,
                        tally->next);
     } else if (rest == INPUT_REST_NONE) {
         buf[0] = '\0';
     } else {
-        (void)snprintf(buf, cap, "not sent from %s %" PRIu64, tally->unit, tally->next);
+        (void)snprintf(buf, cap, "not %s from %s %" PRIu64, done, tally->unit, tally->next);
     }
 }
 

@@ -3,6 +3,7 @@
 #ifndef APP_CLIENT_TALLY_H
 #define APP_CLIENT_TALLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +11,7 @@
 
 struct tally {
     const char *unit; /* what a message's number counts: "line" or "message" */
+    bool keeps;       /* in a spool: `sent` is what was kept, whichever of it was sent */
     uint64_t sent;
     uint64_t answered;
     uint64_t refused;    /* not sent for what they hold */
@@ -35,7 +37,8 @@ void tally_passed(struct tally *tally, uint64_t number, bool refused);
 
 /* "1,000 messages: 18 answered, 1 without an answer (line 19), 981 not sent (from line 20)"; of a
  * stream, whose rest nobody knows, "19 messages: 18 answered, 1 without an answer (line 19), not
- * sent from line 20". rest, count: what lies behind, see input_rest. */
+ * sent from line 20"; with a spool "20 messages: 18 answered, 2 kept, not kept from line 21". rest,
+ * count: what lies behind, see input_rest. */
 void tally_print(const struct tally *tally, enum input_rest rest, uint64_t count, char *buf,
                  size_t cap);
 
