@@ -328,6 +328,9 @@ class Maintaining(ToolTest):
         self.assertIn("hello", self.tool("list", self.store))
         self.tool("init", self.path("new.db"))
         self.assertEqual({os.stat(self.path(name)).st_uid for name in os.listdir(self.folder)}, {1})
+        os.mkdir(self.path("root"), 0o755)
+        self.tool("backup", self.store, self.path("root/copy.db"), expect=2)
+        self.assertIn("Permission denied (as the store's owner; try: ", self.said)
 
 
 class Usage(ToolTest):

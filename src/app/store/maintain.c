@@ -73,8 +73,14 @@ static enum tlsmsg_code make_file(const char *path, struct tlsmsg_error *err)
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0) {
-        return error_set(err, TLSMSG_ERR_CONFIG, errno, "cannot make backup '%s'",
-                         escape_name(name, sizeof(name), path));
+        bool refused = errno == EACCES;
+
+        (void)error_set(err, TLSMSG_ERR_CONFIG, errno, "cannot make backup '%s'",
+                        escape_name(name, sizeof(name), path));
+        if (refused) {
+            error_append(err, " (as the store's owner; try: a folder of that user's)");
+        }
+        return TLSMSG_ERR_CONFIG;
     }
     (void)close(fd);
     return TLSMSG_OK;
