@@ -276,6 +276,16 @@ class Requests(ComfortTest):
         terminal.type(b"exit\n")
         self.assertNotIn(b"\n\n", terminal.finish(0))
 
+    def test_the_prompt_comes_back_after_a_stop(self):
+        """A shell has written below it meanwhile, as between Ctrl-Z and `fg`."""
+        terminal = self.at_terminal(self.server().port)
+        terminal.wait_for(PROMPT)
+        terminal.program.signal(signal.SIGSTOP)
+        terminal.program.signal(signal.SIGCONT)
+        terminal.wait_for(PROMPT, 2)
+        terminal.type(b"exit\r" if can_edit() else b"exit\n")
+        terminal.finish(0)
+
 
 class WhyItLeft(ComfortTest):
     """One line each, and no two causes with the same words."""
