@@ -115,8 +115,8 @@ make_roots() {
         cp -a "$roots/$release" "$roots/$release-build.part"
         use "$roots/$release-build.part"
         apt update
-        apt install cmake dpkg-dev file gcc libc6-dev libedit-dev libsqlite3-dev libssl-dev \
-            lintian make openssl pkg-config
+        apt install cmake dpkg-dev file gcc libc6-dev libedit-dev libpq-dev libsqlite3-dev \
+            libssl-dev lintian make openssl pkg-config
         umount "$root/proc"
         mv "$root" "$roots/$release-build"
     fi
@@ -126,10 +126,10 @@ make_roots() {
 # Builds the packages of this version, and again as the next, into packages/ of the root to be tried.
 pack() {
     use "$roots/$release-build"
-    # Roots that were kept may be from before the store.
-    if ! inside dpkg-query -W libsqlite3-dev >/dev/null 2>&1; then
+    # Roots that were kept may be from before the stores.
+    if ! inside dpkg-query -W libsqlite3-dev libpq-dev >/dev/null 2>&1; then
         apt update
-        apt install libsqlite3-dev
+        apt install libsqlite3-dev libpq-dev
     fi
     rm -rf "$root/source"
     mkdir "$root/source"
@@ -230,9 +230,14 @@ try_dependencies() {
     *) fail 'the client has no line editing' ;;
     esac
     case $(field tlsmsg-server Depends) in
-    *libsqlite3-0*) ;;
-    *) fail 'the server has no store' ;;
+    *libpq5*libsqlite3-0*) ;;
+    *) fail "the server has not both stores: $(field tlsmsg-server Depends)" ;;
     esac
+    for name in tlsmsg-client libtlsmsg0.2; do
+        case $(field "$name" Depends) in
+        *libpq*) fail "$name depends on libpq" ;;
+        esac
+    done
 }
 
 try_client() {

@@ -39,9 +39,12 @@ FILES = {
 # depend on the library, and how its name begins.
 OPTIONAL = {name: choice for name, choice in {
     "libedit": ("TLSMSG_EDITLINE", ("client",), "libedit"),
-    "sqlite3": ("TLSMSG_SQLITE", ("server", "client"), "libsqlite3")}.items()
+    "sqlite3": ("TLSMSG_SQLITE", ("server", "client"), "libsqlite3"),
+    "libpq": ("TLSMSG_POSTGRESQL", ("server",), "libpq")}.items()
     if subprocess.run(["pkg-config", "--exists", name], check=False).returncode == 0}
-if "sqlite3" in OPTIONAL:
+if "sqlite3" not in OPTIONAL:
+    OPTIONAL.pop("libpq", None)
+else:
     FILES["server"] += ["/usr/bin/tlsmsg-store", "/usr/share/man/man1/tlsmsg-store.1",
                         "/usr/share/bash-completion/completions/tlsmsg-store"]
 

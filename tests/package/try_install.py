@@ -24,7 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 NAME, ADDRESS = "msg.example.org", "192.0.2.7"
 SECONDS = 600
 # Where the server's machine has to have its dependencies before it is cut off the network.
-SERVER_HAS = ("adduser", "certbot", "libsqlite3-0", "logrotate", "nftables", "openssh-server",
+SERVER_HAS = ("adduser", "certbot", "libpq5", "libsqlite3-0", "logrotate", "nftables", "openssh-server",
               "openssl", "pebble", "systemd-sysv")
 CLIENT_HAS = ("libedit2", "libssl3", "openssh-client")
 # What a command has to print.
