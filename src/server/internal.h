@@ -216,6 +216,7 @@ struct conversation {
     bool draining;       /* the server stops */
     bool limited;        /* ... and only what had arrived by then is read */
     bool said_farewell;
+    bool hurries; /* another connection waits for its end */
     struct address peer;
 };
 

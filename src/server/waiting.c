@@ -125,7 +125,7 @@ int64_t waiting_deadline(const struct conversation *c)
     if (c->state == CONVERSATION_OPEN && c->flow->deadline != NULL) {
         deadline = earlier(deadline, c->flow->deadline(c));
     }
-    if (c->said_farewell) {
+    if (c->said_farewell || c->hurries) {
         deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, LINGER_MS));
     }
     if (waiting_is_writing(c)) {

@@ -3,11 +3,13 @@
 
 import json
 import os
+import ssl
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
+import certificates
 import harness
 import kernel
 import texts
@@ -81,6 +83,28 @@ class Negotiation(NumberedTest):
                     reply = texts.reply(b"HELLO 1\n")
                     self.assertEqual(end.receive_exactly(len(reply)), reply)
                 end.close()
+
+    def test_each_handshake_decides_anew(self):
+        """A resumed session brings no flow with it."""
+        server = self.server()
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            for begins in (True, False):
+                with self.subTest(version=version, begins=begins):
+                    context = self.context(offers=(), minimum=version, maximum=version)
+                    session = None
+                    for numbered in (begins, not begins):
+                        context.set_alpn_protocols(["tlsmsg/1"] if numbered else ["h2"])
+                        end = tls.connect(server.port, context, session=session)
+                        self.addCleanup(end.sock.close)
+                        self.assertEqual(end.tls.session_reused, session is not None)
+                        end.send(b"HELLO 1\n")
+                        due = HELLO % 0 if numbered else texts.reply(b"HELLO 1\n")
+                        if numbered:  # the ticket comes with the first reply
+                            end.send(message(1, "a"))
+                            due += ok(1, "a")
+                        self.expect(end, due)
+                        session = end.tls.session
+                        end.close()
 
     def test_json_tells_the_flow(self):
         server = self.server("--format", "json")
@@ -213,6 +237,65 @@ class Producers(NumberedTest):
         end.send(b"HELLO 1 producer=job\n")
         self.expect(end, HELLO % 1)
         end.close()
+
+    def test_two_identities_under_one_name(self):
+        """They don't meet: neither takes over from the other, and each has its own numbers."""
+        ends = []
+        authority = certificates.authority("identities")
+        server = self.server("--client-ca", authority.ca)
+        for name in ("ann", "bob"):
+            leaf = authority.issue(name, names="")
+            end = self.connect(server, self.context(certificate=leaf.certificate, key=leaf.key))
+            end.send(b"HELLO 1 producer=job\n" + message(1, name))
+            self.expect(end, HELLO % 0, ok(1, name))
+            ends.append(end)
+        for end, name in zip(ends, ("ann", "bob")):
+            end.send(message(2, name * 2))
+            self.expect(end, ok(2, name * 2))
+            end.close()
+
+    @staticmethod
+    def pour(end, offered):
+        """Sends messages of a million bytes and reads nothing, until nothing more is taken. Returns the
+        bytes that were."""
+        taken, number = 0, 0
+        end.sock.settimeout(harness.scaled(1))
+        try:
+            while taken < offered:
+                number += 1
+                frame = message(number, "x" * 1_000_000)
+                for at in range(0, len(frame), tls.RECORD):
+                    end.queue(frame[at:at + tls.RECORD])
+                    unsent = end.outgoing.read()
+                    while unsent:
+                        sent = end.sock.send(unsent)
+                        taken += sent
+                        unsent = unsent[sent:]
+        except TimeoutError:
+            pass
+        end.sock.settimeout(harness.scaled(10))
+        return taken
+
+    def test_a_client_that_reads_nothing(self):
+        """It is not read beyond what may be held for it, and holds up no later connection of its
+        producer, which it loses without a word."""
+        server = self.server("--format", "json")
+        end = tls.connect(server.port, self.context(), small_buffers=True)
+        self.addCleanup(end.sock.close)
+        end.send(b"HELLO 1 producer=job\n")
+        self.expect(end, HELLO % 0)
+        # Its own limit is 2 MiB; the rest is in the kernel's buffers.
+        self.assertLess(self.pour(end, 64 << 20), 24 << 20)
+        began = time.monotonic()
+        later = self.connect(server)
+        later.send(b"HELLO 1 producer=job\n")
+        self.assertIn(b"HELLO 1 last=", later.receive())
+        # Not within --write-timeout (30 s).
+        self.assertLess(time.monotonic() - began, harness.scaled(9))
+        later.close()
+        server.stop(0)
+        closed = self.by_connection(server, "closed")
+        self.assertEqual((closed[0]["how"], closed[0]["code"]), ("refused", 409))
 
     def test_takeover(self):
         server = self.server("--format", "json", "--workers", "2")
