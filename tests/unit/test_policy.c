@@ -332,6 +332,58 @@ static void test_the_system_can_only_tighten(void **state)
     read_system_file(HARMLESS);
 }
 
+struct suites_row {
+    const char *name;
+    const char *lines;
+    const char *suites; /* that are left, in the policy's order */
+    long lowest;
+};
+
+#define SUITES_13 "TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256 "
+#define SUITES_12                                                                                  \
+    "ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-RSA-AES128-GCM-SHA256 ECDHE-ECDSA-AES256-GCM-SHA384 "     \
+    "ECDHE-RSA-AES256-GCM-SHA384 ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-RSA-CHACHA20-POLY1305 "
+
+static const struct suites_row suites_rows[] = {
+    {"nothing that matters", HARMLESS, SUITES_13 SUITES_12, TLS1_2_VERSION},
+    {"all there are", "CipherString = ALL:eNULL:@SECLEVEL=0", SUITES_13 SUITES_12, TLS1_2_VERSION},
+    {"AES-256 alone", "Ciphersuites = TLS_AES_256_GCM_SHA384\nCipherString = AES256",
+     "TLS_AES_256_GCM_SHA384 ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-RSA-AES256-GCM-SHA384 ",
+     TLS1_2_VERSION},
+    {"no ChaCha20, in another order",
+     "Ciphersuites = TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256\n"
+     "CipherString = AES256:AES128",
+     "TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 ECDHE-ECDSA-AES128-GCM-SHA256 "
+     "ECDHE-RSA-AES128-GCM-SHA256 ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-RSA-AES256-GCM-SHA384 ",
+     TLS1_2_VERSION},
+    {"none of the policy's for TLS 1.2", "CipherString = AES256-SHA:DHE-RSA-AES256-GCM-SHA384",
+     SUITES_13 SUITES_12, TLS1_3_VERSION},
+    {"none of the policy's for TLS 1.3", "Ciphersuites = TLS_AES_128_CCM_8_SHA256",
+     SUITES_13 SUITES_12, TLS1_2_VERSION},
+};
+
+static void test_suites_that_the_system_leaves_out(void **state)
+{
+    const struct suites_row *row = *state;
+    const struct tls_settings settings = {.is_server = true, .tls_min = 12};
+    STACK_OF(SSL_CIPHER) *suites;
+    char names[512] = "";
+    SSL_CTX *ctx = NULL;
+    size_t used = 0;
+
+    read_system_file(row->lines);
+    assert_int_equal(policy_context_new(&settings, &ctx, NULL), TLSMSG_OK);
+    suites = SSL_CTX_get_ciphers(ctx);
+    for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%s ",
+                                 SSL_CIPHER_get_name(sk_SSL_CIPHER_value(suites, i)));
+    }
+    assert_string_equal(names, row->suites);
+    assert_int_equal(SSL_CTX_get_min_proto_version(ctx), row->lowest);
+    SSL_CTX_free(ctx);
+    read_system_file(HARMLESS);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -352,6 +404,7 @@ int main(void)
     RUN_ROWS(failed, test_agreements, rows);
     RUN_ROWS(failed, test_early_data_is_skipped, earlies);
     RUN_ROWS(failed, test_the_system_can_only_tighten, system_rows);
+    RUN_ROWS(failed, test_suites_that_the_system_leaves_out, suites_rows);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     transport_config_unref(server);
     transport_config_unref(strict_server);

@@ -29,6 +29,7 @@
  * how many it allowed; 16 KiB are usual. */
 #define EARLY_DATA_SKIPPED_MAX ((uint32_t)64 * 1024)
 
+#define SUITES_MAX 256
 #define GROUPS_MAX 96
 
 /* Where the library knows tuples (3.5): the hybrid group is preferred even at the price of a
@@ -97,10 +98,41 @@ static enum tlsmsg_code set_groups(SSL_CTX *ctx, struct tlsmsg_error *err)
     return TLSMSG_OK;
 }
 
+/* Writes those of a list that the context has, as the system's openssl.cnf has left it; false: none. */
+static bool keep_suites(SSL_CTX *ctx, const char *list, char kept[SUITES_MAX])
+{
+    const STACK_OF(SSL_CIPHER) *had = SSL_CTX_get_ciphers(ctx);
+    size_t used = 0;
+
+    kept[0] = '\0';
+    for (const char *name = list; *name != '\0'; name += name[0] == ':') {
+        size_t len = strcspn(name, ":");
+
+        for (int i = 0; i < sk_SSL_CIPHER_num(had); i++) {
+            const char *one = SSL_CIPHER_get_name(sk_SSL_CIPHER_value(had, i));
+
+            if (strlen(one) == len && memcmp(one, name, len) == 0) {
+                used += (size_t)snprintf(kept + used, SUITES_MAX - used, "%s%s",
+                                         used > 0 ? ":" : "", one);
+            }
+        }
+        name += len;
+    }
+    return used > 0;
+}
+
+/* The policy's, in its order, without those that the system leaves out. A system that has none of them
+ * for TLS 1.2 does without it; TLS 1.3 can't be taken away. */
 static enum tlsmsg_code set_suites(SSL_CTX *ctx, struct tlsmsg_error *err)
 {
-    if (SSL_CTX_set_ciphersuites(ctx, SUITES_13) != 1 ||
-        SSL_CTX_set_cipher_list(ctx, SUITES_12) != 1) {
+    char new_ones[SUITES_MAX];
+    char old_ones[SUITES_MAX];
+    bool has_new = keep_suites(ctx, SUITES_13, new_ones);
+    bool has_old = keep_suites(ctx, SUITES_12, old_ones);
+
+    if (SSL_CTX_set_ciphersuites(ctx, has_new ? new_ones : SUITES_13) != 1 ||
+        SSL_CTX_set_cipher_list(ctx, has_old ? old_ones : SUITES_12) != 1 ||
+        (!has_old && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1)) {
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use the policy's cipher suites");
     }
     return TLSMSG_OK;
