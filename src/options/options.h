@@ -36,6 +36,9 @@ struct tls_settings {
     size_t pad_bytes; /* 0: no padding */
 
     /* A server's. */
+    bool
+        reloads; /* one configuration is in force already, and its thread has other work: no pipe is
+                   * waited for */
     const char *client_ca;
     struct text_list allow;
     const char *allow_file;

@@ -144,6 +144,7 @@ static enum tlsmsg_code load(const struct tlsmsg_options *options,
     struct tls_settings tls;
 
     options_tls(options, &tls);
+    tls.reloads = previous != NULL;
     return transport_config_new(&tls, previous, out, err);
 }
 

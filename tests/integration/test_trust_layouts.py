@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
@@ -199,6 +200,21 @@ class Layouts(ProgramTest):
                             "nobody")
         self.assertRegex(said, r"Permission denied \(its modes, or a folder's on the way, keep user "
                                r"\d+ out\)")
+
+    def test_a_pipe_that_nobody_writes_to(self):
+        """A start waits 5 s for one; a reload, which signals and the watchdog wait for, does not."""
+        folder = self.path("piped")
+        put(folder, self.old)
+        cert, key = os.path.join(folder, "fullchain.pem"), os.path.join(folder, "privkey.pem")
+        server = self.server("--cert", cert, "--key", key, certificate=False)
+        os.rename(key, f"{folder}/before.pem")
+        os.mkfifo(key, 0o600)
+        begun = time.monotonic()
+        server.signal(signal.SIGHUP)
+        server.stderr.wait_for(b"privkey.pem': it is a pipe, and nothing came out of it")
+        self.assertLess(time.monotonic() - begun, 5)
+        self.assertEqual(self.shown_by(server), "old")
+        server.stop(0)
 
     def test_a_silent_connection(self):
         """One that was accepted before a reload and begins after it gets the new configuration."""

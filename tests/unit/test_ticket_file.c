@@ -109,22 +109,25 @@ static void test_files(void **state)
     struct test_folder folder;
     struct ticket_file file;
     char path[TEST_PATH_MAX];
+    struct tls_settings settings = {.ticket_keys = path};
     FILE *out;
 
     (void)state;
     test_folder_make(&folder);
     test_folder_file(&folder, "keys", path);
-    assert_int_equal(ticket_file_read(path, &file, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(ticket_file_read(&settings, &file, &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "No such file"));
     tlsmsg_error_clear(&err);
-    assert_int_equal(ticket_file_read(folder.path, &file, &err), TLSMSG_ERR_CONFIG);
+    settings.ticket_keys = folder.path;
+    assert_int_equal(ticket_file_read(&settings, &file, &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "directory"));
+    settings.ticket_keys = path;
     out = fopen(path, "wb");
     assert_non_null(out);
     assert_int_equal(fwrite(zero, 1, sizeof(zero) - 1, out), sizeof(zero) - 1);
     assert_int_equal(fclose(out), 0);
     tlsmsg_error_clear(&err);
-    assert_int_equal(ticket_file_read(path, &file, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(ticket_file_read(&settings, &file, &err), TLSMSG_ERR_CONFIG);
     assert_non_null(strstr(err.text, "zero byte"));
     test_folder_remove(&folder);
 }

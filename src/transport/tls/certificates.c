@@ -60,7 +60,8 @@ static void take_from_file(struct password_request *request, const char *path)
     const char *line;
     size_t len;
 
-    if (load_file(&file, path, "key password file", NULL, request->err) != TLSMSG_OK) {
+    if (load_file(&file, path, request->settings, "key password file", NULL, request->err) !=
+        TLSMSG_OK) {
         return;
     }
     if (file_check_text(&file, "key password file", request->err) == TLSMSG_OK) {
@@ -335,7 +336,7 @@ static enum tlsmsg_code read_key(struct certificate *pair, const struct file *ce
     if (key_path == NULL) {
         return take_key(pair, cert_file, cert_file, settings, err);
     }
-    code = load_file(&key_file, key_path, "key", tools()->makes_cert, err);
+    code = load_file(&key_file, key_path, settings, "key", tools()->makes_cert, err);
     if (code == TLSMSG_OK) {
         code = take_key(pair, cert_file, &key_file, settings, err);
         file_fini(&key_file);
@@ -506,7 +507,8 @@ static enum tlsmsg_code load_pair(SSL_CTX *ctx, const struct tls_settings *setti
     const char *key_path = text_list_at(&settings->keys, i);
     struct certificate pair = {0};
     struct file file;
-    enum tlsmsg_code code = load_file(&file, path, "certificate", tools()->makes_cert, err);
+    enum tlsmsg_code code =
+        load_file(&file, path, settings, "certificate", tools()->makes_cert, err);
 
     if (code != TLSMSG_OK) {
         return code;

@@ -107,7 +107,7 @@ static enum tlsmsg_code set_tickets(struct transport_config *config,
     if (path != NULL) {
         struct ticket_file file;
 
-        code = ticket_file_read(path, &file, err);
+        code = ticket_file_read(settings, &file, err);
         if (code == TLSMSG_OK) {
             code = ticket_keys_from_file(&file, &config->tickets, err);
             ticket_file_wipe(&file);

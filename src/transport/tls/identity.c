@@ -314,12 +314,13 @@ static enum tlsmsg_code add_name(struct allow_list *list, const char *name, cons
     return TLSMSG_OK;
 }
 
-static enum tlsmsg_code add_file(struct allow_list *list, const char *path,
+static enum tlsmsg_code add_file(struct allow_list *list, const struct tls_settings *settings,
                                  struct load_report *report, struct tlsmsg_error *err)
 {
     char where[FILE_NAME_MAX + 40];
     struct file file;
-    enum tlsmsg_code code = load_file(&file, path, "allow file", NULL, err);
+    enum tlsmsg_code code =
+        load_file(&file, settings->allow_file, settings, "allow file", NULL, err);
     struct file_lines lines;
     char *line;
 
@@ -343,14 +344,13 @@ static enum tlsmsg_code add_file(struct allow_list *list, const char *path,
 static enum tlsmsg_code read_names(struct allow_list *list, const struct tls_settings *settings,
                                    struct load_report *report, struct tlsmsg_error *err)
 {
-    const char *path = settings->allow_file;
     enum tlsmsg_code code = TLSMSG_OK;
 
     for (size_t i = 0; i < settings->allow.count && code == TLSMSG_OK; i++) {
         code = add_name(list, text_list_at(&settings->allow, i), "--allow", report, err);
     }
-    if (code == TLSMSG_OK && path != NULL) {
-        code = add_file(list, path, report, err);
+    if (code == TLSMSG_OK && settings->allow_file != NULL) {
+        code = add_file(list, settings, report, err);
     }
     return code;
 }

@@ -245,10 +245,10 @@ int64_t load_report_first_end(const struct load_report *report, enum loaded_kind
     return first;
 }
 
-enum tlsmsg_code load_file(struct file *file, const char *path, const char *what, const char *hint,
-                           struct tlsmsg_error *err)
+enum tlsmsg_code load_file(struct file *file, const char *path, const struct tls_settings *settings,
+                           const char *what, const char *hint, struct tlsmsg_error *err)
 {
-    int failed = file_read(file, path, FILE_MAX_BYTES, PIPE_WAIT_MS);
+    int failed = file_read(file, path, FILE_MAX_BYTES, settings->reloads ? 0 : PIPE_WAIT_MS);
     enum tlsmsg_code code;
 
     if (failed == 0) {

@@ -14,6 +14,7 @@
 #include <tlsmsg/error.h>
 
 #include "base/file.h"
+#include "options/options.h"
 #include "transport/tls/x509_text.h"
 
 #define LOAD_WARNING_MAX 512 /* with its NUL */
@@ -79,11 +80,11 @@ void load_print_date(int64_t unix_s, char out[X509_TEXT_DATE_MAX]);
 /* When the first of a kind ends; 0: there is none, or none that ends. */
 int64_t load_report_first_end(const struct load_report *report, enum loaded_kind kind);
 
-/* Reads a file of at most 4 MiB. what: "certificate", "key"; hint: what to try where it is
- * missing, or NULL. The caller calls file_fini after success.
+/* Reads a file of at most 4 MiB, a pipe also as it is written, if this is not a reload. what:
+ * "certificate", "key"; hint: what to try where it is missing, or NULL. The caller calls file_fini after success.
  * TLSMSG_ERR_CONFIG (`cannot read key 'x.key': No such file or directory (...)`) or _NOMEM. */
-enum tlsmsg_code load_file(struct file *file, const char *path, const char *what, const char *hint,
-                           struct tlsmsg_error *err);
+enum tlsmsg_code load_file(struct file *file, const char *path, const struct tls_settings *settings,
+                           const char *what, const char *hint, struct tlsmsg_error *err);
 
 /* A read-only BIO over a file's bytes, borrowed from it; NULL when out of memory. */
 BIO *load_bio(const struct file *file);

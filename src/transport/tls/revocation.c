@@ -266,7 +266,7 @@ enum tlsmsg_code revocation_load(SSL_CTX *ctx, const struct tls_settings *settin
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--crl needs --client-ca FILE: without it no client shows a certificate");
     }
-    code = load_file(&file, path, LIST_WHAT, tools()->makes_crl, err);
+    code = load_file(&file, path, settings, LIST_WHAT, tools()->makes_crl, err);
     if (code != TLSMSG_OK) {
         return code;
     }

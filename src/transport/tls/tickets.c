@@ -318,12 +318,12 @@ enum tlsmsg_code ticket_file_parse(char *text, const char *name, struct ticket_f
     return TLSMSG_OK;
 }
 
-enum tlsmsg_code ticket_file_read(const char *path, struct ticket_file *out,
+enum tlsmsg_code ticket_file_read(const struct tls_settings *settings, struct ticket_file *out,
                                   struct tlsmsg_error *err)
 {
     struct file file;
-    enum tlsmsg_code code =
-        load_file(&file, path, "ticket key file", tools()->makes_ticket_keys, err);
+    enum tlsmsg_code code = load_file(&file, settings->ticket_keys, settings, "ticket key file",
+                                      tools()->makes_ticket_keys, err);
 
     if (code == TLSMSG_OK) {
         code = file_check_text(&file, "ticket key file", err);

@@ -12,6 +12,8 @@
 
 #include <tlsmsg/error.h>
 
+#include "options/options.h"
+
 /* The file of --ticket-keys: keys that several servers behind one address share.
  *
  * Up to three lines, "previous", "current" and "next", each followed by a space and 160 hexadecimal
@@ -34,8 +36,8 @@ struct ticket_file {
     struct ticket_key keys[TICKET_KEY_COUNT];
 };
 
-/* Reads a file. TLSMSG_ERR_CONFIG names the line that is wrong, and never shows what is in it. */
-enum tlsmsg_code ticket_file_read(const char *path, struct ticket_file *out,
+/* Reads the file of the settings. TLSMSG_ERR_CONFIG names the line that is wrong, and never shows what is in it. */
+enum tlsmsg_code ticket_file_read(const struct tls_settings *settings, struct ticket_file *out,
                                   struct tlsmsg_error *err);
 
 /* Takes the text of such a file, which it changes; name: the file's, for the error. */

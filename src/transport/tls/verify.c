@@ -322,11 +322,12 @@ static enum tlsmsg_code add_ca(SSL_CTX *ctx, X509 *cert, const struct file *file
     return TLSMSG_OK;
 }
 
-/* announce: tell clients which CAs their certificate may come from. */
-static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const char *path, bool announce,
+/* A server also tells clients which CAs their certificate may come from. */
+static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const struct tls_settings *settings,
                                     EVP_MD_CTX *digest, struct load_report *report,
                                     struct tlsmsg_error *err)
 {
+    const char *path = settings->is_server ? settings->client_ca : settings->ca;
     STACK_OF(X509) *certs = sk_X509_new_null();
     struct file file;
     enum tlsmsg_code code;
@@ -335,7 +336,7 @@ static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const char *path, bool announc
     if (certs == NULL) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
-    code = load_file(&file, path, "CA file", tools()->makes_cert, err);
+    code = load_file(&file, path, settings, "CA file", tools()->makes_cert, err);
     if (code != TLSMSG_OK) {
         sk_X509_free(certs);
         return code;
@@ -344,7 +345,7 @@ static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const char *path, bool announc
     for (i = 0; code == TLSMSG_OK && i < sk_X509_num(certs); i++) {
         X509 *cert = sk_X509_value(certs, i);
 
-        code = add_ca(ctx, cert, &file, announce, err);
+        code = add_ca(ctx, cert, &file, settings->is_server, err);
         load_report_add(report, LOADED_CA, &file, X509_get_subject_name(cert),
                         X509_get_issuer_name(cert), X509_get0_notBefore(cert),
                         X509_get0_notAfter(cert));
@@ -367,12 +368,10 @@ static enum tlsmsg_code load_client_trust(SSL_CTX *ctx, const struct tls_setting
                                           EVP_MD_CTX *digest, struct load_report *report,
                                           struct tlsmsg_error *err)
 {
-    const char *path = settings->ca;
-
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    if (path != NULL) {
+    if (settings->ca != NULL) {
         trust_what_is_given(ctx);
-        return add_ca_file(ctx, path, false, digest, report, err);
+        return add_ca_file(ctx, settings, digest, report, err);
     }
     if (SSL_CTX_set_default_verify_paths(ctx) != 1) {
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use the system's trust store");
@@ -384,15 +383,13 @@ static enum tlsmsg_code load_server_trust(SSL_CTX *ctx, const struct tls_setting
                                           EVP_MD_CTX *digest, struct load_report *report,
                                           struct tlsmsg_error *err)
 {
-    const char *path = settings->client_ca;
-
-    if (path == NULL) {
+    if (settings->client_ca == NULL) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
         return TLSMSG_OK;
     }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     trust_what_is_given(ctx);
-    return add_ca_file(ctx, path, true, digest, report, err);
+    return add_ca_file(ctx, settings, digest, report, err);
 }
 
 static enum tlsmsg_code load_trust(SSL_CTX *ctx, const struct tls_settings *settings,
