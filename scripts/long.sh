@@ -17,6 +17,7 @@ valgrind     every unit test under valgrind, also those that scripts/test.sh lea
 cuts         a conversation of tlsmsg/1 cut behind each byte of it, in both directions
 powercut     power cuts: every sync, other seeds and stopped ext4 and xfs (as root) for
              TLSMSG_POWERCUT_SECONDS (120) each; 30 kills under load
+fleet        20 primaries of PostgreSQL lost under load, their standbys promoted; 20 kills
 repeat       the tests of both programs, TLSMSG_REPEAT times (5), while both cores are busy
 END
 }
@@ -87,6 +88,12 @@ long_powercut() {
     TLSMSG_POWERCUT_LONG=${TLSMSG_POWERCUT_SECONDS:-120} TLSMSG_STORE_KILLS=30 \
         ctest --test-dir build/long/store --tests-regex '^(powercut.*|integration_store.*)$' \
             --output-on-failure --no-tests=error --timeout 3600
+}
+
+long_fleet() {
+    build fleet release -DTLSMSG_SQLITE=ON -DTLSMSG_POSTGRESQL=ON || return
+    TLSMSG_STORE_ROUNDS=20 TLSMSG_STORE_KILLS=20 ctest --test-dir build/long/fleet \
+        --tests-regex '^integration_store_(fleet|away|postgresql)' --output-on-failure --no-tests=error
 }
 
 # Deadlines that pass only on an idle machine show here.

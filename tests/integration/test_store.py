@@ -98,7 +98,8 @@ class Storing(StoreTest):
 
     def test_the_longest_message(self):
         longest = 64 * 1024 * 1024
-        server = self.server("--store", self.store, "--quiet", "--max-message", str(longest))
+        server = self.server("--store", self.store, "--quiet", "--max-message", str(longest),
+                             "--store-timeout", "60")
         self.write_file("longest", b"x" * longest)
         self.run_client("--ca", default_certificates().ca, "-q", "-M", self.path("longest"),
                         "--timeout", "60", f"127.0.0.1:{server.port}", limit=60)

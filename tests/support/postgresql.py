@@ -113,9 +113,10 @@ class Cluster:
                   "log_min_messages": "warning", "wal_keep_size": "256MB"}
         if settings is not None:
             self.settings = settings
+        with open(os.path.join(self.data, "postgresql.conf"), "w", encoding="ascii") as conf:
+            for name, value in (values | (self.settings or {})).items():
+                conf.write(f"{name} = '{value}'\n")
         words = [self._program("postgres"), "-D", self.data]
-        for name, value in (values | (self.settings or {})).items():
-            words += ["-c", f"{name}={value}"]
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = _as_user(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + scaled(LIMIT)
@@ -162,14 +163,21 @@ class Cluster:
         return [tuple(bytes.fromhex(value[2:]) if isinstance(value, str) and value[:2] == "\\x"
                       else value for value in row.values()) for row in json.loads(said)]
 
+    def setting(self, name):
+        return self.execute("postgres", f"SHOW {name}").strip()
+
     def session(self, database):
         return Session(self, database)
 
     def set(self, **settings):
         """Changes settings of the running server."""
         for name, value in settings.items():
-            self.execute("postgres", f"ALTER SYSTEM SET {name} = {value}")
+            self.execute("postgres", f"ALTER SYSTEM SET {name} = '{value}'")
         self.execute("postgres", "SELECT pg_reload_conf()")
+        end = time.monotonic() + scaled(LIMIT)
+        while any(self.setting(name) != value for name, value in settings.items()):
+            if time.monotonic() > end:
+                raise AssertionError(f"the server doesn't take {settings}")
 
     def promote(self):
         self.execute("postgres", "SELECT pg_promote(true, 60)")

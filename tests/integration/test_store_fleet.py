@@ -1,0 +1,308 @@
+#!/usr/bin/env python3
+"""Several servers, one store, on an engine that is replicated: its primary is lost under load, its
+standby promoted, and what was answered is there once. What would break that promise is refused."""
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+import harness
+import kernel
+import postgresql
+import test_store
+import test_store_numbered
+import tls
+from settings import scaled, seconds
+from test_store_numbered import message, ok
+
+ROUNDS = int(os.environ.get("TLSMSG_STORE_ROUNDS", "1"))
+HELLO = b"HELLO 1 last=%d max=1048576 window=256 promise=%s\n"
+
+
+class PairTest(test_store_numbered.StoreTest):
+    """A primary and its synchronous standby, both in one address."""
+
+    limit = 120
+
+    def setUp(self):
+        super().setUp()
+        self.primary = postgresql.Cluster({"synchronous_standby_names": "*",
+                                           "synchronous_commit": "local"})
+        self.addCleanup(self.primary.remove)
+        self.standby = postgresql.Cluster({}, copy_of=self.primary)
+        self.addCleanup(self.standby.remove)
+        self.wait_for_standby()
+        self.store = self.primary.url(
+            "postgres", host=f"{self.primary.folder},{self.standby.folder}",
+            port=f"{self.primary.port},{self.standby.port}")
+        self.now = self.primary  # which of them is asked
+
+    def wait_for_standby(self):
+        kernel.wait_until(lambda: self.primary.query(
+            "postgres", "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"),
+            "the synchronous standby", 30)
+
+    def query(self, sql):
+        return self.now.query("postgres", sql)
+
+    def serve(self, *options, timeout=5):
+        return self.server("--store", self.store, "--store-timeout", seconds(timeout), "--quiet",
+                           *options)
+
+    def greet_as(self, promise, server, name, start, last):
+        end = tls.connect(server.port, self.context())
+        self.addCleanup(end.sock.close)
+        end.send(b"HELLO 1 producer=%s from=%d\n" % (name, start))
+        self.expect(end, HELLO % (last, promise))
+        return end
+
+
+class Promoted(PairTest):
+    limit = 120 + 40 * ROUNDS
+
+    def produce(self, name, ports, stop, told, failures):
+        """A client as it should be, which goes to any of the servers after each loss."""
+        rng = random.Random(name)
+
+        class Any(list):
+            def __getitem__(self, _index):
+                return rng.choice(ports)
+
+        test_store_numbered.Killed.produce(self, name, Any(ports), stop, told, failures)
+
+    def one_round(self, round_):
+        servers = [self.serve("--workers", "2") for _ in range(2)]
+        stop, told, failures = threading.Event(), {}, []
+        names = [b"r%d-p%d" % (round_, i) for i in range(8)]
+        threads = [threading.Thread(target=self.produce, args=(
+            n, [server.port for server in servers], stop, told, failures)) for n in names]
+        for thread in threads:
+            thread.start()
+        try:
+            time.sleep(0.7 + round_ % 5 * 0.1)
+            self.primary.kill()
+            self.standby.promote()
+            self.now = self.standby
+            time.sleep(1)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(scaled(60))
+        for server in servers:
+            server.stop()
+        self.assertEqual(failures, [])
+        rows = self.rows()
+        self.standby.remove()
+        stored = {(name, seq): body for name, seq, body in rows}
+        self.assertEqual(len(stored), len(rows), "a message is stored twice")
+        answered_in_all = 0
+        for name in names:
+            answered, given = told[name]
+            answered_in_all += answered
+            self.assertEqual(answered, len(given))
+            for number in range(1, answered + 1):
+                self.assertEqual(stored.get((name.decode(), number)), given[number - 1],
+                                 "an answered message is lost")
+        self.assertGreater(answered_in_all, 100)
+
+    def test_under_load(self):
+        self.one_round(0)
+        for round_ in range(1, ROUNDS):
+            self.setUp()
+            self.one_round(round_)
+
+
+class Waiting(PairTest):
+    """A backend that waits for the standby has committed on its own machine, whatever ends it."""
+
+    def wait_for_backend(self):
+        """The process that waits for the standby."""
+        return kernel.wait_until(lambda: self.query(
+            "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name ="
+            " 'tlsmsg'"), "a backend that waits for the standby", 20)[0][0]
+
+    def ended_by(self, function):
+        first, second = self.serve(timeout=30), self.serve(timeout=30)
+        end = self.greet_as(b"replicated", first, b"job", 1, 0)
+        end.send(message(1, b"a"))
+        self.expect(end, ok(1, b"a"))
+        self.standby.signal_all(signal.SIGSTOP)
+        try:
+            end.send(message(2, b"b"))
+            pid = self.wait_for_backend()
+            self.query(f"SELECT {function}({pid})")
+            # It is visible now, and on one machine alone.
+            kernel.wait_until(lambda: len(self.rows()) == 2, "the row", 20)
+            # Through the other server it is a duplicate, which is answered once it is replicated.
+            other = tls.connect(second.port, self.context())
+            self.addCleanup(other.sock.close)
+            other.send(b"HELLO 1 producer=job from=2\n" + message(2, b"b"))
+            kernel.wait_until(lambda: len(self.query(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event IN ('SyncRep', 'transactionid')"
+                " AND application_name = 'tlsmsg'")) >= 2, "both servers' waits", 20)
+            for sock in (end.sock, other.sock):
+                sock.settimeout(0.3)
+                with self.assertRaises(TimeoutError):
+                    sock.recv(1)
+                sock.settimeout(scaled(30))
+        finally:
+            self.standby.signal_all(signal.SIGCONT)
+        self.expect(end, ok(2, b"b"))
+        self.expect(other, HELLO % (2, b"replicated"), ok(2, b"b"))
+        self.primary.kill()
+        self.standby.promote()
+        self.now = self.standby
+        self.assertEqual([seq for _, seq, _ in self.rows()], [1, 2])
+
+    def test_terminated(self):
+        self.ended_by("pg_terminate_backend")
+
+    def test_cancelled(self):
+        self.ended_by("pg_cancel_backend")
+
+    def test_the_standby_is_gone(self):
+        server = self.serve(timeout=0.5)
+        end = self.greet_as(b"replicated", server, b"job", 1, 0)
+        self.standby.signal_all(signal.SIGSTOP)
+        try:
+            for _ in range(3):
+                end.send(message(1, b"a"))
+                self.expect_bye(end, 503)
+                end = self.greet_new(server)
+            # No process was left behind for each that gave up.
+            self.assertEqual(len(self.query(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'tlsmsg' AND"
+                " wait_event = 'SyncRep'")), 1)
+        finally:
+            self.standby.signal_all(signal.SIGCONT)
+        server.stderr.wait_until(lambda said: b"the store is back" in said, "its return", 30)
+        self.assertEqual([(seq, body) for _, seq, body in self.rows()], [(1, b"a")])
+
+    def greet_new(self, server):
+        """A producer without a name asks the store nothing when it greets."""
+        end = tls.connect(server.port, self.context())
+        self.addCleanup(end.sock.close)
+        end.send(b"HELLO 1\n")
+        self.expect(end, HELLO % (0, b"replicated"))
+        return end
+
+
+class Falling(PairTest):
+    def test_the_promise_falls_and_rises(self):
+        server = self.serve()
+        end = self.greet_as(b"replicated", server, b"job", 1, 0)
+        end.send(message(1, b"a"))
+        self.expect(end, ok(1, b"a"))
+        self.primary.set(synchronous_standby_names="")
+        time.sleep(0.2)
+        end.send(message(2, b"b"))
+        self.expect_bye(end, 503)
+        end = self.greet_as(b"disk", server, b"job", 2, 2)
+        end.send(message(2, b"b"))
+        self.expect(end, ok(2, b"b"))
+        self.assertEqual(server.log().count(b"no synchronous standby any more"), 1, server.log())
+        self.primary.set(synchronous_standby_names="*")
+        self.wait_for_standby()
+        end.send(message(3, b"c"))
+        self.expect(end, ok(3, b"c"))
+        end.close()
+        self.greet_as(b"replicated", server, b"job", 4, 3).close()
+        self.assertEqual([seq for _, seq, _ in self.rows()], [1, 2, 3])
+
+    def test_a_role_that_cannot_see_promises_a_disk(self):
+        self.primary.execute("postgres", "CREATE ROLE plain LOGIN",
+                             "GRANT CREATE ON DATABASE postgres TO plain")
+        self.store = self.store.replace("owner@", "plain@")
+        server = self.serve()
+        end = self.greet_as(b"disk", server, b"job", 1, 0)
+        end.close()
+        server.stop()
+        self.assertIn(b"pg_read_all_stats", server.log())
+
+
+class Settings(test_store.Refusals):
+    """What breaks the promise is refused, by --check and at the start; and a server that meets it
+    later answers nothing until it is mended."""
+
+    test_options = test_one_server_at_a_time = test_check_makes_nothing = None
+    test_an_engine_that_was_not_built = test_others_who_can_read_it_are_told_of = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = postgresql.Cluster()
+        cls.addClassCleanup(cls.cluster.remove)
+
+    def setUp(self):
+        super().setUp()
+        self.store = self.cluster.url("postgres")
+
+    def assert_refused(self, names, expect=2):
+        for more in ((), ("--check",)):
+            said = self.refused("--store", self.store, *more, expect=expect)
+            self.assert_one_line(said, "tlsmsg-server: ", names)
+
+    def test_settings_of_the_engine(self):
+        for name in ("fsync", "full_page_writes"):
+            with self.subTest(name=name):
+                self.cluster.set(**{name: "off"})
+                self.assert_refused(f"{name}=off")
+                self.cluster.set(**{name: "on"})
+
+    def test_settings_at_its_start(self):
+        self.cluster.stop()
+        self.cluster.start({"data_sync_retry": "on"})
+        self.addCleanup(self.cluster.start, {})
+        self.addCleanup(self.cluster.stop)
+        self.assert_refused("data_sync_retry=on")
+
+    def test_unlogged_tables(self):
+        self.server("--store", self.store).stop()
+        self.cluster.execute("postgres", "ALTER TABLE message SET UNLOGGED")
+        self.addCleanup(self.cluster.execute, "postgres", "ALTER TABLE message SET LOGGED")
+        self.assert_refused("unlogged table message")
+
+    def test_another_encoding(self):
+        self.cluster.execute("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C'"
+                             " TEMPLATE template0")
+        self.store = self.cluster.url("latin")
+        self.assert_refused("server_encoding=LATIN1")
+
+    def test_a_server_in_recovery(self):
+        standby = postgresql.Cluster({}, copy_of=self.cluster)
+        self.addCleanup(standby.remove)
+        self.store = standby.url("postgres")
+        self.assert_refused(("standby", "read-only"), expect=1)
+
+    def test_asynchronous_commits_are_switched_on(self):
+        """Ours is the session's own setting, whatever the address says."""
+        self.store += "&options=-csynchronous_commit%3Doff"
+        server = self.server("--store", self.store)
+        end = self.connect(server)
+        self.exchange(end, b"hello")
+        end.close()
+
+    def test_while_it_serves(self):
+        server = self.server("--store", self.store, "--store-timeout", seconds(0.5))
+        end = self.connect(server)
+        self.exchange(end, b"hello")
+        self.cluster.set(fsync="off")
+        self.addCleanup(self.cluster.set, fsync="on")
+        time.sleep(0.2)
+        end.send(b"again")
+        self.assertEqual(end.receive_until_close(), b"")
+        server.stderr.wait_for(b"can't keep a promise with fsync=off")
+        self.cluster.set(fsync="on")
+        server.stderr.wait_until(lambda said: b"the store is back" in said, "its return", 20)
+        end = self.connect(server)
+        self.exchange(end, b"once more")
+        end.close()
+
+
+if __name__ == "__main__":
+    harness.main(plaintext=False)
