@@ -24,7 +24,8 @@ Usage: scripts/bench.sh [OPTION]...
                      +numbered or +producer for tlsmsg/1 (without or with a producer's name)
   --numbered         tlsmsg/1 instead of the table: each of its works beside the document's, messages
                      of 1 MiB, the least that a server has to do for them, SHA-256 alone
-  --instructions     the same works counted in instructions by valgrind, and nothing else
+  --instructions     the same works counted in instructions by valgrind, and nothing else: against
+                     the reference, or with --numbered against the document's flow
   --transcript       also ours with its transcript going to a file
   --store            what a store costs instead: ours with its transcript alone and with --store, an
                      own log that is synced (the floor), Mosquitto at QoS 1; rate, CPU, bytes
@@ -34,6 +35,7 @@ Usage: scripts/bench.sh [OPTION]...
   --svg FILE         draw the table (needs gnuplot)
   --raw FILE         keep every single result, one JSON object a line
   --goals            say which goals are met
+Exit: 0 done, 1 a goal is missed (--goals) or something failed, 2 usage.
   -h, --help
 END
 }
@@ -46,7 +48,7 @@ fail() {
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 peers_dir=$root/tests/bench/peers
 build_dir='' plain_dir='' svg='' raw='' rounds='' seconds='' idle=''
-install=0 quick=0 pin=0 goals=0 transcript=0 store=0 instructions=0 workers=1 only='' columns=''
+install=0 quick=0 pin=0 goals=0 transcript=0 store=0 instructions=0 numbered=0 workers=1 only='' columns=''
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -57,6 +59,7 @@ while [ $# -gt 0 ]; do
     --transcript) transcript=1 ;;
     --instructions) instructions=1 ;;
     --numbered)
+        numbered=1
         only=ours,numbered,sha256
         columns=64x1x64,64x1x64+numbered,64x1x64+producer
         columns=$columns,64x16x64,64x16x64+numbered,64x16x64+producer
@@ -331,7 +334,10 @@ bench_dir=$(dirname "$(find "$build_dir" -name tlsmsg-bench -type f -perm -u+x |
 [ -x "$bench_dir/tlsmsg-bench" ] || fail "$build_dir holds no tlsmsg-bench (TLSMSG_BENCH=ON)"
 
 if [ "$instructions" = 1 ]; then
-    python3 -B "$root/tests/bench/instructions.py" --build "$build_dir"
+    counted=(python3 -B "$root/tests/bench/instructions.py" --build "$build_dir")
+    [ "$numbered" = 0 ] || counted+=(--numbered)
+    [ "$goals" = 0 ] || counted+=(--goals)
+    "${counted[@]}"
     exit
 fi
 
@@ -384,7 +390,8 @@ table=("$python" "$root/tests/bench/tabulate.py" "$results")
 [ "$pin" = 0 ] || table+=(--note "pinned: servers on processor 0, client on processor 1")
 table+=(--note "workers: $workers; window: $seconds s after $warmup s of warm-up; rounds: $rounds")
 table+=(--note "idle connections: $idle_connections")
-"${table[@]}"
+status=0
+"${table[@]}" || status=$?
 if [ -n "$svg" ]; then
     command -v gnuplot >/dev/null || fail '--svg needs gnuplot (Debian: gnuplot-nox)'
     mkdir -p "$work_dir/plot"
@@ -392,3 +399,4 @@ if [ -n "$svg" ]; then
     gnuplot -e "folder='$work_dir/plot'; target='$svg'" "$root/tests/bench/plot.gp" ||
         fail "gnuplot could not draw $svg"
 fi
+[ "$status" = 0 ]

@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -27,7 +28,7 @@ class Scripts(unittest.TestCase):
             done = run("bench.sh", "--build", BUILD, "--rounds", 1, "--seconds", 0.1, "--idle", 50,
                        "--only", "ours,floor,memory,reference", "--columns", "64x16x64,full,idle",
                        "--transcript", "--goals", "--raw", raw)
-            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertIn(done.returncode, (0, 1), done.stderr)  # so short a run judges nothing
             results = [json.loads(line) for line in raw.read_text().splitlines()]
         self.assertEqual({"ours", "ours-log", "floor", "memory", "reference"},
                          {result["contender"] for result in results}, done.stderr)
@@ -40,7 +41,7 @@ class Scripts(unittest.TestCase):
             raw = pathlib.Path(folder) / "raw"
             done = run("bench.sh", "--build", BUILD, "--numbered", "--rounds", 1, "--seconds", 0.1,
                        "--idle", 50, "--goals", "--raw", raw)
-            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertIn(done.returncode, (0, 1), done.stderr)  # so short a run judges nothing
             results = [json.loads(line) for line in raw.read_text().splitlines()]
         self.assertEqual({"ours", "numbered", "sha256"},
                          {result["contender"] for result in results}, done.stderr)
@@ -55,7 +56,7 @@ class Scripts(unittest.TestCase):
             raw = pathlib.Path(folder) / "raw"
             done = run("bench.sh", "--build", BUILD, "--rounds", 1, "--seconds", 0.2, "--store",
                        "--columns", "64x1x64", "--goals", "--raw", raw)
-            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertIn(done.returncode, (0, 1), done.stderr)  # so short a run judges nothing
             results = [json.loads(line) for line in raw.read_text().splitlines()]
         found = {result["contender"]: result["result"] for result in results}
         self.assertLessEqual({"ours", "ours-log", "ours-store", "log"}, set(found), done.stderr)
@@ -63,6 +64,42 @@ class Scripts(unittest.TestCase):
         self.assertEqual(0, sum(result.get("errors", 0) for result in found.values()))
         for words in ("| 64×1×64 |", "| tlsmsg-server, --store |", "own log", "| goal |"):
             self.assertIn(words, done.stdout)
+
+    def tabulate(self, *values):
+        """(contender, column, result)... to the exit status and the lines about goals."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "results"
+            path.write_text("".join(
+                json.dumps({"contender": who, "column": column, "round": 1, "result": result}) + "\n"
+                for who, column, result in values))
+            done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/tabulate.py", path,
+                                   "--goals"], capture_output=True, text=True, timeout=DEADLINE_S,
+                                  check=False)
+        return done.returncode, done.stdout.partition("| goal |")[2]
+
+    def test_goals(self):
+        field = "server_cpu_us_per_unit"
+        for ours, status, word in ((104.9, 0, "| 1.05 | 1.05 | met |"),
+                                   (106, 1, "| 1.06 | 1.05 | **missed** |")):
+            found, goals = self.tabulate(("ours", "full", {field: ours}),
+                                         ("reference", "full", {field: 100}))
+            self.assertEqual(status, found, goals)
+            self.assertIn("| full: against the reference " + word, goals)
+            self.assertIn("not measured", goals)  # which is no reason to fail
+        status, goals = self.tabulate(("ours", "idle", {"kib_per_connection": 15}),
+                                      ("reference", "idle", {"kib_per_connection": 14.5}))
+        self.assertEqual(1, status, goals)
+
+    def test_instructions(self):
+        if shutil.which("valgrind") is None:
+            self.skipTest("needs valgrind")
+        done = subprocess.run(
+            [sys.executable, "-B", ROOT / "tests/bench/instructions.py", "--build", BUILD,
+             "--messages", "500", "--works", "16x4x64,resumed", "--goals"],
+            capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        self.assertIn(done.returncode, (0, 1), done.stderr)  # so few are noise
+        self.assertRegex(done.stdout, r"\| 16×4×64 \| [1-9][\d,]+ \| [1-9][\d,]+ \|")
+        self.assertRegex(done.stdout, r"\| resumed \| [1-9][\d,]+ \| [1-9][\d,]+ \|")
 
     def test_scale(self):
         done = run("bench-scale.sh", "--build", BUILD, "--idle", 60, "--active", 5, "--connects", 40,
