@@ -8,6 +8,9 @@
 
 #define FIRST_CAP_BYTES 1024
 #define BUFFER_FIXED 4u
+/* The replies of one iteration, in most cases; and as many as wait for its end in a busy server. */
+#define SPARE_BYTES 2048
+#define SPARES_MAX 128
 
 void buffer_init(struct buffer *b, size_t limit_bytes, unsigned flags)
 {
@@ -20,8 +23,48 @@ void buffer_init_fixed(struct buffer *b, char *memory, size_t cap_bytes)
         .data = memory, .cap = cap_bytes, .limit = cap_bytes, .flags = BUFFER_KEEP | BUFFER_FIXED};
 }
 
+void buffer_use_spares(struct buffer *b, struct buffer_spares *spares)
+{
+    assert(b->data == NULL && b->flags == 0 && b->limit >= SPARE_BYTES);
+    b->spares = spares;
+}
+
+void buffer_spares_free(struct buffer_spares *spares)
+{
+    while (spares->first != NULL) {
+        void *block = spares->first;
+
+        memcpy(&spares->first, block, sizeof(spares->first));
+        free(block);
+    }
+    spares->count = 0;
+}
+
+static char *take_spare(struct buffer_spares *spares)
+{
+    void *block = spares->first;
+
+    if (block == NULL) {
+        return malloc(SPARE_BYTES);
+    }
+    memcpy(&spares->first, block, sizeof(spares->first));
+    spares->count--;
+    return block;
+}
+
+static void leave_spare(struct buffer_spares *spares, void *block)
+{
+    memcpy(block, &spares->first, sizeof(spares->first));
+    spares->first = block;
+    spares->count++;
+}
+
 static void free_data(struct buffer *b)
 {
+    if (b->spares != NULL && b->cap == SPARE_BYTES && b->spares->count < SPARES_MAX) {
+        leave_spare(b->spares, b->data);
+        return;
+    }
     if (b->flags != 0) { /* rare: each reply of a conversation comes by here */
         if ((b->flags & BUFFER_FIXED) != 0) {
             return;
@@ -94,6 +137,11 @@ enum tlsmsg_code buffer_make_room(struct buffer *b, size_t len)
 
     if (len > b->limit - b->len) {
         return TLSMSG_ERR_LIMIT;
+    }
+    if (b->data == NULL && len <= SPARE_BYTES && b->spares != NULL) {
+        b->data = take_spare(b->spares);
+        b->cap = SPARE_BYTES;
+        return b->data != NULL ? TLSMSG_OK : TLSMSG_ERR_NOMEM;
     }
     need = b->len + len;
     /* Moving to the front is worth it only where at least as much was consumed as is moved, or

@@ -20,8 +20,16 @@
 #define BUFFER_KEEP 1u /* empty, it keeps its memory, and what was consumed stays readable */
 #define BUFFER_WIPE 2u /* holds secrets: memory is overwritten before it is given back */
 
+/* Memory that the buffers of one thread hand on to each other: short ones that are filled and emptied
+ * all the time would else go to the allocator each time, which costs a twentieth of a message. */
+struct buffer_spares {
+    void *first; /* a block begins with where the next one is */
+    unsigned count;
+};
+
 struct buffer {
-    char *data; /* NULL while it has no memory */
+    struct buffer_spares *spares; /* borrowed; NULL: none */
+    char *data;                   /* NULL while it has no memory */
     size_t head;
     size_t len; /* bytes from head on */
     size_t cap;
@@ -34,6 +42,12 @@ void buffer_init(struct buffer *b, size_t limit_bytes, unsigned flags);
 
 /* Writes into memory of the caller's, which is also the limit; buffer_fini leaves it alone. */
 void buffer_init_fixed(struct buffer *b, char *memory, size_t cap_bytes);
+
+/* Has an empty buffer that holds no secrets take its memory from there and leave it there. */
+void buffer_use_spares(struct buffer *b, struct buffer_spares *spares);
+
+/* Frees what no buffer has; more may come to it afterwards. */
+void buffer_spares_free(struct buffer_spares *spares);
 
 /* Gives the memory back; the buffer is empty and can be used again, but for a fixed one. */
 void buffer_fini(struct buffer *b);

@@ -1,13 +1,14 @@
 /* UTF-8: validation and decoding by the table of RFC 3629 section 4.
  *
  * Owns what counts as a character; what is done about bytes that are none is its callers'
- * business. Pure functions, no allocation, any thread. ASCII goes up to 32 bytes at a time
+ * business. Pure functions, no allocation, any thread. ASCII goes up to 64 bytes at a time
  * and three-byte characters (Chinese) by a short loop of their own; the rest is rare in messages. */
 #include "base/utf8.h"
 
 #include <string.h>
 
 #define REPLACEMENT 0xFFFD
+#define ASCII_BLOCK_BYTES 64
 
 static bool is_continuation(unsigned char b)
 {
@@ -64,25 +65,33 @@ static enum utf8_status check_character(const unsigned char *s, size_t len, size
     return *length <= len ? UTF8_VALID : UTF8_INCOMPLETE;
 }
 
+static uint64_t load_word(const unsigned char *s)
+{
+    uint64_t word;
+
+    memcpy(&word, s, sizeof(word));
+    return word;
+}
+
+static bool is_ascii_block(const unsigned char *s)
+{
+    uint64_t all = 0;
+
+    for (size_t i = 0; i < ASCII_BLOCK_BYTES; i += sizeof(uint64_t)) {
+        all |= load_word(s + i);
+    }
+    return (all & UTF8_HIGH_BITS) == 0;
+}
+
 static size_t skip_ascii(const unsigned char *s, size_t len)
 {
     size_t i = 0;
-    uint64_t words[4];
-    uint64_t word;
 
-    while (len - i >= sizeof(words)) {
-        memcpy(words, s + i, sizeof(words));
-        if (((words[0] | words[1] | words[2] | words[3]) & UTF8_HIGH_BITS) != 0) {
-            break;
-        }
-        i += sizeof(words);
+    while (len - i >= ASCII_BLOCK_BYTES && is_ascii_block(s + i)) {
+        i += ASCII_BLOCK_BYTES;
     }
-    while (len - i >= sizeof(word)) {
-        memcpy(&word, s + i, sizeof(word));
-        if ((word & UTF8_HIGH_BITS) != 0) {
-            break;
-        }
-        i += sizeof(word);
+    while (len - i >= sizeof(uint64_t) && (load_word(s + i) & UTF8_HIGH_BITS) == 0) {
+        i += sizeof(uint64_t);
     }
     while (i < len && s[i] < 0x80) {
         i++;

@@ -86,11 +86,12 @@ bool loop_add(struct loop *loop, struct loop_watch *watch, uint32_t interest)
 
 void loop_set(struct loop *loop, struct loop_watch *watch, uint32_t interest)
 {
-    struct epoll_event event = {.events = to_epoll(interest), .data.ptr = watch};
+    struct epoll_event event;
 
     if (!watch->registered || watch->armed == interest) {
         return;
     }
+    event = (struct epoll_event){.events = to_epoll(interest), .data.ptr = watch};
     /* It can fail only for a descriptor that isn't registered, which the test above excludes. */
     (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
     watch->armed = (uint8_t)interest;

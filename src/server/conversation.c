@@ -119,7 +119,7 @@ static void report(struct conversation *c)
             c->flow->report(c, &closed);
         }
         handler->closed(&closed, w->index, handler->user);
-        w->dirty = true;
+        worker_handler_ran(w);
     }
     if (c->flow != NULL && c->flow->end != NULL) {
         c->flow->end(c);
@@ -243,7 +243,7 @@ static void begin(struct conversation *c)
     }
     if (handler->connected != NULL) {
         handler->connected(&who.peer, w->index, handler->user);
-        w->dirty = true;
+        worker_handler_ran(w);
     }
     if (c->flow->begin != NULL && !c->flow->begin(c)) {
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, c,
@@ -291,7 +291,9 @@ static void end_drained(struct conversation *c)
 
 static void step_open(struct conversation *c)
 {
-    act_on(c, messages_send(c));
+    if (c->released > 0 || c->deferred.count > 0) {
+        act_on(c, messages_send(c));
+    }
     if (c->state == CONVERSATION_OPEN) {
         act_on(c, messages_read(c));
     }

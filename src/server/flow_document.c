@@ -15,16 +15,20 @@ static struct verdict received(struct conversation *c, char *data, size_t len)
     struct document_state *state = &c->flow_state.document;
     size_t whole = 0;
 
-    data -= state->tail_len;
-    len += state->tail_len;
-    memcpy(data, state->tail, state->tail_len);
+    if (state->tail_len > 0) {
+        data -= state->tail_len;
+        len += state->tail_len;
+        memcpy(data, state->tail, state->tail_len);
+    }
     if (utf8_check(data, len, &whole) == UTF8_INVALID) {
         return invalid_utf8(c, "sent bytes that are not UTF-8; the conversation is closed");
     }
     state->tail_len = (uint8_t)(len - whole);
-    memcpy(state->tail, data + whole, state->tail_len);
-    if (whole == 0) {
-        return (struct verdict){.next = GO_ON};
+    if (state->tail_len > 0) {
+        memcpy(state->tail, data + whole, state->tail_len);
+        if (whole == 0) {
+            return (struct verdict){.next = GO_ON};
+        }
     }
     return messages_dispatch(c, &(struct incoming){.data = data, .len = whole});
 }

@@ -251,6 +251,7 @@ struct worker {
     size_t conversations;
     size_t most_conversations; /* since memory was given back */
     size_t handshaking;
+    struct buffer_spares spares; /* for what conversations have to send */
 
     struct list replies;  /* conversations whose replies wait for this iteration's end */
     struct list requeued; /* ... that have more to read without a poll saying so */
@@ -346,6 +347,13 @@ static inline void uncount(counter *c, uint64_t n)
 {
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) - n,
                           memory_order_relaxed);
+}
+
+/* A function of the handler has run: its turn_end is due. */
+static inline void worker_handler_ran(struct worker *w)
+{
+    w->dirty = true;
+    transport_program_ran();
 }
 
 /* Takes more credit, or gives some back. */

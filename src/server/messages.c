@@ -321,7 +321,7 @@ struct verdict messages_dispatch(struct conversation *c, const struct incoming *
     }
     if (handler->message != NULL) {
         handler->message(&message, handler->user);
-        w->dirty = true;
+        worker_handler_ran(w);
     }
     if (message.answer == ANSWER_NONE) {
         give_default(&message);

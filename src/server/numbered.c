@@ -108,7 +108,7 @@ static struct verdict answer_greeting(struct conversation *c)
             .from = n->from,
             .token = {.connection = c->id, .worker = c->worker->index, .slot = c->slot}},
         handler->user);
-    c->worker->dirty = true;
+    worker_handler_ran(c->worker);
     return go_on;
 }
 

@@ -69,6 +69,7 @@ void worker_event(struct worker *w, enum tlsmsg_log_level level, enum tlsmsg_cau
     va_end(args);
     event.text = text;
     handler->event(&event, handler->user);
+    transport_program_ran();
 }
 
 size_t server_buffered(const struct tlsmsg_server *server)

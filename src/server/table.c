@@ -37,6 +37,7 @@ static struct conversation *make(struct worker *w, int fd, const struct address 
     c->watch = (struct loop_watch){.fd = fd, .kind = WATCH_CONVERSATION};
     socket_source_init(&c->source, fd);
     buffer_init(&c->out, QUEUE_LIMIT_BYTES, 0);
+    buffer_use_spares(&c->out, &w->spares);
     reply_queue_init(&c->deferred);
     list_init(&c->in_replies);
     list_init(&c->in_requeued);
@@ -156,6 +157,7 @@ void table_mark_closed(struct worker *w, struct conversation *c)
 static void give_back_memory(struct worker *w)
 {
     if (w->most_conversations >= GIVE_BACK_FROM && w->conversations <= w->most_conversations / 4) {
+        buffer_spares_free(&w->spares);
         build_give_back_memory();
         w->most_conversations = w->conversations;
     }
@@ -187,4 +189,5 @@ void table_fini(struct worker *w)
     }
     free(w->slots);
     free(w->free_slots);
+    buffer_spares_free(&w->spares);
 }

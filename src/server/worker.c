@@ -83,7 +83,10 @@ static void step(struct worker *w, struct conversation *c, uint32_t ready)
 {
     w->stepped++;
     conversation_step(c, ready);
-    conversation_update(c);
+    /* With replies to send it comes by again at the iteration's end. */
+    if (w->held || !list_is_linked(&c->in_replies)) {
+        conversation_update(c);
+    }
 }
 
 /* Steps those that have more to read although no poll says so. Those for which nothing is left come
@@ -183,6 +186,14 @@ static void shed(struct worker *w)
     }
 }
 
+/* Replies stay where they are: their conversations are updated all the same. */
+static void keep_replies(struct worker *w)
+{
+    LIST_EACH_SAFE(at, after, &w->replies) {
+        conversation_update(LIST_ITEM(at, struct conversation, in_replies));
+    }
+}
+
 /* Asks the handler and lets the iteration's replies leave. */
 static void end_turn(struct worker *w)
 {
@@ -195,12 +206,14 @@ static void end_turn(struct worker *w)
 
         if (w->dirty && handler->turn_end != NULL) {
             verdict = handler->turn_end(w->index, handler->user);
+            transport_program_ran();
         }
         w->dirty = false;
         if (verdict == TLSMSG_TURN_FAIL) {
             fail(w);
         } else if (verdict == TLSMSG_TURN_HOLD) {
             w->held = true;
+            keep_replies(w);
         } else {
             release_replies(w);
         }

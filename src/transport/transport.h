@@ -76,6 +76,10 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
 enum transport_result transport_recv(struct transport *t, void *buf, size_t cap, size_t *got,
                                      struct tlsmsg_error *err);
 
+/* To be called when a function of the program has run on a server's thread: it may use the TLS library
+ * too, and leave errors that the next call would take for its own. */
+void transport_program_ran(void);
+
 /* How many records without data (key updates, alerts) the last transport_recv took beside what it
  * gave. 0 in plaintext. */
 unsigned transport_idle_records(const struct transport *t);

@@ -25,6 +25,9 @@ static void enter(void)
 
 static void leave(void)
 {
+    if (on->leaves != NULL) {
+        on->leaves();
+    }
     inside--;
 }
 

@@ -46,6 +46,7 @@ struct scene {
     uint64_t defer;       /* messages of this connection are answered later */
     bool replies_itself;  /* the others by the handler, with the default reply's text */
     scene_step *turn_end; /* called in turn_end(), before its answer; or NULL */
+    void (*leaves)(void); /* called where any of its functions ends; or NULL */
     unsigned hold;        /* turns to hold from now on */
     unsigned holds;       /* not yet ended */
     struct tlsmsg_token tokens[SCENE_TOKENS];

@@ -55,6 +55,82 @@ static void test_empty_costs_no_memory(void **state)
     buffer_fini(&b);
 }
 
+/* Emptied by one buffer, memory is the next one's, of either; and no more of it is kept than were
+ * in use at once. */
+static void test_spares_are_handed_on(void **state)
+{
+    struct buffer_spares spares = {NULL, 0};
+    struct buffer a;
+    struct buffer b;
+    char *first;
+
+    (void)state;
+    buffer_init(&a, 100000, 0);
+    buffer_init(&b, 100000, 0);
+    buffer_use_spares(&a, &spares);
+    buffer_use_spares(&b, &spares);
+    assert_int_equal(buffer_append(&a, "abc", 3), TLSMSG_OK);
+    first = a.data;
+    buffer_consume(&a, 3);
+    assert_null(a.data);
+    assert_int_equal(spares.count, 1);
+    assert_int_equal(buffer_append(&b, "defg", 4), TLSMSG_OK);
+    assert_ptr_equal(b.data, first);
+    assert_int_equal(spares.count, 0);
+    assert_holds(&b, "defg", 4);
+    assert_int_equal(buffer_append(&a, "hi", 2), TLSMSG_OK);
+    assert_ptr_not_equal(a.data, first);
+    buffer_fini(&a);
+    buffer_fini(&b);
+    assert_int_equal(spares.count, 2);
+    buffer_spares_free(&spares);
+    assert_int_equal(spares.count, 0);
+    assert_null(spares.first);
+}
+
+/* What has outgrown a spare is no spare any more, nor is what never was one. */
+static void test_spares_are_all_of_one_size(void **state)
+{
+    static const char piece[1000];
+    static const char large[5000];
+    struct buffer_spares spares = {NULL, 0};
+    struct buffer b;
+
+    (void)state;
+    buffer_init(&b, 100000, 0);
+    buffer_use_spares(&b, &spares);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(buffer_append(&b, piece, sizeof(piece)), TLSMSG_OK);
+    }
+    assert_true(b.cap >= 5 * sizeof(piece));
+    assert_int_equal(spares.count, 1);
+    buffer_consume(&b, 5 * sizeof(piece));
+    assert_int_equal(spares.count, 1);
+    assert_int_equal(buffer_append(&b, large, sizeof(large)), TLSMSG_OK);
+    buffer_consume(&b, sizeof(large));
+    assert_int_equal(spares.count, 1);
+    buffer_spares_free(&spares);
+}
+
+/* A crowd that leaves at once leaves no more than a bound. */
+static void test_spares_are_bounded(void **state)
+{
+    static struct buffer many[1000];
+    struct buffer_spares spares = {NULL, 0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(many); i++) {
+        buffer_init(&many[i], 100000, 0);
+        buffer_use_spares(&many[i], &spares);
+        assert_int_equal(buffer_append(&many[i], "abc", 3), TLSMSG_OK);
+    }
+    for (size_t i = 0; i < COUNT_OF(many); i++) {
+        buffer_fini(&many[i]);
+    }
+    assert_in_range(spares.count, 1, 128);
+    buffer_spares_free(&spares);
+}
+
 static void test_limit_is_all_or_nothing(void **state)
 {
     struct buffer b;
@@ -370,6 +446,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bytes_come_out_in_order, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_empty_costs_no_memory, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_spares_are_handed_on, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_spares_are_all_of_one_size, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_spares_are_bounded, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_limit_is_all_or_nothing, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_nothing_fits_a_limit_of_zero, remember_live,
                                         check_live),

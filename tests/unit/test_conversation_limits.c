@@ -82,6 +82,45 @@ static void test_hold_is_not_idleness(void **state)
     end();
 }
 
+/* What waits for the program is memory, too: --max-buffered counts it while it waits, and no poll
+ * asks for more of that conversation. */
+static bool held_reply_is_counted(struct scene *s)
+{
+    const struct conversation *c = scene_conversation(s, 0);
+
+    if (s->holds == 0) {
+        return false;
+    }
+    assert_int_equal(c->out.len, strlen(SCENE_REPLY "one"));
+    assert_int_equal(c->held_bytes, c->out.len);
+    assert_int_equal(c->worker->bytes, c->out.len);
+    assert_int_equal(c->watch.armed, 0);
+    return true;
+}
+
+static bool nothing_is_counted(struct scene *s)
+{
+    const struct conversation *c = scene_conversation(s, 0);
+
+    if (c->held_bytes != 0) {
+        return false;
+    }
+    assert_int_equal(c->worker->bytes, 0);
+    assert_int_equal(c->watch.armed, LOOP_READ);
+    return true;
+}
+
+static void test_held_replies_count_as_memory(void **state)
+{
+    static scene_step *const steps[] = {message_is_held, held_reply_is_counted, scene_release,
+                                        nothing_is_counted};
+
+    (void)state;
+    begin_with_idle_timeout(2);
+    play(steps, COUNT_OF(steps));
+    end();
+}
+
 static bool both_are_idle(struct scene *s)
 {
     return s->ends[TLSMSG_CLOSE_TIMEOUT] == 2;
@@ -245,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hold_is_not_idleness),
         cmocka_unit_test(test_idleness_after_a_hold),
+        cmocka_unit_test(test_held_replies_count_as_memory),
         cmocka_unit_test(test_waiting_for_a_reply_is_not_idleness),
         cmocka_unit_test(test_slow_reader_is_not_idle),
         cmocka_unit_test(test_failed_handshake_leaves_its_place),

@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+#include <openssl/err.h>
+#include <openssl/sslerr.h>
+
 #include "base/clock.h"
 #include "support/scene.h"
 
@@ -188,12 +191,80 @@ static void test_too_many_key_updates_in_a_row(void **state)
     stepped_server_free(server);
 }
 
+/* ---- a program that uses the TLS library too, and leaves its errors ---- */
+
+#define ROUNDS 4
+
+static void leave_an_error(void)
+{
+    ERR_raise(ERR_LIB_SSL, SSL_R_UNEXPECTED_MESSAGE);
+}
+
+/* After a key update the worker's read goes on, and finds nothing: it must not take what the program
+ * left for the reason. */
+static bool rekeys_and_speaks(struct scene *s)
+{
+    struct raw_peer *p = &s->peers[0];
+
+    return p->open && s->messages == s->at && raw_peer_rekey(p) && scene_say(p, "hello");
+}
+
+static bool speaks_and_rekeys(struct scene *s)
+{
+    struct raw_peer *p = &s->peers[0];
+
+    return p->open && s->messages == s->at && scene_say(p, "hello") && raw_peer_rekey(p);
+}
+
+/* The last thing that is read before the iteration's end is no message: a part of a character. */
+static bool speaks_and_begins_again(struct scene *s)
+{
+    struct raw_peer *p = &s->peers[0];
+
+    return p->open && s->messages == s->at && scene_say(p, "hello") && raw_peer_say(p, "\xC3", 1);
+}
+
+static bool ends_the_character(struct scene *s)
+{
+    return s->messages == s->at && raw_peer_say(&s->peers[0], "\xA4", 1);
+}
+
+static bool leaves_in_order(struct scene *s)
+{
+    if (s->messages < ROUNDS) {
+        return false;
+    }
+    raw_peer_goodbye(&s->peers[0]);
+    return true;
+}
+
+static void test_errors_of_the_program_are_not_the_peers(void **state)
+{
+    static scene_step *const steps[ROUNDS + 1] = {rekeys_and_speaks, speaks_and_rekeys,
+                                                  speaks_and_begins_again, ends_the_character,
+                                                  leaves_in_order};
+    static const char *const texts[ROUNDS] = {"hello", "hello", "hello", "\xC3\xA4"};
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    scene_begin(&scene, server, peers);
+    scene.leaves = leave_an_error;
+    assert_true(scene_enter(&scene, -1));
+    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
+    assert_true(scene_heard(&peers[0], texts, ROUNDS));
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_CLEAN], 1);
+    ERR_clear_error();
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_key_updates_while_a_record_is_half_sent),
         cmocka_unit_test(test_key_updates_from_one_that_never_reads),
         cmocka_unit_test(test_too_many_key_updates_in_a_row),
+        cmocka_unit_test(test_errors_of_the_program_are_not_the_peers),
     };
 
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);

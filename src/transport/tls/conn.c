@@ -66,6 +66,7 @@ void transport_free(struct transport *t)
     transport_config_unref(t->config);
     free(t->identity);
     free(t);
+    tls_error_suspect();
 }
 
 /* SSL_get0_group_name(3) is younger than 3.0. */

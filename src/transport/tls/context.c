@@ -273,6 +273,7 @@ void transport_config_unref(struct transport_config *config)
     }
     BIO_meth_free(config->bio_method);
     free(config);
+    tls_error_suspect();
 }
 
 size_t transport_config_warning_count(const struct transport_config *config)

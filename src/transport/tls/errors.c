@@ -5,6 +5,7 @@
  * common one; else OpenSSL's reason string stands in. */
 #include "transport/tls/errors.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -106,12 +107,32 @@ bool alert_is_refusal(int alert)
     return entry != NULL && entry->is_refusal;
 }
 
+/* This thread's queue was seen empty, and only calls have come since that moved data and ended
+ * well. */
+static _Thread_local bool is_known_empty;
+
 void tls_error_begin(void)
 {
+    is_known_empty = false; /* by the call that follows */
     /* Peeking is several times cheaper than clearing, and nearly always all that is needed. */
     if (ERR_peek_error() != 0) {
         ERR_clear_error();
     }
+}
+
+void tls_error_begin_data(void)
+{
+    if (is_known_empty) {
+        assert(ERR_peek_error() == 0);
+        return;
+    }
+    tls_error_begin();
+    is_known_empty = true;
+}
+
+void tls_error_suspect(void)
+{
+    is_known_empty = false;
 }
 
 static const char *reason_name(unsigned long code)
@@ -284,6 +305,7 @@ enum transport_result tls_error_classify(const SSL *ssl, int ret,
                                          const struct handshake_state *state,
                                          struct tlsmsg_error *err)
 {
+    is_known_empty = false;
     switch (SSL_get_error(ssl, ret)) {
     case SSL_ERROR_WANT_READ:
         return TRANSPORT_WANT_READ;

@@ -1,6 +1,6 @@
 /* The TLS transport: the four verbs over one SSL object and one byte source.
  *
- * Every call into OpenSSL goes through attempt(): queue emptied before, result
+ * Every call into OpenSSL goes through attempt(): queue empty before, result
  * classified right after, then held against what the link noted meanwhile
  * (bio.h). One thread at a time. Records of one recv are never joined:
  * a message that came as one record is handed on as one. */
@@ -86,7 +86,11 @@ static enum transport_result attempt(struct transport *t, tls_call *call, void *
     int ret;
 
     t->err = err;
-    tls_error_begin();
+    if (t->state.is_open && t->state.is_server) {
+        tls_error_begin_data();
+    } else {
+        tls_error_begin(); /* a client's thread is the program's own, between any two calls */
+    }
     ret = call(t->ssl, buf, len, done);
     result = ret > 0 ? TRANSPORT_OK : judge(t, tls_error_classify(t->ssl, ret, &t->state, err));
     t->err = NULL;
@@ -200,6 +204,9 @@ enum transport_result transport_recv(struct transport *t, void *buf, size_t cap,
     t->receiving = true;
     result = attempt(t, call_read, buf, cap, got, err);
     t->receiving = false;
+    if (t->idle_records > 0) {
+        tls_error_suspect();
+    }
     return t->idle_in_row > 0 ? judge_idle(t, result, err) : result;
 }
 
@@ -230,6 +237,7 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
                                      struct tlsmsg_error *err)
 {
     bool ticket;
+    bool alone; /* data, and nothing of the handshake's before it */
     enum transport_result result;
 
     *sent = 0;
@@ -237,6 +245,7 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
         return misuse(t, err);
     }
     ticket = t->wants_ticket;
+    alone = !ticket && !t->sending;
     if (ticket) {
         /* Not before now: a ticket that a client leaves unread costs it a reset, and with that
          * perhaps its message; with the reply it costs nothing (and shares its segment). */
@@ -251,6 +260,9 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
         result = transport_socket_error(t->link.write_errno, err);
     }
     t->sending = result == TRANSPORT_WANT_READ || result == TRANSPORT_WANT_WRITE;
+    if (!alone) {
+        tls_error_suspect();
+    }
     if (ticket && result == TRANSPORT_OK) {
         give_back_read_buffer(t);
     }
@@ -284,6 +296,7 @@ enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_erro
         result = TRANSPORT_ERROR;
     } else {
         result = attempt(t, call_shutdown, NULL, 0, NULL, err);
+        tls_error_suspect();
         if (result == TRANSPORT_WANT_WRITE) {
             return result;
         }
@@ -295,6 +308,11 @@ enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_erro
     t->write_is_shut = true;
     t->link.source->shut_write(t->link.source);
     return result;
+}
+
+void transport_program_ran(void)
+{
+    tls_error_suspect();
 }
 
 static char name[64];
