@@ -214,7 +214,7 @@ src/server 5300 150
 src/client 2000 150
 src/store 5700 150
 src/app 1700 80
-src/app/server 5000 150
+src/app/server 5400 150
 src/app/client 5000 150
 src/app/store 1400 100
 END

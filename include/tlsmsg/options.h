@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <tlsmsg/error.h>
 
@@ -151,6 +152,12 @@ TLSMSG_API void tlsmsg_options_set_confirm(struct tlsmsg_options *options,
  * Thread rule: one thread at a time per object; never blocks. */
 TLSMSG_API void tlsmsg_options_set_ask_password(struct tlsmsg_options *options,
                                                 tlsmsg_ask_password_fn *ask, void *user);
+
+/* Tells whose the process will be once it serves, where root starts it and gives itself up later:
+ * what is made by name before that, the key log, is made that user's, and must be where it is there.
+ * options: the object; uid, gid: the user's and the group's numbers; the process's own without it.
+ * Thread rule: one thread at a time per object; never blocks. */
+TLSMSG_API void tlsmsg_options_set_owner(struct tlsmsg_options *options, uid_t uid, gid_t gid);
 
 /* How many values an option has: 0 or 1 for a text, more for a list, 0 for a number. A default
  * counts. For TLSMSG_OPT_KEY it is the index of the last key and 1 more.

@@ -122,10 +122,28 @@ void file_fini(struct file *file)
     file->len = 0;
 }
 
-/* Says whose doing a denial is. Landlock is asked when a file is opened, and modes alone here. */
-static void blame_access(const char *path, struct tlsmsg_error *err)
+/* Whether modes alone let a file be read; or written, and replaced in its folder. */
+static bool modes_allow(const char *path, bool writes)
 {
-    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0) {
+    char folder[PATH_MAX];
+    char *slash;
+
+    if (!writes) {
+        return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
+    }
+    if ((faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0 && errno != ENOENT) ||
+        snprintf(folder, sizeof(folder), "./%s", path) >= (int)sizeof(folder)) {
+        return false;
+    }
+    slash = strrchr(folder, '/');
+    *slash = '\0';
+    return faccessat(AT_FDCWD, path[0] == '/' ? folder + 2 : folder, W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+/* Says whose doing a denial is. Landlock is asked when a file is opened, and modes alone here. */
+static void blame_access(const char *path, bool writes, struct tlsmsg_error *err)
+{
+    if (modes_allow(path, writes)) {
         error_append(err,
                      " (its modes allow it: a sandbox is in the way, which knows the folders of "
                      "the start; try: a restart)");
@@ -146,9 +164,9 @@ enum tlsmsg_code file_error(const char *path, const char *verb, const char *what
         return error_set(err, code, 0, "cannot read %s '%s': it is larger than %zu MiB", what, name,
                          FILE_MAX_BYTES / (1024 * 1024));
     }
-    if (sys_errno == EACCES && strcmp(verb, "read") == 0 && err != NULL) {
-        error_set(err, code, sys_errno, "cannot read %s '%s'", what, name);
-        blame_access(path, err);
+    if (sys_errno == EACCES && err != NULL) {
+        error_set(err, code, sys_errno, "cannot %s %s '%s'", verb, what, name);
+        blame_access(path, strcmp(verb, "read") != 0, err);
         return code;
     }
     switch (sys_errno) {

@@ -31,6 +31,9 @@ struct tlsmsg_options {
     void *confirm_user; /* borrowed */
     tlsmsg_ask_password_fn *ask_password;
     void *ask_password_user; /* borrowed */
+    bool has_owner;
+    uid_t owner_uid;
+    gid_t owner_gid;
 };
 
 static bool is_text(const struct option_row *row)
@@ -219,6 +222,13 @@ void tlsmsg_options_set_ask_password(struct tlsmsg_options *options, tlsmsg_ask_
     options->ask_password_user = user;
 }
 
+void tlsmsg_options_set_owner(struct tlsmsg_options *options, uid_t uid, gid_t gid)
+{
+    options->has_owner = true;
+    options->owner_uid = uid;
+    options->owner_gid = gid;
+}
+
 /* A socket option that is a number; -1 where the descriptor has none such. */
 static int socket_option(int fd, int option)
 {
@@ -264,6 +274,9 @@ struct tlsmsg_options *options_copy(const struct tlsmsg_options *o)
     copy->confirm_user = o->confirm_user;
     copy->ask_password = o->ask_password;
     copy->ask_password_user = o->ask_password_user;
+    copy->has_owner = o->has_owner;
+    copy->owner_uid = o->owner_uid;
+    copy->owner_gid = o->owner_gid;
     for (option = 0; option < TLSMSG_OPT_COUNT; option++) {
         const struct value *value = &o->values[option];
 
@@ -365,6 +378,9 @@ void options_tls(const struct tlsmsg_options *o, struct tls_settings *out)
         .crl = text_of(o, TLSMSG_OPT_CRL),
         .tls_min = (int)tlsmsg_options_number(o, TLSMSG_OPT_TLS_MIN),
         .keylog_file = text_of(o, TLSMSG_OPT_KEYLOG_FILE),
+        .has_owner = o->has_owner,
+        .owner_uid = o->owner_uid,
+        .owner_gid = o->owner_gid,
         .pad_bytes = (size_t)count_of(o, TLSMSG_OPT_PAD),
         .client_ca = text_of(o, TLSMSG_OPT_CLIENT_CA),
         .allow = list_of(o, TLSMSG_OPT_ALLOW),

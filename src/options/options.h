@@ -33,6 +33,9 @@ struct tls_settings {
     const char *crl;
     int tls_min; /* 12 or 13 */
     const char *keylog_file;
+    bool has_owner; /* of what is made by name; else the process's user */
+    uid_t owner_uid;
+    gid_t owner_gid;
     size_t pad_bytes; /* 0: no padding */
 
     /* A server's. */

@@ -265,6 +265,20 @@ class Metrics(ServiceTest):
         self.assertEqual(server.stderr.bytes().count(b"cannot write metrics"), 1)
 
 
+    def test_folder_that_comes_later_and_is_made_anew(self):
+        os.mkdir(self.path("above"))
+        folder = self.path("above/m")
+        server = self.managed("--quiet", "--metrics-file", folder + "/x.prom",
+                              listener=self.listener())
+        server.stderr.wait_for(b"cannot write metrics")
+        for what in ("comes", "is made anew"):
+            os.mkdir(folder)
+            kernel.wait_until(lambda: os.path.exists(folder + "/x.prom"), f"the folder: it {what}",
+                              limit=15)
+            os.rename(folder, self.path("gone " + what))
+        server.stop()
+
+
 class Confinement(ServiceTest):
     def wait_held(self, server):
         """Whether the build has the sandbox, by the server's own words."""
@@ -318,6 +332,38 @@ class Confinement(ServiceTest):
         self.talk(listener.getsockname()[1])
         server.stop()
         self.assertEqual(os.stat(self.path("m.prom")).st_uid, nobody.pw_uid)
+
+    @harness.unittest.skipIf(is_plaintext() or not manager.is_root(), "needs root and keys")
+    def test_key_log_is_the_users(self):
+        """It is made that user's, so that a reload can open it again; another's is refused."""
+        folder, nobody = self.path("keys"), pwd.getpwnam("nobody")
+        os.chmod(self.folder, 0o755)
+        os.mkdir(folder)
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        made = [shutil.copy(path, self.path(os.path.basename(path)))
+                for path in (default_certificates().server, default_certificates().server_key)]
+        for path in made:
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        log = os.path.join(folder, "keys.log")
+        words = ["--quiet", "--log-level", "info", "--user", "nobody", "--keylog-file", log,
+                 "--cert", made[0], "--key", made[1]]
+        for what in ("made", "found"):
+            with self.subTest(what):
+                server = self.managed(*words, listener=self.listener(), certificate=False)
+                kernel.wait_until(lambda: os.path.exists(log), "the key log")
+                found = os.stat(log)
+                self.assertEqual((found.st_uid, found.st_gid, found.st_mode & 0o7777),
+                                 (nobody.pw_uid, nobody.pw_gid, 0o600))
+                server.stderr.wait_for(b"sandbox: ")
+                server.signal(signal.SIGHUP)
+                server.stderr.wait_for(b"configuration reloaded")
+                server.stop()
+        os.chown(log, 0, 0)
+        for check in ((), ("--check",)):
+            with self.subTest("root's", check=check):
+                server = self.keep(manager.start_server(*words, *check, certificate=False))
+                server.finish(2)
+                self.assertIn(b"keys.log", server.stderr.bytes())
 
     @harness.unittest.skipIf(is_plaintext() or not manager.is_root(), "needs root and a key file")
     def test_key_out_of_the_users_reach(self):

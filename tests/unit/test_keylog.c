@@ -35,7 +35,9 @@ struct place {
 };
 
 #define NOT_PLAIN                                                                                  \
-    "is not a plain file of mode 0600, of this user and with one name (chmod 600 mends the mode)"
+    "is not a plain file of mode 0600, of the user that serves and with one name (chmod 600 "      \
+    "mends "                                                                                       \
+    "the mode)"
 
 static const struct place places[] = {
     {"nothing", A_FILE, 0, NULL},

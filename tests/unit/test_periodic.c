@@ -10,6 +10,7 @@
 
 #include "app/server/metrics.h"
 #include "app/server/periodic.h"
+#include "base/clock.h"
 
 #define DAY 86400
 #define START (20000 * (int64_t)DAY)
@@ -221,6 +222,20 @@ static void test_failed_metrics_are_told_once(void **state)
     assert_int_equal(warnings, 2); /* it had worked again in between */
 }
 
+/* Whoever reads the log an hour later finds it, and not seven hundred times. */
+static void test_failure_that_lasts_is_told_again(void **state)
+{
+    struct periodic periodic;
+
+    (void)state;
+    begin(&periodic, "/tmp/tlsmsg-upkeep-missing/m.prom");
+    for (int64_t now_ns = 1; now_ns < (int64_t)3600 * CLOCK_NS_PER_S;
+         now_ns += METRICS_INTERVAL_NS) {
+        (void)periodic_run(&periodic, now_ns);
+    }
+    assert_int_equal(warnings, 6);
+}
+
 /* ---- when a day is over */
 
 static const struct row {
@@ -253,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_what_comes_near_is_told_at_once),
         cmocka_unit_test(test_metrics_when_due_and_at_the_end),
         cmocka_unit_test(test_failed_metrics_are_told_once),
+        cmocka_unit_test(test_failure_that_lasts_is_told_again),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

@@ -22,6 +22,7 @@ static char root[] = "/tmp/tlsmsg-sandbox-XXXXXX";
 static char allowed[96]; /* root/own/in/cert */
 static char output[96];  /* root/out/metrics */
 static char other[96];   /* root/others/own/secret */
+static char late[96];    /* root/late/new/metrics, in a folder that comes later */
 static char link_to[96]; /* root/mine/links/cert -> ../../own/in/cert */
 
 static long landlock_abi(void)
@@ -53,6 +54,8 @@ static int set_up(void **state)
 {
     (void)state;
     assert_non_null(mkdtemp(root));
+    make_folder("late");
+    (void)snprintf(late, sizeof(late), "%s/late/new/metrics", root);
     make_folder("own");
     make_folder("mine");
     make_folder("mine/links");
@@ -114,6 +117,15 @@ static int replace_output(void)
     return failed != 0 ? failed : (rename(fresh, output) == 0 ? 0 : errno);
 }
 
+/* A folder of that name made anew is another one to the kernel, and lies in the same folder above. */
+static int write_in_new_folder(void)
+{
+    char path[96];
+
+    (void)snprintf(path, sizeof(path), "%s/late/new/metrics", root);
+    return opens(path, O_WRONLY | O_CREAT);
+}
+
 static int dumpable(void)
 {
     return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
@@ -157,24 +169,48 @@ static int signal_parent(void)
     return kill(getppid(), 0) == 0 ? 0 : errno;
 }
 
-/* Runs try in a sandboxed child and returns the errno it met, 0 for success. */
+static void confine(void)
+{
+    struct sandbox sandbox = {0};
+    char held[256];
+
+    if (!sandbox_may_read(&sandbox, link_to) || !sandbox_may_write(&sandbox, output) ||
+        !sandbox_may_write(&sandbox, late) ||
+        sandbox_restrict(&sandbox, held, sizeof(held), NULL) != TLSMSG_OK) {
+        _exit(255);
+    }
+}
+
+/* Runs try in a sandboxed child and returns the errno it met, 0 for success. Once it is confined,
+ * the folder of what is written last comes into being. */
 static int in_sandbox(int (*try)(void))
 {
-    pid_t child = fork();
+    char folder[96];
+    int ends[2];
+    pid_t child;
+    char word;
     int status = 0;
 
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        struct sandbox sandbox = {0};
-        char held[256];
-
-        if (!sandbox_may_read(&sandbox, link_to) || !sandbox_may_write(&sandbox, output) ||
-            sandbox_restrict(&sandbox, held, sizeof(held), NULL) != TLSMSG_OK) {
+        (void)close(ends[0]);
+        confine();
+        if (write(ends[1], "c", 1) != 1 || read(ends[1], &word, 1) != 1) {
             _exit(255);
         }
         _exit(try());
     }
+    (void)close(ends[1]);
+    (void)snprintf(folder, sizeof(folder), "%s/late/new", root);
+    assert_int_equal(read(ends[0], &word, 1), 1);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(write(ends[0], "g", 1), 1);
     assert_int_equal(waitpid(child, &status, 0), child);
+    (void)close(ends[0]);
+    (void)unlink(late);
+    assert_int_equal(rmdir(folder), 0);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
 }
@@ -190,6 +226,7 @@ static void test_what_is_left(void **state)
         {"reads its certificate", read_allowed, 0, 0},
         {"reads it through a link", read_through_link, 0, 0},
         {"replaces its output", replace_output, 0, 0},
+        {"writes to a folder that comes later", write_in_new_folder, 0, 0},
         {"leaves no core file", dumpable, 0, 0},
         {"reads no other file", read_other, EACCES, 1},
         {"writes no input", write_input, EACCES, 1},

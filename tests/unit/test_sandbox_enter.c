@@ -54,7 +54,7 @@ static enum child_result says(const struct tlsmsg_error *err, enum tlsmsg_code c
 static void test_no_user_is_always_good(void **state)
 {
     (void)state;
-    assert_int_equal(sandbox_check_user(NULL, NULL), TLSMSG_OK);
+    assert_int_equal(sandbox_check_user(NULL, NULL, NULL), TLSMSG_OK);
 }
 
 static void test_unknown_user(void **state)
@@ -62,7 +62,7 @@ static void test_unknown_user(void **state)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
 
     (void)state;
-    assert_int_equal(sandbox_check_user("no\nbody", &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(sandbox_check_user("no\nbody", NULL, &err), TLSMSG_ERR_CONFIG);
     assert_string_equal(err.text, "--user: there is no user 'no\\nbody'");
     assert_int_equal(err.sys_errno, 0);
 }
@@ -70,12 +70,15 @@ static void test_unknown_user(void **state)
 static void test_own_user(void **state)
 {
     const struct passwd *own = getpwuid(geteuid());
+    struct tlsmsg_options *options = NULL;
 
     (void)state;
     if (own == NULL) {
         skip();
     }
-    assert_int_equal(sandbox_check_user(own->pw_name, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &options, NULL), TLSMSG_OK);
+    assert_int_equal(sandbox_check_user(own->pw_name, options, NULL), TLSMSG_OK);
+    tlsmsg_options_free(options);
 }
 
 static enum child_result check_root_as_other(void)
@@ -85,7 +88,7 @@ static enum child_result check_root_as_other(void)
     if (geteuid() == 0 && setuid(65534) != 0) {
         return CHILD_SKIPPED;
     }
-    (void)sandbox_check_user("root", &err);
+    (void)sandbox_check_user("root", NULL, &err);
     return says(&err, TLSMSG_ERR_CONFIG,
                 "--user: only root can become user 'root' (start as root, or leave --user out)");
 }

@@ -150,7 +150,7 @@ static enum exit_code check(const struct server_settings *settings)
     char roots[512];
 
     prepare_library();
-    if (sandbox_check_user(settings->user, &err) != TLSMSG_OK ||
+    if (sandbox_check_user(settings->user, settings->options, &err) != TLSMSG_OK ||
         metrics_check(settings->metrics_file, &err) != TLSMSG_OK ||
         (settings->user != NULL &&
          sandbox_enter(settings->user, &settings->sandbox, &report, &err) != TLSMSG_OK) ||
@@ -321,7 +321,7 @@ static enum exit_code serve(struct program *program)
     enum exit_code code;
     unsigned worker;
 
-    if (sandbox_check_user(settings->user, &err) != TLSMSG_OK ||
+    if (sandbox_check_user(settings->user, settings->options, &err) != TLSMSG_OK ||
         metrics_check(settings->metrics_file, &err) != TLSMSG_OK ||
         take_sockets(program, &err) != TLSMSG_OK || prepare(program, &err) != TLSMSG_OK) {
         return fail(&err);

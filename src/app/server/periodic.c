@@ -12,6 +12,8 @@
 #include "base/clock.h"
 
 #define SOON_S 60
+/* A failure of the metrics that lasts is told again. */
+#define TELL_AGAIN_NS (600 * (int64_t)CLOCK_NS_PER_S)
 
 void periodic_init(struct periodic *periodic, struct systemd *systemd,
                    const struct tlsmsg_server *server, struct log *log, struct storing *storing,
@@ -36,7 +38,18 @@ static void warn(const struct periodic *periodic, enum tlsmsg_cause cause, const
     log_event(periodic->log, &event);
 }
 
-static void write_metrics(struct periodic *periodic)
+/* Once when it begins, and then now and again: whoever reads the log later must find it, too. */
+static void tell_metrics_failure(struct periodic *periodic, const struct tlsmsg_error *err,
+                                 int64_t now_ns)
+{
+    if (periodic->metrics_failed && now_ns < periodic->metrics_tell_ns) {
+        return;
+    }
+    warn(periodic, TLSMSG_CAUSE_OTHER, err->text);
+    periodic->metrics_tell_ns = now_ns + TELL_AGAIN_NS;
+}
+
+static void write_metrics(struct periodic *periodic, int64_t now_ns)
 {
     struct metrics_about about = {
         .version = tlsmsg_version(),
@@ -59,8 +72,8 @@ static void write_metrics(struct periodic *periodic)
         written = metrics_write(periodic->metrics_file, text, &err) == TLSMSG_OK;
         free(text);
     }
-    if (!written && !periodic->metrics_failed) {
-        warn(periodic, TLSMSG_CAUSE_OTHER, err.text);
+    if (!written) {
+        tell_metrics_failure(periodic, &err, now_ns);
     }
     periodic->metrics_failed = !written;
 }
@@ -116,7 +129,7 @@ int64_t periodic_run(struct periodic *periodic, int64_t now_ns)
         return due_ns;
     }
     if (now_ns >= periodic->metrics_due_ns) {
-        write_metrics(periodic);
+        write_metrics(periodic, now_ns);
         periodic->metrics_due_ns = now_ns + METRICS_INTERVAL_NS;
     }
     return earlier(due_ns, periodic->metrics_due_ns);
@@ -134,6 +147,6 @@ void periodic_reloaded(struct periodic *periodic)
 void periodic_end(struct periodic *periodic)
 {
     if (periodic->metrics_file != NULL) {
-        write_metrics(periodic);
+        write_metrics(periodic, periodic->metrics_due_ns);
     }
 }

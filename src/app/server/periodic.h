@@ -16,7 +16,8 @@ struct periodic {
     struct storing *storing;            /* borrowed; NULL: nothing is stored */
     const char *metrics_file;           /* borrowed; NULL: none is written */
     int64_t metrics_due_ns;
-    bool metrics_failed; /* was told; the next success ends it */
+    bool metrics_failed;     /* was told; the next success ends it */
+    int64_t metrics_tell_ns; /* when it is told again */
     int64_t started_unix_s;
     int64_t warned_unix_s;   /* when all that ends was told of last, or could have been */
     int64_t told_unix_s;     /* ... or what came near its end since */

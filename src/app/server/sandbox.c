@@ -196,26 +196,65 @@ static bool allow_links(int ruleset, const char *path, int depth)
     return true;
 }
 
+/* The path from the root on; false where it is too long. */
+static bool from_root(const char *path, char whole[PATH_MAX])
+{
+    char here[PATH_MAX];
+
+    if (path[0] == '/') {
+        return snprintf(whole, PATH_MAX, "%s", path) < PATH_MAX;
+    }
+    return getcwd(here, sizeof(here)) != NULL &&
+           snprintf(whole, PATH_MAX, "%s/%s", here, path) < PATH_MAX;
+}
+
 static bool allow_again(int ruleset, const char *path)
 {
     char whole[PATH_MAX];
     char folder[PATH_MAX];
-    char here[PATH_MAX];
-    int n;
 
-    if (path[0] == '/') {
-        n = snprintf(whole, sizeof(whole), "%s", path);
-    } else if (getcwd(here, sizeof(here)) == NULL) {
-        return false;
-    } else {
-        n = snprintf(whole, sizeof(whole), "%s/%s", here, path);
-    }
-    if (n >= (int)sizeof(whole)) {
+    if (!from_root(path, whole)) {
         return false;
     }
     (void)snprintf(folder, sizeof(folder), "%s", whole);
     to_directory(folder);
     return allow_folder(ruleset, folder) && allow_links(ruleset, whole, 0);
+}
+
+/* ---- files that are written: their folder may come later, or be made anew */
+
+/* Whether a file that is read again, or the store, lies in a folder or anywhere below it. */
+static bool holds_inputs(const struct sandbox *sandbox, const char *folder)
+{
+    size_t len = strlen(folder);
+    char whole[PATH_MAX];
+
+    for (size_t i = 0; i <= sandbox->read_count; i++) {
+        const char *path = i < sandbox->read_count ? sandbox->read[i] : sandbox->store;
+
+        if (path != NULL && (realpath(path, whole) != NULL || from_root(path, whole)) &&
+            strncmp(whole, folder, len) == 0 && whole[len] == '/') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Allows a file's folder, and the one above it, where a new folder of that name would lie: unless
+ * that one is wide, or what lies there is not to be written. */
+static bool allow_written(const struct sandbox *sandbox, int ruleset, const char *path,
+                          uint64_t rights)
+{
+    char folder[PATH_MAX];
+    char above[PATH_MAX];
+
+    if (!from_root(path, folder) || !allow_file(ruleset, path, rights)) {
+        return false;
+    }
+    to_directory(folder);
+    to_directory(folder);
+    return realpath(folder, above) == NULL || is_wide(above) || holds_inputs(sandbox, above) ||
+           allow_directory(ruleset, above, rights);
 }
 
 /* ---- a store that is reached over the network */
@@ -303,7 +342,7 @@ static bool allow_all(const struct sandbox *sandbox, int ruleset, uint64_t handl
         }
     }
     for (size_t i = 0; i < sandbox->write_count; i++) {
-        if (!allow_file(ruleset, sandbox->write[i], write_rights)) {
+        if (!allow_written(sandbox, ruleset, sandbox->write[i], write_rights)) {
             return false;
         }
     }
@@ -460,7 +499,8 @@ void sandbox_print_roots_own(const struct sandbox *sandbox, char *out, size_t ca
     }
 }
 
-enum tlsmsg_code sandbox_check_user(const char *user, struct tlsmsg_error *err)
+enum tlsmsg_code sandbox_check_user(const char *user, struct tlsmsg_options *options,
+                                    struct tlsmsg_error *err)
 {
     char shown[NAME_SHOWN_MAX];
     const struct passwd *entry;
@@ -480,6 +520,7 @@ enum tlsmsg_code sandbox_check_user(const char *user, struct tlsmsg_error *err)
                          "out)",
                          escape_name(shown, sizeof(shown), user));
     }
+    tlsmsg_options_set_owner(options, entry->pw_uid, entry->pw_gid);
     return TLSMSG_OK;
 }
 

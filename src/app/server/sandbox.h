@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include <tlsmsg/error.h>
+#include <tlsmsg/options.h>
 
 #define SANDBOX_PATHS_MAX 128
 
@@ -37,8 +38,10 @@ struct sandbox_report {
 };
 
 /* Whether --user can be followed at all; before anything is opened. user: NULL for none.
+ * options: are told whose the process will be.
  * TLSMSG_ERR_CONFIG: no such user, or another one while this process is not root's. */
-enum tlsmsg_code sandbox_check_user(const char *user, struct tlsmsg_error *err);
+enum tlsmsg_code sandbox_check_user(const char *user, struct tlsmsg_options *options,
+                                    struct tlsmsg_error *err);
 
 /* The files of a reload that root alone can read, "'a.key', 'b.key'"; "" for none; cut with "...". */
 void sandbox_print_roots_own(const struct sandbox *sandbox, char *out, size_t cap);
@@ -54,6 +57,7 @@ enum tlsmsg_code sandbox_enter(const char *user, const struct sandbox *sandbox,
  * to now: a rule on a file itself would not follow its atomic replacement. A folder may be replaced
  * as well, and a link on the way may come to point to another beside the old one, so the folder above
  * each may be read too, unless that one is wide: "/", what lies directly in it, somebody's home.
+ * The same holds for what is written, unless files to be read or the store lie below the folder above.
  * held, cap: as above.
  * TLSMSG_ERR_SYSTEM where the kernel has the rules and refuses them. */
 enum tlsmsg_code sandbox_restrict(const struct sandbox *sandbox, char *held, size_t cap,

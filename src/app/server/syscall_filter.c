@@ -31,6 +31,18 @@ static const struct refused refused[] = {
     {91, 52, false},   /* fchmod */
     {268, 53, false},  /* fchmodat */
     {452, 452, false}, /* fchmodat2 */
+    {92, -1, false},   /* chown */
+    {93, 55, false},   /* fchown; SQLite tries, as root, and goes on without */
+    {94, -1, false},   /* lchown */
+    {260, 54, false},  /* fchownat */
+    {188, 5, false},   /* setxattr: access lists */
+    {189, 6, false},   /* lsetxattr */
+    {190, 7, false},   /* fsetxattr */
+    {463, 463, false}, /* setxattrat */
+    {132, -1, false},  /* utime */
+    {235, -1, false},  /* utimes */
+    {261, -1, false},  /* futimesat */
+    {280, 88, false},  /* utimensat */
     {101, 117, false}, /* ptrace */
     {310, 270, false}, /* process_vm_readv */
     {311, 271, false}, /* process_vm_writev */

@@ -25,12 +25,34 @@
 #include "transport/tls/tickets.h"
 #include "transport/tls/verify.h"
 
-/* Opens the file: 0600, appended to, never through a symbolic link. *fd is -1 without the option. */
+/* Opens the file to append to it, and makes it with mode 0600 and the owner; never through a symbolic
+ * link. -1 with errno. */
+static int open_or_make(const char *path, const struct tls_settings *settings)
+{
+    const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    int fd = open(path, flags | O_CREAT | O_EXCL, 0600);
+
+    if (fd < 0) {
+        return errno == EEXIST ? open(path, flags) : -1;
+    }
+    if (settings->has_owner && geteuid() != settings->owner_uid &&
+        fchown(fd, settings->owner_uid, settings->owner_gid) != 0) {
+        int saved = errno;
+
+        (void)close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+/* *fd is -1 without the option. */
 static enum tlsmsg_code open_keylog(const struct tls_settings *settings, int *fd,
                                     struct tlsmsg_error *err)
 {
     const char *path = settings->keylog_file;
     char shown[160];
+    uid_t owner = settings->has_owner ? settings->owner_uid : geteuid();
     struct stat info;
 
     *fd = -1;
@@ -38,7 +60,7 @@ static enum tlsmsg_code open_keylog(const struct tls_settings *settings, int *fd
         return TLSMSG_OK;
     }
     (void)escape_name(shown, sizeof(shown), path);
-    *fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    *fd = open_or_make(path, settings);
     if (*fd < 0) {
         return error_set(err, TLSMSG_ERR_CONFIG, errno, "cannot open key log '%s'%s", shown,
                          errno == ELOOP ? " (a symbolic link is not followed)" : "");
@@ -46,12 +68,12 @@ static enum tlsmsg_code open_keylog(const struct tls_settings *settings, int *fd
     /* One that was there already may be open to others, or be another user's who laid it there, or
      * have a second name; secrets don't go into it. */
     if (fstat(*fd, &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & 077) != 0 ||
-        info.st_uid != geteuid() || info.st_nlink != 1) {
+        info.st_uid != owner || info.st_nlink != 1) {
         (void)close(*fd);
         *fd = -1;
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "key log '%s' is not a plain file of mode 0600, of this user and with one "
-                         "name (chmod 600 mends the mode)",
+                         "key log '%s' is not a plain file of mode 0600, of the user that serves "
+                         "and with one name (chmod 600 mends the mode)",
                          shown);
     }
     return TLSMSG_OK;
