@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -125,19 +126,14 @@ void file_fini(struct file *file)
 /* Whether modes alone let a file be read; or written, and replaced in its folder. */
 static bool modes_allow(const char *path, bool writes)
 {
-    char folder[PATH_MAX];
-    char *slash;
+    char copy[PATH_MAX];
 
     if (!writes) {
         return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
     }
-    if ((faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0 && errno != ENOENT) ||
-        snprintf(folder, sizeof(folder), "./%s", path) >= (int)sizeof(folder)) {
-        return false;
-    }
-    slash = strrchr(folder, '/');
-    *slash = '\0';
-    return faccessat(AT_FDCWD, path[0] == '/' ? folder + 2 : folder, W_OK | X_OK, AT_EACCESS) == 0;
+    (void)snprintf(copy, sizeof(copy), "%s", path);
+    return (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 || errno == ENOENT) &&
+           faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS) == 0;
 }
 
 /* Says whose doing a denial is. Landlock is asked when a file is opened, and modes alone here. */
