@@ -8,6 +8,8 @@ import socket
 import ssl
 import sys
 
+HELD = 65536  # bytes unanswered at most: a server whose replies aren't taken reads no further
+
 
 def read_frame(stream):
     """(words of the header, body)"""
@@ -37,17 +39,23 @@ def main(host, port, ca, producer):
         stream.flush()
         words, _ = read_frame(stream)
         hello = dict(word.split("=", 1) for word in words[2:] if "=" in word)
-        window = int(hello["window"])
+        window, last, held = int(hello["window"]), int(hello["last"]), 0
+        if last > len(lines):
+            raise ValueError(f"the server has {last} messages, and the input {len(lines)}")
         # The last one that the server has goes first, so that it can be compared.
-        sent = answered = max(0, int(hello["last"]) - 1)
+        sent = answered = max(0, last - 1)
         while answered < len(lines):
-            while sent < len(lines) and sent - answered < window:
+            while sent < len(lines) and sent - answered < window and held < HELD:
+                line = lines[sent]
                 sent += 1
-                line = lines[sent - 1]
+                held += len(line)
                 stream.write(b"MSG %d %d\n%s\n" % (sent, len(line), line))
             stream.flush()
             words, reply = read_frame(stream)
-            answered = int(words[1])
+            held -= len(lines[answered])
+            answered += 1
+            if words[:2] != ["OK", str(answered)]:
+                raise ConnectionError(f"not the OK that is due: {words}")
             print(reply.decode())
 
 

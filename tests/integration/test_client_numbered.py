@@ -176,6 +176,18 @@ class Examples(NumberedTest):
             self.assertEqual(ledger.bodies("job"), lines[:part])
         peer.abandon()
 
+    def test_long_lines(self):
+        """More than both ends and the kernel hold: who only sends would wait for ever."""
+        server = self.server("--quiet")
+        for words in ((sys.executable, os.path.join(self.FOLDER, "numbered.py"), "localhost",
+                       str(server.port)),
+                      (os.path.join(build_dir(), "tests", "example_bulk"),
+                       f"localhost:{server.port}")):
+            done = subprocess.run([*words, self.ca, "job-" + os.path.basename(words[0])],
+                                  input=b"\n".join([b"x" * 60_000] * 400), capture_output=True,
+                                  timeout=scaled(20), check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+
     def test_bulk(self):
         ledger = Ledger(window=5)
         peer = self.keeper(ledger)

@@ -16,6 +16,7 @@ import texts
 import tls
 from certificates import default_certificates
 from harness import ProgramTest
+from s_client import SClient
 
 HELLO = b"HELLO 1 last=%d max=1048576 window=256 promise=none\n"
 
@@ -174,6 +175,28 @@ class Messages(NumberedTest):
             end.send(bytes([byte]))
         self.expect(end, HELLO % 0, ok(1, "世界"), ok(2, "b"))
         end.close()
+
+
+class Typed(NumberedTest):
+    """What the manual says: a person can type it."""
+
+    def test_with_s_client(self):
+        server = self.server()
+        for options, end in (((), b"\n"), (("-crlf",), b"\r\n")):
+            with self.subTest(options):
+                peer = self.keep(SClient(server.port, "-quiet", "-alpn", "tlsmsg/1", *options,
+                                         ca=default_certificates().ca))
+                peer.write(b"HELLO 1\n")
+                peer.stdout.wait_for(b"promise=none\n")
+                peer.write(b"MSG 1 5\nhello\n")
+                peer.stdout.wait_for(ok(1, "hello"))
+                # A line end within a message is sent as -crlf has it, and counts.
+                text = "世界".encode() + end + b"!"
+                peer.write(b"MSG 2 %d\n" % len(text) + text.replace(end, b"\n") + b"\n")
+                peer.stdout.wait_for(ok(2, text))
+                peer.write(b"bye\n")
+                peer.stdout.wait_for(bye(400, "a header that is neither HELLO nor MSG"))
+                peer.finish(0)
 
 
 class Producers(NumberedTest):
