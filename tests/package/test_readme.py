@@ -7,6 +7,7 @@ and presets are looked up."""
 
 import ctypes
 import fcntl
+import glob
 import json
 import os
 import re
@@ -187,31 +188,61 @@ class NotRun(unittest.TestCase):
                 self.assertTrue(os.access(os.path.join(ROOT, script.group(1)), os.X_OK), command)
 
     def test_links(self):
-        for folder, name in (("", "README.md"), ("docs", "README.zh-CN.md")):
-            for link in re.findall(r"\]\(([^):]+)\)", read(folder, name)):
-                self.assertTrue(os.path.exists(os.path.join(ROOT, folder, link)), f"{name}: {link}")
+        documents = ["README.md", *glob.glob("docs/*.md", root_dir=ROOT),
+                     *glob.glob("docs/zh/*.md", root_dir=ROOT)]
+        self.assertGreater(len(documents), 10)
+        for name in documents:
+            for link in re.findall(r"\]\(([^):#]+)[^):]*\)", read(name)):
+                self.assertTrue(os.path.exists(os.path.join(ROOT, os.path.dirname(name), link)),
+                                f"{name}: {link}")
 
 
 class Chinese(unittest.TestCase):
-    def setUp(self):
-        self.english = read("README.md")
-        self.chinese = read("docs", "README.zh-CN.md")
+    """Each Chinese document has the headings, commands and tables of the English one."""
+
+    PAIRS = ((("README.md",), ("docs", "README.zh-CN.md")),
+             (("docs", "install.md"), ("docs", "zh", "install.md")),
+             (("docs", "operations.md"), ("docs", "zh", "operations.md")))
+
+    def pairs(self):
+        for english, chinese in self.PAIRS:
+            with self.subTest(chinese[-1]):
+                yield read(*english), read(*chinese)
 
     def test_headings(self):
-        levels = [re.findall(r"^(#+) ", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
-                  for text in (self.english, self.chinese)]
-        self.assertEqual(*levels)
+        for pair in self.pairs():
+            levels = [re.findall(r"^(#+) ", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+                      for text in pair]
+            self.assertEqual(*levels)
 
     def test_commands(self):
-        self.assertEqual(blocks(self.english), blocks(self.chinese))
+        for english, chinese in self.pairs():
+            self.assertEqual(blocks(english), blocks(chinese))
+            self.assertEqual(*(re.findall(r"^```(?:sh|cmake)$.*?^```$", text, re.M | re.S)
+                               for text in (english, chinese)))
 
     def test_tables(self):
         """Whatever is in code or digits in the first cell of a row."""
-        english, chinese = ([re.findall(r"`[^`]+`|\d", cell)
-                             for cell in re.findall(r"^\| (.*?[^\\]|\d) \|", text, re.M)]
-                            for text in (self.english, self.chinese))
-        self.assertEqual(english, chinese)
-        self.assertGreater(len(english), 10)
+        for pair in self.pairs():
+            english, chinese = ([re.findall(r"`[^`]+`|\d", cell)
+                                 for cell in re.findall(r"^\| (.*?[^\\]|\d) \|", text, re.M)]
+                                for text in pair)
+            self.assertEqual(english, chinese)
+            self.assertGreater(len(english), 5)
+
+    def test_named_in_prose(self):
+        """Options, files and units that one names, the other names."""
+        for pair in self.pairs():
+            english, chinese = (sorted(set(re.findall(r"`(--?[a-z][a-z-]*|[A-Z]\w+=)", text)))
+                                for text in pair)
+            self.assertEqual(english, chinese)
+
+    def test_promises(self):
+        """The table of tlsmsg(7), row by row."""
+        manual = read("docs", "man", "tlsmsg.7").split(".Sh PROMISES")[1].split(".El")[0]
+        rows = re.findall(r"^\.It ", manual, re.M)
+        table = re.findall(r"^\| .* \|$", read("docs", "zh", "promises.md"), re.M)
+        self.assertEqual(len(table), len(rows))
 
 
 if __name__ == "__main__":
