@@ -218,7 +218,7 @@ class Chinese(unittest.TestCase):
     def test_commands(self):
         for english, chinese in self.pairs():
             self.assertEqual(blocks(english), blocks(chinese))
-            self.assertEqual(*(re.findall(r"^```(?:sh|cmake)$.*?^```$", text, re.M | re.S)
+            self.assertEqual(*(re.findall(r"^```(?:sh|conf)$.*?^```$", text, re.M | re.S)
                                for text in (english, chinese)))
 
     def test_tables(self):
