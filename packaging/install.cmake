@@ -155,7 +155,7 @@ tlsmsg_install_script(gen-certs.sh tlsmsg-certs)
 tlsmsg_install_script(rotate-ticket-keys.sh tlsmsg-ticket-keys)
 install(PROGRAMS docs/examples/handle.py docs/examples/store-to-csv.py
     DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT server)
-install(PROGRAMS docs/examples/report.sh
+install(PROGRAMS docs/examples/report.sh docs/examples/follow-log.sh
     DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT client)
 install(FILES docs/man/tlsmsg.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7 COMPONENT server)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server)

@@ -5,8 +5,10 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -70,6 +72,52 @@ class Report(ExampleTest):
 
     def test_usage(self):
         self.run_example("report.sh", "nightly", expect=2)
+
+
+@unittest.skipUnless(has_store(), "built without a store")
+class FollowLog(ExampleTest):
+    def follow(self, log, port):
+        following = subprocess.Popen(
+            [os.path.join(EXAMPLES, "follow-log.sh"), log], stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=self.environment(TLSMSG_SERVER=f"localhost:{port}",
+                                 TLSMSG_CA=default_certificates().ca,
+                                 TLSMSG_SPOOL=self.path("spool.db")))
+
+        def end():
+            os.killpg(following.pid, signal.SIGTERM)
+            following.wait(scaled(10))
+
+        self.addCleanup(end)
+
+    def test_each_line_once_while_the_server_comes_and_goes(self):
+        store, path = self.path("store.db"), self.path("log")
+        server, port = self.server_on_fixed_port("--store", store, "--format", "json")
+        with open(path, "w", encoding="utf-8") as log:
+            def append(*lines):
+                log.write("".join(line + "\n" for line in lines))
+                log.flush()
+
+            self.follow(path, port)
+            # tail begins at the end, wherever that is once it has opened the file.
+            append("is it there?")
+            while b"is it there?" not in server.stdout.bytes():
+                append("is it there?")
+                time.sleep(0.05)
+            append("one", "two")
+            server.wait_line(b'"message":"two"')
+            server.kill()
+            append("three", "four")
+            server = self.server("--store", store, "--format", "json",
+                                 listen=(f"127.0.0.1:{port}",))
+            append("five")
+            server.wait_line(b'"message":"five"')
+        server.stop()
+        kept = subprocess.run([os.path.join(build_dir(), "tlsmsg-store"), "export", store],
+                              capture_output=True, timeout=scaled(20), check=True).stdout
+        messages = [json.loads(line)["message"] for line in kept.splitlines()]
+        self.assertEqual([text for text in messages if text != "is it there?"],
+                         ["one", "two", "three", "four", "five"])
 
 
 class Handle(ExampleTest):
