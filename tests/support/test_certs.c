@@ -160,12 +160,12 @@ void test_cert_append_key(const struct test_cert *cert, const char *path)
     put_key(cert, path, "a", NULL);
 }
 
-static X509_EXTENSION *make_extension(int nid, const char *value)
+static X509_EXTENSION *make_extension(int nid, const char *value, const struct test_cert *issuer)
 {
     X509V3_CTX context;
     X509_EXTENSION *extension;
 
-    X509V3_set_ctx(&context, NULL, NULL, NULL, NULL, 0);
+    X509V3_set_ctx(&context, issuer->cert, NULL, NULL, NULL, 0);
     extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
     must(extension != NULL, value);
     return extension;
@@ -182,7 +182,8 @@ static void add_revoked(X509_CRL *crl, const struct test_crl_spec *spec)
              X509_REVOKED_set_revocationDate(entry, when) == 1,
          "revoked entry");
     if (spec->entry_extension != 0) {
-        X509_EXTENSION *extension = make_extension(spec->entry_extension, spec->entry_value);
+        X509_EXTENSION *extension =
+            make_extension(spec->entry_extension, spec->entry_value, spec->issuer);
 
         must(X509_REVOKED_add_ext(entry, extension, -1) == 1, "extension of an entry");
         X509_EXTENSION_free(extension);
@@ -193,7 +194,8 @@ static void add_revoked(X509_CRL *crl, const struct test_crl_spec *spec)
 
 static void add_list_extension(X509_CRL *crl, const struct test_crl_spec *spec)
 {
-    X509_EXTENSION *extension = make_extension(spec->extension, spec->extension_value);
+    X509_EXTENSION *extension =
+        make_extension(spec->extension, spec->extension_value, spec->issuer);
 
     must(X509_CRL_add_ext(crl, extension, -1) == 1, "extension of a list");
     X509_EXTENSION_free(extension);
@@ -213,7 +215,8 @@ static void put_crl(const struct test_crl_spec *spec, const char *path, const ch
     set_time(until, until_s, spec->until_text);
     must(X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
              X509_CRL_set_issuer_name(crl, X509_get_subject_name(spec->issuer->cert)) == 1 &&
-             X509_CRL_set1_lastUpdate(crl, from) == 1 && X509_CRL_set1_nextUpdate(crl, until) == 1,
+             X509_CRL_set1_lastUpdate(crl, from) == 1 &&
+             (spec->is_endless || X509_CRL_set1_nextUpdate(crl, until) == 1),
          "revocation list");
     if (spec->revoked != NULL) {
         add_revoked(crl, spec);

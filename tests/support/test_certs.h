@@ -52,6 +52,7 @@ struct test_crl_spec {
     const char *extension_value;     /* as in openssl.cnf: "critical,onlyCA:TRUE" */
     int entry_extension;             /* the same, of the entry */
     const char *entry_value;
+    bool is_endless;        /* without nextUpdate */
     long from_s;            /* from now; 0: an hour before */
     long until_s;           /* from now; 0: 30 days */
     const char *until_text; /* as above */

@@ -35,6 +35,29 @@ static void write_lists(const char *name, const struct test_cert *by_ca,
     test_crl_append(&(struct test_crl_spec){.issuer = &issuer, .revoked = by_issuer}, path);
 }
 
+/* Two lists under one name. Of those that are equally old the library takes the first. */
+static void write_pairs(void)
+{
+    const struct test_crl_spec none = {.issuer = &issuer};
+    const struct test_crl_spec names_carol = {.issuer = &issuer, .revoked = &carol};
+    struct test_cert namesake;
+    char path[TEST_PATH_MAX];
+
+    test_crl_write(&none, test_folder_file(&files.folder, "first.crl", path));
+    test_crl_append(&names_carol, path);
+    test_crl_write(&names_carol, test_folder_file(&files.folder, "second.crl", path));
+    test_crl_append(&none, path);
+    test_cert_make(&namesake, &(struct test_cert_spec){
+                                  .common_name = "issuer", .issuer = &files.ca, .is_ca = true});
+    test_crl_write(&none, test_folder_file(&files.folder, "namesake.crl", path));
+    test_crl_append(&(struct test_crl_spec){.issuer = &namesake,
+                                            .revoked = &carol,
+                                            .extension = NID_authority_key_identifier,
+                                            .extension_value = "keyid:always"},
+                    path);
+    test_cert_free(&namesake);
+}
+
 static int set_up(void **state)
 {
     struct test_cert server;
@@ -64,6 +87,7 @@ static int set_up(void **state)
     write_lists("stranger.crl", NULL, NULL);
     test_crl_append(&(struct test_crl_spec){.issuer = &other_ca, .revoked = &issuer},
                     test_folder_file(&files.folder, "stranger.crl", path));
+    write_pairs();
     test_crl_write(&(struct test_crl_spec){.issuer = &issuer, .until_s = -TEST_DAY_S},
                    test_folder_file(&files.folder, "past.crl", path));
     test_crl_write(&(struct test_crl_spec){.issuer = &issuer, .until_text = "some other day"},
@@ -93,6 +117,12 @@ static const struct row rows[] = {
     {"nobody is revoked", "nobody.crl", "nobody.crl", NULL},
     {"another CA's list", "stranger.crl", "stranger.crl", NULL},
     {"a list of others on the client's side", NULL, "carol.crl", NULL},
+    {"another CA of the issuer's name, with a number of hers", "namesake.crl", "namesake.crl",
+     NULL},
+    {"a client that one of two lists names", "first.crl", NULL,
+     "cannot verify client 'CN=carol': its certificate is revoked"},
+    {"the same, the other list first", "second.crl", NULL,
+     "cannot verify client 'CN=carol': its certificate is revoked"},
     {"a revoked client", "carol.crl", NULL,
      "cannot verify client 'CN=carol': its certificate is revoked"},
     {"a client with a revoked issuer", "issuer.crl", NULL,
@@ -267,10 +297,29 @@ static void test_unfit(void **state)
     tlsmsg_options_free(options);
 }
 
+static void test_a_list_without_an_end(void **state)
+{
+    struct transport_config *config;
+    char path[TEST_PATH_MAX];
+    bool said = false;
+
+    (void)state;
+    test_crl_write(&(struct test_crl_spec){.issuer = &issuer, .is_endless = true},
+                   test_folder_file(&files.folder, "endless.crl", path));
+    config = server_with("endless.crl");
+    for (size_t i = 0; i < transport_config_warning_count(config); i++) {
+        said |= strstr(transport_config_warning(config, i), "a list without an end") != NULL;
+    }
+    assert_true(said);
+    assert_int_equal(transport_config_expiry(config, TLSMSG_EXPIRY_CRL), 0);
+    transport_config_unref(config);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lists_that_are_no_use),
+        cmocka_unit_test(test_a_list_without_an_end),
     };
     int failed = 0;
 

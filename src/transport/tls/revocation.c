@@ -241,6 +241,13 @@ static enum tlsmsg_code use_lists(SSL_CTX *ctx, const struct file *file, STACK_O
         load_report_add(report, LOADED_CRL, file, X509_CRL_get_issuer(list),
                         X509_CRL_get_issuer(list), X509_CRL_get0_lastUpdate(list),
                         X509_CRL_get0_nextUpdate(list));
+        if (X509_CRL_get0_nextUpdate(list) == NULL) {
+            load_report_warn(report,
+                             LIST_WHAT
+                             " '%s' holds a list without an end: nobody will be told that it "
+                             "is out of date; try: one with nextUpdate",
+                             file->name);
+        }
         if (X509_STORE_add_crl(store, list) != 1) {
             return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use " LIST_WHAT " '%s'",
                                     file->name);

@@ -38,6 +38,20 @@ struct refusal {
     char hint[HINT_TEXT_MAX];
 };
 
+/* A CA that was made anew under its old name counts from the same numbers again. */
+static bool is_of_other_key(const X509_CRL *list, X509 *cert)
+{
+    const ASN1_OCTET_STRING *issued_by = X509_get0_authority_key_id(cert);
+    AUTHORITY_KEYID *key =
+        issued_by != NULL ? X509_CRL_get_ext_d2i(list, NID_authority_key_identifier, NULL, NULL)
+                          : NULL;
+    bool other =
+        key != NULL && key->keyid != NULL && ASN1_OCTET_STRING_cmp(key->keyid, issued_by) != 0;
+
+    AUTHORITY_KEYID_free(key);
+    return other;
+}
+
 bool verify_is_revoked(STACK_OF(X509_CRL) *lists, X509 *cert)
 {
     for (int i = 0; i < sk_X509_CRL_num(lists); i++) {
@@ -45,7 +59,7 @@ bool verify_is_revoked(STACK_OF(X509_CRL) *lists, X509 *cert)
         X509_REVOKED *entry = NULL;
 
         if (X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_issuer_name(cert)) == 0 &&
-            X509_CRL_get0_by_cert(list, &entry, cert) == 1) {
+            X509_CRL_get0_by_cert(list, &entry, cert) == 1 && !is_of_other_key(list, cert)) {
             return true;
         }
     }
@@ -220,13 +234,13 @@ static void choose_alert(X509_STORE_CTX *store)
     }
 }
 
-/* The library looks up the leaf alone: asked for more, it would demand a list of every CA in the
- * chain. An issuer that a list at hand names is refused all the same. */
-static bool has_revoked_issuer(const struct transport *t, X509_STORE_CTX *store)
+/* The library looks up the leaf alone, in one list of its CA's: asked for more, it would demand a list
+ * of every CA in the chain. Whoever a list at hand names is refused all the same. */
+static bool has_revoked(const struct transport *t, X509_STORE_CTX *store)
 {
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
 
-    for (int i = 1; i < sk_X509_num(chain); i++) {
+    for (int i = 0; i < sk_X509_num(chain); i++) {
         if (verify_is_revoked(t->config->crls, sk_X509_value(chain, i))) {
             X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
             X509_STORE_CTX_set_error_depth(store, i);
@@ -240,7 +254,7 @@ static bool has_revoked_issuer(const struct transport *t, X509_STORE_CTX *store)
 /* Chain, name, dates and revocation, as far as the context asks for them. */
 static bool verify_chain(struct transport *t, X509_STORE_CTX *store)
 {
-    if (X509_verify_cert(store) == 1 && !has_revoked_issuer(t, store)) {
+    if (X509_verify_cert(store) == 1 && !has_revoked(t, store)) {
         return true;
     }
     if (X509_STORE_CTX_get_error(store) == X509_V_OK) {
