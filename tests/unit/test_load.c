@@ -383,6 +383,99 @@ static void test_a_group_that_is_meant(void **state)
     transport_config_unref(config);
 }
 
+/* ---- what a configuration loads and nobody gets in with */
+
+static bool is_warned(const struct transport_config *config, const char *says)
+{
+    bool said = false;
+
+    for (size_t i = 0; i < transport_config_warning_count(config); i++) {
+        said |= strstr(transport_config_warning(config, i), says) != NULL;
+    }
+    return said;
+}
+
+static struct transport_config *server_trusting(const char *ca)
+{
+    return tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                      "server.key", TLSMSG_OPT_CLIENT_CA, ca, TLSMSG_OPT_COUNT);
+}
+
+static void write_ca(const char *name, const struct test_cert_spec *spec)
+{
+    struct test_cert cert;
+    char path[TEST_PATH_MAX];
+
+    test_cert_make(&cert, spec);
+    test_cert_write(&cert, test_folder_file(&files.folder, name, path));
+    test_cert_free(&cert);
+}
+
+static void test_cas_that_let_nobody_in(void **state)
+{
+    static const char of_no_ca[] =
+        "holds no CA: only who has one of these very certificates gets in";
+    static const char future[] = "CA 'CN=future CA' in '";
+    static const struct {
+        const char *file;
+        const char *says;
+        bool warned;
+    } cases[] = {
+        {"ca.crt", of_no_ca, false},
+        {"alice.crt", of_no_ca, true},
+        {"both.crt", of_no_ca, false},
+        {"self.crt", of_no_ca, false},
+        {"no-sign.crt", of_no_ca, false},
+        {"future.crt", future, true},
+        {"ca.crt", "is not valid before", false},
+    };
+    char path[TEST_PATH_MAX];
+
+    (void)state;
+    test_cert_write(&files.alice, test_folder_file(&files.folder, "both.crt", path));
+    test_cert_append(&files.ca, path);
+    write_ca("self.crt", &(struct test_cert_spec){.common_name = "self"});
+    write_ca("no-sign.crt", &(struct test_cert_spec){.common_name = "self", .is_ca = true});
+    write_ca("future.crt", &(struct test_cert_spec){.common_name = "future CA",
+                                                    .is_ca = true,
+                                                    .from_s = TEST_DAY_S,
+                                                    .until_s = 90 * TEST_DAY_S});
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct transport_config *config = server_trusting(cases[i].file);
+
+        assert_int_equal(is_warned(config, cases[i].says), cases[i].warned);
+        transport_config_unref(config);
+    }
+}
+
+/* An issuer that begins after the certificate does is as much in the way as one that has ended. */
+static void test_an_issuer_for_tomorrow(void **state)
+{
+    struct transport_config *config;
+    struct test_cert middle;
+    struct test_cert leaf;
+    char path[TEST_PATH_MAX];
+
+    (void)state;
+    test_cert_make(&middle, &(struct test_cert_spec){.common_name = "middle",
+                                                     .issuer = &files.ca,
+                                                     .is_ca = true,
+                                                     .from_s = TEST_DAY_S,
+                                                     .until_s = 90 * TEST_DAY_S});
+    test_cert_make(&leaf,
+                   &(struct test_cert_spec){.alternative_names = "DNS:leaf", .issuer = &middle});
+    test_cert_write(&leaf, test_folder_file(&files.folder, "early.crt", path));
+    test_cert_append(&middle, path);
+    test_cert_write_key(&leaf, test_folder_file(&files.folder, "early.key", path), NULL);
+    config = server_with("early.crt", "early.key");
+    assert_true(is_warned(config, "issuer 'CN=middle' in '"));
+    assert_true(is_warned(config, "is not valid before 20"));
+    assert_true(is_warned(config, "; try: this machine's clock"));
+    transport_config_unref(config);
+    test_cert_free(&leaf);
+    test_cert_free(&middle);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -394,6 +487,8 @@ int main(void)
         cmocka_unit_test(test_everything_that_ends_is_reported),
         cmocka_unit_test(test_order_of_warnings),
         cmocka_unit_test(test_a_client_without_certificates),
+        cmocka_unit_test(test_cas_that_let_nobody_in),
+        cmocka_unit_test(test_an_issuer_for_tomorrow),
     };
     int failed = 0;
 

@@ -217,6 +217,20 @@ bool load_print_end(const struct loaded *item, int64_t now_unix_s, char *out, si
     return true;
 }
 
+/* Own certificates and lists that are not valid yet are refused. */
+static void check_begin(struct load_report *report, const struct loaded *item, int64_t now_unix_s)
+{
+    char date[X509_TEXT_DATE_MAX];
+
+    if (item->begins_unix_s > now_unix_s) {
+        load_print_date(item->begins_unix_s, date);
+        load_report_warn(report,
+                         "%s '%s' in '%s' is not valid before %s: certificates that it issued are "
+                         "refused; try: this machine's clock, or the CA's certificate of before",
+                         end_texts[item->kind].what, item->subject, item->file, date);
+    }
+}
+
 void load_report_check_ends(struct load_report *report)
 {
     int64_t now_unix_s = (int64_t)time(NULL);
@@ -225,6 +239,7 @@ void load_report_check_ends(struct load_report *report)
     for (size_t i = 0; i < report->count; i++) {
         char text[LOAD_WARNING_MAX];
 
+        check_begin(report, &report->items[i], now_unix_s);
         if (load_print_end(&report->items[i], now_unix_s, text, sizeof(text))) {
             insert_warning(report, found++, text);
         }

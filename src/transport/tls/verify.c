@@ -336,6 +336,27 @@ static enum tlsmsg_code add_ca(SSL_CTX *ctx, X509 *cert, const struct file *file
     return TLSMSG_OK;
 }
 
+/* Whoever gives a server's or client's certificate there takes it for its CA's. One that is its own
+ * issuer is meant. */
+static void look_for_cas(STACK_OF(X509) *certs, const struct file *file, struct load_report *report)
+{
+    for (int i = 0; i < sk_X509_num(certs); i++) {
+        X509 *cert = sk_X509_value(certs, i);
+
+        if (X509_check_ca(cert) != 0 ||
+            X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0) {
+            return;
+        }
+    }
+    if (sk_X509_num(certs) > 0) {
+        load_report_warn(
+            report,
+            "'%s' holds no CA: only who has one of these very certificates gets in; try: "
+            "the certificate of the CA that issues them",
+            file->name);
+    }
+}
+
 /* A server also tells clients which CAs their certificate may come from. */
 static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const struct tls_settings *settings,
                                     EVP_MD_CTX *digest, struct load_report *report,
@@ -356,6 +377,9 @@ static enum tlsmsg_code add_ca_file(SSL_CTX *ctx, const struct tls_settings *set
         return code;
     }
     code = load_certificates(&file, "CA file", certs, err);
+    if (settings->is_server) {
+        look_for_cas(certs, &file, report);
+    }
     for (i = 0; code == TLSMSG_OK && i < sk_X509_num(certs); i++) {
         X509 *cert = sk_X509_value(certs, i);
 
