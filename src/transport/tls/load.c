@@ -24,7 +24,6 @@
 
 #define PIPE_WAIT_MS                                                                               \
     5000 /* bash's <(...) takes a moment; a FIFO of nobody must not stop a reload */
-#define LOAD_NAME_MAX 200
 #define ENDS_SOON_DAYS 30 /* from then on an end is worth a warning */
 #define SHARE_OF_LIFE 3   /* ... or the last third of a short life */
 #define DAY_SECONDS 86400

@@ -18,6 +18,7 @@
 #include "transport/tls/x509_text.h"
 
 #define LOAD_WARNING_MAX 512 /* with its NUL */
+#define LOAD_NAME_MAX 200    /* of a subject in a report, and of a file in a warning */
 
 enum loaded_kind {
     LOADED_LEAF,   /* a certificate of our own */

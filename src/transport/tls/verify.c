@@ -80,11 +80,13 @@ static void print_expected_name(const struct transport *t, char *out, size_t cap
 /* What decides about a case: the list or the CA of that name that ends first, else one that was given;
  * NULL: none was. */
 static const struct loaded *deciding(const struct load_report *report, enum loaded_kind kind,
-                                     const char *subject)
+                                     const X509_NAME *name)
 {
+    char subject[LOAD_NAME_MAX]; /* as long as the report's, to be compared */
     const struct loaded *named = NULL;
     const struct loaded *any = NULL;
 
+    x509_text_name(name, subject, sizeof(subject));
     for (size_t i = 0; i < report->count; i++) {
         const struct loaded *item = &report->items[i];
 
@@ -146,8 +148,10 @@ static void print_case(const struct transport *t, enum trust_case which,
                                          : X509_get0_notAfter(view->cert),
                    date);
     item = is_about_list(which)
-               ? deciding(report, LOADED_CRL, issuer)
-               : deciding(report, LOADED_CA, which == TRUST_CA_EXPIRED ? subject : issuer);
+               ? deciding(report, LOADED_CRL, X509_get_issuer_name(view->cert))
+               : deciding(report, LOADED_CA,
+                          which == TRUST_CA_EXPIRED ? X509_get_subject_name(view->cert)
+                                                    : X509_get_issuer_name(view->cert));
     words.file = item != NULL ? item->file : view->by_system ? "the system's trust store" : NULL;
     if (is_about_list(which) && item != NULL) {
         load_print_date(item->ends_unix_s, date);
