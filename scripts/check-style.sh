@@ -216,7 +216,7 @@ src/store 5700 150
 src/app 1700 80
 src/app/server 5400 150
 src/app/client 5000 150
-src/app/store 1400 100
+src/app/store 1900 100
 END
 }
 

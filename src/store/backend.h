@@ -26,8 +26,9 @@ struct store_item {
     const unsigned char *hash; /* NULL: none */
     const char *body;
     size_t body_len;
-    size_t bytes; /* all of it */
-    uint64_t seq; /* 0: a question */
+    size_t bytes;     /* all of it */
+    uint64_t seq;     /* 0: a question */
+    uint64_t follows; /* the backend's own: the number before it of its producer */
     uint64_t connection;
     uint64_t tag;
     int64_t time_ms; /* when it came, UTC */

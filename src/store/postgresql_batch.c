@@ -24,10 +24,11 @@ const struct pg_prepared pg_statements[] = {
                  "SELECT u.n, m.hash IS NOT DISTINCT FROM u.h, m.xid = pg_current_xact_id() FROM "
                  "unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[]) AS u(p, s, h, n) "
                  "JOIN tlsmsg.message m ON m.producer = u.p AND m.seq = u.s"},
-    [WRITE] = {"write", "INSERT INTO tlsmsg.message(time, connection, peer, producer, seq, hash, "
-                        "body, run) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], "
-                        "$4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bigint[]) ON "
-                        "CONFLICT (producer, seq) DO NOTHING"},
+    [WRITE] = {"write",
+               "INSERT INTO tlsmsg.message(time, connection, peer, producer, seq, follows, hash, "
+               "body, run) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], "
+               "$4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bigint[]) "
+               "ON CONFLICT (producer, seq) DO NOTHING"},
     [MARK] = {"mark", "UPDATE tlsmsg.producer p SET seq = greatest(p.seq, u.s), seen = "
                       "greatest(p.seen + 1, u.t) FROM unnest($1::bigint[], $2::bigint[], "
                       "$3::bigint[]) AS u(i, s, t) WHERE p.id = u.i"},
@@ -324,6 +325,7 @@ static bool judge(struct pg_backend *store, struct store_item *item, bool take_n
         item->verdict = STORE_NO_ROOM;
     } else {
         item->verdict = STORE_TAKEN;
+        item->follows = producer->seq;
         producer->seq = item->seq;
         batch_items_add(&store->taken, producer, item);
     }
@@ -338,9 +340,10 @@ static void add_row(struct pg_backend *store, const struct store_item *item)
     pg_array_text(&store->columns[2], item->peer);
     pg_array_number(&store->columns[3], producer_of(store, item)->id);
     pg_array_number(&store->columns[4], (int64_t)item->seq);
-    pg_array_bytes(&store->columns[5], item->hash, STORE_HASH_BYTES);
-    pg_array_bytes(&store->columns[6], item->body, item->body_len);
-    pg_array_number(&store->columns[7], store->run);
+    pg_array_number(&store->columns[5], (int64_t)item->follows);
+    pg_array_bytes(&store->columns[6], item->hash, STORE_HASH_BYTES);
+    pg_array_bytes(&store->columns[7], item->body, item->body_len);
+    pg_array_number(&store->columns[8], store->run);
 }
 
 /* Another writer has put rows there without the producer's lock. With the same bytes they are
@@ -371,8 +374,9 @@ static enum pg_outcome meet_conflicts(struct pg_backend *store, const struct sto
 static enum pg_outcome write_new(struct pg_backend *store, const struct store_batch *batch,
                                  bool *again, struct tlsmsg_error *err)
 {
-    static const enum pg_type types[] = {PG_TYPE_INT8, PG_TYPE_INT8,  PG_TYPE_TEXT,  PG_TYPE_INT8,
-                                         PG_TYPE_INT8, PG_TYPE_BYTEA, PG_TYPE_BYTEA, PG_TYPE_INT8};
+    static const enum pg_type types[] = {PG_TYPE_INT8,  PG_TYPE_INT8,  PG_TYPE_TEXT,
+                                         PG_TYPE_INT8,  PG_TYPE_INT8,  PG_TYPE_INT8,
+                                         PG_TYPE_BYTEA, PG_TYPE_BYTEA, PG_TYPE_INT8};
     struct pg_step step;
     PGresult *result = NULL;
     enum pg_outcome outcome;

@@ -29,6 +29,7 @@ struct pg_connecting {
     PGconn *connection;
     bool is_done;
     bool is_abandoned;
+    bool reads;
     char target[];
 };
 
@@ -42,9 +43,17 @@ static void free_connecting(struct pg_connecting *connecting)
 static void *connect_thread(void *user)
 {
     struct pg_connecting *connecting = user;
-    const char *const values[] = {"10",         "10000",   "10",     "5",
-                                  "2",          "disable", "tlsmsg", connecting->target,
-                                  "read-write", "UTF8",    NULL};
+    const char *const values[] = {"10",
+                                  "10000",
+                                  "10",
+                                  "5",
+                                  "2",
+                                  "disable",
+                                  "tlsmsg",
+                                  connecting->target,
+                                  connecting->reads ? "any" : "read-write",
+                                  "UTF8",
+                                  NULL};
     PGconn *connection = PQconnectdbParams(keys, values, 1);
     bool is_abandoned;
 
@@ -80,7 +89,7 @@ static bool start(struct pg_connecting *connecting)
     return failed == 0;
 }
 
-struct pg_connecting *pg_connecting_begin(const char *target)
+struct pg_connecting *pg_connecting_begin(const char *target, bool reads)
 {
     size_t bytes = strlen(target) + 1;
     struct pg_connecting *connecting = calloc(1, sizeof(*connecting) + bytes);
@@ -90,6 +99,7 @@ struct pg_connecting *pg_connecting_begin(const char *target)
         return NULL;
     }
     memcpy(connecting->target, target, bytes);
+    connecting->reads = reads;
     (void)pthread_mutex_init(&connecting->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -12,8 +12,8 @@
 
 struct pg_connecting;
 
-/* Begins. target: copied. NULL: no memory, or no thread. */
-struct pg_connecting *pg_connecting_begin(const char *target);
+/* Begins. target: copied. reads: a standby will do. NULL: no memory, or no thread. */
+struct pg_connecting *pg_connecting_begin(const char *target, bool reads);
 
 /* Waits at most ms. NULL: not finished. Else the result, the caller's, perhaps a failed one; the
  * struct is gone then. */

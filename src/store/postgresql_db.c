@@ -124,7 +124,7 @@ static enum pg_outcome judge(const struct pg_db *db, const PGresult *result,
 
 static bool send(struct pg_db *db, const struct pg_step *step)
 {
-    static const int binary[] = {1, 1, 1, 1, 1, 1, 1, 1};
+    static const int binary[] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
     const int *formats = step->lengths != NULL ? binary : NULL;
 
     if (step->name != NULL) {
@@ -308,7 +308,7 @@ static PGconn *take_connection(struct pg_db *db, bool waits, struct tlsmsg_error
     PGconn *connection = NULL;
 
     if (db->connecting == NULL) {
-        db->connecting = pg_connecting_begin(db->target);
+        db->connecting = pg_connecting_begin(db->target, db->reads);
     }
     while (db->connecting != NULL && connection == NULL) {
         connection = pg_connecting_wait(db->connecting, waits ? SLICE_MS : 0);

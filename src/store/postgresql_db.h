@@ -32,6 +32,7 @@ struct pg_db {
     struct pg_connecting *connecting; /* one that is being made; NULL: none */
     int64_t late_ns;   /* since when an answer is due that nobody waits for any more; 0: none is */
     int64_t looked_ns; /* when it was last looked whether that may still come */
+    bool reads;        /* only, so a standby will do */
     bool warned;       /* the engine has warned since this was cleared */
     bool is_set_up;
 };

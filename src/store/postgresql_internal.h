@@ -6,7 +6,7 @@
 #include "store/postgresql_array.h"
 #include "store/postgresql_schema.h"
 
-#define PG_COLUMNS 8
+#define PG_COLUMNS 9
 #define PG_NUMBER_CHARS 24
 
 /* A message that can't be taken, ever; nothing that follows it in its conversation is. */

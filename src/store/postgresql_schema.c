@@ -16,11 +16,11 @@ static const char *const schema[] = {
     "UNIQUE(identity, name)) WITH (fillfactor = 50)",
     "CREATE TABLE tlsmsg.run(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT "
     "NULL, time bigint NOT NULL, version text NOT NULL)",
-    "CREATE TABLE tlsmsg.message(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, xid xid8 NOT "
-    "NULL DEFAULT pg_current_xact_id(), time bigint NOT NULL, run bigint NOT NULL, connection "
-    "bigint NOT NULL, peer text NOT NULL, producer bigint NOT NULL, seq bigint NOT NULL, hash "
-    "bytea, body bytea NOT NULL, UNIQUE(producer, seq))",
-    "CREATE INDEX message_order ON tlsmsg.message(xid, id)",
+    "CREATE TABLE tlsmsg.message(id bigint GENERATED ALWAYS AS IDENTITY, xid xid8 NOT NULL DEFAULT "
+    "pg_current_xact_id(), time bigint NOT NULL, run bigint NOT NULL, connection bigint NOT NULL, "
+    "peer text NOT NULL, producer bigint NOT NULL, seq bigint NOT NULL, follows bigint NOT NULL, "
+    "hash bytea, body bytea NOT NULL, PRIMARY KEY(xid, id), UNIQUE(producer, seq))",
+    "COMMENT ON COLUMN tlsmsg.message.follows IS 'the number before it of its producer'",
     "CREATE VIEW tlsmsg.messages AS SELECT m.id, to_timestamp(m.time / 1000.0) AS time, r.name AS "
     "run, m.connection, m.peer, p.identity, p.name AS producer, m.seq, CASE WHEN position("
     "'\\x00'::bytea IN m.body) = 0 THEN convert_from(m.body, 'UTF8') END AS text, m.body FROM "
@@ -40,7 +40,7 @@ static const char *const grants[] = {
     "tlsmsg_server",
     "GRANT SELECT (id), INSERT (name, time, version) ON tlsmsg.run TO tlsmsg_server",
     "GRANT SELECT (xid, producer, seq, hash), INSERT (time, run, connection, peer, producer, seq, "
-    "hash, body) ON tlsmsg.message TO tlsmsg_server",
+    "follows, hash, body) ON tlsmsg.message TO tlsmsg_server",
     "GRANT EXECUTE ON FUNCTION tlsmsg.has_standby() TO tlsmsg_server",
     "GRANT SELECT ON tlsmsg.producer, tlsmsg.run, tlsmsg.message, tlsmsg.messages TO "
     "tlsmsg_reader",

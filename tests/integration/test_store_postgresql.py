@@ -89,8 +89,8 @@ class Conflicts(InDatabase, test_store_numbered.StoreTest):
         self.addCleanup(session.close)
         session.do("BEGIN")
         self.assertEqual(session.do(
-            "INSERT INTO message(time, run, connection, peer, producer, seq, hash, body) SELECT 1,"
-            f" 1, 1, 'another', id, {number}, '\\x{hashlib.sha256(text).hexdigest()}',"
+            "INSERT INTO message(time, run, connection, peer, producer, seq, follows, hash, body) SELECT 1,"
+            f" 1, 1, 'another', id, {number}, 0, '\\x{hashlib.sha256(text).hexdigest()}',"
             f" '\\x{text.hex()}' FROM producer WHERE name = 'job'"), [])
         return session
 

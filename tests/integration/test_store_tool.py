@@ -345,7 +345,6 @@ class Usage(ToolTest):
                 (("list", self.path("text")), "not a database"),
                 (("list", self.path("empty")), "init"),
                 (("list", "/dev/null"), "not a regular file"),
-                (("list", "postgresql://localhost/x"), "files alone"),
                 (("list", self.store, "more"), "no further file"),
                 (("list", self.store, "--follow"), "for tail"),
                 (("tail", self.store, "-n", "x"), "--lines"),
@@ -358,6 +357,11 @@ class Usage(ToolTest):
                 self.tool(*words, expect=2)
                 self.assertIn(text, self.said)
         self.assertEqual(sorted(os.listdir(self.folder)), ["empty", "text"])
+
+    @unittest.skipIf(settings.is_built_with("TLSMSG_POSTGRESQL"), "this build has that engine")
+    def test_an_engine_that_was_not_built(self):
+        self.tool("list", "postgresql://localhost/x", expect=2)
+        self.assertIn("TLSMSG_POSTGRESQL", self.said)
 
     def test_help_and_version(self):
         for word in ("-h", "--help"):

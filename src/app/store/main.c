@@ -1,20 +1,50 @@
 /* tlsmsg-store: chooses the command, and says by its exit status what came of it. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "app/startup.h"
+#include "app/store/database.h"
 #include "app/store/maintain.h"
 #include "app/store/show.h"
 #include "app/store/verify.h"
 #include "base/error.h"
+#include "store/store.h"
 
 static const char *const name = "tlsmsg-store";
+
+/* A file's messages, by their ids. */
+struct file_source {
+    struct reader *reader;
+    int64_t last;
+};
+
+static enum tlsmsg_code skip_to_last(void *user, uint64_t lines, struct tlsmsg_error *err)
+{
+    struct file_source *source = user;
+    char sql[160];
+
+    (void)snprintf(
+        sql, sizeof(sql),
+        "SELECT coalesce((SELECT id FROM message ORDER BY id DESC LIMIT 1 OFFSET %" PRIu64 "), 0)",
+        lines);
+    return reader_number(source->reader, sql, &source->last, err);
+}
+
+static enum tlsmsg_code next(void *user, bool *more, reader_take *take, void *taker,
+                             struct tlsmsg_error *err)
+{
+    struct file_source *source = user;
+
+    return reader_next(source->reader, &source->last, more, take, taker, err);
+}
 
 static enum tlsmsg_code read_store(const struct store_options_taken *taken, uint64_t *faults,
                                    struct tlsmsg_error *err)
 {
     struct reader reader;
+    struct file_source file = {.reader = &reader};
+    const struct show_source source = {.skip_to_last = skip_to_last, .next = next, .user = &file};
     enum tlsmsg_code code = reader_open(&reader, taken->target, err);
 
     if (code != TLSMSG_OK) {
@@ -25,7 +55,7 @@ static enum tlsmsg_code read_store(const struct store_options_taken *taken, uint
     } else if (taken->command == COMMAND_BACKUP) {
         code = maintain_backup(&reader, taken->file, err);
     } else {
-        code = show_messages(&reader, taken, err);
+        code = show_messages(&source, taken, err);
     }
     reader_close(&reader);
     return code;
@@ -36,10 +66,8 @@ static enum tlsmsg_code run(const struct store_options_taken *taken, uint64_t *f
 {
     enum tlsmsg_code code;
 
-    if (strstr(taken->target, "://") != NULL) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "tlsmsg-store knows stores in files alone (try: psql, for one in "
-                         "PostgreSQL)");
+    if (store_is_in_database(taken->target)) {
+        return database_run(taken, faults, err);
     }
     code = reader_become_owner(taken->target, err);
     if (code != TLSMSG_OK) {
@@ -60,6 +88,7 @@ int main(int argc, char **argv)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code = EXIT_DONE;
     uint64_t faults = 0;
+    char *hidden;
     int asked = ARGS_NONE;
 
     startup_descriptors();
@@ -68,6 +97,10 @@ int main(int argc, char **argv)
         asked != ARGS_NONE) {
         code = args_answer(&store_options, asked, false);
         return (int)code;
+    }
+    hidden = startup_hide_password(argv, taken.target);
+    if (hidden != NULL) {
+        taken.target = hidden;
     }
     if (err.code == TLSMSG_OK && store_options_check(&taken, &err) == TLSMSG_OK) {
         (void)run(&taken, &faults, &err);
@@ -79,5 +112,6 @@ int main(int argc, char **argv)
     if (startup_flush_stdout(name) != EXIT_DONE || (code == EXIT_DONE && faults > 0)) {
         code = EXIT_OTHER;
     }
+    free(hidden);
     return (int)code;
 }

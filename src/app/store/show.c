@@ -159,36 +159,20 @@ static bool pause_following(struct tlsmsg_error *err)
     return true;
 }
 
-/* Where the last lines of tail begin. */
-static enum tlsmsg_code find_start(struct reader *reader, const struct store_options_taken *taken,
-                                   int64_t *last, struct tlsmsg_error *err)
-{
-    char sql[160];
-
-    *last = 0;
-    if (taken->command != COMMAND_TAIL) {
-        return TLSMSG_OK;
-    }
-    (void)snprintf(
-        sql, sizeof(sql),
-        "SELECT coalesce((SELECT id FROM message ORDER BY id DESC LIMIT 1 OFFSET %" PRIu64 "), 0)",
-        taken->lines);
-    return reader_number(reader, sql, last, err);
-}
-
-enum tlsmsg_code show_messages(struct reader *reader, const struct store_options_taken *taken,
-                               struct tlsmsg_error *err)
+enum tlsmsg_code show_messages(const struct show_source *source,
+                               const struct store_options_taken *taken, struct tlsmsg_error *err)
 {
     struct show show = {.as_json = taken->command == COMMAND_EXPORT,
                         .cuts = isatty(STDOUT_FILENO) == 1};
-    enum tlsmsg_code code;
-    int64_t last;
+    enum tlsmsg_code code = TLSMSG_OK;
     bool more = true;
 
     buffer_init(&show.out, OUT_MAX_BYTES, 0);
-    code = find_start(reader, taken, &last, err);
+    if (taken->command == COMMAND_TAIL) {
+        code = source->skip_to_last(source->user, taken->lines, err);
+    }
     while (code == TLSMSG_OK && (more || taken->follows)) {
-        code = reader_next(reader, &last, &more, take, &show, err);
+        code = source->next(source->user, &more, take, &show, err);
         if (code == TLSMSG_OK && show.out.len > 0) {
             code = flush(&show, err);
         }

@@ -18,9 +18,7 @@
 #include "base/escape.h"
 #include "store/sqlite_db.h"
 
-#define FAULTS_SHOWN 100
 #define NUMBERS_PIECE 10000
-#define PRODUCER_SHOWN 128
 
 /* Ids that are missing. */
 struct hole {
@@ -47,7 +45,7 @@ fault(struct verify *verify, const char *format, ...)
 {
     va_list args;
 
-    if (verify->faults++ < FAULTS_SHOWN) {
+    if (verify->faults++ < VERIFY_FAULTS_SHOWN) {
         progress_end(&verify->progress);
         va_start(args, format);
         (void)vprintf(format, args);
@@ -77,7 +75,7 @@ static enum tlsmsg_code check_message(const struct reader_row *row, void *user,
 {
     struct verify *verify = user;
     unsigned char hash[SHA256_OUT_BYTES];
-    char name[PRODUCER_SHOWN];
+    char name[VERIFY_PRODUCER_SHOWN];
 
     if (verify->previous != 0 && row->id > verify->previous + 1 &&
         !add_hole(verify, verify->previous + 1, row->id - 1)) {
@@ -260,8 +258,8 @@ static enum tlsmsg_code note_damage(struct verify *verify, enum tlsmsg_code code
 
 static void tell_result(const struct verify *verify)
 {
-    if (verify->faults > FAULTS_SHOWN) {
-        printf("... and %" PRIu64 " more\n", verify->faults - FAULTS_SHOWN);
+    if (verify->faults > VERIFY_FAULTS_SHOWN) {
+        printf("... and %" PRIu64 " more\n", verify->faults - VERIFY_FAULTS_SHOWN);
     }
     printf("%" PRIu64 " messages, %" PRIu64 " with a hash", verify->messages, verify->hashed);
     if (verify->jumps > 0) {
