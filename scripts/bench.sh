@@ -389,7 +389,7 @@ table=("$python" "$root/tests/bench/tabulate.py" "$results")
 [ "$store" = 0 ] || table+=(--store --note "files on: $(stat -f -c %T "$work_dir")")
 [ "$pin" = 0 ] || table+=(--note "pinned: servers on processor 0, client on processor 1")
 table+=(--note "workers: $workers; window: $seconds s after $warmup s of warm-up; rounds: $rounds")
-table+=(--note "idle connections: $idle_connections")
+[ "$store" = 1 ] || table+=(--note "idle connections: $idle_connections")
 status=0
 "${table[@]}" || status=$?
 if [ -n "$svg" ]; then
