@@ -296,6 +296,9 @@ END
     # shellcheck disable=SC2016 # dpkg's own form
     want 'conffiles' "$(inside dpkg-query -W -f '${Conffiles}' tlsmsg-server |
         sed -n 's/^ \([^ ]*\) .*/\1/p' | sort | xargs)" '/etc/logrotate.d/tlsmsg /etc/tlsmsg/server.conf'
+    # What texts name is what is installed.
+    inside tlsmsg-server --listen 127.0.0.1:0 >"$work/log" 2>&1 && fail 'it needs no certificate'
+    grep -q 'tlsmsg-certs' "$work/log" || fail "it names another tool: $(cat "$work/log")"
     converse first
 }
 

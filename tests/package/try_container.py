@@ -47,7 +47,7 @@ class Stage(Root):
 
 
 # In a network of its own: the image's server, as its user and without capabilities, and the client of
-# the build stage. The server's log and transcript go to the end.
+# the build stage. What the server says goes to files.
 CONVERSATION = """
 ip link set lo up
 chroot "$IMAGE" setpriv --reuid "${USER%:*}" --regid "${USER#*:}" --clear-groups \
@@ -66,7 +66,7 @@ wait $server
 
 
 def converse(folder, image, said, build):
-    """A reply, a transcript on standard output, and exit 0 on the image's stop signal."""
+    """A reply, the message in the mounted store, and exit 0 on the image's stop signal."""
     certificates = os.path.join(folder, "certs")
     run(os.path.join(ROOT, "scripts", "gen-certs.sh"), "--quiet", "--out", certificates,
         stdout=subprocess.DEVNULL)
@@ -77,6 +77,12 @@ def converse(folder, image, said, build):
     os.mkdir(image.path("/certs"))
     run("mount", "--bind", certificates, image.path("/certs"))
     run("mount", "-o", "remount,ro,bind", image.path("/certs"))
+    store = os.path.join(folder, "store")
+    os.mkdir(store, 0o700)
+    os.chown(store, *map(int, user.split(":")))
+    for root in (image, build):
+        os.mkdir(root.path("/store"))
+        run("mount", "--bind", store, root.path("/store"))
     run("mount", "-o", "remount,ro", image.root)
     words = json.loads(said["ENTRYPOINT"]) + json.loads(said["CMD"])
     done = subprocess.run(["unshare", "--net", "sh", "-u", "-c", CONVERSATION, "sh", *words],
@@ -84,8 +90,11 @@ def converse(folder, image, said, build):
                           env={**os.environ, "IMAGE": image.root, "BUILD": build.root,
                                "USER": user, "FOLDER": folder}, encoding="utf-8", check=False)
     out, err = (pathlib.Path(folder, name).read_text("utf-8") for name in ("out", "err"))
-    if done.returncode != 0 or not done.stdout.endswith("hello\n") or \
-            '"message":"hello"' not in out:
+    kept = subprocess.run(["chroot", build.root, "/build/tlsmsg-store", "export",
+                           "/store/store.db"], stdout=subprocess.PIPE, timeout=60,
+                          encoding="utf-8", check=False).stdout
+    if done.returncode != 0 or not done.stdout.endswith("hello\n") or out or \
+            '"message":"hello"' not in kept:
         sys.exit(f"try_container.py: FAILED: exit {done.returncode}, reply {done.stdout!r}, "
                  f"server: {out} {err}")
 
