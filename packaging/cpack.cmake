@@ -115,6 +115,9 @@ set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${tlsmsg_debian_dir}/library/trig
 set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA
     ${tlsmsg_debian_dir}/server/conffiles ${tlsmsg_debian_dir}/server/postinst
     ${tlsmsg_debian_dir}/server/prerm ${tlsmsg_debian_dir}/server/postrm)
+if(TLSMSG_SQLITE)
+    set(CPACK_DEBIAN_CLIENT_PACKAGE_CONTROL_EXTRA ${tlsmsg_debian_dir}/client/prerm)
+endif()
 
 set(CPACK_PRE_BUILD_SCRIPTS ${tlsmsg_debian_dir}/finish.cmake)
 

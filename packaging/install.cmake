@@ -223,6 +223,14 @@ foreach(unit ${tlsmsg_units})
     install(FILES ${PROJECT_BINARY_DIR}/packaging/${unit} DESTINATION ${TLSMSG_SYSTEMD_DIR}
         COMPONENT server)
 endforeach()
+if(TLSMSG_SQLITE)
+    set(tlsmsg_unit_spool /var/lib/tlsmsg-spool/%i.db)
+    foreach(kind service timer)
+        tlsmsg_unit(tlsmsg-spool.${kind} tlsmsg-spool@.${kind})
+        install(FILES ${PROJECT_BINARY_DIR}/packaging/tlsmsg-spool@.${kind}
+            DESTINATION ${TLSMSG_SYSTEMD_DIR} COMPONENT client)
+    endforeach()
+endif()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/systemd/server.conf.in
                ${PROJECT_BINARY_DIR}/packaging/server.conf @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/packaging/server.conf DESTINATION ${tlsmsg_etc_dir}

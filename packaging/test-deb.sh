@@ -285,6 +285,8 @@ tlsmsg-server /usr/share/man/man1/tlsmsg-store.1
 tlsmsg-server /usr/bin/tlsmsg-ticket-keys
 tlsmsg-server /usr/share/man/man1/tlsmsg-ticket-keys.1
 tlsmsg-client /usr/bin/tlsmsg-client
+tlsmsg-client /usr/lib/systemd/system/tlsmsg-spool@.service
+tlsmsg-client /usr/lib/systemd/system/tlsmsg-spool@.timer
 tlsmsg-client /usr/share/man/man1/tlsmsg-client.1
 tlsmsg-client /usr/share/bash-completion/completions/tlsmsg-client
 END

@@ -47,6 +47,8 @@ if "sqlite3" not in OPTIONAL:
 else:
     FILES["server"] += ["/usr/bin/tlsmsg-store", "/usr/share/man/man1/tlsmsg-store.1",
                         "/usr/share/bash-completion/completions/tlsmsg-store"]
+    FILES["client"] += ["/usr/lib/systemd/system/tlsmsg-spool@.service",
+                        "/usr/lib/systemd/system/tlsmsg-spool@.timer"]
 
 
 def run(*command):

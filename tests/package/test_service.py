@@ -14,6 +14,9 @@ BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
 PLAINTEXT = os.environ.get("TLSMSG_PLAINTEXT", "0") == "1"
 UNITS = ("tlsmsg.service", "tlsmsg-server@.service", "tlsmsg.socket") + \
     (() if PLAINTEXT else ("tlsmsg-renew.service", "tlsmsg-renew.timer"))
+# The client's, where it can keep messages.
+if os.path.exists(os.path.join(BUILD, "tlsmsg-store")):
+    UNITS += ("tlsmsg-spool@.service", "tlsmsg-spool@.timer")
 SECONDS = 60
 
 

@@ -256,6 +256,48 @@ class Service(unittest.TestCase):
         self.assertNotIn("the crash", journal("tlsmsg"))
 
     @unittest.skipIf(PLAINTEXT, "needs certificates")
+    @unittest.skipUnless(STORE, "needs a store")
+    def test_spool(self):
+        """Kept while the server is away, delivered by the unit, which its timer starts."""
+        spool, unit = "/var/lib/tlsmsg-spool/localhost:12345.db", "tlsmsg-spool@localhost:12345"
+        folder = "/etc/systemd/system/tlsmsg-spool@.service.d"
+        os.makedirs(folder)
+        self.addCleanup(shutil.rmtree, folder)
+        with open(folder + "/trust.conf", "w", encoding="ascii") as file:
+            file.write(f"[Service]\nEnvironment=\"OPTIONS=--ca {ETC}/certs/ca.crt\"\n")
+        systemctl("daemon-reload")
+        # Without a spool there is nothing to do, and none is made.
+        systemctl("start", unit + ".service")
+        self.assertFalse(os.path.exists(spool))
+        os.makedirs(os.path.dirname(spool), mode=0o700, exist_ok=True)
+        command = [os.path.join(BIN, "tlsmsg-client"), "--ca", f"{ETC}/certs/ca.crt", "-q",
+                   "--spool", spool]
+        done = subprocess.run([*command, "-m", "kept", "12345"], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=SECONDS, encoding="utf-8", check=False)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        # That it waits is no failure.
+        systemctl("start", unit + ".service")
+        self.assertIn("1 message waits in spool", journal(unit + ".service"))
+        systemctl("start", "tlsmsg")
+        before = stored()
+        # Who has it open delivers by himself.
+        with subprocess.Popen([*command, "12345"], stdin=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL) as client:
+            until(lambda: stored()[len(before):], ["kept"])
+            systemctl("start", unit + ".service")
+            self.assertNotIn("in use by process", journal(unit + ".service"))
+            client.stdin.close()
+            self.assertEqual(client.wait(SECONDS), 0)
+        systemctl("stop", "tlsmsg")
+        subprocess.run([*command, "-m", "more", "12345"], stdin=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, timeout=SECONDS, check=False)
+        systemctl("start", "tlsmsg", unit + ".timer")
+        self.addCleanup(systemctl, "stop", unit + ".timer")
+        self.assertNotEqual(show(unit + ".timer", "NextElapseUSecRealtime"), "")
+        systemctl("start", unit + ".service")
+        self.assertEqual(stored()[len(before):], ["kept", "more"])
+        self.assertEqual(os.stat(spool).st_mode & 0o777, 0o600)
+
     def test_renewal(self):
         """The timer's service renews what ends soon, with the list of revoked clients; the server
         shows it, and its user still reads the key."""
