@@ -24,6 +24,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
 PLAINTEXT = os.environ.get("TLSMSG_PLAINTEXT", "0") == "1"
+STORE = os.path.exists(os.path.join(BUILD, "tlsmsg-store"))
 SECONDS = 30
 NOT_RUN = ("./scripts/run.sh", "./scripts/test.sh", "cmake ")
 PROMPT = "请输入消息（输入 'exit' 退出）: "
@@ -116,7 +117,7 @@ class Commands(unittest.TestCase):
         place = os.path.join(self.folder, "build", "plain") if PLAINTEXT else \
             os.path.join(self.folder, "build")
         os.makedirs(place, exist_ok=True)
-        for name in ("tlsmsg-server", "tlsmsg-client"):
+        for name in ("tlsmsg-server", "tlsmsg-client", "tlsmsg-store"):
             os.symlink(os.path.join(BUILD, name), os.path.join(place, name))
         # First-use records of these commands are no business of the user's own file.
         before = os.environ.get("XDG_STATE_HOME")
@@ -135,6 +136,8 @@ class Commands(unittest.TestCase):
         ran = 0
         for block in blocks(read("README.md")):
             if any("build/plain" in command for command, _ in block) != PLAINTEXT:
+                continue
+            if not STORE and any("tlsmsg-store" in command for command, _ in block):
                 continue
             for command, output in block:
                 if not command.startswith(NOT_RUN):
