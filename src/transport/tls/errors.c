@@ -196,15 +196,29 @@ static const char *hint_of(int alert)
                "the server's log";
     case SSL_AD_CERTIFICATE_UNKNOWN:
         return ": perhaps it is fine, and a revocation list of the server's has ended or is "
-               "missing; "
-               "try: the server's log";
+               "missing; try: the server's log";
     case SSL_AD_UNKNOWN_CA:
         return ": the server does not know its CA, or was not sent a certificate between them; "
-               "try: "
-               "--cert with the whole chain";
+               "try: --cert with the whole chain";
     case SSL_AD_DECRYPT_ERROR:
         return ": perhaps its CA has another key now; try: a new certificate from whoever runs the "
                "server";
+    default:
+        return "";
+    }
+}
+
+/* The same about a server's own, of which its client may know more. */
+static const char *server_hint_of(int alert)
+{
+    switch (alert) {
+    case SSL_AD_BAD_CERTIFICATE:
+        return ": perhaps it was asked for by a name that is not in it; try: what the client says";
+    case SSL_AD_CERTIFICATE_EXPIRED:
+        return "; try: the dates of the chain, or the client's clock";
+    case SSL_AD_UNKNOWN_CA:
+        return ": the client does not know its CA, or was not sent a certificate between them; "
+               "try: --cert with the whole chain";
     default:
         return "";
     }
@@ -243,9 +257,9 @@ static void record_alert(int alert, const struct handshake_state *state, struct 
     }
     if (state->is_server) {
         error_set(err, state->is_open ? TLSMSG_ERR_PROTOCOL : TLSMSG_ERR_HANDSHAKE, 0,
-                  refused ? "the client does not accept the server's certificate (alert: %s)"
-                          : "the client gave up (alert: %s)",
-                  name);
+                  refused ? "the client does not accept the server's certificate (alert: %s)%s"
+                          : "the client gave up (alert: %s)%s",
+                  name, refused ? server_hint_of(alert) : "");
     } else if (refused && alert == SSL_AD_ACCESS_DENIED) {
         error_set(err, TLSMSG_ERR_REFUSED, 0, "the server refuses access (alert: %s)", name);
     } else if (refused) {

@@ -80,6 +80,12 @@ static const struct row rows[TRUST_CASES] = {
     [TRUST_PURPOSE] = {"its certificate, or its issuer's, is not for this purpose ({library})",
                        "a certificate with serverAuth on the server",
                        "a certificate with clientAuth for the client"},
+    [TRUST_CONSTRAINED] = {"its issuer '{issuer}' may not issue for its names ({library})",
+                           "a certificate on the server from a CA that may",
+                           "a certificate for the client from a CA that may"},
+    [TRUST_EXTENSION] = {"'{subject}' has a critical extension that is not understood here",
+                         "a certificate on the server without it",
+                         "a certificate for the client without it"},
     [TRUST_WEAK] = {"too weak ({library})", "a stronger key on the server",
                     "a stronger key for the client"},
     [TRUST_OTHER] = {"{library}", NULL, NULL},
@@ -178,7 +184,13 @@ enum trust_case hints_find(const struct trust_view *view)
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
         return find_unknown(view);
     case X509_V_ERR_INVALID_CA:
+    case X509_V_ERR_PATH_LENGTH_EXCEEDED:
         return TRUST_NO_CA;
+    case X509_V_ERR_PERMITTED_VIOLATION:
+    case X509_V_ERR_EXCLUDED_VIOLATION:
+        return TRUST_CONSTRAINED;
+    case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION:
+        return TRUST_EXTENSION;
     case X509_V_ERR_INVALID_PURPOSE:
         return TRUST_PURPOSE;
     case X509_V_ERR_EE_KEY_TOO_SMALL:

@@ -37,6 +37,8 @@ enum trust_case {
     TRUST_UNFIT_CA,  /* the trusted CA of that name has signed it, and may not have */
     TRUST_NO_CA,     /* an issuer that may not issue */
     TRUST_PURPOSE,
+    TRUST_CONSTRAINED, /* names that its issuer may not issue for */
+    TRUST_EXTENSION,
     TRUST_WEAK,
     TRUST_OTHER,
     TRUST_CASES
