@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
 #include "transport/tls/pem.h"
 
 #define BEGIN "-----BEGIN "
@@ -80,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct pem_reader reader;
     struct pem_block block;
     unsigned found = 0;
+    long der_len;
     const char *from = bytes;
     enum tlsmsg_code code = pem_begin(&reader, &file, "CA file", "x509", &err);
 
@@ -90,6 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         }
         check_block(&block, from, bytes + len);
         FUZZ_CHECK(block.line == line_of(bytes, block.bytes));
+        OPENSSL_free(pem_der(&block, &der_len));
+        ERR_clear_error();
         from = block.bytes + block.len;
         found++;
     }

@@ -232,6 +232,28 @@ static void put_crl(const struct test_crl_spec *spec, const char *path, const ch
     X509_CRL_free(crl);
 }
 
+void test_block_write_twice(const char *from, const char *to)
+{
+    FILE *in = fopen(from, "r");
+    FILE *out = open_file(to, "w");
+    unsigned char *der = NULL;
+    unsigned char *both;
+    char *label = NULL;
+    char *header = NULL;
+    long len = 0;
+
+    must(in != NULL && PEM_read(in, &label, &header, &der, &len) == 1 && fclose(in) == 0, from);
+    both = malloc((size_t)len * 2);
+    must(both != NULL, "memory");
+    memcpy(both, der, (size_t)len);
+    memcpy(both + len, der, (size_t)len);
+    must(PEM_write(out, label, "", both, len * 2) > 0 && fclose(out) == 0, to);
+    free(both);
+    OPENSSL_free(der);
+    OPENSSL_free(label);
+    OPENSSL_free(header);
+}
+
 void test_crl_write(const struct test_crl_spec *spec, const char *path)
 {
     put_crl(spec, path, "w");

@@ -58,6 +58,9 @@ struct test_crl_spec {
     const char *until_text; /* as above */
 };
 
+/* Writes one block with the DER of the first of a file, twice: a second that readers pass over. */
+void test_block_write_twice(const char *from, const char *to);
+
 /* Makes it and writes it in PEM form. */
 void test_crl_write(const struct test_crl_spec *spec, const char *path);
 void test_crl_append(const struct test_crl_spec *spec, const char *path);

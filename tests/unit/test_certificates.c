@@ -50,6 +50,8 @@ static const struct row rows[] = {
      "damaged.crt' is damaged: the certificate at line 1 "},
     {"a damaged issuer", "damaged-chain.crt", "server.key", NULL,
      "damaged-chain.crt' is damaged: the certificate at line 1"},
+    {"two certificates in one block", "block.crt", "server.key", NULL,
+     "block.crt' is damaged: more than a certificate in the block at line 1"},
     {"a damaged key", "server.crt", "damaged.key", NULL, "damaged.key' is damaged"},
     {"an expired certificate", "expired.crt", "expired.key", NULL, "expired.crt' expired on 20"},
     {"a certificate for tomorrow", "future.crt", "future.key", NULL,
@@ -150,6 +152,7 @@ static int set_up(void **state)
         .common_name = "old CA", .is_ca = true, .from_s = -5 * TEST_DAY_S, .until_s = -TEST_DAY_S};
     struct test_cert issuer;
     char path[TEST_PATH_MAX];
+    char from[TEST_PATH_MAX];
 
     (void)state;
     tls_files_make(&files);
@@ -191,6 +194,8 @@ static int set_up(void **state)
     test_cert_write(&files.ca, test_folder_file(&files.folder, "backwards.crt", path));
     test_cert_append(&files.server, path);
     write_damaged("server.crt", "damaged.crt", 0);
+    test_block_write_twice(test_folder_file(&files.folder, "server.crt", from),
+                           test_folder_file(&files.folder, "block.crt", path));
     write_damaged("chain.crt", "damaged-chain.crt", 1);
     write_damaged("server.key", "damaged.key", 0);
     return 0;

@@ -88,6 +88,12 @@ static int set_up(void **state)
     test_crl_append(&(struct test_crl_spec){.issuer = &other_ca, .revoked = &issuer},
                     test_folder_file(&files.folder, "stranger.crl", path));
     write_pairs();
+    {
+        char twice[TEST_PATH_MAX];
+
+        test_block_write_twice(test_folder_file(&files.folder, "nobody.crl", path),
+                               test_folder_file(&files.folder, "twice.crl", twice));
+    }
     test_crl_write(&(struct test_crl_spec){.issuer = &issuer, .until_s = -TEST_DAY_S},
                    test_folder_file(&files.folder, "past.crl", path));
     test_crl_write(&(struct test_crl_spec){.issuer = &issuer, .until_text = "some other day"},
@@ -181,6 +187,7 @@ static void test_lists_that_are_no_use(void **state)
     } cases[] = {
         {"past.crl", "'CN=issuer' ended on 20"},
         {"some-day.crl", "'CN=issuer' ended on ?"},
+        {"twice.crl", "is damaged: more than a list in the block at line 1"},
         {"ca.crt", "holds no revocation list"},
         {"nowhere.crl", "No such file"},
     };

@@ -285,14 +285,29 @@ static enum tlsmsg_code take_certificate(const struct file *file, const char *wh
                                          const struct pem_block *block, STACK_OF(X509) *out,
                                          struct tlsmsg_error *err)
 {
-    BIO *bio = pem_bio(block);
+    const unsigned char *end;
+    unsigned char *der;
     X509 *cert;
+    long len;
+    bool is_read;
 
     tls_error_begin();
-    cert = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
+    der = pem_der(block, &len);
+    end = der;
+    cert = der != NULL ? d2i_X509(NULL, &end, len) : NULL;
+    is_read = cert != NULL;
+    if (is_read && end != der + len) {
+        X509_free(cert);
+        cert = NULL;
+    }
+    OPENSSL_free(der);
     if (cert == NULL) {
-        return tls_error_blame(err, "%s '%s' is damaged: the certificate at line %u can't be read",
+        return tls_error_blame(err,
+                               is_read
+                                   ? "%s '%s' is damaged: more than a certificate in the block at "
+                                     "line %u"
+                                   : "%s '%s' is damaged: the certificate at line %u can't be "
+                                     "read",
                                what, file->name, block->line);
     }
     if (sk_X509_push(out, cert) <= 0) {

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <openssl/pem.h>
+
 #include "base/error.h"
 #include "base/escape.h"
 
@@ -437,6 +439,24 @@ const char *pem_instead(const struct pem_reader *reader)
         }
     }
     return reader->file->len == 0 ? ": it is empty" : "";
+}
+
+unsigned char *pem_der(const struct pem_block *block, long *len)
+{
+    BIO *bio = pem_bio(block);
+    unsigned char *der = NULL;
+    char *label = NULL;
+    char *headers = NULL;
+
+    *len = 0;
+    if (bio != NULL && PEM_read_bio(bio, &label, &headers, &der, len) == 1 && headers[0] != '\0') {
+        OPENSSL_free(der);
+        der = NULL;
+    }
+    OPENSSL_free(label);
+    OPENSSL_free(headers);
+    BIO_free(bio);
+    return der;
 }
 
 BIO *pem_bio(const struct pem_block *block)

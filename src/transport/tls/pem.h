@@ -52,6 +52,11 @@ enum tlsmsg_code pem_next(struct pem_reader *reader, struct pem_block *block,
  * ", but a private key"; static. */
 const char *pem_instead(const struct pem_reader *reader);
 
+/* What a block's base64 stands for, to be given back by OPENSSL_free(3); NULL where it can't be read, has
+ * headers, or memory is short. A caller has to look whether all of it is used: the library's readers of
+ * PEM pass over what follows the first object. */
+unsigned char *pem_der(const struct pem_block *block, long *len);
+
 /* A read-only BIO over a block, borrowed from it; NULL when out of memory. */
 BIO *pem_bio(const struct pem_block *block);
 

@@ -173,14 +173,28 @@ static enum tlsmsg_code take_list(SSL_CTX *ctx, const struct file *file,
                                   const struct pem_block *block, STACK_OF(X509_CRL) *out,
                                   bool *some_for_leaves, struct tlsmsg_error *err)
 {
-    BIO *bio = pem_bio(block);
+    const unsigned char *end;
+    unsigned char *der;
     X509_CRL *list;
     bool for_leaves = false;
+    bool is_whole;
+    long len;
     enum tlsmsg_code code;
 
     tls_error_begin();
-    list = bio != NULL ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
+    der = pem_der(block, &len);
+    end = der;
+    list = der != NULL ? d2i_X509_CRL(NULL, &end, len) : NULL;
+    is_whole = list != NULL && end == der + len;
+    OPENSSL_free(der);
+    if (list != NULL && !is_whole) {
+        X509_CRL_free(list);
+        return tls_error_blame(err,
+                               LIST_WHAT
+                               " '%s' is damaged: more than a list in the block at line %u; "
+                               "try: the file as its CA has made it",
+                               file->name, block->line);
+    }
     if (list == NULL) {
         return tls_error_blame(err,
                                LIST_WHAT " '%s' is damaged: the list at line %u can't be read; "
