@@ -397,18 +397,15 @@ static inline const char *skip(const char *at, const char *end, const char *text
     return (size_t)(end - at) >= len && memcmp(at, text, len) == 0 ? at + len : NULL;
 }
 
-bool frame_read_whole(const struct frame_reader *reader, const char **data, size_t *len,
+bool frame_read_whole(enum frame_sender sender, const char **data, size_t *len,
                       struct frame_piece *piece)
 {
-    bool is_client = reader->sender == FRAME_FROM_CLIENT;
+    bool is_client = sender == FRAME_FROM_CLIENT;
     const char *end = *data + *len;
     const char *at = *data;
     uint64_t number;
     uint64_t body;
 
-    if (!frame_reader_is_between(reader)) {
-        return false;
-    }
     at = is_client ? skip(at, end, "MSG ", 4) : skip(at, end, "OK ", 3);
     at = at != NULL ? read_number(at, end, ' ', &number) : NULL;
     at = at != NULL ? read_number(at, end, '\n', &body) : NULL;

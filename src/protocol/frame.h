@@ -77,10 +77,11 @@ void frame_reader_init(struct frame_reader *reader, enum frame_sender sender);
 enum frame_event frame_read(struct frame_reader *reader, const char **data, size_t *len,
                             struct frame_piece *piece);
 
-/* Reads a message or reply that lies whole at the begin of the bytes: its header, body and line end
- * at once, as most come, at a third of the instructions. Fills frame, data and len of the piece.
+/* Between two frames: reads a message or reply that lies whole at the begin of the bytes, its header,
+ * body and line end at once, as most come, at a third of the instructions and without a reader.
+ * Fills frame, data and len of the piece.
  * False: nothing was read, and frame_read tells what is there. */
-bool frame_read_whole(const struct frame_reader *reader, const char **data, size_t *len,
+bool frame_read_whole(enum frame_sender sender, const char **data, size_t *len,
                       struct frame_piece *piece);
 
 /* True between frames: nothing of a next one was read. */

@@ -30,14 +30,45 @@ static bool begin(struct conversation *c)
         return false;
     }
     count(&c->worker->stats.numbered, 1);
-    frame_reader_init(&n->reader, FRAME_FROM_CLIENT);
-    buffer_init(&n->ahead, 2 * TLS_RECORD_BYTES, 0);
-    buffer_init(&n->body, settings->max_message_bytes, 0);
     buffer_init(&c->out,
                 QUEUE_MARK_BYTES + NUMBERED_SLACK_BYTES + settings->max_message_bytes +
                     NUMBERED_REPLY_EXTRA + FLOW_HEAD_MAX + FRAME_HEADER_MAX + FRAME_BYE_TEXT_MAX,
                 0);
+    buffer_use_spares(&c->out, &c->worker->spares);
     return true;
+}
+
+static struct partial *want_partial(struct conversation *c)
+{
+    struct numbered *n = numbered_of(c);
+
+    if (n->partial == NULL) {
+        n->partial = calloc(1, sizeof(*n->partial));
+        if (n->partial != NULL) {
+            frame_reader_init(&n->partial->reader, FRAME_FROM_CLIENT);
+            buffer_init(&n->partial->ahead, 2 * TLS_RECORD_BYTES, 0);
+            buffer_init(&n->partial->body, c->worker->server->settings.max_message_bytes, 0);
+        }
+    }
+    return n->partial;
+}
+
+static void drop_partial(struct numbered *n)
+{
+    if (n->partial != NULL) {
+        buffer_fini(&n->partial->ahead);
+        buffer_fini(&n->partial->body);
+        free(n->partial);
+        n->partial = NULL;
+    }
+}
+
+/* A frame has begun, and its rest is still to come. */
+static bool is_within_a_frame(const struct numbered *n)
+{
+    const struct partial *p = n->partial;
+
+    return p != NULL && (p->began_ns != 0 || !frame_reader_is_between(&p->reader));
 }
 
 static void end(struct conversation *c)
@@ -55,8 +86,8 @@ static void end(struct conversation *c)
         worker_leave_producer(w, n->hold);
     }
     digest_free(n->digest);
-    buffer_fini(&n->ahead);
-    buffer_fini(&n->body);
+    drop_partial(n);
+    free(n->producer);
     free(n);
 }
 
@@ -79,9 +110,6 @@ static struct verdict begin_message(struct conversation *c, const struct frame *
     }
     n->number = frame->number;
     n->len = (size_t)frame->len;
-    n->checked = 0;
-    n->began_ns = c->worker->now_ns;
-    n->touched_ns = c->worker->now_ns;
     return go_on;
 }
 
@@ -118,7 +146,6 @@ static void remember(struct numbered *n, const unsigned char *hash, bool duplica
     n->first = n->first == 0 ? n->number : n->first;
     n->next = n->number + 1;
     n->undecided = true;
-    n->began_ns = 0;
 }
 
 /* A message is whole, and valid UTF-8. */
@@ -168,50 +195,59 @@ static struct verdict take_whole(struct conversation *c, const struct frame_piec
     return dispatch(c, piece->data);
 }
 
+static struct verdict begin_part(struct conversation *c, const struct frame *frame)
+{
+    struct partial *p = numbered_of(c)->partial;
+
+    p->checked = 0;
+    p->began_ns = c->worker->now_ns;
+    p->touched_ns = c->worker->now_ns;
+    return begin_message(c, frame);
+}
+
 static struct verdict take_part(struct conversation *c, const struct frame_piece *piece)
 {
     struct numbered *n = numbered_of(c);
+    struct partial *p = n->partial;
     size_t whole = 0;
 
     if (n->digest != NULL && !digest_add(n->digest, piece->data, piece->len)) {
         return numbered_no_memory(c);
     }
-    if (buffer_append(&n->body, piece->data, piece->len) != TLSMSG_OK) {
+    if (buffer_append(&p->body, piece->data, piece->len) != TLSMSG_OK) {
         return numbered_no_memory(c);
     }
-    if (utf8_check(buffer_head(&n->body) + n->checked, n->body.len - n->checked, &whole) ==
+    if (utf8_check(buffer_head(&p->body) + p->checked, p->body.len - p->checked, &whole) ==
         UTF8_INVALID) {
         return numbered_refuse(c, 415, "bytes that are not UTF-8");
     }
-    n->checked += whole;
-    n->touched_ns = c->worker->now_ns;
+    p->checked += whole;
+    p->touched_ns = c->worker->now_ns;
     return go_on;
 }
 
 static struct verdict shed(struct conversation *c)
 {
-    struct numbered *n = numbered_of(c);
-
     worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, c,
                  "--max-buffered is reached: its unfinished message is dropped");
-    buffer_fini(&n->body);
-    buffer_fini(&n->ahead);
+    drop_partial(numbered_of(c));
     return numbered_bye(c, 503, "busy");
 }
 
 static struct verdict end_message(struct conversation *c)
 {
-    struct numbered *n = numbered_of(c);
+    struct partial *p = numbered_of(c)->partial;
     struct verdict verdict;
 
-    if (n->checked < n->body.len) {
+    if (p->checked < p->body.len) {
         return numbered_refuse(c, 415, "bytes that are not UTF-8");
     }
-    if (n->body.len > CREDIT_BYTES && !worker_has_room(c->worker, n->body.len)) {
+    if (p->body.len > CREDIT_BYTES && !worker_has_room(c->worker, p->body.len)) {
         return shed(c);
     }
-    verdict = dispatch(c, buffer_head(&n->body));
-    buffer_consume(&n->body, n->body.len);
+    verdict = dispatch(c, buffer_head(&p->body));
+    buffer_consume(&p->body, p->body.len);
+    p->began_ns = 0;
     return verdict;
 }
 
@@ -230,38 +266,49 @@ static bool has_had_enough(const struct conversation *c)
     return worker_is_spent(c->worker) && numbered_of(c)->greeting == GREETING_DONE;
 }
 
+/* The next piece of a frame that isn't whole here. */
+static struct verdict step(struct conversation *c, const char **data, size_t *len)
+{
+    struct partial *p = want_partial(c);
+    struct frame_piece piece;
+
+    if (p == NULL) {
+        return numbered_no_memory(c);
+    }
+    switch (frame_read(&p->reader, data, len, &piece)) {
+    case FRAME_EVENT_HEADER:
+        return piece.frame.kind == FRAME_HELLO ? numbered_greet(c, &piece.frame.hello)
+                                               : begin_part(c, &piece.frame);
+    case FRAME_EVENT_BODY:
+        return take_part(c, &piece);
+    case FRAME_EVENT_END:
+        return end_message(c);
+    case FRAME_EVENT_BROKEN:
+        return numbered_refuse(c, 400, piece.why);
+    default:
+        return go_on;
+    }
+}
+
 static struct verdict take(struct conversation *c, const char *data, size_t len)
 {
     struct numbered *n = numbered_of(c);
     struct verdict verdict = go_on;
+    struct frame_piece piece;
 
     while (verdict.next == GO_ON && len > 0 && !is_stopped(c) && !has_had_enough(c)) {
-        struct frame_piece piece;
-
-        if (frame_read_whole(&n->reader, &data, &len, &piece)) {
+        if (!is_within_a_frame(n) && frame_read_whole(FRAME_FROM_CLIENT, &data, &len, &piece)) {
             verdict = take_whole(c, &piece);
-            continue;
-        }
-        switch (frame_read(&n->reader, &data, &len, &piece)) {
-        case FRAME_EVENT_MORE:
-            return go_on;
-        case FRAME_EVENT_HEADER:
-            verdict = piece.frame.kind == FRAME_HELLO ? numbered_greet(c, &piece.frame.hello)
-                                                      : begin_message(c, &piece.frame);
-            break;
-        case FRAME_EVENT_BODY:
-            verdict = take_part(c, &piece);
-            break;
-        case FRAME_EVENT_END:
-            verdict = end_message(c);
-            break;
-        case FRAME_EVENT_BROKEN:
-            verdict = numbered_refuse(c, 400, piece.why);
-            break;
+        } else {
+            verdict = step(c, &data, &len);
         }
     }
-    if (verdict.next == GO_ON && len > 0 && buffer_append(&n->ahead, data, len) != TLSMSG_OK) {
+    if (verdict.next == GO_ON && len > 0 &&
+        (want_partial(c) == NULL || buffer_append(&n->partial->ahead, data, len) != TLSMSG_OK)) {
         return numbered_no_memory(c);
+    }
+    if (n->partial != NULL && n->partial->ahead.len == 0 && !is_within_a_frame(n)) {
+        drop_partial(n);
     }
     return verdict;
 }
@@ -273,27 +320,18 @@ static struct verdict received(struct conversation *c, char *data, size_t len)
 
 static struct verdict ended(struct conversation *c)
 {
-    const struct numbered *n = numbered_of(c);
-    bool between = frame_reader_is_between(&n->reader) && n->began_ns == 0;
-
     /* Within a frame the peer's end is no less orderly; what is unfinished was never promised. */
-    if (!between) {
+    if (is_within_a_frame(numbered_of(c))) {
         worker_event(c->worker, TLSMSG_LOG_INFO, TLSMSG_CAUSE_TRUNCATED, c, "ended within a frame");
     }
     return (struct verdict){FINISH, TLSMSG_CLOSE_CLEAN};
 }
 
-/* Bytes that are held for the conversation. */
-static size_t held_bytes(const struct conversation *c)
+static size_t kept_bytes(const struct conversation *c)
 {
     const struct numbered *n = numbered_of(c);
 
-    return n->ahead.len + n->body.len + c->out.len + c->deferred.bytes;
-}
-
-static size_t kept_bytes(const struct conversation *c)
-{
-    return numbered_of(c) != NULL ? numbered_of(c)->ahead.len + numbered_of(c)->body.len : 0;
+    return n != NULL && n->partial != NULL ? n->partial->ahead.len + n->partial->body.len : 0;
 }
 
 static bool may_read(const struct conversation *c)
@@ -304,7 +342,8 @@ static bool may_read(const struct conversation *c)
         return false;
     }
     return c->deferred.count < settings->window &&
-           held_bytes(c) <= settings->max_message_bytes + NUMBERED_SLACK_BYTES;
+           kept_bytes(c) + c->out.len + c->deferred.bytes <=
+               settings->max_message_bytes + NUMBERED_SLACK_BYTES;
 }
 
 static size_t reply_head(const struct conversation *c, uint64_t message, size_t len,
@@ -330,9 +369,10 @@ static int64_t deadline(const struct conversation *c)
 {
     const struct server_settings *settings = &c->worker->server->settings;
     const struct numbered *n = numbered_of(c);
+    const struct partial *p = n->partial;
     int64_t due;
 
-    if (n->began_ns == 0) {
+    if (p == NULL || p->began_ns == 0) {
         return n->greeting == GREETING_AWAITED
                    ? clock_deadline_ns(c->since_ns, settings->handshake_timeout_ms)
                    : 0;
@@ -340,11 +380,11 @@ static int64_t deadline(const struct conversation *c)
     if (!may_read(c)) {
         return 0;
     }
-    due = clock_deadline_ns(later(n->touched_ns, c->activity_ns), settings->write_timeout_ms);
+    due = clock_deadline_ns(later(p->touched_ns, c->activity_ns), settings->write_timeout_ms);
     if (n->len > RATE_BYTES) {
-        int64_t earned_ns = (int64_t)(n->body.len / RATE_BYTES) * CLOCK_NS_PER_S;
+        int64_t earned_ns = (int64_t)(p->body.len / RATE_BYTES) * CLOCK_NS_PER_S;
 
-        due = sooner(due, later(n->began_ns, c->activity_ns) + earned_ns + RATE_GRACE_NS);
+        due = sooner(due, later(p->began_ns, c->activity_ns) + earned_ns + RATE_GRACE_NS);
     }
     return due;
 }
@@ -366,13 +406,14 @@ static struct verdict expired(struct conversation *c)
 /* What had come behind the greeting; what is left of it, if anything, is kept anew. */
 static struct verdict take_ahead(struct conversation *c)
 {
-    struct numbered *n = numbered_of(c);
-    struct buffer ahead = n->ahead;
+    struct partial *p = numbered_of(c)->partial;
     struct verdict verdict = go_on;
+    struct buffer ahead;
 
     /* During a hold messages wait: they come when it has ended. */
-    if (ahead.len > 0 && !c->worker->held) {
-        buffer_init(&n->ahead, ahead.limit, 0);
+    if (p != NULL && p->ahead.len > 0 && !c->worker->held) {
+        ahead = p->ahead;
+        buffer_init(&p->ahead, ahead.limit, 0);
         verdict = take(c, buffer_head(&ahead), ahead.len);
         buffer_fini(&ahead);
     }
@@ -527,7 +568,7 @@ static void report(const struct conversation *c, struct tlsmsg_closed *closed)
     }
     closed->duplicates = n->duplicates;
     closed->messages -= n->duplicates;
-    closed->producer = n->producer[0] != '\0' ? n->producer : NULL;
+    closed->producer = n->producer;
 }
 
 const struct flow flow_numbered = {

@@ -170,10 +170,10 @@ struct verdict numbered_greet(struct conversation *c, const struct frame_hello *
     if (hello->producer == NULL) {
         return answer_greeting(c);
     }
-    memcpy(n->producer, hello->producer, hello->producer_len);
+    n->producer = strndup(hello->producer, hello->producer_len);
     n->digest = digest_new();
     n->hold = calloc(1, sizeof(*n->hold));
-    if (n->digest == NULL || n->hold == NULL) {
+    if (n->producer == NULL || n->digest == NULL || n->hold == NULL) {
         free(n->hold);
         n->hold = NULL;
         return numbered_no_memory(c);

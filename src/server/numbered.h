@@ -13,17 +13,28 @@ enum greeting {
     GREETING_DONE
 };
 
-struct numbered {
+/* What is there for a moment only: a frame that did not come whole in one receive, or what came
+ * behind a greeting that waits. An idle conversation has none, and memory for it would be most of
+ * what it needs here. */
+struct partial {
     struct frame_reader reader;
+    struct buffer ahead;
+    struct buffer body; /* of the message that is coming */
+    size_t checked;     /* bytes of body that are whole characters */
+    int64_t began_ns;   /* 0: none is coming */
+    int64_t touched_ns; /* its last byte came */
+};
+
+struct numbered {
     enum greeting greeting;
-    unsigned code;       /* of the BYE that ends it; 0: none yet */
-    const char *text;    /* ... static */
-    struct buffer ahead; /* what came behind a greeting that waits */
+    unsigned code;           /* of the BYE that ends it; 0: none yet */
+    const char *text;        /* ... static */
+    struct partial *partial; /* NULL: none */
 
     struct producer_hold *hold; /* NULL: no producer was named */
     struct digest *digest;      /* with a producer */
-    char producer[FRAME_PRODUCER_MAX + 2];
-    bool undecided; /* a message's reply was not released yet */
+    char *producer;             /* its name; NULL as hold was at first */
+    bool undecided;             /* a message's reply was not released yet */
     uint64_t from;
     uint64_t last;  /* as the greeting told it */
     uint64_t first; /* number of the first message; 0: none came */
@@ -33,10 +44,6 @@ struct numbered {
     /* The message that is coming. */
     uint64_t number;
     size_t len;
-    struct buffer body;
-    size_t checked;     /* bytes of body that are whole characters */
-    int64_t began_ns;   /* 0: none is coming */
-    int64_t touched_ns; /* its last byte came */
 };
 
 static inline struct numbered *numbered_of(const struct conversation *c)

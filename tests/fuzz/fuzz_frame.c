@@ -98,7 +98,8 @@ static struct told read_all(enum frame_sender sender, const uint8_t *bytes, size
         do {
             struct frame_piece piece;
 
-            while (at_once && frame_read_whole(&reader, &data, &left, &piece)) {
+            while (at_once && frame_reader_is_between(&reader) &&
+                   frame_read_whole(sender, &data, &left, &piece)) {
                 FUZZ_CHECK(piece.data + piece.len < data && data <= copy + part);
                 mix_header(&told, &piece.frame);
                 mix_body(&told, &piece);
