@@ -24,6 +24,7 @@ const char *text_list_at(const struct text_list *list, size_t i);
 /* What a transport is configured from. A text is NULL where its option is unset. */
 struct tls_settings {
     bool is_server;
+    bool reloads; /* a configuration is in force already: no pipe is waited for */
     struct text_list certs;
     struct text_list keys; /* by the index of their certificate; NULL, or past the end: the
                             * certificate's own file holds the key */
@@ -39,9 +40,6 @@ struct tls_settings {
     size_t pad_bytes; /* 0: no padding */
 
     /* A server's. */
-    bool
-        reloads; /* one configuration is in force already, and its thread has other work: no pipe is
-                   * waited for */
     const char *client_ca;
     struct text_list allow;
     const char *allow_file;
