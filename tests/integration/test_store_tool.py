@@ -89,6 +89,15 @@ class Showing(ToolTest):
         self.assertEqual({line.index(text) for line, text in zip(lines, ("hello", "你好", "xxx"))},
                          {53})
 
+    def test_wide_identities_keep_the_columns(self):
+        self.numbered(1, 2, 3)
+        for number, identity in ((2, "CN=张三"), (3, "CN=" + "张" * 40 + "\x1b[2J")):
+            self.change(f"INSERT INTO producer VALUES({number}, '{identity}', 'p', {number}, 1)")
+            self.change(f"UPDATE message SET producer = {number} WHERE seq = {number}")
+        heads = [line[:line.index("message")] for line in self.tool("list", self.store).splitlines()]
+        self.assertEqual([len(head) + head.count("张") + head.count("三") for head in heads],
+                         [53] * 3, heads)
+
     def test_a_terminal_has_80_columns(self):
         self.fill(b"x" * 200, "好".encode() * 100)
         master, slave = pty.openpty()

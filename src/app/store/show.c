@@ -48,8 +48,8 @@ static size_t columns_of(uint32_t c)
     return is_wide ? 2 : 1;
 }
 
-/* Bytes of a valid text that take at most so many columns. */
-static size_t fitting(const char *text, size_t len, size_t columns)
+/* Bytes of a valid text that take at most so many columns; *columns: those that are left. */
+static size_t fitting(const char *text, size_t len, size_t *columns)
 {
     size_t at = 0;
 
@@ -57,13 +57,28 @@ static size_t fitting(const char *text, size_t len, size_t columns)
         uint32_t c;
         size_t bytes = utf8_decode(text + at, len - at, &c);
 
-        if (columns_of(c) > columns) {
+        if (columns_of(c) > *columns) {
             break;
         }
-        columns -= columns_of(c);
+        *columns -= columns_of(c);
         at += bytes;
     }
     return at;
+}
+
+/* Cuts what was put behind `start` where it takes more columns than there are. */
+static enum tlsmsg_code cut_line(struct show *show, size_t start, size_t columns)
+{
+    const char *text = buffer_head(&show->out) + start;
+    size_t len = show->out.len - start;
+    size_t left = columns;
+
+    if (fitting(text, len, &left) == len) {
+        return TLSMSG_OK;
+    }
+    left = columns > 3 ? columns - 3 : 0;
+    buffer_truncate(&show->out, start + fitting(text, len, &left));
+    return buffer_append(&show->out, "...", 3);
 }
 
 static enum tlsmsg_code show_line(struct show *show, const struct reader_row *row)
@@ -73,7 +88,8 @@ static enum tlsmsg_code show_line(struct show *show, const struct reader_row *ro
     char from[LINE_HEAD_MAX / 2];
     size_t from_len;
     size_t start;
-    size_t room;
+    size_t left = FROM_COLUMNS;
+    size_t taken; /* columns */
     int n;
     enum tlsmsg_code code;
 
@@ -81,10 +97,10 @@ static enum tlsmsg_code show_line(struct show *show, const struct reader_row *ro
     time[10] = ' ';
     time[19] = '\0';
     (void)escape_name(from, sizeof(from), row->identity != NULL ? row->identity : row->peer);
-    from_len = fitting(from, strlen(from), FROM_COLUMNS);
+    from_len = fitting(from, strlen(from), &left);
     n = snprintf(head, sizeof(head), "%7" PRId64 "  %s  %.*s%*s  ", row->id, time, (int)from_len,
-                 from, (int)(FROM_COLUMNS - (from_len < FROM_COLUMNS ? from_len : FROM_COLUMNS)),
-                 "");
+                 from, (int)left, "");
+    taken = (size_t)n - from_len + FROM_COLUMNS - left;
     code = buffer_append(&show->out, head, (size_t)n);
     if (code == TLSMSG_OK) {
         code = buffer_reserve(&show->out, row->len * ESCAPE_EXPANSION_MAX + 1);
@@ -95,15 +111,8 @@ static enum tlsmsg_code show_line(struct show *show, const struct reader_row *ro
     start = show->out.len;
     buffer_commit(&show->out, escape_text(buffer_end(&show->out), buffer_room(&show->out),
                                           row->body, row->len));
-    room = COLUMNS > (size_t)n ? COLUMNS - (size_t)n : 0;
     if (show->cuts) {
-        const char *text = buffer_head(&show->out) + start;
-        size_t len = show->out.len - start;
-
-        if (fitting(text, len, room) < len) {
-            buffer_truncate(&show->out, start + fitting(text, len, room > 3 ? room - 3 : 0));
-            code = buffer_append(&show->out, "...", 3);
-        }
+        code = cut_line(show, start, COLUMNS > taken ? COLUMNS - taken : 0);
     }
     return code == TLSMSG_OK ? buffer_append(&show->out, "\n", 1) : code;
 }
