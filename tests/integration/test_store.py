@@ -3,6 +3,7 @@
 
 import os
 import re
+import select
 import signal
 import sqlite3
 import ssl
@@ -17,6 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import certificates
 import harness
 import kernel
+import manager
 import settings
 import texts
 import tls
@@ -265,6 +267,69 @@ class Room(StoreTest):
         for end in ends:
             self.assertEqual(end.receive_until_close(), b"")
         server.stop()
+
+
+class StandsStill(StoreTest):
+    """A disk that takes nothing for a while: here another program keeps the store locked."""
+
+    CLIENTS, MESSAGES, BYTES, BUFFERED = 100, 20, 16_000, 8 << 20
+    TURNS = 2 * 4 * (1 << 20) + 16 * (1 << 20)  # of two workers, and what malloc keeps
+
+    def memory(self, server, name):
+        return int(manager.status(server.pid)[name].split()[0]) * 1024
+
+    def test_memory_is_bounded_and_all_is_stored_after(self):
+        server = self.server("--store", self.store, "--store-timeout", "0", "--quiet", "--workers",
+                             "2", "--max-buffered", str(self.BUFFERED))
+        before = self.memory(server, "VmRSS")
+        lock = sqlite3.connect(self.store, isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        reply_bytes = self.MESSAGES * len(texts.reply(bytes(self.BYTES)))
+        unsent, due = {}, {}
+        for end in [self.connect(server) for _ in range(self.CLIENTS)]:
+            for _ in range(self.MESSAGES):
+                end.queue(bytes(self.BYTES))
+            end.sock.setblocking(False)
+            unsent[end.sock] = end.outgoing.read()
+            due[end.sock] = end
+        # All that the server takes meanwhile.
+        while writable := select.select([], list(unsent), [], 1)[1]:
+            self.send_on(unsent, writable)
+        lock.execute("COMMIT")
+        lock.close()
+        got = dict.fromkeys(due, 0)
+        while due:
+            readable, writable, _ = select.select(list(due), list(unsent), [], harness.scaled(20))
+            self.assertTrue(readable or writable, f"{len(due)} clients are stuck")
+            self.send_on(unsent, writable)
+            for sock in readable:
+                due[sock].incoming.write(sock.recv(1 << 18))
+                got[sock] += self.received(due[sock])
+                if got[sock] == reply_bytes:
+                    del due[sock]
+        if settings.SLOWDOWN == 1:
+            self.assertLess(self.memory(server, "VmHWM") - before,
+                            self.BUFFERED + self.CLIENTS * 64 * 1024 + self.TURNS)
+        server.kill()
+        self.assertEqual(len(self.stored()), self.CLIENTS * self.MESSAGES)
+
+    @staticmethod
+    def send_on(unsent, writable):
+        for sock in writable:
+            unsent[sock] = unsent[sock][sock.send(unsent[sock]):]
+            if not unsent[sock]:
+                del unsent[sock]
+
+    @staticmethod
+    def received(end):
+        """Bytes of text that came whole so far."""
+        count = 0
+        try:
+            while part := end.tls.read(1 << 18):
+                count += len(part)
+        except ssl.SSLWantReadError:
+            pass
+        return count
 
 
 @unittest.skipUnless(os.geteuid() == 0, "only root makes a small file system")
