@@ -304,6 +304,37 @@ class Server(ReconnectTest):
         return client, rows
 
     @unittest.skipUnless(has_store(), "this build has no store")
+    def test_the_client_is_killed(self):
+        """Run again with the same input until it says 0, it has stored each line once."""
+        store = self.path("store.db")
+        server = self.server("--store", store, "--quiet")
+        lines = [b"line %d" % n for n in range(1, 3001)]
+        path = self.write_file("lines", b"\n".join(lines))
+        answered, kills, status = set(), 0, None
+        while status != 0:
+            with open(path, "rb") as source:
+                client = self.start_client("--ca", self.ca, "-q", "--window", "8", "--producer",
+                                           "job", str(server.port), stdin=source)
+            if kills < KILLS:
+                try:
+                    client.stdout.wait_until(lambda said: said.count(b"\n") > 100, "replies")
+                except AssertionError:
+                    pass  # it has ended
+                client.signal(signal.SIGKILL)
+            status = client.wait(30)
+            self.assertIn(status, (0, -signal.SIGKILL), client.stderr.bytes())
+            kills += status != 0
+            # What was printed is whole but for the last line, and nothing is printed twice.
+            printed = client.stdout.bytes().split(b"\n")[:-1]
+            self.assertFalse(answered & set(printed))
+            answered |= set(printed)
+        self.assertGreater(kills, 0)
+        server.stop(0)
+        with sqlite3.connect(store) as database:
+            rows = database.execute("SELECT seq, body FROM message ORDER BY seq").fetchall()
+        self.assertEqual(rows, list(enumerate(lines, 1)))
+
+    @unittest.skipUnless(has_store(), "this build has no store")
     def test_killed_under_load(self):
         """Counted from both sides: each line is stored once, and each reply printed once."""
         lines = [b"line %d" % n for n in range(1, 1000 * KILLS + 1)]
