@@ -49,6 +49,7 @@ struct transport {
     struct source_link link;
     struct tlsmsg_error *err; /* of the verb that is running: callbacks record causes here */
     char *identity;           /* the peer's, once it was asked for */
+    const char *group;        /* its name, borrowed from the library; once it was asked for */
     struct handshake_state state;
     struct server_key key; /* a client's */
     uint8_t idle_records;  /* without data: of the recv that is running or was the last */
