@@ -196,6 +196,7 @@ static bool guess_connect(const char *text, struct address_name *out)
     size_t gap = strspn(start + len, " ");
     size_t port_len = gap > 0 ? strcspn(start + len + gap, "/?# ") : 0;
     char kept[ADDRESS_NAME_TEXT_MAX];
+    char bracketed[ADDRESS_NAME_TEXT_MAX + 2];
     const char *colon;
 
     (void)snprintf(kept, sizeof(kept), "%.*s%s%.*s", (int)(len < sizeof(kept) ? len : 0), start,
@@ -207,9 +208,9 @@ static bool guess_connect(const char *text, struct address_name *out)
     if (colon == NULL || strchr(kept, ':') == colon || strchr(kept, '[') != NULL) {
         return false;
     }
-    memset(out, 0, sizeof(*out));
-    memcpy(out->host, kept, (size_t)(colon - kept));
-    return is_v6_literal(out->host) && parse_port(colon + 1, 1, &out->port);
+    (void)snprintf(bracketed, sizeof(bracketed), "[%.*s]%s", (int)(colon - kept), kept, colon);
+    tlsmsg_error_clear(&ignored);
+    return parse_connect(bracketed, out, &ignored) == TLSMSG_OK;
 }
 
 enum tlsmsg_code address_parse_connect(const char *text, struct address_name *out,

@@ -174,7 +174,7 @@ static void check_json(const char *s, size_t len, size_t cap)
 static void check_name(const char *name, size_t cap)
 {
     size_t whole_len;
-    char *whole = escaped(escape_text, name, strlen(name), &whole_len);
+    char *whole = escaped(escape_strict, name, strlen(name), &whole_len);
     char *out = malloc(cap > 0 ? cap : 1);
     size_t len;
 

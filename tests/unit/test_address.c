@@ -117,6 +117,8 @@ static const struct parse_row connect_rows[] = {
     {"host and port in one word", "localhost 4433", NULL, 0, "; try: localhost:4433"},
     {"IPv6 and port without brackets", "::1:12345", NULL, 0, "; try: [::1]:12345"},
     {"IPv6 and port of a URL", "tls://fe80::1%eth0:12345", NULL, 0, "; try: [fe80::1%eth0]:12345"},
+    {"a zone that is no text", "fe80::1%e\x1bth0:443", NULL, 0,
+     "the server's address: the host in 'fe80::1%e\\x1bth0:443' holds other than ASCII"},
     {"a scheme alone", "https://", NULL, 0, "the port in 'https://' is not a number"},
     {"a blank alone", " ", NULL, 0, "holds other than ASCII"},
     {"Chinese", "例子.example", NULL, 0, "'例子.example' holds other than ASCII"},
@@ -130,6 +132,25 @@ static void test_parse_connect(void **state)
     struct address_name got;
 
     check_parsed(row, address_parse_connect(row->text, &got, &err), &got, &err);
+}
+
+/* What is guessed has the bounds of what is typed. */
+static void test_guess_of_any_length(void **state)
+{
+    char text[ADDRESS_NAME_TEXT_MAX + 40];
+    struct address_name got;
+
+    (void)state;
+    for (size_t zone = 1; zone < ADDRESS_NAME_TEXT_MAX + 20; zone++) {
+        struct tlsmsg_error err = {0};
+
+        memcpy(text, "fe80::1%", 8);
+        memset(text + 8, 'z', zone);
+        memcpy(text + 8 + zone, ":443", 5);
+        assert_int_equal(address_parse_connect(text, &got, &err), TLSMSG_ERR_CONFIG);
+        assert_int_equal(strstr(err.text, "; try: [fe80::1%z") != NULL,
+                         8 + zone < ADDRESS_HOST_MAX);
+    }
 }
 
 struct literal_row {
@@ -326,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_keys_are_by_host),
         cmocka_unit_test(test_keys_are_by_network),
         cmocka_unit_test(test_listeners_overlap),
+        cmocka_unit_test(test_guess_of_any_length),
     };
     int failed = 0;
 
