@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -108,6 +109,23 @@ static bool is_absent_here(int sys_errno)
     return sys_errno == EAFNOSUPPORT || sys_errno == EADDRNOTAVAIL;
 }
 
+/* Whether any interface has an IPv6 address, lo's own included. Where IPv6 is switched off sockets
+ * of its kind can still be made, and nobody can reach them. */
+static bool has_ipv6(void)
+{
+    struct ifaddrs *all = NULL;
+    bool has = false;
+
+    if (getifaddrs(&all) != 0) {
+        return true; /* the socket itself will tell */
+    }
+    for (const struct ifaddrs *at = all; at != NULL && !has; at = at->ifa_next) {
+        has = at->ifa_addr != NULL && at->ifa_addr->sa_family == AF_INET6;
+    }
+    freeifaddrs(all);
+    return has;
+}
+
 /* IPv6 first: where the machine has none, IPv4 is left. */
 static void all_addresses(uint16_t port, struct address *out, size_t *count)
 {
@@ -117,11 +135,13 @@ static void all_addresses(uint16_t port, struct address *out, size_t *count)
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_ANY)};
 
     memset(out, 0, 2 * sizeof(*out));
-    memcpy(&out[0].storage, &v6, sizeof(v6));
-    out[0].len = sizeof(v6);
-    memcpy(&out[1].storage, &v4, sizeof(v4));
-    out[1].len = sizeof(v4);
-    *count = 2;
+    *count = 0;
+    if (has_ipv6()) {
+        memcpy(&out[*count].storage, &v6, sizeof(v6));
+        out[(*count)++].len = sizeof(v6);
+    }
+    memcpy(&out[*count].storage, &v4, sizeof(v4));
+    out[(*count)++].len = sizeof(v4);
 }
 
 static enum tlsmsg_code lookup(const struct address_name *name, struct address *out, size_t *count,

@@ -23,9 +23,14 @@ import texts
 import tls
 from certificates import default_certificates
 from harness import ProgramTest
+from processes import Program
 from settings import SLOWDOWN, program, scaled
 
 MIB = 1 << 20
+
+
+def not_permitted(said):
+    return b"Operation not permitted" in said
 
 
 class Pressure(ProgramTest):
@@ -279,6 +284,25 @@ class Listeners(Pressure):
         self.assertEqual(len({port for _, port in told}), 1, told)
         self.assertEqual({host for host, _ in told},
                          {b"0.0.0.0", b"[::]"} if network.has_ipv6() else {b"0.0.0.0"})
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare") and shutil.which("sysctl"),
+                         "needs root, unshare and sysctl, to switch IPv6 off")
+    def test_star_without_ipv6(self):
+        """Switched off, its sockets can still be made, and nobody could reach them."""
+        made = default_certificates()
+        words = [*program("tlsmsg-server"), "--listen", "*:0", "--quiet", "--cert", made.server,
+                 "--key", made.server_key]
+        script = ("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.lo.disable_ipv6=1"
+                  ' && exec "$@"')
+        server = self.keep(Program(["unshare", "-n", "sh", "-c", script, "sh", *words],
+                                   name="tlsmsg-server"))
+        server.stderr.wait_until(lambda said: b"listening on" in said or not_permitted(said),
+                                 "its address")
+        if not_permitted(server.stderr.bytes()):
+            self.skipTest("no network namespaces here")
+        server.stderr.wait_for(b"this machine has no IPv6: --listen * is IPv4 alone")
+        self.assertNotIn(b"[::]", server.stderr.bytes())
+        server.stop()
 
     def test_overlapping(self):
         port = network.unused_port()
