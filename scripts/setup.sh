@@ -115,6 +115,7 @@ int main(void) { return 0; }'
         need systemd has systemd-analyze
         need iproute2 has ip
         need util-linux has unshare
+        need tmux has tmux
         need dpkg-dev has dpkg-shlibdeps
         need rpm has rpmbuild
         need cpio has cpio

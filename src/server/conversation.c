@@ -57,11 +57,15 @@ static void move(struct conversation *c, enum conversation_state to)
     }
 }
 
+/* A queue of so many bytes is a part of what any connection takes. */
+#define SMALL_QUEUE_BYTES 4096u
+
 /* Counts what is held for it. */
 static void account(struct conversation *c)
 {
     struct worker *w = c->worker;
-    size_t bytes = c->out.len + c->deferred.bytes;
+    /* What has left stays in a queue's memory until the rest has, too. */
+    size_t bytes = (c->out.cap > SMALL_QUEUE_BYTES ? c->out.cap : c->out.len) + c->deferred.bytes;
 
     if (c->flow != NULL && c->flow->kept_bytes != NULL) {
         size_t kept = c->flow->kept_bytes(c);

@@ -18,6 +18,9 @@
 #define RATE_BYTES 1024
 #define RATE_GRACE_NS (2 * (int64_t)CLOCK_NS_PER_S)
 
+/* What an unfinished message has room for at once: from here on it lies in pages of its own. */
+#define FIRST_ROOM_BYTES ((size_t)128 * 1024)
+
 static const struct verdict go_on = {.next = GO_ON};
 
 static bool begin(struct conversation *c)
@@ -214,7 +217,11 @@ static struct verdict take_part(struct conversation *c, const struct frame_piece
     if (n->digest != NULL && !digest_add(n->digest, piece->data, piece->len)) {
         return numbered_no_memory(c);
     }
-    if (buffer_append(&p->body, piece->data, piece->len) != TLSMSG_OK) {
+    /* Room that nothing is written to costs nothing, and growing would leave holes behind. */
+    if ((p->body.cap == 0 &&
+         buffer_reserve(&p->body, n->len < FIRST_ROOM_BYTES ? n->len : FIRST_ROOM_BYTES) !=
+             TLSMSG_OK) ||
+        buffer_append(&p->body, piece->data, piece->len) != TLSMSG_OK) {
         return numbered_no_memory(c);
     }
     if (utf8_check(buffer_head(&p->body) + p->checked, p->body.len - p->checked, &whole) ==

@@ -27,6 +27,7 @@ LONGEST = len(b'"event":"message"')
 
 class Memory(ProgramTest):
     CLIENTS, BUFFERED, CONNECTION = 50, 4 * MIB, 64 * 1024
+    FORM = ("--format", "json")
 
     def setUp(self):
         super().setUp()
@@ -38,20 +39,37 @@ class Memory(ProgramTest):
         self.reading, writing = os.pipe()
         self.addCleanup(os.close, self.reading)
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-        self.server = self.server("--format", "json", "--accept", "0", "--max-buffered",
+        self.server = self.server(*self.FORM, "--accept", "0", "--max-buffered",
                                   str(self.BUFFERED), stdout=writing)
         os.close(writing)
+        self.talk()
+
+    def talk(self):
+        """A conversation beforehand: what the program takes for itself is there then."""
+        if is_plaintext():
+            with network.connect(self.server.port) as sock:
+                sock.sendall(b"x")
+                sock.recv(100)
+        else:
+            end = tls.connect(self.server.port, tls.client_context(default_certificates().ca))
+            end.send(b"x")
+            end.receive()
+            end.close()
+        if "--quiet" not in self.FORM:
+            lines = b""
+            while b'"event":"closed"' not in lines:
+                lines += os.read(self.reading, 4096)
 
     def memory(self, name):
         return int(manager.status(self.server.pid)[name].split()[0]) * 1024
 
-    def client(self, records):
+    def client(self, records, **how):
         """A connection, and the bytes that bring these records."""
         if is_plaintext():
-            sock = network.connect(self.server.port)
+            sock = network.connect(self.server.port, **how)
             self.addCleanup(sock.close)
             return sock, b"".join(records)
-        end = tls.connect(self.server.port, self.context)
+        end = tls.connect(self.server.port, self.context, **how)
         self.addCleanup(end.sock.close)
         for record in records:
             end.queue(record)
@@ -86,6 +104,9 @@ class Memory(ProgramTest):
                 text = tail + text
                 lines += len(DECIDED.findall(text))
                 tail = text[1 - LONGEST:]
+        self.check_grown(before)
+
+    def check_grown(self, before):
         grown = self.memory("VmHWM") - before
         self.assertIsNone(self.server.process.poll(), self.server.log())
         self.server.kill()
@@ -106,25 +127,52 @@ class Memory(ProgramTest):
         self.stop_for_a_moment(records, lambda lines, _: lines == self.CLIENTS * 401)
 
 
+def numbered(*bodies):
+    stream = b"HELLO 1\n" + b"".join(b"MSG %d %d\n%s\n" % (number, len(body), body)
+                                      for number, body in enumerate(bodies, 1))
+    return [stream[at:at + tls.RECORD] for at in range(0, len(stream), tls.RECORD)]
+
+
+class Deaf(Memory):
+    """Clients that take none of their replies: what waits for them counts as the memory that it
+    lies in."""
+
+    FORM = ("--quiet",)
+
+    def send_all(self, records):
+        clients = [self.client(records, small_buffers=True) for _ in range(self.CLIENTS)]
+        before = self.memory("VmRSS")
+        for sock, _ in clients:
+            sock.setblocking(False)
+        unsent = dict(clients)
+        while writable := select.select([], list(unsent), [], 1)[1]:
+            self.send_on(unsent, writable)
+        self.check_grown(before)
+
+    def test_long_messages(self):
+        self.send_all([b"x" * 15_000] * 400)
+
+    def test_mixed_messages(self):
+        if is_plaintext():
+            self.skipTest("numbered messages need TLS")
+        self.context.set_alpn_protocols(["tlsmsg/1"])
+        self.send_all(numbered(*[b"x" * 15_000] * 400))
+
+
 @unittest.skipIf(is_plaintext(), "numbered messages need TLS")
 class Numbered(Memory):
     def setUp(self):
         super().setUp()
         self.context.set_alpn_protocols(["tlsmsg/1"])
 
-    def numbered(self, *bodies):
-        stream = b"HELLO 1\n" + b"".join(b"MSG %d %d\n%s\n" % (number, len(body), body)
-                                          for number, body in enumerate(bodies, 1))
-        return [stream[at:at + tls.RECORD] for at in range(0, len(stream), tls.RECORD)]
-
     def test_long_messages(self):
         """Of 200,000 bytes: a line of this length waits as it came. Most lose their conversation."""
-        self.stop_for_a_moment(self.numbered(bytes(200_000)),
+        self.stop_for_a_moment(numbered(bytes(200_000)),
                                lambda lines, _: lines == self.CLIENTS)
 
     def test_mixed_messages(self):
         """A record holds more than a thousand messages."""
-        self.stop_for_a_moment(self.numbered(bytes(16_000), *[b"x"] * 400),
+        self.stop_for_a_moment(numbered(bytes(16_000), *[b"x"] * 400),
                                lambda lines, _: lines == self.CLIENTS * 401)
 
 

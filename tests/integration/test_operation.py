@@ -5,9 +5,12 @@ import json
 import os
 import pty
 import signal
+import shutil
 import stat
+import subprocess
 import sys
 import time
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
@@ -178,6 +181,26 @@ class HangUp(OperationTest):
         window, pid = self.open_window("{} & SAY_PID; read", "-ic")
         self.reloads(pid)
         os.close(window)
+        self.wait(lambda: not self.runs(pid))
+
+    @unittest.skipUnless(shutil.which("tmux"), "needs tmux")
+    def test_tmux(self):
+        """A session that is detached is a terminal that is there; one that is killed is not."""
+        log, number = self.path("log"), self.path("pid")
+        made = [] if is_plaintext() else ["--cert", default_certificates().server, "--key",
+                                          default_certificates().server_key]
+        server = [*program("tlsmsg-server"), "--listen", "127.0.0.1:0", *self.MORE, "--log-level",
+                  "info", "--transcript", self.path("t"), *made]
+        words = " ".join(f"'{word}'" for word in server)
+        tmux = ["tmux", "-S", self.path("tmux"), "-f", "/dev/null"]
+        self.addCleanup(subprocess.run, [*tmux, "kill-server"], capture_output=True, check=False)
+        subprocess.run([*tmux, "new-session", "-d", "-s", "it",
+                        f"echo $$ >'{number}'; exec {words} 2>'{log}'"], check=True)
+        self.wait(lambda: os.path.exists(log) and b"listening on" in self.read(log))
+        pid = int(self.read(number))
+        self.reloads(pid)
+        self.assertTrue(self.runs(pid))
+        subprocess.run([*tmux, "kill-session", "-t", "it"], check=True)
         self.wait(lambda: not self.runs(pid))
 
     def test_nohup(self):
