@@ -18,7 +18,8 @@ Usage: scripts/bench.sh [OPTION]...
   --workers N        workers or threads of each server that has the choice (1)
   --idle N           connections of the idle column (2000; quick 500)
   --only A,B,..      these contenders: ours ours-log ours-plain floor memory reference numbered
-                     sha256 go nginx node python haproxy hitch stunnel; ours-store log mosquitto
+                     sha256 go nginx node python haproxy hitch stunnel; ours-store
+                     ours-postgresql ours-replicated log mosquitto
   --columns A,B,..   these columns: 1x1x64 64x1x64 64x16x64 16x1x1000 full resumed idle, or
                      others of connections x messages in flight x bytes; behind each may stand
                      +numbered or +producer for tlsmsg/1 (without or with a producer's name)
@@ -27,9 +28,10 @@ Usage: scripts/bench.sh [OPTION]...
   --instructions     the same works counted in instructions by valgrind, and nothing else: against
                      the reference, or with --numbered against the document's flow
   --transcript       also ours with its transcript going to a file
-  --store            what a store costs instead: ours with its transcript alone and with --store, an
-                     own log that is synced (the floor), Mosquitto at QoS 1; rate, CPU, bytes
-                     written and latency. The files lie in TMPDIR
+  --store            what a store costs instead: ours with its transcript alone, with --store in a
+                     file, in PostgreSQL, and there with a synchronous standby (on this machine), an
+                     own log that is synced (the floor), Mosquitto at QoS 1; rate, CPU of the server
+                     alone, bytes written and latency. The files lie in TMPDIR
   --build DIR        a build with TLSMSG_BENCH=ON, used as it is (else build/bench is built)
   --build-plain DIR  a build with TLSMSG_PLAINTEXT=ON (else build/bench-plain is built)
   --svg FILE         draw the table (needs gnuplot)
@@ -108,7 +110,7 @@ else
     warmup=0.5 settle=1 idle_connections=${idle:-2000} idle_rounds=3
 fi
 if [ "$store" = 1 ]; then
-    only=${only:-ours,ours-log,ours-store,log,mosquitto}
+    only=${only:-ours,ours-log,ours-store,ours-postgresql,ours-replicated,log,mosquitto}
     columns=${columns:-1x1x64,64x1x64,64x16x64,1000x1x64,16x1x16000}
 fi
 only=${only:-ours,ours-plain,floor,memory,reference,go,nginx,node,python,haproxy,hitch,stunnel}
@@ -122,7 +124,7 @@ install_peers() {
     wanted=(nginx libnginx-mod-stream libnginx-mod-stream-js haproxy hitch stunnel4 golang-go nodejs
         python3 openssl)
     [ -z "$svg" ] || wanted+=(gnuplot-nox)
-    [ "$store" = 0 ] || wanted=(mosquitto python3 openssl libsqlite3-dev)
+    [ "$store" = 0 ] || wanted=(mosquitto python3 openssl libsqlite3-dev libpq-dev postgresql)
     for name in "${wanted[@]}"; do
         dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed ||
             missing+=("$name")
@@ -312,7 +314,7 @@ record() { # NAME COLUMN ROUND
 
 work_dir=$(mktemp -d "${TMPDIR:-/tmp}/tlsmsg-bench.XXXXXX")
 chmod 755 "$work_dir" # workers that give up root still open their configuration's folder
-declare -A port_of=() pids_of=()
+declare -A port_of=() pids_of=() databases=()
 started_pids=() work=() server_prefix=() client_prefix=() as_root=() policy_made=0
 results=$work_dir/results.jsonl
 : >"$results"
@@ -322,9 +324,10 @@ trap 'exit 130' INT TERM
 [ "$install" = 0 ] || install_peers
 if [ -z "$build_dir" ]; then
     build_dir=$root/build/bench
-    sqlite=OFF
+    sqlite=OFF libpq=OFF
     [[ ",$only," != *,ours-store,* ]] || sqlite=ON
-    build_one "$build_dir" -DTLSMSG_BENCH=ON -DTLSMSG_SQLITE=$sqlite
+    [ $sqlite = OFF ] || ! pkg-config --exists libpq || libpq=ON
+    build_one "$build_dir" -DTLSMSG_BENCH=ON -DTLSMSG_SQLITE=$sqlite -DTLSMSG_POSTGRESQL=$libpq
 fi
 if [ -z "$plain_dir" ]; then
     plain_dir=$root/build/bench-plain

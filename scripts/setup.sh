@@ -60,6 +60,11 @@ has_postgresql() {
     has initdb || ls /usr/lib/postgresql/*/bin/initdb
 }
 
+# It lies where root alone looks.
+has_haproxy() {
+    has haproxy || [ -x /usr/sbin/haproxy ]
+}
+
 # compiles COMPILER [FLAG...]: what stands in $source can be compiled and linked.
 compiles() {
     printf '%s\n' "$source" | "$@" -x c - -o /dev/null
@@ -131,6 +136,7 @@ int main(void) { return 0; }'
         need libuv1-dev pkg-config --exists libuv
         need promtool has promtool
         need postgresql has_postgresql
+        need haproxy has_haproxy
     fi
 }
 

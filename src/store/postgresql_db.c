@@ -377,6 +377,14 @@ static enum pg_outcome catch_up(struct pg_db *db, struct tlsmsg_error *err)
     return PG_AWAY;
 }
 
+/* Each statement of the store goes by an index, row by row. Plans are made while the tables may be
+ * empty and kept while they grow, so nothing else may seem cheap. */
+static const char planning[] =
+    "SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', "
+    "false), "
+    "set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', "
+    "'force_generic_plan', false), set_config('jit', 'off', false)";
+
 /* What each new connection is told. A wait for the standby must never be cancelled; and what a
  * server that vanished has locked must not stay so for hours. */
 static enum pg_outcome set_up(struct pg_db *db, struct tlsmsg_error *err)
@@ -399,6 +407,9 @@ static enum pg_outcome set_up(struct pg_db *db, struct tlsmsg_error *err)
         return lose(db, err);
     }
     outcome = pg_db_run(db, sql, 0, NULL, NULL, err);
+    if (outcome == PG_DONE && !db->reads) {
+        outcome = pg_db_run(db, planning, 0, NULL, NULL, err);
+    }
     if (outcome == PG_DONE) {
         outcome = pg_db_prepare(db, err);
     }

@@ -22,6 +22,8 @@ NAMES = {
     "ours": "**tlsmsg-server**",
     "ours-log": "tlsmsg-server, transcript to a file",
     "ours-store": "tlsmsg-server, --store",
+    "ours-postgresql": "tlsmsg-server, --store in PostgreSQL",
+    "ours-replicated": "the same with a synchronous standby",
     "ours-plain": "tlsmsg-server, plaintext build",
     "log": "own log, synced once for all that came together",
     "mosquitto": "Mosquitto, QoS 1",
@@ -252,6 +254,8 @@ def store_goal_lines(results):
     cpu = "server_cpu_us_per_unit"
     yield ("64x1x64: CPU of --store against the transcript alone",
            quotient(results, cpu, "ours-store", "ours-log", "64x1x64"), 9 / 3.5)
+    yield ("64x1x64: CPU of --store in PostgreSQL against the transcript alone",
+           quotient(results, cpu, "ours-postgresql", "ours-log", "64x1x64"), 15 / 3.5)
     yield ("64x16x64: CPU of --store against Mosquitto",
            quotient(results, cpu, "ours-store", "mosquitto", "64x16x64"), 1.0)
     yield ("1x1x64: p50 of --store against the own log",

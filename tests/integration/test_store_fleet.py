@@ -14,11 +14,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import harness
 import kernel
+import network
 import postgresql
 import test_store
 import test_store_numbered
 import tls
-from settings import scaled, seconds
+from certificates import default_certificates
+from settings import ROOT, scaled, seconds
 from test_store_numbered import message, ok
 
 ROUNDS = int(os.environ.get("TLSMSG_STORE_ROUNDS", "1"))
@@ -116,6 +118,92 @@ class Promoted(PairTest):
         for round_ in range(1, ROUNDS):
             self.setUp()
             self.one_round(round_)
+
+
+class Fleet(PairTest):
+    """packaging/fleet: three servers behind HAProxy in TCP mode, each of them lost and replaced."""
+
+    limit = 180
+
+    def proxy(self, ports):
+        """HAProxy with the example's configuration, but for addresses and the checks' interval."""
+        self.tool("haproxy")
+        port = harness.unused_port()
+        with open(os.path.join(ROOT, "packaging", "fleet", "haproxy.cfg"), encoding="ascii") as file:
+            text = file.read()
+        text = text.replace("bind :12345", f"bind 127.0.0.1:{port}").replace("inter 1s", "inter 100")
+        for host, server_port in zip(("11", "12", "13"), ports):
+            self.assertIn(f"192.0.2.{host}:12345", text)
+            text = text.replace(f"192.0.2.{host}:12345", f"127.0.0.1:{server_port}")
+        path = self.write_file("haproxy.cfg", text.encode())
+        self.keep(harness.Program(["haproxy", "-db", "-f", path], name="haproxy"))
+        kernel.wait_until(lambda: self.reaches(port), "HAProxy", 20)
+        return port
+
+    @staticmethod
+    def reaches(port):
+        try:
+            network.connect(port).close()
+            return True
+        except OSError:
+            return False
+
+    def on(self, port):
+        """A server on that port, ready."""
+        server = self.keep(harness.Server(
+            "--store", self.store, "--store-timeout", seconds(5), "--quiet",
+            listen=(f"127.0.0.1:{port}",)))
+        server.stderr.wait_for(b"listening on")
+        return server
+
+    def test_each_is_lost_and_replaced(self):
+        ports = [harness.unused_port() for _ in range(3)]
+        servers = [self.on(port) for port in ports]
+        proxy = self.proxy(ports)
+        stop, told, failures = threading.Event(), {}, []
+        names = [b"p%d" % i for i in range(9)]
+        threads = [threading.Thread(target=test_store_numbered.Killed.produce, args=(
+            self, n, [proxy], stop, told, failures)) for n in names]
+        # A real client among them; its lines come one by one, and it moves with its connection.
+        lines = [f"line {i}" for i in range(60)]
+        client = self.start_client("--ca", default_certificates().ca, "-q", "--producer", "lines",
+                                   "--retry", "60", "--timeout", "30", f"127.0.0.1:{proxy}")
+        for thread in threads:
+            thread.start()
+        try:
+            for i, port in enumerate(ports):
+                for line in lines[20 * i:20 * i + 20]:
+                    client.write(line.encode() + b"\n")
+                    time.sleep(0.01)
+                servers[i].signal(signal.SIGKILL if i != 1 else signal.SIGTERM)
+                servers[i].wait()
+                time.sleep(0.3)
+                servers[i] = self.on(port)
+                time.sleep(0.3)
+            self.primary.kill()
+            self.standby.promote()
+            self.now = self.standby
+            time.sleep(1)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(scaled(60))
+        client.close_stdin()
+        client.finish(0, 60)
+        for server in servers:
+            server.stop()
+        self.assertEqual(failures, [])
+        rows = self.rows()
+        stored = {(name, seq): body for name, seq, body in rows}
+        self.assertEqual(len(stored), len(rows), "a message is stored twice")
+        self.assertEqual([stored[name, seq].decode() for name, seq in sorted(stored)
+                          if name == "lines"], lines)
+        for name in names:
+            answered, given = told[name]
+            self.assertEqual(answered, len(given))
+            self.assertGreater(answered, 10)
+            for number in range(1, answered + 1):
+                self.assertEqual(stored.get((name.decode(), number)), given[number - 1])
 
 
 class Waiting(PairTest):

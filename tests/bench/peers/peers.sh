@@ -85,6 +85,33 @@ start_ours-store() {
         --key "$key" --quiet --workers "$workers" --store "$work_dir/store.db"
 }
 
+# Starts a database and a server that stores there; only the server's own processes are measured.
+start_in_database() { # NAME [OPTION]
+    local address=$work_dir/$1.address tries database
+    rm -f "$address"
+    # Each start has a database of its own; the one before goes with its helper.
+    [ -z "${databases[$1]:-}" ] || stop_pids "${databases[$1]}"
+    "$python" -B "$peers_dir/database.py" "${@:2}" "$address" >"$work_dir/$1.database" 2>&1 &
+    database=$!
+    databases[$1]=$database
+    started_pids+=("$database")
+    for ((tries = 0; tries < 600; tries++)); do
+        [ ! -s "$address" ] || break
+        kill -0 "$database" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    launch_telling "$1" "$build_dir/tlsmsg-server" --listen 127.0.0.1:0 --cert "$cert" --key "$key" \
+        --quiet --workers "$workers" --store "$(cat "$address")"
+}
+
+start_ours-postgresql() {
+    start_in_database ours-postgresql
+}
+
+start_ours-replicated() {
+    start_in_database ours-replicated --replicated
+}
+
 start_log() {
     rm -f "$work_dir/own.log"
     launch_telling log "$bench_dir/bench-reference" --listen 127.0.0.1:0 --cert "$cert" \
@@ -172,6 +199,11 @@ contender_present() {
     numbered) need=$bench_dir/bench-numbered ;;
     reference | log) need=$bench_dir/bench-reference ;;
     ours-store) need=$build_dir/tlsmsg-store ;;
+    ours-postgresql | ours-replicated)
+        need=$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | tail -n 1)
+        grep -qx 'TLSMSG_POSTGRESQL:BOOL=ON' "$build_dir/CMakeCache.txt" || need=libpq
+        need=${need:-initdb}
+        ;;
     go) need=$bench_dir/bench-go ;;
     python) need=$python ;;
     stunnel) need=$stunnel_program ;;
