@@ -26,12 +26,13 @@ SECONDS = 600
 # Where the server's machine has to have its dependencies before it is cut off the network.
 SERVER_HAS = ("adduser", "certbot", "libpq5", "libsqlite3-0", "logrotate", "nftables", "openssh-server",
               "openssl", "pebble", "systemd-sysv")
-CLIENT_HAS = ("libedit2", "libssl3", "openssh-client")
+CLIENT_HAS = ("libedit2", "libsqlite3-0", "libssl3", "openssh-client")
 # What a command has to print.
 PRINTS = {
     "tlsmsg-server --config": "The configuration is good.",
     "systemctl status": "active (running)",
     "tlsmsg-client --ca ca.crt -m 'it works'": "：it works",
+    "tlsmsg-client --ca ca.crt --spool": "：kept until it is delivered",
     "tlsmsg-client --ca ca.crt --probe": "TLSv1.3",
     "tlsmsg-client --ca ca.crt --cert alice.crt": "：alice is here",
     "tlsmsg-certs show": "server.crt: server",
