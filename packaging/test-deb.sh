@@ -154,6 +154,7 @@ pack() {
     mkdir "$work/$release/packages"
     cp -a "$root/source/$version" "$root/source/$next" "$work/$release/packages/"
     cp -a "$top/tests/package/tlsmsg-0.1.0" "$work/$release/packages/old"
+    cp "$top/packaging/debian/server/postrm" "$work/$release/packages/"
     rm -rf "$root/source"
     umount "$root/proc"
 }
@@ -345,20 +346,24 @@ try_removal() {
 purge_all() {
     : >"$root/etc/tlsmsg/allow"
     : >"$root/etc/tlsmsg/certs/other.key"
+    inside install -d -o tlsmsg -g tlsmsg -m 700 /var/lib/tlsmsg-two
+    inside install -o tlsmsg -g tlsmsg /dev/null /var/lib/tlsmsg-two/store.db
     for link in multi-user.target.wants/tlsmsg.service sockets.target.wants/tlsmsg.socket \
         multi-user.target.wants/tlsmsg-server@two.service timers.target.wants/tlsmsg-renew.timer; do
         mkdir -p "$root/etc/systemd/system/${link%/*}"
         ln -s "/usr/lib/systemd/system/${link#*/}" "$root/etc/systemd/system/$link"
     done
     apt purge tlsmsg-server tlsmsg-client libtlsmsg0.2
+    kept=/var/lib/tlsmsg-two
     if [ -e "$root/var/lib/tlsmsg/store.db" ]; then
-        grep -q 'stored messages stay in /var/lib/tlsmsg' "$work/log" ||
-            fail 'the purge does not say that the store stays'
         want 'the store' "$(mode /var/lib/tlsmsg/store.db)" '600 tlsmsg'
-        rm -r "$root/var/lib/tlsmsg"
-        inside userdel tlsmsg
-        ! inside getent group tlsmsg >/dev/null || inside groupdel tlsmsg
+        kept="/var/lib/tlsmsg $kept"
     fi
+    grep -q "stored messages stay in $kept, and" "$work/log" ||
+        fail 'the purge does not say that the stores stay'
+    # Without them nothing stays.
+    rm -rf "$root/var/lib/tlsmsg" "$root/var/lib/tlsmsg-two"
+    logged 'the script of a purge' inside sh -e /packages/postrm purge
     want 'left by the purge' \
         "$(inside find /etc /run /usr /var -xdev -name '*tlsmsg*' ! -path '/var/log/apt/*')" ''
     want "left by the purge, the user's" "$(inside find / -xdev -nouser -o -xdev -nogroup)" ''
