@@ -273,6 +273,42 @@ static void test_prune_takes_the_oldest_in_steps(void **state)
     backend->ops->close(backend, false);
 }
 
+/* Ids tell the order, not times: a clock that ran ahead holds pruning up, and leaves no hole. */
+static void test_a_clock_that_was_set_back(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item items[] = {item("p", 1, hash_a), item("p", 2, hash_a), item("p", 3, hash_a)};
+    unsigned rows;
+
+    (void)state;
+    items[1].time_ms = 1000000;
+    append(backend, items, 3, true);
+    assert_int_equal(items[2].verdict, STORE_TAKEN);
+    assert_int_equal(backend->ops->prune(backend, 2000, 10, &rows, &err), STORE_RESULT_DONE);
+    assert_int_equal(rows, 1);
+    assert_int_equal(ask("SELECT min(seq) FROM message"), 2);
+    assert_int_equal(backend->ops->prune(backend, 1000001, 10, &rows, &err), STORE_RESULT_DONE);
+    assert_int_equal(rows, 2);
+    backend->ops->close(backend, false);
+}
+
+/* What is seen of a producer grows all the same, so that each commit writes something. */
+static void test_seen_grows_when_the_clock_does_not(void **state)
+{
+    struct store_backend *backend = open_store();
+    struct store_item once = item("p", 1, hash_a);
+    int64_t seen;
+
+    (void)state;
+    append(backend, &once, 1, true);
+    (void)ask("UPDATE producer SET seen = 9000000000000 RETURNING seen");
+    append(backend, &once, 1, true);
+    assert_int_equal(once.verdict, STORE_DUPLICATE);
+    seen = ask("SELECT seen FROM producer");
+    assert_int_equal(seen, 9000000000001);
+    backend->ops->close(backend, false);
+}
+
 static void test_forget_leaves_who_sent_what_is_stored(void **state)
 {
     struct store_backend *backend = open_store();
@@ -550,6 +586,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_view_is_for_people, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_prune_takes_the_oldest_in_steps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_was_set_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_seen_grows_when_the_clock_does_not, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_forget_leaves_who_sent_what_is_stored, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_lock_of_somebody_else_is_away, set_up, tear_down),
