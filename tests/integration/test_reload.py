@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import certificates
 import harness
+import kernel
 import network
 import texts
 import tls
@@ -146,6 +147,29 @@ class Reload(RunningTest):
         self.assertEqual(running.receive_exactly(len(texts.reply(b"still here"))),
                          texts.reply(b"still here"))
         running.close()
+
+    def test_who_has_said_nothing_yet_gets_the_new(self):
+        """A connection that was accepted before and is silent has no configuration so far."""
+        first, second = (certificates.leaf(name, "server") for name in ("before", "after"))
+        cert = shutil.copy(first.certificate, self.path("cert"))
+        key = shutil.copy(first.key, self.path("key"))
+        server = self.server("--workers", "1", "--log-level", "info", "--cert", cert, "--key", key,
+                             certificate=False)
+
+        def is_accepted():
+            server.signal(signal.SIGUSR1)
+            return b"connections:   1 open" in server.stderr.bytes()
+
+        with network.connect(server.port) as silent:
+            kernel.wait_until(is_accepted, "the connection's accept")
+            replace(cert, second.certificate)
+            replace(key, second.key)
+            self.reload(server)
+            end = tls.End(silent, tls.client_context(certificates.authority("after").ca),
+                          server_side=False, server_hostname="localhost").handshake()
+            end.send(b"hello")
+            self.assertIn(b"hello", end.receive())
+            end.close()
 
     def test_a_failing_reload_keeps_the_old(self):
         made = default_certificates()
