@@ -7,6 +7,7 @@ endfunction()
 
 store_unit_test(store_commit)
 store_unit_test(store_sqlite SOURCES support/test_folder.c)
+store_unit_test(store_file SOURCES support/test_folder.c)
 tlsmsg_unit_test(store_spool SOURCES support/test_folder.c)
 target_sources(test_store_spool PRIVATE $<TARGET_OBJECTS:tlsmsg_spool>)
 target_link_libraries(test_store_spool PRIVATE SQLite::SQLite3)
