@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-for tool in cmake ctest rsync git python3; do
+for tool in cmake ctest git python3; do
     if ! command -v "$tool" >/dev/null; then
         printf 'mutate.sh: %s is needed\n' "$tool" >&2
         exit 2

@@ -8,7 +8,7 @@ set(resumption_wraps WRAP time)
 
 foreach(module alerts server_name identity certificates verify resumption tickets policy pin
         known_servers allow ticket_file load revocation client_trust read_ahead x509_text keylog sni
-        errors config_memory pem hints)
+        bio errors config_memory pem hints)
     tlsmsg_unit_test(${module} SOURCES ${tls_support} ${${module}_wraps})
     target_link_libraries(test_${module} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
 endforeach()
