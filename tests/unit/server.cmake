@@ -1,5 +1,5 @@
 # The event loop and the server's own pieces.
-foreach(name loop timers deferred conversation_states limits)
+foreach(name loop timers deferred conversation_states limits stats)
     tlsmsg_unit_test(${name})
 endforeach()
 if(TLSMSG_PLAINTEXT)
