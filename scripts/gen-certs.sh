@@ -650,7 +650,8 @@ check_way() ( # FOLDER ''|make
         case $rest in */*) after=${rest#*/} ;; esac
         if [ ! -e "$name" ] && [ ! -L "$name" ]; then
             [ -n "$2" ] || return 0
-            error=$(mkdir "$name" 2>&1) ||
+            # Another run may have made it meanwhile: it is looked at below as any that was there.
+            error=$(mkdir "$name" 2>&1) || [ -d "$name" ] ||
                 die "cannot make the folder '$(shown "$1")': ${error##*: }"
         fi
         is_trusted "$(owner_of "$name" n)" || refuse "$1" "$name"

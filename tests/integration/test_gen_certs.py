@@ -1146,6 +1146,14 @@ class TwoAtOnce(Case):
         self.assertNotIn(LOCK, self.files())
         self.verify("server")
 
+    def test_folder_is_made_meanwhile(self):
+        if "busybox" in SHELL:
+            self.skipTest("this shell has a mkdir of its own")
+        self.tool("mkdir", 'for last; do :; done\n'
+                  'case $last in *certs) /bin/mkdir -p "$last" ;; esac\nexec /bin/mkdir "$@"\n')
+        self.run_script(env={"PATH": f"{self.folder}/bin:{os.environ['PATH']}"})
+        self.verify("server")
+
     def test_waits_for_the_other(self):
         if "busybox" in SHELL:
             self.skipTest("this shell has a sleep of its own")
