@@ -18,6 +18,7 @@ cuts         a conversation of tlsmsg/1 cut behind each byte of it, in both dire
 powercut     power cuts: every sync, other seeds and stopped ext4 and xfs (as root) for
              TLSMSG_POWERCUT_SECONDS (120) each; 30 kills under load
 fleet        20 primaries of PostgreSQL lost under load, their standbys promoted; 20 kills
+mutants      TLSMSG_MUTANTS small changes (100) to the source, each of which a test has to notice
 repeat       the tests of both programs, TLSMSG_REPEAT times (5), while both cores are busy
 END
 }
@@ -94,6 +95,10 @@ long_fleet() {
     build fleet release -DTLSMSG_SQLITE=ON -DTLSMSG_POSTGRESQL=ON || return
     TLSMSG_STORE_ROUNDS=20 TLSMSG_STORE_KILLS=20 ctest --test-dir build/long/fleet \
         --tests-regex '^integration_store_(fleet|away|postgresql)' --output-on-failure --no-tests=error
+}
+
+long_mutants() {
+    scripts/mutate.sh "${TLSMSG_MUTANTS:-100}" --seed "$(date +%s)" --minutes 600 --integration
 }
 
 # Deadlines that pass only on an idle machine show here.
