@@ -87,6 +87,7 @@ long_cuts() {
 long_powercut() {
     build store release -DTLSMSG_SQLITE=ON || return
     TLSMSG_POWERCUT_LONG=${TLSMSG_POWERCUT_SECONDS:-120} TLSMSG_STORE_KILLS=30 \
+        TLSMSG_SPOOL_SYNCS=1 \
         ctest --test-dir build/long/store --tests-regex '^(powercut.*|integration_(store|spool).*)$' \
             --output-on-failure --no-tests=error --timeout 3600
 }

@@ -411,6 +411,9 @@ static enum tlsmsg_code open_backend(const char *path, enum sqlite_db_kind kind,
     store->kind = kind;
     store->checkpoint_pages = checkpoint_pages;
     code = sqlite_file_open(&store->file, path, !joins, err);
+    if (code == TLSMSG_OK && kind == SQLITE_DB_SPOOL) {
+        code = sqlite_file_expect_own(&store->file, err);
+    }
     if (code == TLSMSG_OK && !joins) {
         code = sqlite_file_lock(&store->file, err);
     }

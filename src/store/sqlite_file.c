@@ -142,6 +142,19 @@ enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bo
     return code;
 }
 
+enum tlsmsg_code sqlite_file_expect_own(const struct sqlite_file *file, struct tlsmsg_error *err)
+{
+    char name[NAME_MAX_SHOWN];
+    struct stat status;
+
+    if (fstat(file->fd, &status) == 0 && status.st_uid == geteuid()) {
+        return TLSMSG_OK;
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                     "'%s' is another user's file (try: a file of your own)",
+                     escape_name(name, sizeof(name), file->path));
+}
+
 /* Who has the lock. */
 static enum tlsmsg_code tell_owner(int fd, const char *path, struct tlsmsg_error *err)
 {

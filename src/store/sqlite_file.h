@@ -28,6 +28,10 @@ struct sqlite_file {
 enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bool create,
                                   struct tlsmsg_error *err);
 
+/* Refuses a file of another user, who could read and change what is kept there. TLSMSG_OK or
+ * TLSMSG_ERR_CONFIG. */
+enum tlsmsg_code sqlite_file_expect_own(const struct sqlite_file *file, struct tlsmsg_error *err);
+
 /* Takes the lock of a writer: one server at a time. Its owner's number is told where another one
  * has it. Codes as above; file stays open. */
 enum tlsmsg_code sqlite_file_lock(struct sqlite_file *file, struct tlsmsg_error *err);

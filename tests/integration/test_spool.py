@@ -28,8 +28,9 @@ from settings import build_dir, program
 from test_powercut import EVENT_SYNC, EVENT_SYNC_FOLDER, events
 from tls_client_test import PROGRAM, ClientTest
 
-KILLS = int(os.environ.get("TLSMSG_STORE_KILLS", "4"))
-EVERY_SYNC = int(os.environ.get("TLSMSG_SPOOL_SYNCS", "1"))
+KILLS = int(os.environ.get("TLSMSG_STORE_KILLS", "3"))
+# 1: each kind of fault at each sync; else the one at every second, the other at those between.
+EVERY_SYNC = int(os.environ.get("TLSMSG_SPOOL_SYNCS", "2"))
 RECORDER = os.path.join(build_dir(), "tests", "powercut", "libpowercut_recorder.so")
 WAITS = b"; try: the same again later, with </dev/null\n"
 
@@ -96,7 +97,7 @@ class Delivering(SpoolTest):
     def test_stdout_is_as_without(self):
         server = self.storing()
         stdin = b"one\n\n\n\xff\ntwo\n\xe4\xb8\x96\n\nexit\nx\n"
-        for words in ((), ("--lang", "en"), ("-q",), ("-q", "--format", "json")):
+        for words in (("--lang", "en"), ("-q",), ("-q", "--format", "json")):
             with self.subTest(words):
                 said = [re.sub(rb'"seconds":[0-9.]+', b"", client.stdout.bytes()) for client in (
                     self.run_client("--ca", self.ca, *words, str(server.port), stdin=stdin,
@@ -151,7 +152,7 @@ class Delivering(SpoolTest):
 
     def test_many_lines(self):
         server = self.storing()
-        lines = self.lines(12_000)
+        lines = self.lines(6000)
         client = self.run_on(server.port, "-q", stdin=b"\n".join(lines))
         self.assertEqual(client.stdout.bytes(), self.replies(lines))
         self.assertEqual(self.stored(), lines)
@@ -285,6 +286,27 @@ class Away(SpoolTest):
         client.close_stdin()
         client.finish()
         self.assertEqual(self.stored(), [b"one", b"two"])
+
+    def test_told_by_a_signal(self):
+        """Before there is a connection, and with one."""
+        server = self.storing()
+        client = self.start_client(*self.words(server.port, "--lang", "en"))
+        client.stdout.wait_for(b"Enter")
+        client.signal(signal.SIGUSR1)
+        client.stderr.wait_for(b"there is no connection now\n")
+        client.write(b"one\n")
+        client.stdout.wait_for(b"one\n")
+        client.signal(signal.SIGUSR1)
+        client.stderr.wait_for(b"version: TLS")
+        client.close_stdin()
+        client.finish()
+
+    def test_stdin_that_fails(self):
+        folder = os.open(self.folder, os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        client = self.start_client(*self.words(network.unused_port(), "-q"), stdin=folder)
+        client.finish(1)
+        self.assertIn(b"cannot read stdin", client.stderr.bytes())
 
     def test_retry_0(self):
         """No second attempt; the input is still kept to its end."""
@@ -549,6 +571,15 @@ class File(SpoolTest):
         with open(text, "rb") as file:
             self.assertEqual(file.read(), b"a file of somebody's\n" * 20)
 
+    def test_a_file_of_another_user(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can give a file away")
+        self.run_on(network.unused_port(), "-m", "a", expect=7)
+        os.chown(self.spool, 1, 1)
+        self.refuse(self.spool, "another user's file")
+        os.chown(self.spool, 0, 0)
+        self.assertEqual(self.waiting(), [b"a"])
+
     def test_a_link(self):
         self.run_on(network.unused_port(), "-m", "a", expect=7)
         os.symlink(self.spool, self.path("link"))
@@ -655,10 +686,10 @@ class Faults(SpoolTest):
             self.run_on(server.port, "-q", stdin=b"\n".join(lines[len(stored):]))
             self.assertEqual(self.stored()[before:], lines)
 
-    def each_sync(self, variable, expect):
+    def each_sync(self, first, variable, expect):
         server = self.storing()
-        lines, done, n = self.lines(600), 0, 0
-        for n in range(1, self.count_syncs(server, lines) + 1, EVERY_SYNC):
+        lines, done, n = self.lines(300), 0, 0
+        for n in range(min(first, EVERY_SYNC), self.count_syncs(server, lines) + 1, EVERY_SYNC):
             done = len(self.stored())
             shutil.rmtree(self.path("live"))
             env = self.recorded(**{variable: n})
@@ -674,7 +705,7 @@ class Faults(SpoolTest):
                 self.assertRegex(client.stderr.bytes(), b"--spool: .*(I/O|Input/output) error")
             # A reply was printed of what the server has, and of nothing else.
             self.assertLessEqual(answered, len(self.stored()) - done)
-            self.deliver_rest(server, lines, done, rest=n % 5 == 0)
+            self.deliver_rest(server, lines, done, rest=n % 5 < EVERY_SYNC)
         self.assertGreater(n, 8)
 
     def count_syncs(self, server, lines):
@@ -687,16 +718,16 @@ class Faults(SpoolTest):
                        for kind, *_ in events(recorded.read()))
 
     def test_killed_in_place_of_each_sync(self):
-        self.each_sync("POWERCUT_KILL_SYNC", -signal.SIGKILL)
+        self.each_sync(2, "POWERCUT_KILL_SYNC", -signal.SIGKILL)
 
     def test_each_sync_fails(self):
-        self.each_sync("POWERCUT_FAIL_SYNC", 1)
+        self.each_sync(1, "POWERCUT_FAIL_SYNC", 1)
 
     def test_killed_under_load(self):
         server = self.storing()
         done = 0
         for kill in range(KILLS):
-            lines = self.lines(3000, 1 + 3000 * kill)
+            lines = self.lines(2000, 1 + 2000 * kill)
             with open(self.write_file("lines", b"\n".join(lines)), "rb") as file:
                 client = self.start_client(*self.words(server.port, "-q"), stdin=file)
                 client.stdout.wait_until(lambda said: said.count(b"\n") > 150 * (1 + kill % 8),

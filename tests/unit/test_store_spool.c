@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "store/spool.h"
 #include "store/sqlite.h"
+#include "store/sqlite_db.h"
 #include "support/test_folder.h"
 #include "support/unit.h"
 
@@ -140,6 +141,36 @@ static void test_meets_the_servers_last(void **state)
     spool_close(spool);
 }
 
+/* A number that was given and never sent can't be the server's: a copy has used it. */
+static void test_knows_what_it_has_sent(void **state)
+{
+    struct spool_message message = {.body = "a", .len = 1, .hash = hash};
+    struct spool *spool = open_spool();
+    uint64_t first = 99;
+
+    (void)state;
+    (void)keep(spool, "sent");
+    assert_int_equal(spool_keep(spool, &message, 1, false, &err), TLSMSG_OK);
+    assert_int_equal(spool_meet(spool, 2, &first, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "sent up to 1 only"));
+    spool_close(spool);
+
+    /* It is remembered, and so is that what waits may be sent. */
+    spool = open_spool();
+    tlsmsg_error_clear(&err);
+    assert_int_equal(spool_meet(spool, 2, &first, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(spool_will_send(spool, &err), TLSMSG_OK);
+    spool_close(spool);
+    spool = open_spool();
+    assert_int_equal(spool_meet(spool, 2, &first, &err), TLSMSG_OK);
+    assert_int_equal(first, 2);
+    /* With nothing new it is sent as before. */
+    assert_int_equal(spool_answered(spool, 2, &err), TLSMSG_OK);
+    assert_int_equal(spool_meet(spool, 2, &first, &err), TLSMSG_OK);
+    assert_int_equal(first, 0);
+    spool_close(spool);
+}
+
 static void test_one_program_at_a_time(void **state)
 {
     struct spool *spool = open_spool();
@@ -167,14 +198,32 @@ static void test_a_servers_store_is_refused(void **state)
     assert_non_null(strstr(err.text, "is not a spool"));
 }
 
+static void test_is_no_store(void **state)
+{
+    struct store_backend *backend = NULL;
+
+    (void)state;
+    spool_close(open_spool());
+    assert_int_equal(sqlite_backend_open(path, SQLITE_CHECKPOINT_PAGES, &backend, &err),
+                     TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "is not a store, but a client's spool"));
+    tlsmsg_error_clear(&err);
+    assert_int_equal(sqlite_backend_join(path, &backend, &err), TLSMSG_ERR_CONFIG);
+    tlsmsg_error_clear(&err);
+    assert_int_equal(sqlite_db_check(path, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "is not a store, but a client's spool"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_messages_wait_and_leave, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_several_are_kept_together, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_meets_the_servers_last, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_knows_what_it_has_sent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_program_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_servers_store_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_is_no_store, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

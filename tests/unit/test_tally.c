@@ -72,9 +72,30 @@ static void test_numbers_with_gaps(void **state)
     assert_string_equal(text, "not sent from line 5");
 }
 
+/* With a spool nothing is without an answer for good, and what counts is what was kept. */
+static void test_kept(void **state)
+{
+    struct tally tally;
+    char text[TALLY_TEXT_MAX];
+
+    (void)state;
+    tally_init(&tally, "line");
+    tally.keeps = true;
+    tally.sent = 20;
+    tally.answered = 18;
+    tally.next = 21;
+    tally_print(&tally, INPUT_REST_NONE, 0, text, sizeof(text));
+    assert_string_equal(text, "20 messages: 18 answered, 2 kept");
+    tally_print(&tally, INPUT_REST_SOME, 0, text, sizeof(text));
+    assert_string_equal(text, "20 messages: 18 answered, 2 kept, not kept from line 21");
+    tally_print_rest(&tally, INPUT_REST_COUNTED, 981, text, sizeof(text));
+    assert_string_equal(text, "981 not kept (from line 21)");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers_with_gaps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers_with_gaps),
+                                       cmocka_unit_test(test_kept)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_text, rows);

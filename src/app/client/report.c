@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "app/terminal.h"
+#include "base/build.h"
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/json.h"
@@ -133,8 +134,13 @@ void report_connection(const char *program, struct tlsmsg_client *client)
     struct report report = {0};
     char *text = NULL;
     size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
+    FILE *out;
 
+    if (BUILD_HAS_TLS && tlsmsg_client_tls(client) == NULL) {
+        startup_warn(program, "there is no connection now");
+        return;
+    }
+    out = open_memstream(&text, &len);
     if (out == NULL) {
         startup_warn(program, "out of memory");
         return;

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "store/spool.h"
 
-#define GATHERED_MAX 256 /* messages that share a sync */
+#define GATHERED_MAX 1024 /* messages that share a sync */
 #define GATHERED_MAX_BYTES ((size_t)1024 * 1024)
 #define SETTLE_AT 1024 /* answered messages that share one */
 

@@ -344,13 +344,15 @@ static bool takes(const struct stream *s)
 static enum exit_code keep(struct stream *s)
 {
     enum exit_code code = EXIT_DONE;
+    enum exit_code kept;
 
     s->waits = false;
     while (code == EXIT_DONE && takes(s)) {
         code = s->messages != NULL ? take_given(s) : take_input(s);
     }
-    return code == EXIT_DONE ? keeping_keep(s->session, s->next_number, s->next_at, &s->is_full)
-                             : code;
+    /* Also where the input can't be read on. */
+    kept = keeping_keep(s->session, s->next_number, s->next_at, &s->is_full);
+    return kept != EXIT_DONE ? kept : code;
 }
 
 /* The delivery's part. What fails there ends the sending, not the keeping. */
