@@ -2,9 +2,11 @@
 """Several servers, one store, on an engine that is replicated: its primary is lost under load, its
 standby promoted, and what was answered is there once. What would break that promise is refused."""
 
+import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -20,7 +22,7 @@ import test_store
 import test_store_numbered
 import tls
 from certificates import default_certificates
-from settings import ROOT, scaled, seconds
+from settings import ROOT, program, scaled, seconds
 from test_store_numbered import message, ok
 
 ROUNDS = int(os.environ.get("TLSMSG_STORE_ROUNDS", "1"))
@@ -204,6 +206,31 @@ class Fleet(PairTest):
             self.assertGreater(answered, 10)
             for number in range(1, answered + 1):
                 self.assertEqual(stored.get((name.decode(), number)), given[number - 1])
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root makes network namespaces")
+class CutOff(harness.ProgramTest):
+    limit = 180
+
+    def test_without_a_reset(self):
+        """The link to the primary is cut, its standby promoted: the server finds that by itself."""
+        postgresql.need()
+        made = default_certificates()
+        run = subprocess.run(
+            [self.tool("unshare"), "-n", sys.executable, "-B",
+             os.path.join(ROOT, "tests", "support", "cut_database.py"),
+             *program("tlsmsg-server"), "--cert", made.server, "--key", made.server_key,
+             "--", *program("tlsmsg-client"), "--ca", made.ca, "-q"],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=scaled(170), check=False)
+        if b"Operation not permitted" in run.stderr:
+            self.skipTest("this machine makes no network namespaces")
+        self.assertEqual(run.returncode, 0, run.stderr.decode())
+        found = json.loads(run.stdout)
+        self.assertEqual(found["status"], 0)
+        self.assertEqual(found["lines"], [f"line {i}" for i in range(40)])
+        self.assertEqual(found["log"].count("the store is away"), 1, found["log"])
+        # What was under way is given up after 10 s; then both hosts are tried.
+        self.assertLess(found["seconds"], scaled(60))
 
 
 class Waiting(PairTest):

@@ -5,6 +5,7 @@ function(store_unit_test module)
     target_link_libraries(test_${module} PRIVATE tlsmsg_engines)
 endfunction()
 
+store_unit_test(store_away)
 store_unit_test(store_commit)
 store_unit_test(store_sqlite SOURCES support/test_folder.c)
 store_unit_test(store_file SOURCES support/test_folder.c)
