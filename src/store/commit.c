@@ -124,7 +124,7 @@ static bool list_items(struct store *store, const struct turn *turns, size_t cou
         store->items = items;
         store->items_capacity = count;
     }
-    *batch = (struct store_batch){.items = store->items, .promise = store_promise(store)};
+    *batch = (struct store_batch){.items = store->items, .promise = promise_now(store)};
     *bytes = 0;
     (void)pthread_mutex_lock(&store->lock);
     for (turn = turns; turn != NULL; turn = turn->next) {
@@ -258,7 +258,7 @@ static void tell_warnings(struct store *store)
  * the store is away, come again, and are told what holds now. */
 static void adopt_promise(struct store *store, const struct store_batch *batch)
 {
-    bool falls = batch->promise < store_promise(store);
+    bool falls = batch->promise < promise_now(store);
     size_t i;
 
     if (falls) {
@@ -266,7 +266,7 @@ static void adopt_promise(struct store *store, const struct store_batch *batch)
         tell(store, STORE_ERROR,
              "the store has no synchronous standby any more: what is stored from now on is on one "
              "disk alone");
-    } else if (batch->promise > store_promise(store)) {
+    } else if (batch->promise > promise_now(store)) {
         tell(store, STORE_WARNING, "the store has a synchronous standby again");
     }
     atomic_store(&store->promise, (int)batch->promise);

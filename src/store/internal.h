@@ -71,6 +71,12 @@ struct store {
 enum tlsmsg_code store_start(const struct store_settings *settings, struct store_backend *backend,
                              struct store **out, struct tlsmsg_error *err);
 
+/* What a reply means now. */
+static inline enum store_promise promise_now(const struct store *store)
+{
+    return (enum store_promise)atomic_load(&store->promise);
+}
+
 /* commit.c: the thread; user is the store. And the end of a turn. */
 void *commit_thread(void *user);
 void turn_free(struct turn *turn);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -13,28 +12,6 @@
 
 /* Longest wait at a start, where nobody's reply sets a bound: all hosts are tried within it. */
 #define START_MS 30000
-
-int64_t pg_now_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / CLOCK_NS_PER_MS;
-}
-
-enum store_result pg_result_of(enum pg_outcome outcome)
-{
-    switch (outcome) {
-    case PG_DONE:
-        return STORE_RESULT_DONE;
-    case PG_NO_ROOM:
-        return STORE_RESULT_NO_ROOM;
-    case PG_AWAY:
-        return STORE_RESULT_AWAY;
-    default:
-        return STORE_RESULT_FAILED;
-    }
-}
 
 static enum tlsmsg_code code_of(enum pg_outcome outcome, struct tlsmsg_error *err)
 {

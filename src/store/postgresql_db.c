@@ -2,9 +2,11 @@
 
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "store/postgresql_internal.h"
 
 #define SLICE_MS 100
 #define LOOK_EVERY_NS ((int64_t)10 * CLOCK_NS_PER_S)
@@ -438,4 +440,26 @@ enum pg_outcome pg_db_ready(struct pg_db *db, struct tlsmsg_error *err)
         outcome = set_up(db, err);
     }
     return outcome;
+}
+
+int64_t pg_now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / CLOCK_NS_PER_MS;
+}
+
+enum store_result pg_result_of(enum pg_outcome outcome)
+{
+    switch (outcome) {
+    case PG_DONE:
+        return STORE_RESULT_DONE;
+    case PG_NO_ROOM:
+        return STORE_RESULT_NO_ROOM;
+    case PG_AWAY:
+        return STORE_RESULT_AWAY;
+    default:
+        return STORE_RESULT_FAILED;
+    }
 }

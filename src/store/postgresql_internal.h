@@ -50,6 +50,7 @@ static inline struct pg_backend *pg_of(struct store_backend *backend)
     return (struct pg_backend *)backend;
 }
 
+/* postgresql_db.c: the wall clock, and what an outcome means to the store. */
 int64_t pg_now_ms(void);
 enum store_result pg_result_of(enum pg_outcome outcome);
 

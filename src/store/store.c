@@ -328,7 +328,7 @@ void store_reach_fini(struct store_reach *reach)
 
 enum store_promise store_promise(const struct store *store)
 {
-    return (enum store_promise)atomic_load(&store->promise);
+    return promise_now(store);
 }
 
 enum store_promise store_promise_to(struct store *store, uint64_t connection)
@@ -339,7 +339,7 @@ enum store_promise store_promise_to(struct store *store, uint64_t connection)
     if (connection > store->told) {
         store->told = connection;
     }
-    promise = store_promise(store);
+    promise = promise_now(store);
     (void)pthread_mutex_unlock(&store->lock);
     return promise;
 }
