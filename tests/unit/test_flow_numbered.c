@@ -1,9 +1,11 @@
 /* tlsmsg/1 on one worker with several peers: what a hold stops, and what it doesn't. */
 #include "support/unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "server/internal.h"
+#include "support/failmalloc.h"
 #include "support/scene.h"
 
 #define PATIENCE_MS 10000
@@ -71,10 +73,104 @@ static void test_a_hold_stops_messages_and_not_greetings(void **state)
     stepped_server_free(server);
 }
 
+/* --- memory that is short ---------------------------------------------------------------------- */
+
+#define OK_HELLO "OK 1 41\n你好，我已收到你的消息：hello\n"
+#define OK_2 "OK 2 37\n你好，我已收到你的消息：a\n"
+
+static unsigned long failing;
+static unsigned long allocations;
+
+static bool hears(unsigned peer, const char *text)
+{
+    return heard(peer, text) || scene_is_over(&peers[peer]);
+}
+
+/* From here on, until the last reply: a producer's name, a message in two parts, one behind it. */
+static bool first_begins(struct scene *s)
+{
+    static char said[64];
+
+    if (!s->peers[0].open || !s->peers[1].open) {
+        return false;
+    }
+    /* A name of its own each time: the server remembers them. */
+    (void)snprintf(said, sizeof(said), "HELLO 1 producer=job-%lu from=1\nMSG 1 5\nhe", failing);
+    failmalloc_at(failing);
+    return scene_say(&s->peers[0], said);
+}
+
+static bool first_goes_on(struct scene *s)
+{
+    return hears(0, HELLO) &&
+           (scene_is_over(&s->peers[0]) || scene_say(&s->peers[0], "llo\nMSG 2 1\r\na\r\n"));
+}
+
+static bool memory_is_back(struct scene *s)
+{
+    if (!hears(0, HELLO OK_HELLO OK_2)) {
+        return false;
+    }
+    allocations = failmalloc_count();
+    failmalloc_at(0);
+    return scene_say(&s->peers[1], "HELLO 1\nMSG 1 1\na\n");
+}
+
+static bool second_is_answered(struct scene *s)
+{
+    (void)s;
+    return heard(1, HELLO OK_1);
+}
+
+/* What was said is right up to where it ends, and the end is told where there was memory for it. */
+static void assert_said(const struct raw_peer *peer, bool is_whole)
+{
+    static const char whole[] = HELLO OK_HELLO OK_2;
+    static const char bye[] = "BYE 503 4\nbusy\n";
+    size_t same = 0;
+
+    while (same < peer->heard && same < sizeof(whole) - 1 && peer->in[same] == whole[same]) {
+        same++;
+    }
+    if (is_whole) {
+        assert_int_equal(same, sizeof(whole) - 1);
+    }
+    assert_true(peer->heard == same || (peer->heard == same + sizeof(bye) - 1 &&
+                                        memcmp(peer->in + same, bye, sizeof(bye) - 1) == 0));
+}
+
+static void test_every_allocation(void **state)
+{
+    static scene_step *const steps[] = {first_begins, first_goes_on, memory_is_back,
+                                        second_is_answered};
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    allocations = failing = 0;
+    do {
+        failing++;
+        scene_begin(&scene, server, peers);
+        assert_true(scene_enter(&scene, -1));
+        assert_true(scene_enter(&scene, -1));
+        if (scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS) != STEPPED_ENDED) {
+            fail_msg("allocation %lu: the server stands still at step %zu", failing, scene.at);
+        }
+        failmalloc_at(0);
+        assert_true(scene_was_played(&scene));
+        assert_said(&peers[0], failing > allocations);
+        scene_finish(&scene);
+    } while (failing <= allocations);
+    /* At least its name, its hold, the producer, a digest, what isn't whole, its body, replies. */
+    assert_true(failing > 7);
+    stepped_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_hold_stops_messages_and_not_greetings),
+        cmocka_unit_test(test_every_allocation),
     };
 
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
