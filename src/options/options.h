@@ -25,6 +25,7 @@ const char *text_list_at(const struct text_list *list, size_t i);
 struct tls_settings {
     bool is_server;
     bool reloads; /* a configuration is in force already: no pipe is waited for */
+    bool checks;  /* it is looked at alone: what may be as it should is said, too */
     struct text_list certs;
     struct text_list keys; /* by the index of their certificate; NULL, or past the end: the
                             * certificate's own file holds the key */

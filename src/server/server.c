@@ -137,13 +137,14 @@ static enum tlsmsg_code check_role(const struct tlsmsg_options *options, struct 
 }
 
 /* Loads what the options name, for connections to come. */
-static enum tlsmsg_code load(const struct tlsmsg_options *options,
+static enum tlsmsg_code load(const struct tlsmsg_options *options, bool checks,
                              struct transport_config *previous, struct transport_config **out,
                              struct tlsmsg_error *err)
 {
     struct tls_settings tls;
 
     options_tls(options, &tls);
+    tls.checks = checks;
     tls.reloads = previous != NULL;
     return transport_config_new(&tls, previous, out, err);
 }
@@ -201,7 +202,7 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options,
     }
     code = check_listen(&settings.listen, err);
     if (code == TLSMSG_OK) {
-        code = load(options, NULL, &config, err);
+        code = load(options, true, NULL, &config, err);
     }
     if (code == TLSMSG_OK) {
         tell_warnings(handler, config);
@@ -229,7 +230,7 @@ static enum tlsmsg_code prepare(struct tlsmsg_server *s, const struct tlsmsg_opt
     }
     code = limits_init(&s->limits, &s->settings, DESCRIPTORS_RESERVED, err);
     if (code == TLSMSG_OK) {
-        code = load(s->options, NULL, &s->config, err);
+        code = load(s->options, false, NULL, &s->config, err);
     }
     if (code == TLSMSG_OK) {
         code = open_listeners(s, err);
@@ -439,7 +440,7 @@ enum tlsmsg_code tlsmsg_server_reload(struct tlsmsg_server *server,
         return code;
     }
     previous = server_config(server, &generation);
-    code = load(options, previous, &fresh, err);
+    code = load(options, false, previous, &fresh, err);
     transport_config_unref(previous);
     if (code != TLSMSG_OK) {
         return code;

@@ -300,6 +300,15 @@ class Check(ProgramTest):
         self.run_client("--ca", made.ca, "--cert", alice + ".crt", "--key", alice + ".key", "-q",
                         "-m", "hello", f"localhost:{server.port}")
 
+    def test_an_issuer_that_is_not_in_the_file(self):
+        """A start does not say it: it is as it should be where the issuer is a root."""
+        leaf = certificates.leaf("check", "alone")
+        self.assertIn("does not hold the certificate of its issuer 'CN=tests check'",
+                      self.check(*self.pair(leaf)))
+        server = self.server(*self.pair(leaf), certificate=False)
+        server.stop(0)
+        self.assertNotIn(b"does not hold", server.stderr.bytes())
+
     def test_root_says_so(self):
         made = default_certificates()
         said = self.check("--cert", made.server, "--key", made.server_key)

@@ -122,6 +122,7 @@ static const struct {
 static void write_repeated(void)
 {
     struct test_cert middle;
+    struct test_cert lower;
     struct test_cert leaf;
     char path[TEST_PATH_MAX];
 
@@ -139,6 +140,16 @@ static void write_repeated(void)
     test_cert_write(&leaf, test_folder_file(&files.folder, "gap.crt", path));
     test_cert_append(&files.ca, path);
     test_cert_free(&leaf);
+    test_cert_make(
+        &lower, &(struct test_cert_spec){.common_name = "lower", .issuer = &middle, .is_ca = true});
+    test_cert_make(&leaf,
+                   &(struct test_cert_spec){.alternative_names = "DNS:leaf", .issuer = &lower});
+    test_cert_write_key(&leaf, test_folder_file(&files.folder, "order-no-root.key", path), NULL);
+    test_cert_write(&leaf, test_folder_file(&files.folder, "order-no-root.crt", path));
+    test_cert_append(&middle, path);
+    test_cert_append(&lower, path);
+    test_cert_free(&leaf);
+    test_cert_free(&lower);
     test_cert_free(&middle);
 }
 
@@ -361,6 +372,7 @@ static void test_chains(void **state)
         {"chain.crt", "chain.key", NULL},
         {"twice.crt", "server.key", "twice.crt' holds 1 certificate that is not of the chain"},
         {"order.crt", "order.key", "order.crt' has its certificates out of order"},
+        {"order-no-root.crt", "order-no-root.key", "has its certificates out of order"},
         {"gap.crt", "order.key", "gap.crt' lacks the certificate of 'CN=middle' between others"},
     };
 

@@ -141,7 +141,7 @@ static void look_at_rest(const struct rehearsed *own, int used, bool in_order,
 }
 
 /* Goes up from the leaf. What is in the file and not on that way is of no use to a client. */
-static void look_at_chain(const struct rehearsed *own, struct load_report *report)
+static void look_at_chain(const struct rehearsed *own, bool checks, struct load_report *report)
 {
     char name[ISSUER_NAME_MAX];
     X509 *top = own->leaf;
@@ -156,12 +156,8 @@ static void look_at_chain(const struct rehearsed *own, struct load_report *repor
         used++;
     }
     tls_error_begin();
-    if (is_self_issued(top)) {
-        look_at_rest(own, used, in_order, report);
-        return;
-    }
     x509_text_name(X509_get_issuer_name(top), name, sizeof(name));
-    if (used < sk_X509_num(own->issuers)) {
+    if (!is_self_issued(top) && used < sk_X509_num(own->issuers)) {
         load_report_warn(report,
                          "'%s' lacks the certificate of '%s' between others of the chain; try: the "
                          "server's certificate, then each one's issuer",
@@ -172,6 +168,14 @@ static void look_at_chain(const struct rehearsed *own, struct load_report *repor
             "'%s' lacks the certificate of its issuer '%s', without which most clients "
             "refuse it; try: the CA's full chain",
             own->file->name, name);
+    } else if (used == 0 && checks && !is_self_issued(own->leaf)) {
+        load_report_warn(
+            report,
+            "'%s' does not hold the certificate of its issuer '%s', so clients need it "
+            "among their CAs; try: append it, unless it is a root that they have",
+            own->file->name, name);
+    } else {
+        look_at_rest(own, used, in_order, report);
     }
 }
 
@@ -326,7 +330,7 @@ enum tlsmsg_code rehearse_certificate(const struct rehearsed *own,
     }
     if (code == TLSMSG_OK) {
         look_at_names(own, report);
-        look_at_chain(own, report);
+        look_at_chain(own, settings->checks, report);
     }
     return code;
 }
