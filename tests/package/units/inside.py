@@ -298,6 +298,7 @@ class Service(unittest.TestCase):
         self.assertEqual(stored()[len(before):], ["kept", "more"])
         self.assertEqual(os.stat(spool).st_mode & 0o777, 0o600)
 
+    @unittest.skipIf(PLAINTEXT, "needs certificates")
     def test_renewal(self):
         """The timer's service renews what ends soon, with the list of revoked clients; the server
         shows it, and its user still reads the key."""
