@@ -116,7 +116,8 @@ set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA
     ${tlsmsg_debian_dir}/server/conffiles ${tlsmsg_debian_dir}/server/postinst
     ${tlsmsg_debian_dir}/server/prerm ${tlsmsg_debian_dir}/server/postrm)
 if(TLSMSG_SQLITE)
-    set(CPACK_DEBIAN_CLIENT_PACKAGE_CONTROL_EXTRA ${tlsmsg_debian_dir}/client/prerm)
+    set(CPACK_DEBIAN_CLIENT_PACKAGE_CONTROL_EXTRA ${tlsmsg_debian_dir}/client/postinst
+        ${tlsmsg_debian_dir}/client/prerm ${tlsmsg_debian_dir}/client/postrm)
 endif()
 
 set(CPACK_PRE_BUILD_SCRIPTS ${tlsmsg_debian_dir}/finish.cmake)

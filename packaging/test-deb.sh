@@ -346,10 +346,13 @@ try_removal() {
 purge_all() {
     : >"$root/etc/tlsmsg/allow"
     : >"$root/etc/tlsmsg/certs/other.key"
+    mkdir -p "$root/var/lib/tlsmsg-spool"
+    : >"$root/var/lib/tlsmsg-spool/localhost.db"
     inside install -d -o tlsmsg -g tlsmsg -m 700 /var/lib/tlsmsg-two
     inside install -o tlsmsg -g tlsmsg /dev/null /var/lib/tlsmsg-two/store.db
     for link in multi-user.target.wants/tlsmsg.service sockets.target.wants/tlsmsg.socket \
-        multi-user.target.wants/tlsmsg-server@two.service timers.target.wants/tlsmsg-renew.timer; do
+        multi-user.target.wants/tlsmsg-server@two.service timers.target.wants/tlsmsg-renew.timer \
+        timers.target.wants/tlsmsg-spool@localhost.timer; do
         mkdir -p "$root/etc/systemd/system/${link%/*}"
         ln -s "/usr/lib/systemd/system/${link#*/}" "$root/etc/systemd/system/$link"
     done
@@ -361,8 +364,10 @@ purge_all() {
     fi
     grep -q "stored messages stay in $kept, and" "$work/log" ||
         fail 'the purge does not say that the stores stay'
+    grep -q 'messages that wait to be delivered stay in /var/lib/tlsmsg-spool' "$work/log" ||
+        fail 'the purge does not say that a spool stays'
     # Without them nothing stays.
-    rm -rf "$root/var/lib/tlsmsg" "$root/var/lib/tlsmsg-two"
+    rm -rf "$root/var/lib/tlsmsg" "$root/var/lib/tlsmsg-two" "$root/var/lib/tlsmsg-spool"
     logged 'the script of a purge' inside sh -e /packages/postrm purge
     want 'left by the purge' \
         "$(inside find /etc /run /usr /var -xdev -name '*tlsmsg*' ! -path '/var/log/apt/*')" ''
