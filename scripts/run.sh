@@ -39,8 +39,8 @@ quietly() {
     fi
 }
 
-# Says how far the build is, each second in the same line of a terminal, each five in a file. One that
-# is done within a second says nothing.
+# Says how far the build is: each second in one line of a terminal, in a file after one second and then
+# each five. A build that is done within the first says nothing.
 progress() {
     seconds=0
     while sleep 1; do
@@ -48,7 +48,7 @@ progress() {
         part=$(sed -n 's/^\[ *\([0-9/]*%*\)\].*/\1/p' "$build/log" | tail -n 1)
         if [ -t 2 ]; then
             printf '\rrun.sh: building in %s: %s \033[K' "$build" "$part"
-        elif [ $((seconds % 5)) -eq 0 ]; then
+        elif [ $((seconds % 5)) -eq 1 ]; then
             echo "run.sh: building in $build: $part"
         fi
     done

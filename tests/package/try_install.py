@@ -250,6 +250,11 @@ class Service:
         for language, text in blocks:
             if language == "conf":
                 self.configure(text)
+            elif text.startswith("cat "):
+                # The page says that it takes a moment.
+                self.server.sh(f"for _ in $(seq 300); do [ ! -e {text.split()[1]} ] || break; "
+                               "sleep 0.1; done")
+                self.server.block(text)
             elif text.startswith("# on the client\n"):
                 self.client.block(text)
             else:
