@@ -44,8 +44,11 @@ static struct delivery begin(struct tlsmsg_client *client)
 static void add(struct delivery *d, const char *text)
 {
     static uint64_t seq;
-    struct delivery_message message = {.seq = ++seq, .number = seq};
+    struct delivery_message message = {.number = 0};
 
+    seq++;
+    message.seq = seq;
+    message.number = seq;
     assert_non_null(delivery_add(d, &message, text, strlen(text)));
 }
 
