@@ -140,7 +140,7 @@ enum tlsmsg_code buffer_make_room(struct buffer *b, size_t len)
     }
     if (b->data == NULL && len <= SPARE_BYTES && b->spares != NULL) {
         b->data = take_spare(b->spares);
-        b->cap = SPARE_BYTES;
+        b->cap = b->data != NULL ? SPARE_BYTES : 0;
         return b->data != NULL ? TLSMSG_OK : TLSMSG_ERR_NOMEM;
     }
     need = b->len + len;

@@ -112,6 +112,28 @@ static void test_spares_are_all_of_one_size(void **state)
     buffer_spares_free(&spares);
 }
 
+/* Without memory for a first spare the buffer is as before, and works once there is some. */
+static void test_a_failed_spare_changes_nothing(void **state)
+{
+    struct buffer_spares spares = {NULL, 0};
+    struct buffer b;
+
+    (void)state;
+    buffer_init(&b, 100000, 0);
+    buffer_use_spares(&b, &spares);
+    failmalloc_at(1);
+    assert_int_equal(buffer_append(&b, "abc", 3), TLSMSG_ERR_NOMEM);
+    failmalloc_at(0);
+    assert_null(b.data);
+    assert_int_equal(buffer_room(&b), 0);
+    buffer_fini(&b);
+    assert_int_equal(spares.count, 0);
+    assert_int_equal(buffer_append(&b, "abc", 3), TLSMSG_OK);
+    assert_holds(&b, "abc", 3);
+    buffer_fini(&b);
+    buffer_spares_free(&spares);
+}
+
 /* A crowd that leaves at once leaves no more than a bound. */
 static void test_spares_are_bounded(void **state)
 {
@@ -448,6 +470,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_empty_costs_no_memory, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_spares_are_handed_on, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_spares_are_all_of_one_size, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_a_failed_spare_changes_nothing, remember_live,
+                                        check_live),
         cmocka_unit_test_setup_teardown(test_spares_are_bounded, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_limit_is_all_or_nothing, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_nothing_fits_a_limit_of_zero, remember_live,
