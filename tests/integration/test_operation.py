@@ -162,8 +162,8 @@ class HangUp(OperationTest):
         try:
             with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
                 return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-        except FileNotFoundError:
-            return False
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # gone before the file was opened, or before it was read
 
     def reloads(self, pid):
         count = self.read(self.path("log")).count(b"configuration reloaded")

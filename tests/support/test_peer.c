@@ -342,9 +342,8 @@ void peer_reset(struct peer *peer)
     }
 }
 
-void peer_shrink_buffers(int fd)
+void peer_shrink_buffer(int fd)
 {
     int size = 16384;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 }

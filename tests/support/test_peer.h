@@ -84,8 +84,10 @@ void peer_truncate(struct peer *peer);
 void peer_close(struct peer *peer);
 void peer_reset(struct peer *peer);
 
-/* Small socket buffers on a descriptor, so that some tens of kilobytes block. */
-void peer_shrink_buffers(int fd);
+/* A small buffer for what a descriptor sends, so that some 100 kilobytes block. Not for what it
+ * receives: smaller than the window that was announced, it makes the kernel drop segments, and wait
+ * longer each time before they are sent again. */
+void peer_shrink_buffer(int fd);
 
 /* Records what went wrong, unless something did before. */
 void peer_fail(struct peer *peer, const char *step, const char *why);

@@ -231,7 +231,7 @@ static void echo(struct peer *peer)
     long got;
 
     peer_accept(peer);
-    peer_shrink_buffers(peer->fd);
+    peer_shrink_buffer(peer->fd);
     peer_handshake(peer);
     hear_lines(peer, 1);
     peer_say(peer, HELLO);
@@ -300,7 +300,7 @@ static void long_messages_go_both_ways(void **state)
 
     (void)state;
     memset(data, 'x', len + 1);
-    peer_shrink_buffers(tlsmsg_client_fd(client));
+    peer_shrink_buffer(tlsmsg_client_fd(client));
     while (received < 6) {
         enum tlsmsg_client_result result =
             sent < 6 ? tlsmsg_client_send(client, data, len, &err) : TLSMSG_CLIENT_FULL;
