@@ -157,7 +157,7 @@ class Readme(unittest.TestCase):
                 known |= {f"--{name}", f"-{letter}"}
         for path in (("README.md",), ("docs", "README.zh-CN.md")):
             with self.subTest(file=path[-1]):
-                section = re.search(r"^## (?:Options|选项)$(.*?)(?=^## )", read(*path), re.M | re.S)
+                section = re.search(r"^## (?:Options and exit codes|选项与退出码)$(.*?)(?=^## )", read(*path), re.M | re.S)
                 named = re.findall(r"`(--?[a-z][a-z-]*)", section.group(1))
                 self.assertGreater(len(named), 4)
                 self.assertEqual([], sorted(set(named) - known))
@@ -221,7 +221,7 @@ class Manuals(unittest.TestCase):
 
     def test_exit_codes(self):
         """The client's manual explains all codes; the server's those that it has."""
-        table = read("README.md").split("## Exit codes")[1].split("\n## ")[0]
+        table = read("README.md").split("## Options and exit codes")[1].split("\n## ")[0]
         codes = re.findall(r"^\| (\d) \|", table, re.M)
         for program, wanted in (("tlsmsg-client", codes), ("tlsmsg-server", codes[:3]),
                                 (STORE, codes[:3])):

@@ -176,6 +176,12 @@ class Commands(unittest.TestCase):
                          [port.sub(r"\1PORT)", line) for line in self.shown])
 
 
+class Shape(unittest.TestCase):
+    def test_length(self):
+        """What a newcomer reads at one sitting; more belongs in docs."""
+        self.assertLess(len(read("README.md").splitlines()), 150)
+
+
 class NotRun(unittest.TestCase):
     """Of the commands that are not run, at least the names are right."""
 
