@@ -82,15 +82,15 @@ class Version(unittest.TestCase):
         """Newest first; what the header says is its newest version or one that is to come."""
         headings = re.findall(r"^## (.*)$", read("CHANGELOG.md"), re.M)
         self.assertTrue(headings)
-        if headings[0] == "Unreleased":
+        if headings[0] == "[Unreleased]":
             headings.pop(0)
             newest = None
         else:
             newest = self.version
         releases = []
         for heading in headings:
-            match = re.fullmatch(r"(\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)", heading)
-            self.assertIsNotNone(match, f"'{heading}' is not of the form X.Y.Z - YYYY-MM-DD")
+            match = re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)", heading)
+            self.assertIsNotNone(match, f"'{heading}' is not of the form [X.Y.Z] - YYYY-MM-DD")
             datetime.date.fromisoformat(match.group(2))
             releases.append((tuple(map(int, match.group(1).split("."))), match.group(2)))
         self.assertEqual(releases, sorted(releases, reverse=True))
@@ -99,6 +99,22 @@ class Version(unittest.TestCase):
         self.assertTrue(all(number <= ours for number, _ in releases), "of a version to come")
         if newest:
             self.assertEqual(releases[0][0], ours)
+
+    def test_changelog_kinds(self):
+        """Under the headings of Keep a Changelog, an entry a line, what breaks first."""
+        for version in re.split(r"^## .*$", read("CHANGELOG.md"), flags=re.M)[1:]:
+            kinds = re.findall(r"^### (.*)$", version, re.M)
+            self.assertTrue(kinds)
+            self.assertEqual(len(set(kinds)), len(kinds), "twice")
+            self.assertLessEqual(set(kinds), {"Added", "Changed", "Deprecated", "Removed", "Fixed",
+                                              "Security"})
+            for part in re.split(r"^### .*\n", version, flags=re.M)[1:]:
+                entries = part.split("\n")
+                self.assertEqual([], [one for one in entries if one and not one.startswith("- ")])
+                breaks = [one.startswith("- **Breaking**") for one in entries if one]
+                self.assertEqual(breaks, sorted(breaks, reverse=True))
+            if "**Breaking**" in version:
+                self.assertEqual(kinds[0], "Changed")
 
     def test_manuals(self):
         """They are of whatever version they come with."""
