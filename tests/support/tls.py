@@ -52,6 +52,7 @@ class End:
         self.sock = sock
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, **how)
+        self.was_closed = False  # by the other side's close_notify, seen by receive()
 
     def __enter__(self):
         return self
@@ -108,6 +109,7 @@ class End:
         try:
             return self._drive(lambda: self.tls.read(RECORD))
         except ssl.SSLZeroReturnError:
+            self.was_closed = True
             return b""
 
     def receive_exactly(self, size):
@@ -156,7 +158,10 @@ class End:
             raise AssertionError(f"{len(rest)} bytes after close_notify")
 
     def answer_close(self):
-        """The end of the side that was sent a close_notify: its own, then the transport's."""
+        """The end of the side that is sent a close_notify: waits for it, then its own and the
+        transport's. Without the wait the other side's would come late, as bytes that nobody sent."""
+        if not self.was_closed and (late := self.receive()):
+            raise AssertionError(f"{len(late)} bytes where close_notify was due")
         self.send_close_notify()
         self.sock.shutdown(socket.SHUT_WR)
         self.expect_end_of_file()
