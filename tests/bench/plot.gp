@@ -6,7 +6,7 @@ set terminal svg size 1160, 40 + 290 * rows font 'sans-serif,13' background '#ff
 set output target
 set encoding utf8
 set multiplot layout rows, 2 margins char 34, char 8, char 1, char 4 spacing char 42, char 3.5 \
-    title 'Server CPU, µs per message or connection, and KiB per idle connection: less is better'
+    title 'CPU time and memory that a server spends: shorter is better (blue: tlsmsg; dark grey: other servers; light grey: yardsticks, such as the kernel or OpenSSL alone)'
 set style fill solid 1.0 noborder
 unset key
 unset xtics
@@ -20,7 +20,7 @@ do for [panel = 1:panels] {
     stats file using 1 nooutput
     set xrange [0:STATS_max]
     set yrange [-0.6:STATS_records - 0.4]
-    set title word(titles, panel) offset 0, -0.7
+    set title word(titles, panel) offset -8, -0.7
     plot file using (0.5 * $1):0:(0.5 * $1):(0.36):(colour($2)):ytic(3) \
              with boxxyerror linecolor rgb variable, \
          file using 1:0:4 with labels left offset 0.4, 0

@@ -46,6 +46,11 @@ COLUMNS = {
     "idle": "KiB per idle connection",
 }
 LATENCY_COLUMN = "64x1x64"
+IN_WORDS = {
+    "full": "a connection with a full handshake (µs)",
+    "resumed": "a connection with a resumed session (µs)",
+    "idle": "an idle connection (KiB)",
+}
 
 
 class Results:
@@ -262,6 +267,15 @@ def store_goal_lines(results):
            quotient(results, "p50_us", "ours-store", "log", "1x1x64"), 1.3)
 
 
+def in_words(column):
+    """A column's title in the picture, which has no key to C×D×S."""
+    if column in IN_WORDS:
+        return IN_WORDS[column]
+    clients, under_way, size = map(int, column.split("x"))
+    in_flight = f"{under_way} in flight each"
+    return f"a {size:,}-byte message, {clients:,} client{'s' * (clients > 1)}, {in_flight} (µs)"
+
+
 def write_plot_data(results, folder):
     """One file a column for gnuplot (value, kind, label, figure; largest first), and the titles."""
     plain = {name: text.replace("*", "") for name, text in NAMES.items()}
@@ -274,7 +288,7 @@ def write_plot_data(results, folder):
             for value, contender in rows:
                 kind = 2 if contender.startswith("ours") else 1 if contender in PEERS else 0
                 print(f'{value:.4f} {kind} "{plain[contender]}" "{figure(value)}"', file=out)
-    titles = " ".join(f'"{COLUMNS.get(c, c)}"' for c in columns)
+    titles = " ".join(f'"{in_words(c)}"' for c in columns)
     with open(f"{folder}/panels.gp", "w", encoding="utf-8") as out:
         print(f"panels = {len(columns)}\ntitles = '{titles}'", file=out)
 
