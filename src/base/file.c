@@ -123,17 +123,24 @@ void file_fini(struct file *file)
     file->len = 0;
 }
 
+int file_may_make(const char *path)
+{
+    char folder[PATH_MAX];
+
+    if (snprintf(folder, sizeof(folder), "%s", path) >= (int)sizeof(folder)) {
+        return ENAMETOOLONG;
+    }
+    return faccessat(AT_FDCWD, dirname(folder), W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
+}
+
 /* Whether modes alone let a file be read; or written, and replaced in its folder. */
 static bool modes_allow(const char *path, bool writes)
 {
-    char copy[PATH_MAX];
-
     if (!writes) {
         return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
     }
-    (void)snprintf(copy, sizeof(copy), "%s", path);
     return (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 || errno == ENOENT) &&
-           faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS) == 0;
+           file_may_make(path) == 0;
 }
 
 /* Says whose doing a denial is. Landlock is asked when a file is opened, and modes alone here. */

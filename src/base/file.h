@@ -37,6 +37,10 @@ void file_fini(struct file *file);
 enum tlsmsg_code file_error(const char *path, const char *verb, const char *what, int sys_errno,
                             struct tlsmsg_error *err);
 
+/* Whether this process could make a file in its folder, by modes alone: 0, or an errno value. Nothing is
+ * made. */
+int file_may_make(const char *path);
+
 /* How a file is replaced. */
 struct file_replacement {
     unsigned mode;     /* permissions of a new file, whatever the umask */

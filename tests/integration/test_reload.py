@@ -506,6 +506,10 @@ class Keys(RunningTest):
                                                 "--check", "--keylog-file", path, expect=2)
                 self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: ", says)
         self.assertFalse(os.path.exists(self.path("target")))
+        # One that is not there is left for the user who serves to make.
+        self.run_server_to_end("--cert", made.server, "--key", made.server_key, "--check",
+                               "--keylog-file", self.path("new"), expect=0)
+        self.assertFalse(os.path.exists(self.path("new")))
 
 
 class Padding(RunningTest):

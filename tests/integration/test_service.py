@@ -23,7 +23,7 @@ import texts
 import tls
 from certificates import default_certificates
 from harness import ProgramTest
-from settings import is_plaintext
+from settings import SLOWDOWN, is_plaintext
 
 
 class ServiceTest(ProgramTest):
@@ -364,6 +364,66 @@ class Confinement(ServiceTest):
                 server = self.keep(manager.start_server(*words, *check, certificate=False))
                 server.finish(2)
                 self.assertIn(b"keys.log", server.stderr.bytes())
+
+    @harness.unittest.skipIf(is_plaintext() or not manager.is_root(), "needs root and keys")
+    def test_key_log_out_of_reach(self):
+        """What a reload could not open is refused before anything is served, by --check, too."""
+        nobody = pwd.getpwnam("nobody")
+        os.chmod(self.folder, 0o755)
+        made = [shutil.copy(path, self.path(os.path.basename(path)))
+                for path in (default_certificates().server, default_certificates().server_key)]
+        os.chown(made[1], nobody.pw_uid, nobody.pw_gid)
+        shut, open_to_all = self.path("shut"), self.path("open")
+        os.mkdir(shut, 0o700)
+        os.mkdir(open_to_all, 0o755)
+        found = self.write_file("shut/found.log", b"")
+        os.chmod(found, 0o600)
+        os.chown(found, nobody.pw_uid, nobody.pw_gid)
+        unwritable = self.write_file("open/unwritable.log", b"")
+        os.chown(unwritable, nobody.pw_uid, nobody.pw_gid)
+        os.chmod(unwritable, 0o400)
+        user = ("--user", "nobody")
+        rows = ((shut + "/new.log", user, "user 'nobody' cannot open key log"),
+                (found, user, "user 'nobody' cannot open key log"),
+                (unwritable, user, "user 'nobody' cannot open key log"))
+        for log, words, says in rows:
+            for check in (("--check",), ()):
+                with self.subTest(log, check=check):
+                    server = self.keep(manager.start_server(
+                        "--quiet", "--cert", made[0], "--key", made[1], *words, *check,
+                        "--keylog-file", log, certificate=False))
+                    server.finish(2)
+                    self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: ", says, log,
+                                         "try: ")
+        # Root makes it at the start, in a folder that the user may search and not write.
+        log = open_to_all + "/new.log"
+        words = ("--quiet", "--log-level", "info", "--cert", made[0], "--key", made[1], *user,
+                 "--keylog-file", log)
+        server = self.keep(manager.start_server(*words, "--check", certificate=False))
+        server.finish(0)
+        self.assertFalse(os.path.exists(log), "made by a check")
+        server = self.managed(*words, listener=self.listener(), certificate=False)
+        server.stderr.wait_for(b"sandbox: ")
+        server.signal(signal.SIGHUP)
+        server.stderr.wait_for(b"configuration reloaded")
+        server.stop()
+
+    @harness.unittest.skipIf(is_plaintext() or not manager.is_root(), "needs root and keys")
+    def test_key_log_behind_anothers_folder(self):
+        """Root searches any folder at the start, and has given that up when it reloads."""
+        if SLOWDOWN != 1:
+            self.skipTest("a sanitizer's build keeps root's capabilities")
+        nobody = pwd.getpwnam("nobody")
+        shut = self.path("shut")
+        os.mkdir(shut, 0o700)
+        os.chown(shut, nobody.pw_uid, nobody.pw_gid)
+        log = shut + "/new.log"
+        for check in (("--check",), ()):
+            with self.subTest(check=check):
+                server = self.keep(manager.start_server("--quiet", *check, "--keylog-file", log))
+                server.finish(2)
+                self.assertIn(b"cannot open key log '%s' without root's privileges" % log.encode(),
+                              server.stderr.bytes())
 
     @harness.unittest.skipIf(is_plaintext() or not manager.is_root(), "needs root and a key file")
     def test_key_out_of_the_users_reach(self):

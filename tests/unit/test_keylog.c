@@ -48,7 +48,7 @@ static const struct place places[] = {
     {"a file that others write", A_FILE, 0602, NOT_PLAIN},
     {"a link", A_LINK, 0, "(a symbolic link is not followed): Too many levels of symbolic links"},
     {"a folder", A_FOLDER, 0, ": Is a directory"},
-    {"a fifo that nobody reads", A_FIFO, 0, ": No such device or address"},
+    {"a fifo that nobody reads", A_FIFO, 0, ": it is not a regular file"},
 };
 
 static void put(const struct place *row, const char *path)

@@ -2,6 +2,8 @@
  *
  * Owns the order of things at start and end, and the handler that ties the library's calls to
  * transcript and log. The main thread does all of it; the handler runs on workers' threads. */
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,8 @@
 #include "app/startup.h"
 #include "app/terminal.h"
 #include "base/build.h"
+#include "base/error.h"
+#include "base/escape.h"
 
 struct program {
     struct server_settings settings;
@@ -140,6 +144,51 @@ static void prepare_library(void)
     tlsmsg_options_free(nothing);
 }
 
+/* A reload opens the key log again, as the user that the process is by then and under the sandbox: one
+ * that it could not open is refused now. What else is wrong with the file is told where it is opened. */
+static enum tlsmsg_code look_at_key_log(const struct server_settings *settings,
+                                        struct tlsmsg_error *err)
+{
+    const char *path = tlsmsg_options_text(settings->options, TLSMSG_OPT_KEYLOG_FILE, 0);
+    char shown[256];
+    char user[128];
+    int failed;
+    int fd;
+
+    if (path == NULL) {
+        return TLSMSG_OK;
+    }
+    fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    failed = fd >= 0 ? 0 : errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (failed != EACCES) {
+        return TLSMSG_OK;
+    }
+    (void)escape_name(shown, sizeof(shown), path);
+    if (settings->user != NULL) {
+        return error_set(
+            err, TLSMSG_ERR_CONFIG, failed,
+            "user '%s' cannot open key log '%s', as a reload does (try: a folder and a "
+            "file of that user's)",
+            escape_name(user, sizeof(user), settings->user), shown);
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, failed,
+                     "user %u cannot open key log '%s' without root's privileges, as a reload does "
+                     "(try: a folder and a file of that user's)",
+                     (unsigned)geteuid(), shown);
+}
+
+/* Becomes the user, restricts the process, and looks at what it can no longer reach. */
+static enum tlsmsg_code enter_sandbox(const struct server_settings *settings,
+                                      struct sandbox_report *report, struct tlsmsg_error *err)
+{
+    enum tlsmsg_code code = sandbox_enter(settings->user, &settings->sandbox, report, err);
+
+    return code == TLSMSG_OK ? look_at_key_log(settings, err) : code;
+}
+
 /* Goes as far as a start does without opening a socket; with --user as that user, and under the
  * sandbox, which is how a reload will find the files. */
 static enum exit_code check(const struct server_settings *settings)
@@ -152,11 +201,9 @@ static enum exit_code check(const struct server_settings *settings)
     prepare_library();
     if (sandbox_check_user(settings->user, settings->options, &err) != TLSMSG_OK ||
         metrics_check(settings->metrics_file, &err) != TLSMSG_OK ||
-        (settings->user != NULL &&
-         sandbox_enter(settings->user, &settings->sandbox, &report, &err) != TLSMSG_OK) ||
+        (settings->user != NULL && enter_sandbox(settings, &report, &err) != TLSMSG_OK) ||
         tlsmsg_server_check(settings->options, &handler, &err) != TLSMSG_OK ||
-        (settings->user == NULL &&
-         sandbox_enter(NULL, &settings->sandbox, &report, &err) != TLSMSG_OK) ||
+        (settings->user == NULL && enter_sandbox(settings, &report, &err) != TLSMSG_OK) ||
         transcript_file_check(settings->transcript_file, &err) != TLSMSG_OK ||
         storing_check(&settings->storing, &err) != TLSMSG_OK) {
         return fail(&err);
@@ -237,7 +284,7 @@ static enum tlsmsg_code confine(struct program *program, struct tlsmsg_error *er
     const struct server_settings *settings = &program->settings;
     struct sandbox_report report;
     struct tlsmsg_event event = {.cause = TLSMSG_CAUSE_OTHER};
-    enum tlsmsg_code code = sandbox_enter(settings->user, &settings->sandbox, &report, err);
+    enum tlsmsg_code code = enter_sandbox(settings, &report, err);
 
     if (code != TLSMSG_OK) {
         return code;

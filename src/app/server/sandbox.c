@@ -520,7 +520,9 @@ enum tlsmsg_code sandbox_check_user(const char *user, struct tlsmsg_options *opt
                          "out)",
                          escape_name(shown, sizeof(shown), user));
     }
-    tlsmsg_options_set_owner(options, entry->pw_uid, entry->pw_gid);
+    if (geteuid() != entry->pw_uid) {
+        tlsmsg_options_set_owner(options, entry->pw_uid, entry->pw_gid);
+    }
     return TLSMSG_OK;
 }
 

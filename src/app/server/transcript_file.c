@@ -46,24 +46,6 @@ enum tlsmsg_code transcript_file_open(const char *path, int *fd, struct tlsmsg_e
     return failed == 0 ? TLSMSG_OK : fail(path, failed, err);
 }
 
-/* Whether a file could be made in its folder: 0, or an errno value. */
-static int look_at_folder(const char *path)
-{
-    char folder[PATH_MAX];
-    char *slash;
-
-    if (snprintf(folder, sizeof(folder), "%s", path) >= (int)sizeof(folder)) {
-        return ENAMETOOLONG;
-    }
-    slash = strrchr(folder, '/');
-    if (slash == NULL) {
-        memcpy(folder, ".", sizeof("."));
-    } else {
-        slash[slash == folder ? 1 : 0] = '\0';
-    }
-    return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
-}
-
 enum tlsmsg_code transcript_file_check(const char *path, struct tlsmsg_error *err)
 {
     int failed;
@@ -77,7 +59,7 @@ enum tlsmsg_code transcript_file_check(const char *path, struct tlsmsg_error *er
         (void)close(fd);
     }
     if (failed == ENOENT) {
-        failed = look_at_folder(path);
+        failed = file_may_make(path);
     }
     return failed == 0 ? TLSMSG_OK : fail(path, failed, err);
 }

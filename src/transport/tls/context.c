@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/escape.h"
+#include "base/file.h"
 #include "transport/tls/certificates.h"
 #include "transport/tls/client_trust.h"
 #include "transport/tls/errors.h"
@@ -25,15 +26,15 @@
 #include "transport/tls/tickets.h"
 #include "transport/tls/verify.h"
 
-/* Opens the file to append to it, and makes it with mode 0600 and the owner; never through a symbolic
- * link. -1 with errno. */
+/* Opens the file to append to it, and makes it with mode 0600 and the owner, but for a check, which
+ * leaves nothing behind; never through a symbolic link. -1 with errno. */
 static int open_or_make(const char *path, const struct tls_settings *settings)
 {
     const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    int fd = open(path, flags | O_CREAT | O_EXCL, 0600);
+    int fd = settings->checks ? -1 : open(path, flags | O_CREAT | O_EXCL, 0600);
 
     if (fd < 0) {
-        return errno == EEXIST ? open(path, flags) : -1;
+        return settings->checks || errno == EEXIST ? open(path, flags) : -1;
     }
     if (settings->has_owner && geteuid() != settings->owner_uid &&
         fchown(fd, settings->owner_uid, settings->owner_gid) != 0) {
@@ -46,35 +47,53 @@ static int open_or_make(const char *path, const struct tls_settings *settings)
     return fd;
 }
 
-/* *fd is -1 without the option. */
+/* One that was there already may be open to others, or be another user's who laid it there, or have a
+ * second name; secrets don't go into it. */
+static bool is_private(int fd, const struct tls_settings *settings)
+{
+    uid_t owner = settings->has_owner ? settings->owner_uid : geteuid();
+    struct stat info;
+
+    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 077) == 0 &&
+           info.st_uid == owner && info.st_nlink == 1;
+}
+
+/* *fd is -1 without the option, and in a check of a file that would have to be made. */
 static enum tlsmsg_code open_keylog(const struct tls_settings *settings, int *fd,
                                     struct tlsmsg_error *err)
 {
     const char *path = settings->keylog_file;
     char shown[160];
-    uid_t owner = settings->has_owner ? settings->owner_uid : geteuid();
-    struct stat info;
+    int failed;
 
     *fd = -1;
     if (path == NULL) {
         return TLSMSG_OK;
     }
-    (void)escape_name(shown, sizeof(shown), path);
     *fd = open_or_make(path, settings);
-    if (*fd < 0) {
-        return error_set(err, TLSMSG_ERR_CONFIG, errno, "cannot open key log '%s'%s", shown,
-                         errno == ELOOP ? " (a symbolic link is not followed)" : "");
+    failed = *fd < 0 ? errno : 0;
+    if (failed == ENOENT && settings->checks) {
+        failed = file_may_make(path);
+        /* One of another user's is made by who starts, root; that user then finds it, as it found the
+         * folder just now. */
+        failed = failed == EACCES && settings->has_owner ? 0 : failed;
     }
-    /* One that was there already may be open to others, or be another user's who laid it there, or
-     * have a second name; secrets don't go into it. */
-    if (fstat(*fd, &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & 077) != 0 ||
-        info.st_uid != owner || info.st_nlink != 1) {
+    if (failed == ELOOP) {
+        return error_set(err, TLSMSG_ERR_CONFIG, failed,
+                         "cannot open key log '%s' (a symbolic link is not followed)",
+                         escape_name(shown, sizeof(shown), path));
+    }
+    if (failed != 0) {
+        /* A FIFO that nobody reads, or a socket. */
+        return file_error(path, "open", "key log", failed == ENXIO ? EOPNOTSUPP : failed, err);
+    }
+    if (*fd >= 0 && !is_private(*fd, settings)) {
         (void)close(*fd);
         *fd = -1;
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "key log '%s' is not a plain file of mode 0600, of the user that serves "
                          "and with one name (chmod 600 mends the mode)",
-                         shown);
+                         escape_name(shown, sizeof(shown), path));
     }
     return TLSMSG_OK;
 }
@@ -210,6 +229,8 @@ static enum tlsmsg_code set_extras(struct transport_config *config,
     }
     if (config->keylog_fd >= 0) {
         SSL_CTX_set_keylog_callback(config->ctx, log_line);
+    }
+    if (settings->keylog_file != NULL) {
         load_report_warn(
             &config->report,
             "SESSION SECRETS ARE LOGGED: whoever reads the file of --keylog-file reads "
