@@ -201,19 +201,47 @@ class Layouts(ProgramTest):
         self.assertRegex(said, r"Permission denied \(its modes, or a folder's on the way, keep user "
                                r"\d+ out\)")
 
-    def test_a_pipe_that_nobody_writes_to(self):
-        """A start waits 5 s for one; a reload, which signals and the watchdog wait for, does not."""
-        folder = self.path("piped")
+    def test_pipes_that_nobody_writes_to(self):
+        """A start waits 5 s for one; a reload, which signals and the watchdog wait for, does not,
+        whichever file it is."""
+        folder, authority = self.path("piped"), certificates.authority("layouts")
+        alice = certificates.leaf("layouts", "alice", names="", usage="clientAuth")
         put(folder, self.old)
-        cert, key = os.path.join(folder, "fullchain.pem"), os.path.join(folder, "privkey.pem")
-        server = self.server("--cert", cert, "--key", key, certificate=False)
-        os.rename(key, f"{folder}/before.pem")
-        os.mkfifo(key, 0o600)
-        begun = time.monotonic()
-        server.signal(signal.SIGHUP)
-        server.stderr.wait_for(b"privkey.pem': it is a pipe, and nothing came out of it")
-        self.assertLess(time.monotonic() - begun, 5)
-        self.assertEqual(self.shown_by(server), "old")
+        shutil.copy(authority.ca, f"{folder}/ca.crt")
+        certificates.run(["openssl", "ca", "-gencrl", "-config",
+                          os.path.join(authority.folder, "openssl.cnf"), "-crldays", "90", "-out",
+                          f"{folder}/ca.crl"])
+        certificates.run([os.path.join(ROOT, "scripts", "rotate-ticket-keys.sh"), f"{folder}/tickets"])
+        for name, text in (("allow", b"CN=alice\n"), ("password", b"secret\n"), ("keys.log", b"")):
+            os.chmod(self.write_file(f"piped/{name}", text), 0o600)
+        certificates.run(["openssl", "pkey", "-aes256", "-passout", f"file:{folder}/password", "-in",
+                          self.old.key, "-out", f"{folder}/privkey.pem"])
+        files = (("--cert", "fullchain.pem", "certificate"), ("--key", "privkey.pem", "key"),
+                 ("--key-password-file", "password", "key password file"),
+                 ("--client-ca", "ca.crt", "CA file"), ("--crl", "ca.crl", "revocation list"),
+                 ("--allow-file", "allow", "allow file"),
+                 ("--ticket-keys", "tickets", "ticket key file"),
+                 ("--keylog-file", "keys.log", "key log"))
+        words = [word for option, name, _ in files for word in (option, f"{folder}/{name}")]
+        server = self.server(*words, certificate=False)
+        for number, (_, name, what) in enumerate(files):
+            path = f"{folder}/{name}"
+            with self.subTest(name):
+                os.rename(path, f"{folder}/before")
+                os.mkfifo(path, 0o600)
+                # Every other one has an end to write to it, which is as silent.
+                other = os.open(path, os.O_RDWR) if number % 2 == 1 else None
+                begun = time.monotonic()
+                server.signal(signal.SIGHUP)
+                server.stderr.wait_for(b"the old configuration stays", number + 1)
+                self.assertLess(time.monotonic() - begun, 5)
+                said = server.log().decode().splitlines()[-1]
+                self.assertRegex(said, f"{what} '{path}'.*(is a pipe|is not a (regular|plain) file)")
+                if other is not None:
+                    os.close(other)
+                os.rename(f"{folder}/before", path)
+        self.run_client("--ca", authority.ca, "--cert", alice.certificate, "--key", alice.key, "-q",
+                        "-m", "hello", f"localhost:{server.port}")
         server.stop(0)
 
     def test_a_silent_connection(self):
