@@ -10,6 +10,11 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+/* The parameters that list something for each host. */
+enum pg_list { HOST, ADDRESS, PORT, LISTS };
+
+static const char *const list_keys[LISTS] = {"host", "hostaddr", "port"};
+
 /* What stands before dbname the string may overrule, what stands behind it not. */
 static const char *const keys[] = {"connect_timeout",
                                    "tcp_user_timeout",
@@ -21,6 +26,9 @@ static const char *const keys[] = {"connect_timeout",
                                    "dbname",
                                    "target_session_attrs",
                                    "client_encoding",
+                                   "host",
+                                   "hostaddr",
+                                   "port",
                                    NULL};
 
 struct pg_connecting {
@@ -30,11 +38,23 @@ struct pg_connecting {
     bool is_done;
     bool is_abandoned;
     bool reads;
+    char *lists[LISTS]; /* in place of the string's; NULL: what that says */
     char target[];
 };
 
+static void free_lists(struct pg_connecting *connecting)
+{
+    size_t i;
+
+    for (i = 0; i < LISTS; i++) {
+        free(connecting->lists[i]);
+        connecting->lists[i] = NULL;
+    }
+}
+
 static void free_connecting(struct pg_connecting *connecting)
 {
+    free_lists(connecting);
     (void)pthread_cond_destroy(&connecting->done);
     (void)pthread_mutex_destroy(&connecting->lock);
     free(connecting);
@@ -53,6 +73,9 @@ static void *connect_thread(void *user)
                                   connecting->target,
                                   connecting->reads ? "any" : "read-write",
                                   "UTF8",
+                                  connecting->lists[HOST],
+                                  connecting->lists[ADDRESS],
+                                  connecting->lists[PORT],
                                   NULL};
     PGconn *connection = PQconnectdbParams(keys, values, 1);
     bool is_abandoned;
@@ -69,6 +92,98 @@ static void *connect_thread(void *user)
     }
     return NULL;
 }
+
+/* ---- the hosts but one */
+
+/* Whether a list names this value for the n-th host. A list of one holds for all of them, and one
+ * that isn't there says nothing against it. */
+static bool names(const char *list, size_t n, const char *value)
+{
+    const char *entry = list;
+    size_t len = strlen(value);
+
+    for (; n > 0 && entry != NULL && strchr(list, ',') != NULL; n--) {
+        entry = strchr(entry, ',');
+        entry = entry != NULL ? entry + 1 : NULL;
+    }
+    return list == NULL || (entry != NULL && strncmp(entry, value, len) == 0 &&
+                            (entry[len] == ',' || entry[len] == '\0'));
+}
+
+/* Takes the n-th of several entries out of a list; of one that is alone nothing is taken. */
+static void drop_entry(char *list, size_t n)
+{
+    char *entry = list;
+    char *next;
+
+    if (list == NULL || strchr(list, ',') == NULL) {
+        return;
+    }
+    for (; n > 0 && strchr(entry, ',') != NULL; n--) {
+        entry = strchr(entry, ',') + 1;
+    }
+    next = strchr(entry, ',');
+    if (next != NULL) {
+        memmove(entry, next + 1, strlen(next + 1) + 1);
+    } else {
+        entry[-1] = '\0';
+    }
+}
+
+static bool copy_lists(struct pg_connecting *connecting, PGconn *elsewhere)
+{
+    PQconninfoOption *options = PQconninfo(elsewhere);
+    const PQconninfoOption *option;
+    bool has_memory = options != NULL;
+    size_t i;
+
+    for (option = options; has_memory && option->keyword != NULL; option++) {
+        for (i = 0; i < LISTS; i++) {
+            if (option->val != NULL && strcmp(option->keyword, list_keys[i]) == 0) {
+                connecting->lists[i] = strdup(option->val);
+                has_memory = has_memory && connecting->lists[i] != NULL;
+            }
+        }
+    }
+    PQconninfoFree(options);
+    return has_memory;
+}
+
+/* Leaves the connection's host out where the string has others. False: no memory. */
+static bool leave_out(struct pg_connecting *connecting, PGconn *elsewhere)
+{
+    char **lists = connecting->lists;
+    const char *hosts;
+    const char *host = PQhost(elsewhere);
+    size_t count = 1;
+    size_t n = 0;
+    size_t i;
+
+    if (!copy_lists(connecting, elsewhere)) {
+        return false;
+    }
+    hosts = lists[HOST];
+    if (lists[ADDRESS] != NULL) {
+        hosts = lists[ADDRESS];
+        host = PQhostaddr(elsewhere);
+    }
+    for (i = 0; hosts != NULL && hosts[i] != '\0'; i++) {
+        count += hosts[i] == ',';
+    }
+    while (n < count && !(names(hosts, n, host) && names(lists[PORT], n, PQport(elsewhere)))) {
+        n++;
+    }
+    if (count == 1 || n == count) {
+        free_lists(connecting);
+        return true;
+    }
+    for (i = 0; i < LISTS; i++) {
+        drop_entry(lists[i], n);
+    }
+    return true;
+}
+
+/* ---- connecting */
 
 /* Detached: nobody could wait for it when it is abandoned. Signals are the main thread's. */
 static bool start(struct pg_connecting *connecting)
@@ -89,7 +204,7 @@ static bool start(struct pg_connecting *connecting)
     return failed == 0;
 }
 
-struct pg_connecting *pg_connecting_begin(const char *target, bool reads)
+struct pg_connecting *pg_connecting_begin(const char *target, bool reads, PGconn *elsewhere)
 {
     size_t bytes = strlen(target) + 1;
     struct pg_connecting *connecting = calloc(1, sizeof(*connecting) + bytes);
@@ -105,33 +220,35 @@ struct pg_connecting *pg_connecting_begin(const char *target, bool reads)
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&connecting->done, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
-    if (!start(connecting)) {
+    if ((elsewhere != NULL && !leave_out(connecting, elsewhere)) || !start(connecting)) {
         free_connecting(connecting);
         return NULL;
     }
     return connecting;
 }
 
-PGconn *pg_connecting_wait(struct pg_connecting *connecting, int ms)
+bool pg_connecting_wait(struct pg_connecting **connecting, int ms, PGconn **out)
 {
+    struct pg_connecting *made = *connecting;
     int64_t until_ns = clock_now_ns() + (int64_t)ms * CLOCK_NS_PER_MS;
     const struct timespec until = {.tv_sec = (time_t)(until_ns / CLOCK_NS_PER_S),
                                    .tv_nsec = (long)(until_ns % CLOCK_NS_PER_S)};
-    PGconn *connection;
+    bool is_done;
     int late = 0;
 
-    (void)pthread_mutex_lock(&connecting->lock);
-    while (!connecting->is_done && late == 0) {
-        late = pthread_cond_timedwait(&connecting->done, &connecting->lock, &until);
+    (void)pthread_mutex_lock(&made->lock);
+    while (!made->is_done && late == 0) {
+        late = pthread_cond_timedwait(&made->done, &made->lock, &until);
     }
-    if (!connecting->is_done) {
-        (void)pthread_mutex_unlock(&connecting->lock);
-        return NULL;
+    is_done = made->is_done;
+    (void)pthread_mutex_unlock(&made->lock);
+    if (!is_done) {
+        return false;
     }
-    connection = connecting->connection;
-    (void)pthread_mutex_unlock(&connecting->lock);
-    free_connecting(connecting);
-    return connection;
+    *out = made->connection;
+    *connecting = NULL;
+    free_connecting(made);
+    return true;
 }
 
 void pg_connecting_abandon(struct pg_connecting *connecting)

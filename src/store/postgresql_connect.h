@@ -12,12 +12,13 @@
 
 struct pg_connecting;
 
-/* Begins. target: copied. reads: a standby will do. NULL: no memory, or no thread. */
-struct pg_connecting *pg_connecting_begin(const char *target, bool reads);
+/* Begins. target: copied. reads: a standby will do. elsewhere: a connection whose host is left out
+ * where the string has others; NULL: none is. NULL: no memory, or no thread. */
+struct pg_connecting *pg_connecting_begin(const char *target, bool reads, PGconn *elsewhere);
 
-/* Waits at most ms. NULL: not finished. Else the result, the caller's, perhaps a failed one; the
- * struct is gone then. */
-PGconn *pg_connecting_wait(struct pg_connecting *connecting, int ms);
+/* Waits at most ms. True: it is finished and *connecting NULL; *out is the caller's, perhaps a failed
+ * one, or NULL without memory. */
+bool pg_connecting_wait(struct pg_connecting **connecting, int ms, PGconn **out);
 
 /* Leaves it to itself: its thread closes what comes of it. NULL: nothing is done. */
 void pg_connecting_abandon(struct pg_connecting *connecting);

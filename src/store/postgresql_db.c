@@ -9,7 +9,7 @@
 #include "store/postgresql_internal.h"
 
 #define SLICE_MS 100
-#define LOOK_EVERY_NS ((int64_t)10 * CLOCK_NS_PER_S)
+#define LOOK_EVERY_MS 1000
 
 /* What came of waiting for an answer. */
 enum arrival { ARRIVED, LATE, LOST };
@@ -40,8 +40,10 @@ static bool has_ended(const struct pg_db *db)
 void pg_db_disconnect(struct pg_db *db)
 {
     PQfinish(db->connection);
+    pg_connecting_abandon(db->looking);
     db->connection = NULL;
-    db->late_ns = 0;
+    db->looking = NULL;
+    db->is_late = false;
     db->is_set_up = false;
 }
 
@@ -50,6 +52,42 @@ void pg_db_close(struct pg_db *db)
     pg_db_disconnect(db);
     pg_connecting_abandon(db->connecting);
     db->connecting = NULL;
+}
+
+/* ---- another host */
+
+/* Whether two connections lead to one host. */
+static bool is_same_host(PGconn *a, PGconn *b)
+{
+    return strcmp(PQhost(a), PQhost(b)) == 0 && strcmp(PQhostaddr(a), PQhostaddr(b)) == 0 &&
+           strcmp(PQport(a), PQport(b)) == 0;
+}
+
+/* A connection that stays silent, although the network holds: the engine waits for its standby, or
+ * its machine hangs and another one has been promoted. So it is looked, now and then and beside the
+ * wait, whether another one takes writes. True: it does, and is db->elsewhere. */
+static bool look_elsewhere(struct pg_db *db)
+{
+    if (db->looking == NULL && clock_now_ns() >= db->look_ns) {
+        db->looking = pg_connecting_begin(db->target, db->reads, db->connection);
+    }
+    if (db->looking == NULL || !pg_connecting_wait(&db->looking, 0, &db->elsewhere)) {
+        return false;
+    }
+    db->look_ns = clock_deadline_ns(clock_now_ns(), LOOK_EVERY_MS);
+    if (PQstatus(db->elsewhere) != CONNECTION_OK || is_same_host(db->elsewhere, db->connection)) {
+        PQfinish(db->elsewhere);
+        db->elsewhere = NULL;
+    }
+    return db->elsewhere != NULL;
+}
+
+/* The answer has come. */
+static void look_no_more(struct pg_db *db)
+{
+    pg_connecting_abandon(db->looking);
+    db->looking = NULL;
+    db->is_late = false;
 }
 
 /* ---- the pipeline */
@@ -67,6 +105,9 @@ static enum arrival await(struct pg_db *db)
         }
         if (PQisBusy(db->connection) == 0) {
             return ARRIVED;
+        }
+        if (look_elsewhere(db)) {
+            return LOST;
         }
         if (has_ended(db)) {
             return LATE;
@@ -137,12 +178,26 @@ static bool send(struct pg_db *db, const struct pg_step *step)
                              step->lengths, formats, 0) == 1;
 }
 
-/* The connection is of no use any more. */
+/* The connection is of no use any more, and gives way to one to another host where that was found. */
 static enum pg_outcome lose(struct pg_db *db, struct tlsmsg_error *err)
 {
+    if (db->elsewhere != NULL) {
+        (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
+                        "the store's engine at %s does not answer, and the one at %s takes writes",
+                        PQhost(db->connection), PQhost(db->elsewhere));
+    }
     explain(PQerrorMessage(db->connection), err);
     pg_db_disconnect(db);
+    db->connection = db->elsewhere;
+    db->elsewhere = NULL;
     return PG_AWAY;
+}
+
+/* Marks the end of what is sent together; from now on answers are due. */
+static bool send_end(struct pg_db *db)
+{
+    db->look_ns = clock_deadline_ns(clock_now_ns(), LOOK_EVERY_MS);
+    return PQpipelineSync(db->connection) == 1;
 }
 
 /* Nobody waits any more. The answer may still come, and until then the connection is not free: were
@@ -151,8 +206,7 @@ static enum pg_outcome be_late(struct pg_db *db, struct tlsmsg_error *err)
 {
     (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
                     "the store's engine has not answered in time (does it wait for a standby?)");
-    db->late_ns = clock_now_ns();
-    db->looked_ns = db->late_ns;
+    db->is_late = true;
     return PG_AWAY;
 }
 
@@ -216,7 +270,7 @@ enum pg_outcome pg_db_run_all(struct pg_db *db, const struct pg_step *steps, siz
             return lose(db, err);
         }
     }
-    if (PQpipelineSync(db->connection) != 1) {
+    if (!send_end(db)) {
         return lose(db, err);
     }
     for (i = 0; i < count && arrival == ARRIVED; i++) {
@@ -231,6 +285,7 @@ enum pg_outcome pg_db_run_all(struct pg_db *db, const struct pg_step *steps, siz
     if (arrival == LOST || PQstatus(db->connection) != CONNECTION_OK) {
         return lose(db, err);
     }
+    look_no_more(db);
     return outcome;
 }
 
@@ -246,7 +301,7 @@ enum pg_outcome pg_db_undo(struct pg_db *db, enum pg_outcome outcome)
 {
     struct tlsmsg_error ignored = {.code = TLSMSG_OK};
 
-    if (db->connection == NULL || db->late_ns != 0 ||
+    if (db->connection == NULL || db->is_late ||
         PQtransactionStatus(db->connection) == PQTRANS_IDLE) {
         return outcome;
     }
@@ -265,7 +320,7 @@ static enum pg_outcome prepare(struct pg_db *db, const struct pg_prepared *prepa
     const struct pg_step step = {.result = NULL};
 
     if (PQsendPrepare(db->connection, prepared->name, prepared->sql, 0, NULL) != 1 ||
-        PQpipelineSync(db->connection) != 1 || take_step(db, &step, &outcome, err) != ARRIVED ||
+        !send_end(db) || take_step(db, &step, &outcome, err) != ARRIVED ||
         take_end(db) != ARRIVED) {
         return lose(db, err);
     }
@@ -304,26 +359,26 @@ static enum arrival take_late(struct pg_db *db)
     return arrival;
 }
 
-/* The connection that was being made, once it is; NULL: not yet, or it failed. */
-static PGconn *take_connection(struct pg_db *db, bool waits, struct tlsmsg_error *err)
+/* The connection that was being made, once it is; NULL: not in time, or it failed. */
+static PGconn *take_connection(struct pg_db *db, struct tlsmsg_error *err)
 {
     PGconn *connection = NULL;
 
     if (db->connecting == NULL) {
-        db->connecting = pg_connecting_begin(db->target, db->reads);
+        db->connecting = pg_connecting_begin(db->target, db->reads, NULL);
     }
-    while (db->connecting != NULL && connection == NULL) {
-        connection = pg_connecting_wait(db->connecting, waits ? SLICE_MS : 0);
-        if (connection == NULL && (!waits || has_ended(db))) {
+    if (db->connecting == NULL) {
+        (void)error_set(err, TLSMSG_ERR_SYSTEM, 0, "cannot start a thread to connect");
+        return NULL;
+    }
+    while (!pg_connecting_wait(&db->connecting, SLICE_MS, &connection)) {
+        if (has_ended(db)) {
             (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
                             "the store's engine: no connection to it in time");
             return NULL;
         }
     }
-    db->connecting = NULL;
-    if (connection == NULL) {
-        (void)error_set(err, TLSMSG_ERR_SYSTEM, 0, "cannot start a thread to connect");
-    } else if (PQstatus(connection) != CONNECTION_OK) {
+    if (PQstatus(connection) != CONNECTION_OK) {
         explain(PQerrorMessage(connection), err);
         PQfinish(connection);
         connection = NULL;
@@ -331,48 +386,16 @@ static PGconn *take_connection(struct pg_db *db, bool waits, struct tlsmsg_error
     return connection;
 }
 
-/* A connection that stays silent, although the network holds: the engine waits for its standby, or
- * its machine hangs and another one has been promoted. So it is looked who answers now. True: the
- * new connection has taken the old one's place. */
-static bool look_elsewhere(struct pg_db *db)
-{
-    struct tlsmsg_error ignored = {.code = TLSMSG_OK};
-    PGconn *fresh;
-    bool is_same;
-
-    if (clock_now_ns() - db->looked_ns < LOOK_EVERY_NS) {
-        return false;
-    }
-    fresh = take_connection(db, false, &ignored);
-    if (fresh == NULL) {
-        return false;
-    }
-    db->looked_ns = clock_now_ns();
-    is_same = strcmp(PQhost(fresh), PQhost(db->connection)) == 0 &&
-              strcmp(PQhostaddr(fresh), PQhostaddr(db->connection)) == 0 &&
-              strcmp(PQport(fresh), PQport(db->connection)) == 0;
-    if (is_same) {
-        PQfinish(fresh);
-        return false;
-    }
-    pg_db_disconnect(db);
-    db->connection = fresh;
-    return true;
-}
-
 static enum pg_outcome catch_up(struct pg_db *db, struct tlsmsg_error *err)
 {
     enum arrival arrival = take_late(db);
 
     if (arrival == ARRIVED) {
-        db->late_ns = 0;
+        look_no_more(db);
         return pg_db_undo(db, PG_DONE);
     }
     if (arrival == LOST) {
         return lose(db, err);
-    }
-    if (look_elsewhere(db)) {
-        return PG_DONE;
     }
     (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
                     "the store's engine has not answered in time (does it wait for a standby?)");
@@ -426,14 +449,14 @@ enum pg_outcome pg_db_ready(struct pg_db *db, struct tlsmsg_error *err)
 {
     enum pg_outcome outcome = PG_DONE;
 
-    if (db->connection != NULL && db->late_ns != 0) {
+    if (db->connection != NULL && db->is_late) {
         outcome = catch_up(db, err);
     }
     if (outcome == PG_DONE && db->connection != NULL && PQstatus(db->connection) != CONNECTION_OK) {
         pg_db_disconnect(db);
     }
     if (outcome == PG_DONE && db->connection == NULL) {
-        db->connection = take_connection(db, true, err);
+        db->connection = take_connection(db, err);
         outcome = db->connection != NULL ? PG_DONE : PG_AWAY;
     }
     if (outcome == PG_DONE && !db->is_set_up) {

@@ -30,8 +30,10 @@ struct pg_db {
     struct store_patience patience;
     PGconn *connection;               /* NULL: none */
     struct pg_connecting *connecting; /* one that is being made; NULL: none */
-    int64_t late_ns;   /* since when an answer is due that nobody waits for any more; 0: none is */
-    int64_t looked_ns; /* when it was last looked whether that may still come */
+    struct pg_connecting *looking;    /* for a host that answers in its place; NULL: not now */
+    PGconn *elsewhere; /* one that does, to take the connection's place; NULL: none */
+    int64_t look_ns;   /* when to look for one, while an answer is waited for */
+    bool is_late;      /* an answer is due that nobody waits for any more */
     bool reads;        /* only, so a standby will do */
     bool warned;       /* the engine has warned since this was cleared */
     bool is_set_up;

@@ -2,6 +2,7 @@
 """Several servers, one store, on an engine that is replicated: its primary is lost under load, its
 standby promoted, and what was answered is there once. What would break that promise is refused."""
 
+import contextlib
 import json
 import os
 import random
@@ -27,6 +28,17 @@ from test_store_numbered import message, ok
 
 ROUNDS = int(os.environ.get("TLSMSG_STORE_ROUNDS", "1"))
 HELLO = b"HELLO 1 last=%d max=1048576 window=256 promise=%s\n"
+
+
+class AnyOf(list):
+    """Ports of which each use takes any one, always in the same order for a name."""
+
+    def __init__(self, name, ports):
+        super().__init__(ports)
+        self.rng = random.Random(name)
+
+    def __getitem__(self, _index):
+        return self.rng.choice(list(self))
 
 
 class PairTest(test_store_numbered.StoreTest):
@@ -59,8 +71,36 @@ class PairTest(test_store_numbered.StoreTest):
         return self.server("--store", self.store, "--store-timeout", seconds(timeout), "--quiet",
                            *options)
 
-    def greet_as(self, promise, server, name, start, last):
-        end = tls.connect(server.port, self.context())
+    @contextlib.contextmanager
+    def load(self, names, ports_of):
+        """Producers that go on until the block ends, each at its ports in any order; then all that
+        was answered has to be there, once."""
+        stop, told, failures = threading.Event(), {}, []
+        threads = [threading.Thread(target=test_store_numbered.Killed.produce, args=(
+            self, name, AnyOf(name, ports_of(i)), stop, told, failures))
+                   for i, name in enumerate(names)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(scaled(60))
+        self.assertEqual(failures, [])
+        rows = self.rows()
+        stored = {(name, seq): body for name, seq, body in rows}
+        self.assertEqual(len(stored), len(rows), "a message is stored twice")
+        for name in names:
+            answered, given = told[name]
+            self.assertEqual(answered, len(given))
+            self.assertGreater(answered, 10)
+            for number in range(1, answered + 1):
+                self.assertEqual(stored.get((name.decode(), number)), given[number - 1],
+                                 "an answered message is lost")
+
+    def greet_as(self, promise, server, name, start, last, port=None):
+        end = tls.connect(port or server.port, self.context())
         self.addCleanup(end.sock.close)
         end.send(b"HELLO 1 producer=%s from=%d\n" % (name, start))
         self.expect(end, HELLO % (last, promise))
@@ -70,50 +110,19 @@ class PairTest(test_store_numbered.StoreTest):
 class Promoted(PairTest):
     limit = 120 + 40 * ROUNDS
 
-    def produce(self, name, ports, stop, told, failures):
-        """A client as it should be, which goes to any of the servers after each loss."""
-        rng = random.Random(name)
-
-        class Any(list):
-            def __getitem__(self, _index):
-                return rng.choice(ports)
-
-        test_store_numbered.Killed.produce(self, name, Any(ports), stop, told, failures)
-
     def one_round(self, round_):
         servers = [self.serve("--workers", "2") for _ in range(2)]
-        stop, told, failures = threading.Event(), {}, []
+        ports = [server.port for server in servers]
         names = [b"r%d-p%d" % (round_, i) for i in range(8)]
-        threads = [threading.Thread(target=self.produce, args=(
-            n, [server.port for server in servers], stop, told, failures)) for n in names]
-        for thread in threads:
-            thread.start()
-        try:
+        with self.load(names, lambda _: ports):
             time.sleep(0.7 + round_ % 5 * 0.1)
             self.primary.kill()
             self.standby.promote()
             self.now = self.standby
             time.sleep(1)
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join(scaled(60))
         for server in servers:
             server.stop()
-        self.assertEqual(failures, [])
-        rows = self.rows()
         self.standby.remove()
-        stored = {(name, seq): body for name, seq, body in rows}
-        self.assertEqual(len(stored), len(rows), "a message is stored twice")
-        answered_in_all = 0
-        for name in names:
-            answered, given = told[name]
-            answered_in_all += answered
-            self.assertEqual(answered, len(given))
-            for number in range(1, answered + 1):
-                self.assertEqual(stored.get((name.decode(), number)), given[number - 1],
-                                 "an answered message is lost")
-        self.assertGreater(answered_in_all, 100)
 
     def test_under_load(self):
         self.one_round(0)
@@ -122,13 +131,34 @@ class Promoted(PairTest):
             self.one_round(round_)
 
 
+class Hanging(PairTest):
+    """A primary whose machine hangs: its connections stay, and nothing is said on them."""
+
+    def test_the_promoted_one_is_found_in_time(self):
+        """Under load, by servers that no reset tells, long before replies have waited their time."""
+        servers = [self.serve(timeout=60) for _ in range(2)]
+        with self.load([b"p%d" % i for i in range(6)], lambda i: [servers[i % 2].port]):
+            time.sleep(0.5)
+            self.primary.signal_all(signal.SIGSTOP)
+            self.standby.promote()
+            self.now = self.standby
+            for server in servers:
+                server.stderr.wait_until(lambda said: b"the store is back" in said, "its return", 30)
+            time.sleep(0.5)
+        for server in servers:
+            server.stop()
+            self.assertEqual(server.log().count(b"takes writes"), 1, server.log())
+
+
 class Fleet(PairTest):
-    """packaging/fleet: three servers behind HAProxy in TCP mode, each of them lost and replaced."""
+    """packaging/fleet: three servers behind HAProxy in TCP mode, which is reloaded; each of them lost
+    and replaced."""
 
     limit = 180
 
     def proxy(self, ports):
-        """HAProxy with the example's configuration, but for addresses and the checks' interval."""
+        """HAProxy with the example's configuration, but for addresses and the checks' interval; as
+        services run it, under a master that reloads. Returns its port and itself."""
         self.tool("haproxy")
         port = harness.unused_port()
         with open(os.path.join(ROOT, "packaging", "fleet", "haproxy.cfg"), encoding="ascii") as file:
@@ -138,9 +168,9 @@ class Fleet(PairTest):
             self.assertIn(f"192.0.2.{host}:12345", text)
             text = text.replace(f"192.0.2.{host}:12345", f"127.0.0.1:{server_port}")
         path = self.write_file("haproxy.cfg", text.encode())
-        self.keep(harness.Program(["haproxy", "-db", "-f", path], name="haproxy"))
+        haproxy = self.keep(harness.Program(["haproxy", "-W", "-db", "-f", path], name="haproxy"))
         kernel.wait_until(lambda: self.reaches(port), "HAProxy", 20)
-        return port
+        return port, haproxy
 
     @staticmethod
     def reaches(port):
@@ -161,18 +191,13 @@ class Fleet(PairTest):
     def test_each_is_lost_and_replaced(self):
         ports = [harness.unused_port() for _ in range(3)]
         servers = [self.on(port) for port in ports]
-        proxy = self.proxy(ports)
-        stop, told, failures = threading.Event(), {}, []
-        names = [b"p%d" % i for i in range(9)]
-        threads = [threading.Thread(target=test_store_numbered.Killed.produce, args=(
-            self, n, [proxy], stop, told, failures)) for n in names]
+        proxy, haproxy = self.proxy(ports)
         # A real client among them; its lines come one by one, and it moves with its connection.
         lines = [f"line {i}" for i in range(60)]
         client = self.start_client("--ca", default_certificates().ca, "-q", "--producer", "lines",
                                    "--retry", "60", "--timeout", "30", f"127.0.0.1:{proxy}")
-        for thread in threads:
-            thread.start()
-        try:
+        with self.load([b"p%d" % i for i in range(9)], lambda _: [proxy]):
+            self.reload(haproxy, proxy)
             for i, port in enumerate(ports):
                 for line in lines[20 * i:20 * i + 20]:
                     client.write(line.encode() + b"\n")
@@ -186,26 +211,35 @@ class Fleet(PairTest):
             self.standby.promote()
             self.now = self.standby
             time.sleep(1)
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join(scaled(60))
         client.close_stdin()
         client.finish(0, 60)
         for server in servers:
             server.stop()
-        self.assertEqual(failures, [])
-        rows = self.rows()
-        stored = {(name, seq): body for name, seq, body in rows}
-        self.assertEqual(len(stored), len(rows), "a message is stored twice")
-        self.assertEqual([stored[name, seq].decode() for name, seq in sorted(stored)
-                          if name == "lines"], lines)
-        for name in names:
-            answered, given = told[name]
-            self.assertEqual(answered, len(given))
-            self.assertGreater(answered, 10)
-            for number in range(1, answered + 1):
-                self.assertEqual(stored.get((name.decode(), number)), given[number - 1])
+        self.assertEqual([body.decode() for name, _, body in sorted(self.rows()) if name == "lines"],
+                         lines)
+
+    def reload(self, haproxy, port):
+        """What is open stays with the old process, and nobody is refused by the new one."""
+        stays = self.greet_as(b"replicated", None, b"stays", 1, 0, port=port)
+        old = self.workers_of(haproxy)
+        haproxy.signal(signal.SIGUSR2)
+        kernel.wait_until(lambda: self.visit(port) and self.workers_of(haproxy) - old,
+                          "the new process", 20)
+        for _ in range(50):
+            self.visit(port)
+        stays.send(message(1, b"still here"))
+        self.expect(stays, ok(1, b"still here"))
+        stays.close()
+
+    @staticmethod
+    def workers_of(haproxy):
+        with open(f"/proc/{haproxy.pid}/task/{haproxy.pid}/children", encoding="ascii") as file:
+            return set(file.read().split())
+
+    @staticmethod
+    def visit(port):
+        network.connect(port).close()
+        return True
 
 
 @unittest.skipUnless(os.geteuid() == 0, "only root makes network namespaces")
