@@ -12,22 +12,40 @@
 
 #define PORT_DEFAULT 5432
 
-/* A parameter that names a file. */
+/* A parameter that names a file. Where libpq fills in a variable's value, it does so in its answer. */
 static const struct {
     const char *keyword;
-    const char *variable;
     const char *at_home; /* NULL: there is no default */
 } named[] = {
-    {"passfile", "PGPASSFILE", ".pgpass"},
-    {"sslcert", "PGSSLCERT", ".postgresql/postgresql.crt"},
-    {"sslkey", "PGSSLKEY", ".postgresql/postgresql.key"},
-    {"sslrootcert", "PGSSLROOTCERT", ".postgresql/root.crt"},
-    {"sslcrl", "PGSSLCRL", ".postgresql/root.crl"},
-    {"sslcrldir", "PGSSLCRLDIR", NULL},
+    {"passfile", ".pgpass"},
+    {"sslcert", ".postgresql/postgresql.crt"},
+    {"sslkey", ".postgresql/postgresql.key"},
+    {"sslrootcert", ".postgresql/root.crt"},
+    {"sslcrl", ".postgresql/root.crl"},
+    {"sslcrldir", NULL},
 };
 
-static const char *value_of(const PQconninfoOption *options, const char *keyword,
-                            const char *variable)
+/* Where libpq was built to look for services' names, in Debian and in Fedora. */
+static const char *const service_folders[] = {"/etc/postgresql-common", "/etc/sysconfig/pgsql"};
+
+/* What sslrootcert=system means, in Debian and in Fedora. */
+static const char *const system_roots[] = {"/usr/lib/ssl/certs/.", "/usr/share/ca-certificates/.",
+                                           "/etc/pki/tls/certs/.", "/etc/pki/tls/cert.pem"};
+
+/* All parameters as libpq has them: of the string, of the service that it names, of the environment.
+ * Hosts that don't match their addresses keep it from connecting, and from looking at a home. */
+static PQconninfoOption *parameters_of(const char *target)
+{
+    static const char *const keys[] = {"dbname", "host", "hostaddr", NULL};
+    const char *const values[] = {target, "none", "127.0.0.1,127.0.0.1", NULL};
+    PGconn *connection = PQconnectStartParams(keys, values, 1);
+    PQconninfoOption *options = connection != NULL ? PQconninfo(connection) : NULL;
+
+    PQfinish(connection);
+    return options;
+}
+
+static const char *value_of(const PQconninfoOption *options, const char *keyword)
 {
     const char *value = NULL;
 
@@ -36,7 +54,7 @@ static const char *value_of(const PQconninfoOption *options, const char *keyword
             value = options->val;
         }
     }
-    return value != NULL && value[0] != '\0' ? value : getenv(variable);
+    return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
 static bool add_file(struct store_reach *reach, const char *folder, const char *name)
@@ -58,13 +76,48 @@ static bool add_files(struct store_reach *reach, const char *home, const PQconni
     size_t i;
 
     for (i = 0; i < sizeof(named) / sizeof(named[0]) && has_memory; i++) {
-        const char *value = value_of(options, named[i].keyword, named[i].variable);
+        const char *value = value_of(options, named[i].keyword);
 
         if (value != NULL) {
             has_memory = add_file(reach, "", value);
         } else if (home != NULL && named[i].at_home != NULL) {
             has_memory = add_file(reach, home, named[i].at_home);
         }
+    }
+    for (i = 0; i < sizeof(system_roots) / sizeof(system_roots[0]) && has_memory; i++) {
+        const char *value = value_of(options, "sslrootcert");
+
+        has_memory =
+            value == NULL || strcmp(value, "system") != 0 || add_file(reach, "", system_roots[i]);
+    }
+    return has_memory;
+}
+
+/* The files that may say what a service is, which are read at each connection: so it may name any
+ * port. options: of the string alone, for a service's name is not among what libpq answers. */
+static bool add_services(struct store_reach *reach, const char *home,
+                         const PQconninfoOption *options)
+{
+    const char *file = value_of(options, "servicefile");
+    const char *folder = getenv("PGSYSCONFDIR");
+    bool has_memory = true;
+    size_t i;
+
+    if (value_of(options, "service") == NULL && getenv("PGSERVICE") == NULL) {
+        return true;
+    }
+    reach->any_port = true;
+    file = file != NULL ? file : getenv("PGSERVICEFILE");
+    if (file != NULL) {
+        has_memory = add_file(reach, "", file);
+    } else if (home != NULL) {
+        has_memory = add_file(reach, home, ".pg_service.conf");
+    }
+    if (folder != NULL) {
+        return has_memory && add_file(reach, folder, "pg_service.conf");
+    }
+    for (i = 0; i < sizeof(service_folders) / sizeof(service_folders[0]); i++) {
+        has_memory = has_memory && add_file(reach, service_folders[i], "pg_service.conf");
     }
     return has_memory;
 }
@@ -90,16 +143,17 @@ static void add_ports(struct store_reach *reach, const char *ports)
 
 bool pg_reach(const char *target, const char *home, struct store_reach *reach)
 {
-    PQconninfoOption *options = PQconninfoParse(target, NULL);
-    bool has_memory = options != NULL && add_files(reach, home, options);
+    PQconninfoOption *stated = PQconninfoParse(target, NULL);
+    PQconninfoOption *options = parameters_of(target);
+    bool has_memory = stated != NULL && options != NULL && add_files(reach, home, options) &&
+                      add_services(reach, home, stated);
     const char *ports;
 
-    if (has_memory) {
-        /* A service's file may name any port. */
-        reach->any_port = value_of(options, "service", "PGSERVICE") != NULL;
-        ports = value_of(options, "port", "PGPORT");
+    if (has_memory && !reach->any_port) {
+        ports = value_of(options, "port");
         add_ports(reach, ports != NULL ? ports : "");
     }
+    PQconninfoFree(stated);
     PQconninfoFree(options);
     return has_memory;
 }

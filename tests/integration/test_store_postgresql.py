@@ -5,13 +5,16 @@ other servers, conflicts, messages that it refuses, settings that break the prom
 import hashlib
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
+import certificates
 import harness
 import kernel
 import postgresql
@@ -241,6 +244,16 @@ class Options(InDatabase, test_store.Refusals):
         self.assertEqual(self.query("SELECT count(*) FROM tlsmsg.message"), [(1,)])
 
 
+def other_address():
+    """One of this machine that isn't told to be this machine's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError as error:
+            raise unittest.SkipTest("this machine has no address but its own") from error
+        return probe.getsockname()[0]
+
+
 class Reach(test_store.StoreTest):
     """What connecting takes, from within the sandbox: a name, a port, a password's file."""
 
@@ -304,18 +317,150 @@ class Reach(test_store.StoreTest):
         """127.0.0.1 is this machine for certain; another of its addresses could be anybody's."""
         self.assertNotIn(b"not verified", self.serves(
             "--store", self.url(passfile=self.passfile("passwords"))))
-        address = self.other_address()
+        address = other_address()
         said = self.serves("--store", self.cluster.url(
             "postgres", "anna", host=address, passfile=self.path("passwords")))
         self.assertEqual(said.count(f"engine at {address} is not verified".encode()), 1, said)
 
-    def other_address(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(("192.0.2.1", 9))  # sends nothing
-            except OSError:
-                self.skipTest("this machine has no address but its own")
-            return probe.getsockname()[0]
+class Encrypted(test_store.StoreTest):
+    """TLS to the engine, which asks for a certificate and a password; all files are read again at
+    each connection, from within the sandbox."""
+
+    PASSWORD = "s3cret"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.ca = certificates.authority("engine")
+        own = cls.ca.issue("engine", names="DNS:localhost,DNS:db.example.org")
+        cls.client = cls.ca.issue("anna")
+        cls.cluster = postgresql.Cluster(address="0.0.0.0")
+        cls.addClassCleanup(cls.cluster.remove)
+        for path in (own.certificate, own.key, cls.ca.ca):
+            copy = os.path.join(cls.cluster.data, os.path.basename(path))
+            shutil.copy(path, copy)
+            os.chmod(copy, 0o600)
+            owner = os.stat(cls.cluster.data)
+            os.chown(copy, owner.st_uid, owner.st_gid)
+        with open(os.path.join(cls.cluster.data, "pg_hba.conf"), "w", encoding="ascii") as hba:
+            hba.write("local all owner trust\n"
+                      "hostssl all anna all scram-sha-256 clientcert=verify-full\n"
+                      "host all bert all scram-sha-256\n")
+        for role in ("anna", "bert"):
+            cls.cluster.execute("postgres",
+                                f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{cls.PASSWORD}'")
+        cls.cluster.set(ssl_cert_file="engine.crt", ssl_key_file="engine.key", ssl_ca_file="ca.crt",
+                        ssl="on")
+
+    def setUp(self):
+        super().setUp()
+        self.passfile = self.alone("passwords", f"*:*:*:*:{self.PASSWORD}\n".encode())
+
+    def alone(self, name, data):
+        """A file in a folder of its own, so that none is within reach for another one's sake."""
+        folder = tempfile.mkdtemp(prefix="tlsmsg-test-")
+        self.addCleanup(shutil.rmtree, folder)
+        path = os.path.join(folder, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        os.chmod(path, 0o600)
+        return path
+
+    def copy_of(self, path):
+        with open(path, "rb") as file:
+            return self.alone(os.path.basename(path), file.read())
+
+    def url(self, role="anna", **parameters):
+        return self.cluster.url("postgres", role, **{"passfile": self.passfile} | parameters)
+
+    def verified(self):
+        """Verified in full at an address that could be anybody's."""
+        return {"host": "db.example.org", "hostaddr": other_address(), "sslmode": "verify-full",
+                "sslrootcert": self.copy_of(self.ca.ca),
+                "sslcert": self.copy_of(self.client.certificate),
+                "sslkey": self.copy_of(self.client.key)}
+
+    def serves(self, url, again=None, **how):
+        """What a server says that connects twice."""
+        server = self.server("--store", url, "--log-level", "info", "--quiet", **how)
+        end = self.connect(server)
+        self.exchange(end, b"hello")
+        (again or self.disconnect)()
+        self.exchange(end, b"again")
+        end.close()
+        server.stop()
+        return server.log()
+
+    def disconnect(self):
+        self.cluster.execute("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                             " WHERE application_name = 'tlsmsg'")
+
+    def restart(self):
+        self.cluster.stop()
+        self.cluster.start()
+
+    def is_encrypted(self):
+        return self.cluster.execute("postgres", "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN"
+                                    " pg_stat_activity USING (pid) WHERE application_name = 'tlsmsg'")
+
+    def test_verified_in_full(self):
+        said = self.serves(self.url(**self.verified()), self.restart)
+        self.assertNotIn(b"not verified", said)
+
+    def test_files_at_home(self):
+        home = os.path.dirname(self.alone("nothing", b""))
+        os.mkdir(os.path.join(home, ".postgresql"))
+        for name, source in ((".pgpass", self.passfile), (".postgresql/root.crt", self.ca.ca),
+                             (".postgresql/postgresql.crt", self.client.certificate),
+                             (".postgresql/postgresql.key", self.client.key)):
+            shutil.copy(source, os.path.join(home, name))
+            os.chmod(os.path.join(home, name), 0o600)
+        url = self.cluster.url("postgres", "anna", host="db.example.org", hostaddr=other_address(),
+                               sslmode="verify-full")
+        self.assertNotIn(b"not verified", self.serves(url, env=os.environ | {"HOME": home}))
+
+    def test_a_service(self):
+        """A service's file says everything, the names of other files too."""
+        words = self.verified() | {"port": self.cluster.port, "dbname": "postgres", "user": "anna",
+                                   "passfile": self.passfile}
+        path = self.alone("services", "".join(
+            ["[messages]\n", *(f"{key}={value}\n" for key, value in words.items())]).encode())
+        said = self.serves("postgresql://?service=messages",
+                           env=os.environ | {"PGSERVICEFILE": path})
+        self.assertNotIn(b"not verified", said)
+
+    def test_who_is_not_verified_is_refused(self):
+        made = default_certificates()
+        own = self.verified()
+        for name, words, cause in (
+                ("another CA", {"sslrootcert": made.ca}, "certificate verify failed"),
+                ("another name", {"host": "other.example.org"},
+                 "does not match host name \"other.example.org\""),
+                ("no file", {"sslrootcert": self.path("none")}, "does not exist"),
+                ("no certificate of ours", {"sslcert": self.path("none")}, "certificate")):
+            with self.subTest(name):
+                said = self.run_server_to_end(
+                    "--listen", "127.0.0.1:0", "--cert", made.server, "--key", made.server_key,
+                    "--store", self.url(**own | words), expect=1).stderr.bytes()
+                self.assert_one_line(said, "tlsmsg-server: the store's engine: ", cause)
+
+    def test_what_is_told(self):
+        """That nobody is verified, where the way leaves the machine."""
+        for host, mode, is_told in ((other_address(), "require", True),
+                                    (other_address(), "disable", True),
+                                    ("127.0.0.1", "require", False),
+                                    ("127.0.0.1", "disable", False),
+                                    (self.cluster.folder, "prefer", False)):
+            with self.subTest(host=host, mode=mode):
+                role = "owner" if host == self.cluster.folder else "bert"
+                server = self.server("--store", self.url(role, host=host, sslmode=mode), "--quiet")
+                end = self.connect(server)
+                self.exchange(end, b"hello")
+                self.assertEqual(self.is_encrypted(), "t\n" if mode == "require" else "f\n")
+                end.close()
+                server.stop()
+                said = server.log()
+                self.assertEqual(said.count(f"engine at {host} is not verified".encode()), is_told)
+                self.assertEqual(said.count(b"\n"), is_told, said)
 
 
 if __name__ == "__main__":
