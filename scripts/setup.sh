@@ -60,9 +60,12 @@ has_postgresql() {
     has initdb || ls /usr/lib/postgresql/*/bin/initdb
 }
 
-# It lies where root alone looks.
+# They lie where root alone looks.
 has_haproxy() {
     has haproxy || [ -x /usr/sbin/haproxy ]
+}
+has_pgbouncer() {
+    has pgbouncer || [ -x /usr/sbin/pgbouncer ]
 }
 
 # compiles COMPILER [FLAG...]: what stands in $source can be compiled and linked.
@@ -137,6 +140,7 @@ int main(void) { return 0; }'
         need promtool has promtool
         need postgresql has_postgresql
         need haproxy has_haproxy
+        need pgbouncer has_pgbouncer
     fi
 }
 

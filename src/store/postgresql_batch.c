@@ -66,6 +66,7 @@ static bool step_of(struct pg_backend *store, int which, int count, PGresult **r
         store->lengths[i] = (int)store->columns[i].len;
     }
     *step = (struct pg_step){.name = pg_statements[which].name,
+                             .sql = pg_statements[which].sql,
                              .count = count,
                              .values = store->values,
                              .lengths = count > 0 ? store->lengths : NULL,
@@ -212,7 +213,7 @@ static enum pg_outcome begin(struct pg_backend *store, struct store_batch *batch
     PGresult *locked = NULL;
     struct pg_step steps[3] = {
         {.sql = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
-        {.name = pg_statements[PROVE].name, .result = &proved},
+        {.name = pg_statements[PROVE].name, .sql = pg_proof_sql, .result = &proved},
     };
     enum pg_outcome outcome;
 
@@ -414,7 +415,9 @@ static enum pg_outcome commit(struct pg_backend *store, struct store_batch *batc
     PGresult *committed = NULL;
     PGresult *standby = NULL;
     struct pg_step steps[3] = {[1] = {.sql = "COMMIT", .result = &committed},
-                               [2] = {.name = pg_statements[STANDBY].name, .result = &standby}};
+                               [2] = {.name = pg_statements[STANDBY].name,
+                                      .sql = pg_statements[STANDBY].sql,
+                                      .result = &standby}};
     enum pg_outcome outcome;
     size_t i;
 

@@ -1,6 +1,7 @@
 #include "store/postgresql_db.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -170,7 +171,7 @@ static bool send(struct pg_db *db, const struct pg_step *step)
     static const int binary[] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
     const int *formats = step->lengths != NULL ? binary : NULL;
 
-    if (step->name != NULL) {
+    if (step->name != NULL && !db->is_pooled) {
         return PQsendQueryPrepared(db->connection, step->name, step->count, step->values,
                                    step->lengths, formats, 0) == 1;
     }
@@ -329,7 +330,7 @@ static enum pg_outcome prepare(struct pg_db *db, const struct pg_prepared *prepa
 
 enum pg_outcome pg_db_prepare(struct pg_db *db, struct tlsmsg_error *err)
 {
-    const struct pg_prepared *prepared = db->prepared;
+    const struct pg_prepared *prepared = db->is_pooled ? NULL : db->prepared;
     enum pg_outcome outcome = PG_DONE;
 
     for (; outcome == PG_DONE && prepared != NULL && prepared->name != NULL; prepared++) {
@@ -410,7 +411,23 @@ static const char planning[] =
     "set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', "
     "'force_generic_plan', false), set_config('jit', 'off', false)";
 
-/* What each new connection is told. A wait for the standby must never be cancelled; and what a
+/* Looks whether a pooler stands between: it doesn't know yet which of its sessions is to be ours when
+ * it names one. What is set or prepared in a session may be missing from the next one then, and would
+ * be left behind for others. */
+static enum pg_outcome look_for_pooler(struct pg_db *db, struct tlsmsg_error *err)
+{
+    PGresult *result = NULL;
+    enum pg_outcome outcome = pg_db_run(db, "SELECT pg_backend_pid()", 0, NULL, &result, err);
+
+    if (outcome == PG_DONE) {
+        db->is_pooled = strtol(PQgetvalue(result, 0, 0), NULL, 10) != PQbackendPID(db->connection);
+    }
+    PQclear(result);
+    return outcome;
+}
+
+/* What each new connection is told, unless it is a pooler's: then what the engine itself has set
+ * counts, and is proved with each batch. A wait for the standby must never be cancelled; and what a
  * server that vanished has locked must not stay so for hours. */
 static enum pg_outcome set_up(struct pg_db *db, struct tlsmsg_error *err)
 {
@@ -431,8 +448,11 @@ static enum pg_outcome set_up(struct pg_db *db, struct tlsmsg_error *err)
     if (PQsetnonblocking(db->connection, 1) != 0 || PQenterPipelineMode(db->connection) != 1) {
         return lose(db, err);
     }
-    outcome = pg_db_run(db, sql, 0, NULL, NULL, err);
-    if (outcome == PG_DONE && !db->reads) {
+    outcome = look_for_pooler(db, err);
+    if (outcome == PG_DONE && !db->is_pooled) {
+        outcome = pg_db_run(db, sql, 0, NULL, NULL, err);
+    }
+    if (outcome == PG_DONE && !db->is_pooled && !db->reads) {
         outcome = pg_db_run(db, planning, 0, NULL, NULL, err);
     }
     if (outcome == PG_DONE) {

@@ -37,11 +37,12 @@ struct pg_db {
     bool reads;        /* only, so a standby will do */
     bool warned;       /* the engine has warned since this was cleared */
     bool is_set_up;
+    bool is_pooled; /* statements may come to any of several sessions, so nothing is kept in one */
 };
 
 /* One of the statements that are sent together. */
 struct pg_step {
-    const char *name; /* of a prepared one; NULL: sql is sent */
+    const char *name; /* of a prepared one, which is called where it can be; NULL: none is */
     const char *sql;
     int count;
     const char *const *values;
@@ -53,7 +54,8 @@ struct pg_step {
  * PG_DONE or PG_AWAY, with the reason in err. */
 enum pg_outcome pg_db_ready(struct pg_db *db, struct tlsmsg_error *err);
 
-/* Prepares what `prepared` lists, on a connection that is ready; a later one does so by itself. */
+/* Prepares what `prepared` lists, on a connection that is ready; a later one does so by itself.
+ * Nothing is done where a pooler stands between. */
 enum pg_outcome pg_db_prepare(struct pg_db *db, struct tlsmsg_error *err);
 
 /* Sends the steps together and takes their answers; the first error decides, and what follows it is

@@ -50,6 +50,12 @@ static const char *const grants[] = {
     "SELECT concat_ws(', ', "                                                                      \
     "CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN "          \
     "'synchronous_commit=' || current_setting('synchronous_commit') END, "                         \
+    "CASE WHEN current_setting('statement_timeout') <> '0' THEN 'statement_timeout=' || "          \
+    "current_setting('statement_timeout') END, "                                                   \
+    "CASE WHEN current_setting('lock_timeout') <> '0' THEN 'lock_timeout=' || "                    \
+    "current_setting('lock_timeout') END, "                                                        \
+    "CASE WHEN current_setting('client_min_messages') IN ('error', 'fatal', 'panic') THEN "        \
+    "'client_min_messages=' || current_setting('client_min_messages') END, "                       \
     "CASE WHEN current_setting('fsync') <> 'on' THEN 'fsync=off' END, "                            \
     "CASE WHEN current_setting('full_page_writes') <> 'on' THEN 'full_page_writes=off' END, "      \
     "CASE WHEN current_setting('data_sync_retry') <> 'off' THEN 'data_sync_retry=on' END, "        \

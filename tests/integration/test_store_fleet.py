@@ -263,7 +263,7 @@ class CutOff(harness.ProgramTest):
         self.assertEqual(found["status"], 0)
         self.assertEqual(found["lines"], [f"line {i}" for i in range(40)])
         self.assertEqual(found["log"].count("the store is away"), 1, found["log"])
-        # What was under way is given up after 10 s; then both hosts are tried.
+        # The other host is asked from the first second on; what takes time here is the promotion.
         self.assertLess(found["seconds"], scaled(60))
 
 

@@ -23,6 +23,7 @@ import test_store_numbered
 import texts
 import tls
 from certificates import default_certificates
+from settings import seconds
 
 CLUSTER = None
 
@@ -321,6 +322,77 @@ class Reach(test_store.StoreTest):
         said = self.serves("--store", self.cluster.url(
             "postgres", "anna", host=address, passfile=self.path("passwords")))
         self.assertEqual(said.count(f"engine at {address} is not verified".encode()), 1, said)
+
+class Pooled(InDatabase, test_store_numbered.StoreTest):
+    """PgBouncer between, which has a session for each transaction: what was set or prepared in one may
+    be missing from the next, so the engine's own settings decide."""
+
+    def through(self, mode):
+        pooler = postgresql.Pooler(self.tool("pgbouncer"), CLUSTER, mode)
+        self.addCleanup(pooler.end)
+        self.store = pooler.url(self.database)
+        return pooler
+
+    def set(self, setting):
+        """For new sessions; those that are there end."""
+        CLUSTER.execute(self.database, f"ALTER DATABASE {self.database} {setting}",
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+                        " pid <> pg_backend_pid() AND backend_type = 'client backend'")
+
+    def two_servers_take_turns(self):
+        servers = [self.server("--store", self.store, "--quiet") for _ in range(2)]
+        for number in range(1, 9):
+            if number in (4, 7):
+                self.set("RESET ALL")  # so all sessions are new ones
+            end = self.greet(servers[number % 2], b"job", number, number - 1)
+            end.send(message(number, b"m%d" % number))
+            self.expect(end, ok(number, b"m%d" % number))
+            end.close()
+        self.assertEqual([seq for _, seq, _ in self.rows()], list(range(1, 9)))
+
+    def test_by_the_transaction(self):
+        pooler = self.through("transaction")
+        self.two_servers_take_turns()
+        # Others who use the pool find nothing of ours.
+        self.assertEqual(pooler.execute(self.database, "SELECT (SELECT count(*) FROM"
+                                        " pg_prepared_statements), current_setting('search_path')"),
+                         '0|"$user", public\n')
+
+    def test_by_the_session(self):
+        self.through("session")
+        self.two_servers_take_turns()
+
+    def test_settings_that_break_the_promise(self):
+        self.through("transaction")
+        self.addCleanup(self.set, "RESET ALL")
+        for setting, value in (("synchronous_commit", "off"), ("statement_timeout", "5s"),
+                               ("lock_timeout", "1s"), ("client_min_messages", "error")):
+            with self.subTest(setting=setting):
+                self.set("RESET ALL")
+                self.set(f"SET {setting} = '{value}'")
+                self.assert_one_line(self.refused_by("--check"), "tlsmsg-server: ",
+                                     f"{setting}={value}")
+
+    def refused_by(self, *options):
+        made = default_certificates()
+        return self.run_server_to_end("--cert", made.server, "--key", made.server_key, "--store",
+                                      self.store, *options, expect=2).stderr.bytes()
+
+    def test_while_it_serves(self):
+        self.through("transaction")
+        self.addCleanup(self.set, "RESET ALL")
+        server = self.server("--store", self.store, "--store-timeout", seconds(0.5), "--quiet")
+        end = self.greet(server, b"job", 1, 0)
+        self.set("SET synchronous_commit = local")
+        end.send(message(1, b"a"))
+        self.expect_bye(end, 503)
+        server.stderr.wait_for(b"can't keep a promise with synchronous_commit=local")
+        self.set("RESET ALL")
+        server.stderr.wait_until(lambda said: b"the store is back" in said, "its return", 20)
+        end = self.greet(server, b"job", 1, 0)
+        end.send(message(1, b"a"))
+        self.expect(end, ok(1, b"a"))
+
 
 class Encrypted(test_store.StoreTest):
     """TLS to the engine, which asks for a certificate and a password; all files are read again at

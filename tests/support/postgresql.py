@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-from network import unused_port
+from network import connect, unused_port
 from settings import scaled
 
 USERS = ("postgres", "nobody")  # when the tests run as root
@@ -212,6 +212,46 @@ class Cluster:
     def remove(self):
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Pooler:
+    """PgBouncer before a cluster's database, on a port of its own."""
+
+    def __init__(self, program, cluster, mode):
+        self.port, self.bin = unused_port(), cluster.bin
+        path = os.path.join(cluster.folder, f"pgbouncer-{mode}.ini")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"[databases]\npostgres = user=owner host={cluster.folder} port={cluster.port}\n"
+                       f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\n"
+                       f"unix_socket_dir =\nauth_type = any\npool_mode = {mode}\n")
+        os.chmod(path, 0o644)
+        self.process = _as_user([program, "-q", path], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        end = time.monotonic() + scaled(LIMIT)
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"PgBouncer doesn't start: {self.end()}")
+            time.sleep(0.05)
+
+    def answers(self):
+        try:
+            connect(self.port).close()
+            return True
+        except OSError:
+            return False
+
+    def url(self, database):
+        return f"postgresql://owner@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, database, statement):
+        """In one of its sessions."""
+        return _run([os.path.join(self.bin, "psql"), "-XqAt", "-d", self.url(database), "-c",
+                     statement])
+
+    def end(self):
+        """Returns what it said."""
+        self.process.kill()
+        return self.process.communicate()[1].decode()
 
 
 class Session:
