@@ -212,7 +212,7 @@ src/transport 500 0
 src/transport/tls 7500 150
 src/server 5300 150
 src/client 2000 150
-src/store 5700 150
+src/store 6000 150
 src/app 1700 80
 src/app/server 5400 150
 src/app/client 5000 150

@@ -411,9 +411,9 @@ static const char planning[] =
     "set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', "
     "'force_generic_plan', false), set_config('jit', 'off', false)";
 
-/* Looks whether a pooler stands between: it doesn't know yet which of its sessions is to be ours when
- * it names one. What is set or prepared in a session may be missing from the next one then, and would
- * be left behind for others. */
+/* Looks whether a pooler stands between: when it names a process of the engine's, it doesn't know yet
+ * which one is to be ours. What one of them is told or prepares may be missing from the next one then,
+ * and would be left behind for others. */
 static enum pg_outcome look_for_pooler(struct pg_db *db, struct tlsmsg_error *err)
 {
     PGresult *result = NULL;

@@ -37,7 +37,8 @@ struct pg_db {
     bool reads;        /* only, so a standby will do */
     bool warned;       /* the engine has warned since this was cleared */
     bool is_set_up;
-    bool is_pooled; /* statements may come to any of several sessions, so nothing is kept in one */
+    bool
+        is_pooled; /* several of the engine's processes may take turns, so nothing is kept in one */
 };
 
 /* One of the statements that are sent together. */
