@@ -136,13 +136,6 @@ enum utf8_status utf8_check(const char *s, size_t len, size_t *whole)
     return status;
 }
 
-bool utf8_is_valid(const char *s, size_t len)
-{
-    size_t whole;
-
-    return utf8_check(s, len, &whole) == UTF8_VALID;
-}
-
 size_t utf8_decode(const char *s, size_t len, uint32_t *codepoint)
 {
     const unsigned char *bytes = (const unsigned char *)s;

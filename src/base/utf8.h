@@ -18,7 +18,12 @@ enum utf8_status { UTF8_VALID, UTF8_INCOMPLETE, UTF8_INVALID };
  * UTF8_INVALID: it can't. Fast on ASCII. */
 enum utf8_status utf8_check(const char *s, size_t len, size_t *whole);
 
-bool utf8_is_valid(const char *s, size_t len);
+static inline bool utf8_is_valid(const char *s, size_t len)
+{
+    size_t whole;
+
+    return utf8_check(s, len, &whole) == UTF8_VALID;
+}
 
 /* Decodes the character at s (len >= 1 bytes of valid UTF-8) and returns its length in bytes. */
 size_t utf8_decode(const char *s, size_t len, uint32_t *codepoint);

@@ -375,21 +375,29 @@ enum frame_event frame_read(struct frame_reader *reader, const char **data, size
     }
 }
 
+/* What stands for no digit is above 9. */
+static inline unsigned digit_of(char c)
+{
+    return (unsigned)(unsigned char)c - '0';
+}
+
 /* A number as a header has it and the byte behind it. What is behind both, or NULL. */
 static const char *read_number(const char *at, const char *end, char behind, uint64_t *number)
 {
     const char *begin = at;
     uint64_t value = 0;
+    size_t digits;
 
-    while (at < end && (unsigned)(*at - '0') <= 9) {
-        value = value * 10 + (unsigned)(*at++ - '0');
+    while (at < end && digit_of(*at) <= 9) {
+        value = value * 10 + digit_of(*at++);
     }
     *number = value;
+    digits = (size_t)(at - begin);
     /* One digit less than what may overflow. */
-    return at == end || *at != behind || at == begin || *begin == '0' ||
-                   at - begin >= DECIMAL_DIGITS_MAX - 1
-               ? NULL
-               : at + 1;
+    if (at == end || *at != behind || digits == 0 || digits >= DECIMAL_DIGITS_MAX - 1) {
+        return NULL;
+    }
+    return *begin == '0' ? NULL : at + 1;
 }
 
 static inline const char *skip(const char *at, const char *end, const char *text, size_t len)

@@ -152,7 +152,7 @@ static void remember(struct numbered *n, const unsigned char *hash, bool duplica
 }
 
 /* A message is whole, and valid UTF-8. */
-static struct verdict dispatch(struct conversation *c, const char *data)
+static inline struct verdict dispatch(struct conversation *c, const char *data)
 {
     struct numbered *n = numbered_of(c);
     unsigned char hash[DIGEST_BYTES];

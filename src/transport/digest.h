@@ -17,13 +17,10 @@ struct digest *digest_new(void);
 void digest_free(struct digest *digest); /* NULL is a no-op */
 
 /* Takes the next bytes; the first after digest_new or digest_end begin a message.
- * False when out of memory; what was taken so far is then dropped. */
+ * False when out of memory: then nothing but digest_free is left. */
 bool digest_add(struct digest *digest, const void *data, size_t len);
 
 /* Gives the digest of what was added since the last end. False as digest_add. */
 bool digest_end(struct digest *digest, unsigned char out[DIGEST_BYTES]);
-
-/* Drops what was added. */
-void digest_reset(struct digest *digest);
 
 #endif

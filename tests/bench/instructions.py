@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 FLOWS = ("", "+numbered", "+producer")
-WORKS = {"64x1x64": 1.05, "64x16x64": 1.10, "16x1x1000": 1.05}  # and the goal without a producer
+WORKS = {"64x1x64": 1.05, "64x16x64": 1.10, "16x1x1000": 1.05}  # and the goal without SHA-256
 HANDSHAKES = {"full": (), "resumed": ("--resume",)}
 REFERENCE_GOAL = 1.05
 DEADLINE_S = 600
@@ -116,18 +116,19 @@ def against_document(counter, works):
     """True where every goal is met."""
     all_met = True
     print("| instructions a message | the document's flow | tlsmsg/1 | | with a producer "
-          "| SHA-256 | more than that |\n|---|---|---|---|---|---|---|")
+          "| SHA-256 | without it |\n|---|---|---|---|---|---|---|")
     for work in works:
         document, numbered, producer = (counter.per_message(work + flow) for flow in FLOWS)
         digest = counter.sha256(int(work.rsplit("x", 1)[1]))
         goal = WORKS.get(work)
-        met = goal is None or numbered <= goal * document
-        all_met &= met
-        verdict = "" if goal is None else (
-            f", at most {goal:.2f}: " + ("met" if met else "**missed**"))
-        print(f"| {work.replace('x', '×')} | {document:,.0f} | {numbered:,.0f} "
-              f"| {numbered / document:.3f}{verdict} | {producer:,.0f} | {digest:,.0f} "
-              f"| {(producer - digest) / document:.3f} |", flush=True)
+        verdicts = []
+        for count in (numbered, producer - digest):
+            met = goal is None or count <= goal * document
+            all_met &= met
+            verdicts.append(f"{count / document:.3f}" + ("" if goal is None else (
+                f", at most {goal:.2f}: " + ("met" if met else "**missed**"))))
+        print(f"| {work.replace('x', '×')} | {document:,.0f} | {numbered:,.0f} | {verdicts[0]} "
+              f"| {producer:,.0f} | {digest:,.0f} | {verdicts[1]} |", flush=True)
     return all_met
 
 

