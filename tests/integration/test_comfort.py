@@ -316,7 +316,7 @@ class WhyItLeft(ComfortTest):
                 end.sock.recv(4096)
 
         return (("closed", closes, "closed the conversation (close_notify)"),
-                ("truncated", lambda end: end.drop(), "left without saying so (no close_notify)"),
+                ("truncated", lambda end: end.drop(), "dropped the connection (no close_notify)"),
                 ("reset", lambda end: end.reset(), "reset"),
                 ("altered", alters, "a record was altered on its way"),
                 ("alert", breaks_off, "the server broke off (alert: bad record mac)"))

@@ -55,14 +55,14 @@ static enum transport_result judge_read(struct transport *t)
     }
     if (t->link.eof && !t->state.is_open) {
         t->broken = true;
-        error_set(t->err, TLSMSG_ERR_TRUNCATED, 0, "the %s left %s%s", who,
-                  t->link.heard ? "in the middle of the handshake" : "before it said anything",
+        error_set(t->err, TLSMSG_ERR_TRUNCATED, 0, "the %s closed the connection %s%s", who,
+                  t->link.heard ? "in the middle of the handshake" : "before it sent anything",
                   silent_peer(t));
         return TRANSPORT_ERROR;
     }
     if (t->link.eof) {
         error_set(t->err, TLSMSG_ERR_TRUNCATED, 0,
-                  "the %s left without saying so (no close_notify)", who);
+                  "the %s dropped the connection (no close_notify)", who);
         return TRANSPORT_ERROR;
     }
     return TRANSPORT_WANT_READ;
@@ -148,7 +148,8 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
     t->link.guard.is_over |= result == TRANSPORT_OK || SSL_version(t->ssl) == TLS1_2_VERSION;
     if (result == TRANSPORT_CLOSED) {
         t->broken = true;
-        error_set(err, TLSMSG_ERR_HANDSHAKE, 0, "the peer closed in the middle of the handshake");
+        error_set(err, TLSMSG_ERR_HANDSHAKE, 0,
+                  "the peer closed the connection in the middle of the handshake");
         return TRANSPORT_ERROR;
     }
     if (result == TRANSPORT_OK) {
