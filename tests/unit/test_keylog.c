@@ -25,7 +25,7 @@ static struct tlsmsg_options *logging_options(void)
 }
 
 /* What stands at the path beforehand. */
-enum there { A_FILE, A_LINK, A_FOLDER, A_FIFO };
+enum there { A_FILE, A_LINK, A_FOLDER, A_FIFO, A_READ_FIFO };
 
 struct place {
     const char *name;
@@ -49,7 +49,10 @@ static const struct place places[] = {
     {"a link", A_LINK, 0, "(a symbolic link is not followed): Too many levels of symbolic links"},
     {"a folder", A_FOLDER, 0, ": Is a directory"},
     {"a fifo that nobody reads", A_FIFO, 0, ": it is not a regular file"},
+    {"a fifo that somebody reads", A_READ_FIFO, 0, NOT_PLAIN},
 };
+
+static int reader = -1; /* of the fifo */
 
 static void put(const struct place *row, const char *path)
 {
@@ -73,7 +76,12 @@ static void put(const struct place *row, const char *path)
         assert_int_equal(mkdir(path, 0700), 0);
         return;
     case A_FIFO:
+    case A_READ_FIFO:
         assert_int_equal(mkfifo(path, 0600), 0);
+        if (row->there == A_READ_FIFO) {
+            reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+            assert_true(reader >= 0);
+        }
         return;
     }
 }
@@ -85,7 +93,7 @@ static void test_place(void **state)
     struct transport_config *config = NULL;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     char path[TEST_PATH_MAX];
-    struct stat info;
+    struct stat info = {.st_size = 0};
     enum tlsmsg_code code;
 
     put(row, log_path(path));
@@ -96,9 +104,13 @@ static void test_place(void **state)
     }
     code = config_from_options(options, NULL, &config, &err);
     tlsmsg_options_free(options);
+    assert_int_equal(stat(path, &info), row->there == A_LINK ? -1 : 0);
+    assert_int_equal(row->there == A_FOLDER ? rmdir(path) : unlink(path), 0);
+    if (row->there == A_READ_FIFO) {
+        assert_int_equal(close(reader), 0);
+    }
     if (row->refusal == NULL) {
         assert_int_equal(code, TLSMSG_OK);
-        assert_int_equal(stat(path, &info), 0);
         assert_int_equal(info.st_mode & 07777, row->mode != 0 ? row->mode : 0600);
         assert_int_equal(info.st_size, row->mode != 0 ? 7 : 0);
         transport_config_unref(config);
@@ -107,7 +119,6 @@ static void test_place(void **state)
         assert_non_null(strstr(err.text, path));
         assert_string_equal(err.text + strlen(err.text) - strlen(row->refusal), row->refusal);
     }
-    assert_int_equal(row->there == A_FOLDER ? rmdir(path) : unlink(path), 0);
 }
 
 /* One line of NSS's format: a label, 64 digits of the client's random, the secret's digits. */
