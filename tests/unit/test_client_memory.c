@@ -1,6 +1,7 @@
 /* A client without memory, and what is left when it is freed. */
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "support/unit.h"
 
@@ -48,6 +49,7 @@ static void no_memory_to_receive_receive_queue_is_told(void **state)
 
 struct client_scene {
     struct tlsmsg_options *options;
+    struct tlsmsg_client *client;
     bool made;
 };
 
@@ -86,6 +88,40 @@ static void every_failed_allocation_of_a_new_client(void **state)
     peer_free(peer);
 }
 
+/* Connects as far as to its first words of the handshake, which nobody answers; plaintext has none. */
+static void scenario_connect(void *state)
+{
+    struct client_scene *scene = state;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    enum tlsmsg_client_result result = TLSMSG_CLIENT_AGAIN;
+    while (result == TLSMSG_CLIENT_AGAIN && scene->client->state != CLIENT_HANDSHAKE) {
+        result = tlsmsg_client_connect(scene->client, &err);
+    }
+    scene->made = result != TLSMSG_CLIENT_ERROR;
+    if (!scene->made) {
+        assert_int_equal(err.code, TLSMSG_ERR_NOMEM);
+        assert_non_null(strstr(err.text, "out of memory"));
+    }
+}
+
+static void every_failed_allocation_while_connecting(void **state)
+{
+    (void)state;
+    struct peer *peer = ends_peer();
+    struct client_scene scene = {.made = false};
+    size_t n = 1;
+    bool failed = true;
+    while (failed) {
+        scene.client = ends_client(peer, 5000);
+        tlsmsg_client_set_blocking(scene.client, false);
+        failed = failmalloc_try(n++, scenario_connect, &scene);
+        assert_int_equal(scene.made, !failed);
+        tlsmsg_client_free(scene.client);
+    }
+    assert_true(n > 2);
+    peer_free(peer);
+}
+
 /* What came unasked is freed with the client. */
 static void nothing_is_left_of_what_was_never_received(void **state)
 {
@@ -110,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_memory_to_receive_receive_queue_is_told),
         cmocka_unit_test(every_failed_allocation_of_a_new_client),
+        cmocka_unit_test(every_failed_allocation_while_connecting),
         cmocka_unit_test(nothing_is_left_of_what_was_never_received),
     };
     return cmocka_run_group_tests(tests, ends_setup, ends_teardown);
