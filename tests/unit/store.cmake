@@ -6,7 +6,7 @@ function(store_unit_test module)
 endfunction()
 
 store_unit_test(store_away)
-store_unit_test(store_commit)
+store_unit_test(store_commit FAILMALLOC)
 store_unit_test(store_sqlite SOURCES support/test_folder.c)
 store_unit_test(store_file SOURCES support/test_folder.c)
 tlsmsg_unit_test(store_spool SOURCES support/test_folder.c)
