@@ -171,6 +171,25 @@ static void test_knows_what_it_has_sent(void **state)
     spool_close(spool);
 }
 
+/* What failed once is not written to again: nobody knows what became of it. */
+static void test_a_failure_is_for_good(void **state)
+{
+    struct spool *spool = open_spool();
+    uint64_t count = 0;
+    sqlite3 *other;
+
+    (void)state;
+    assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "DROP TABLE message", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    assert_int_equal(spool_waiting(spool, &count, &err), TLSMSG_ERR_SYSTEM);
+    assert_non_null(strstr(err.text, "no such table"));
+    tlsmsg_error_clear(&err);
+    assert_int_equal(spool_waiting(spool, &count, &err), TLSMSG_ERR_SYSTEM);
+    assert_string_equal(err.text, "the spool has failed");
+    spool_close(spool);
+}
+
 static void test_one_program_at_a_time(void **state)
 {
     struct spool *spool = open_spool();
@@ -221,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_several_are_kept_together, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_meets_the_servers_last, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_knows_what_it_has_sent, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_failure_is_for_good, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_program_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_servers_store_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_is_no_store, set_up, tear_down),
