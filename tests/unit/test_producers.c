@@ -178,6 +178,24 @@ static void test_names_are_forgotten_after_a_day(void **state)
     assert_int_equal(table.count, 2);
 }
 
+/* Each worker has a clock of its own: who left last may have left at an earlier time. */
+static void test_clocks_of_workers_differ(void **state)
+{
+    struct producers_claimed got;
+    uint64_t next;
+
+    (void)state;
+    assert_int_equal(claim("", "b", 1, 0, &got), PRODUCERS_YOURS);
+    assert_false(leave(got.producer, 1, 2, &next));
+    assert_int_equal(claim("", "a", 2, 0, &got), PRODUCERS_YOURS);
+    got.producer->last = 5;
+    assert_false(leave(got.producer, 2, 1, &next));
+    assert_int_equal(claim("", "a", 3, PRODUCERS_KEEP_NS + 1, &got), PRODUCERS_YOURS);
+    assert_int_equal(got.producer->last, 0);
+    assert_int_equal(table.count, 2);
+    assert_int_equal(claim("", "a", 4, PRODUCERS_KEEP_NS + 1, &got), PRODUCERS_WAIT);
+}
+
 static void test_no_memory(void **state)
 {
     struct producers_claimed got;
@@ -201,6 +219,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_waits_may_leave, begin, end),
         cmocka_unit_test_setup_teardown(test_the_longest_unused_goes_first, begin, end),
         cmocka_unit_test_setup_teardown(test_names_are_forgotten_after_a_day, begin, end),
+        cmocka_unit_test_setup_teardown(test_clocks_of_workers_differ, begin, end),
         cmocka_unit_test_setup_teardown(test_no_memory, begin, end),
     };
 
