@@ -554,6 +554,28 @@ static void test_socket_handed_over(void **state)
     (void)close(other);
 }
 
+/* Sockets that were handed over leave no room for one that is asked for besides. */
+static void test_more_sockets_than_there_is_room_for(void **state)
+{
+    struct tlsmsg_options *o = server_options(0);
+    struct tlsmsg_server *server = NULL;
+    struct tlsmsg_error err = {0};
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(listener, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(listen(listener, 5), 0);
+    for (int i = 0; i < 32; i++) { /* as the public header says */
+        assert_int_equal(tlsmsg_options_add_listener(o, listener, NULL), TLSMSG_OK);
+    }
+    assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text, "more than 32 listening sockets");
+    tlsmsg_options_free(o);
+    (void)close(listener);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -586,6 +608,7 @@ int main(void)
         cmocka_unit_test_setup(test_two_servers_in_one_process, fresh),
         cmocka_unit_test_setup(test_what_cannot_start, fresh),
         cmocka_unit_test_setup(test_address_in_use, fresh),
+        cmocka_unit_test_setup(test_more_sockets_than_there_is_room_for, fresh),
         cmocka_unit_test_setup(test_socket_handed_over, fresh),
     };
 
