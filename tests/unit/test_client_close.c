@@ -228,8 +228,11 @@ static void waits_a_second_for_the_server_to_close(void **state)
 {
     (void)state;
     struct peer *peer = ends_peer();
-    struct tlsmsg_client *client = ends_connect(peer, stay_for_ever, 5000);
+    struct tlsmsg_client *client = ends_client(peer, 5000);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
+    tlsmsg_client_reset(client); /* after a connection that is forgotten */
+    peer_start(peer, stay_for_ever);
+    assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_OK);
     tlsmsg_client_set_blocking(client, false);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_AGAIN);
     peer_hear(peer); /* our last word has come through */

@@ -205,7 +205,7 @@ static const struct row {
     {"promise twice", FRAME_FROM_SERVER, "HELLO 1 promise=disk promise=disk\n",
      "!promise= stands twice"},
     {"BYE with two digits", FRAME_FROM_SERVER, "BYE 40 1\n", "!BYE without a code of three digits"},
-    {"BYE with four digits", FRAME_FROM_SERVER, "BYE 4000 1\n",
+    {"BYE with four digits", FRAME_FROM_SERVER, "BYE 1000 1\n",
      "!BYE without a code of three digits"},
     {"BYE with 2^32 more", FRAME_FROM_SERVER, "BYE 4294967696 1\n",
      "!BYE without a code of three digits"},

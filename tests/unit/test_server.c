@@ -391,6 +391,8 @@ static void test_deferred_replies_leave_in_order(void **state)
     assert_int_equal(tlsmsg_server_reply(server, &seen.tokens[0], "again;", 6), TLSMSG_OK);
     seen.tokens[2] = (struct tlsmsg_token){.connection = 99, .slot = 1000};
     assert_int_equal(tlsmsg_server_reply(server, &seen.tokens[2], "lost", 4), TLSMSG_OK);
+    seen.tokens[2].worker = 1;
+    assert_int_equal(tlsmsg_server_reply(server, &seen.tokens[2], "lost", 4), TLSMSG_OK);
     all = calloc(1, 256);
     while (got < strlen("first;second;" DOCUMENT_REPLY "c")) {
         const char *data;
