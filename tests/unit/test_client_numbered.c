@@ -13,6 +13,9 @@
 #define HELLO "HELLO 1 last=0 max=1048576 window=4 promise=none\n"
 
 /* What the peer says once it has been greeted; set before it plays. */
+#define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X255 X50 X50 X50 X50 X50 "xxxxx"
+
 static const char *said;
 static size_t said_cut; /* so many bytes go before the rest */
 
@@ -106,6 +109,7 @@ static void refuses_replies_that_break_the_rules(void **state)
         {"OK 1 1\nx\nBYE 503 8\nstopping\n", 1, TLSMSG_ERR_BYE,
          "the server ended the conversation: stopping (BYE 503)"},
         {"BYE 503 2\na\x1b\n", 0, TLSMSG_ERR_BYE, "a\\x1b (BYE 503)"},
+        {"BYE 503 260\n" X255 "xxxxx\n", 0, TLSMSG_ERR_BYE, ": " X255 " (BYE 503)"},
         {"BYE 503 2000\nx", 0, TLSMSG_ERR_PROTOCOL, "without a text of 1 to 1024 bytes"},
         {"BYE 503 5\nhel", 0, TLSMSG_ERR_CLOSED, "closed the conversation"},
     };
