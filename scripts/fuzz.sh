@@ -9,9 +9,11 @@ cd "$(dirname "$0")/.."
 help() {
     cat <<'END'
 Usage: fuzz.sh SECONDS [TARGET...]
+       fuzz.sh --coverage
 Runs the fuzz targets (tests/fuzz), each for SECONDS; without TARGET all of them, the server's
 conversation in plaintext too (conversation-plaintext). Needs clang and its libFuzzer.
 
+  --coverage  says which lines of src/ each target reaches, by folder, with all inputs at hand
   -h, --help  this text
 END
 }
@@ -21,24 +23,23 @@ case ${1:-} in
     help
     exit 0
     ;;
+--coverage) ;;
 '' | *[!0-9]*)
     echo "fuzz.sh: wants the number of seconds for each target, such as 60 (--help)" >&2
     exit 2
     ;;
 esac
-seconds=$1
-shift
 if ! command -v clang >/dev/null; then
     echo "fuzz.sh: clang is not installed (scripts/setup.sh --check-tools installs it)" >&2
     exit 1
 fi
 
-# build FOLDER [OPTION...]
+# build FOLDER PRESET [OPTION...]
 build() {
-    folder=$1
-    shift
+    folder=$1 preset=$2
+    shift 2
     mkdir -p "$folder"
-    if ! cmake --preset fuzz -B "$folder" "$@" >"$folder/build.log" 2>&1 ||
+    if ! cmake --preset "$preset" -B "$folder" "$@" >"$folder/build.log" 2>&1 ||
         ! cmake --build "$folder" --target fuzzers --parallel "$(nproc)" >>"$folder/build.log" 2>&1; then
         tail -n 50 "$folder/build.log"
         echo "fuzz.sh: the build failed ($folder/build.log)" >&2
@@ -68,6 +69,15 @@ fuzz() {
     grep -E 'not so:|ERROR:|SUMMARY:|Test unit written' "$log" | head -n 10 || :
 }
 
+if [ "$1" = --coverage ]; then
+    build build/fuzz-coverage debug -DCMAKE_C_COMPILER=clang \
+        '-DCMAKE_C_FLAGS=-fprofile-instr-generate -fcoverage-mapping'
+    set -- tests/fuzz/corpus
+    [ ! -d build/fuzz/corpus ] || set -- "$@" build/fuzz/corpus
+    exec python3 -B tests/fuzz/coverage.py build/fuzz-coverage "$@"
+fi
+seconds=$1
+shift
 failed=0
 tls=build/fuzz plain=build/fuzz-plaintext
 if [ $# -eq 0 ]; then
@@ -84,9 +94,9 @@ for target; do
     fi
 done
 case " $* " in
-*" conversation-plaintext "*) build "$plain" -DTLSMSG_PLAINTEXT=ON ;;
+*" conversation-plaintext "*) build "$plain" fuzz -DTLSMSG_PLAINTEXT=ON ;;
 esac
-build "$tls"
+build "$tls" fuzz
 
 for target; do
     if [ "$target" = conversation-plaintext ]; then
