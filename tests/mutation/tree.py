@@ -1,0 +1,337 @@
+"""A copy of the source that is changed, built and tested, a file at a time.
+
+Two builds stand beside it. One counts executed lines, once for each state of the source: which tests
+reach a line says which ones a change to it has to face, the quickest first. The other has the address
+and undefined-behaviour sanitizers: there each mutant is built, only as far as those tests need it, and
+what leaks is a failure like any other.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+BUILD_SECONDS = 600
+# Of what a test needs by itself; then it hangs, which is noticed, too.
+PATIENCE_SECONDS = 10
+PATIENCE_FACTOR = 5
+FIRST_SECONDS = 900
+FIRST_TESTS = 6
+TRIES = 3
+FILE_BYTES = 1 << 30
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:hard_rss_limit_mb=2048",
+    "UBSAN_OPTIONS": "print_stacktrace=0",
+}
+INTEGRATION = {
+    "server": "conversation|numbered|pressure|faults|signals",
+    "transport": "policy|trust|reload|bad_peers|client_trust|probe",
+    "client": "client|client_numbered|client_reconnect|comfort|faults",
+    "store": "store|store_numbered|store_tool|spool|store_tool_postgresql|"
+             "store_postgresql_Conflicts",
+    "app/client": "client|client_input|client_trust|comfort|bad_input|probe|client_numbered|spool",
+    "app/server": "transcript|signals|service|bad_input|operation|reload|conversation",
+    "app/store": "store|store_tool|store_tool_postgresql",
+    "app": "signals|bad_input|comfort|service|client_trust",
+    "net": "client|bad_input|service|faults",
+    "base": "client|transcript|numbered",
+    "protocol": "numbered|client_numbered",
+    "options": "bad_input|policy",
+}
+
+Test = collections.namedtuple("Test", "name labels command folder environment")
+
+
+def integration_of(path):
+    """Names of the integration tests that fit a file of src/: those of the nearest folder."""
+    parts = path.relative_to("src").parent.parts
+    for deep in range(len(parts), 0, -1):
+        found = INTEGRATION.get("/".join(parts[:deep]))
+        if found:
+            return re.compile(f"integration_({found})")
+    return None
+
+
+def installed(module):
+    return subprocess.run(["pkg-config", "--exists", module], check=False).returncode == 0
+
+
+def options():
+    """All that this machine can build, by the quickest linker."""
+    sqlite = installed("sqlite3")
+    words = [f"-DTLSMSG_SQLITE={'ON' if sqlite else 'OFF'}",
+             f"-DTLSMSG_POSTGRESQL={'ON' if sqlite and installed('libpq') else 'OFF'}",
+             "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DCMAKE_BUILD_TYPE=Debug"]
+    if shutil.which("ninja"):
+        words += ["-G", "Ninja"]
+    return words
+
+
+def bounded():
+    """In the child: a mutant that writes without end must not fill the disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+RUNNING = set()
+
+
+def end_all(number, _):
+    """Whoever ends us ends what we run."""
+    for process in list(RUNNING):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    os._exit(128 + number)
+
+
+def run(words, seconds, **more):
+    """True where it ended well, False where not, None where it did not end: then it is ended with
+    its children."""
+    # pylint: disable-next=subprocess-popen-preexec-fn
+    with subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          start_new_session=True, preexec_fn=bounded, **more) as process:
+        RUNNING.add(process)
+        try:
+            return process.wait(timeout=seconds) == 0
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            RUNNING.discard(process)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def digest_of(test):
+    digest = hashlib.sha256()
+    for word in test.command:
+        if pathlib.Path(word).is_file():
+            digest.update(pathlib.Path(word).read_bytes())
+    return digest.hexdigest()
+
+
+class Build:
+    """One build of the copy."""
+
+    def __init__(self, source, folder, jobs, words):
+        self.source, self.folder, self.jobs = source, folder, jobs
+        made = subprocess.run(["cmake", "-S", source, "-B", folder, *options(), *words],
+                              capture_output=True, text=True, check=False)
+        if made.returncode != 0 or not self.make("all"):
+            sys.exit(f"mutate.sh: cannot build the copy in {folder}:\n{made.stderr[-2000:]}")
+        self.tests = {test.name: test for test in self.listed()}
+
+    def make(self, *targets):
+        return run(["cmake", "--build", self.folder, f"-j{self.jobs}", "--target", *targets],
+                   BUILD_SECONDS)
+
+    def listed(self):
+        shown = subprocess.run(["ctest", "--test-dir", self.folder, "--show-only=json-v1"],
+                               capture_output=True, text=True, check=True)
+        for test in json.loads(shown.stdout)["tests"]:
+            told = {entry["name"]: entry["value"] for entry in test.get("properties", [])}
+            extra = dict(pair.split("=", 1) for pair in told.get("ENVIRONMENT", []))
+            yield Test(test["name"], told.get("LABELS", []), test.get("command", []),
+                       told.get("WORKING_DIRECTORY", self.folder), extra)
+
+    def named(self, labels):
+        return [test for test in self.tests.values() if set(labels) & set(test.labels)]
+
+    def compiled(self):
+        """The files that this build is made of: a change in another one nobody could notice."""
+        commands = json.loads((self.folder / "compile_commands.json").read_text(encoding="utf-8"))
+        files = (pathlib.Path(command["file"]) for command in commands)
+        return {file.relative_to(self.source) for file in files if file.is_relative_to(self.source)}
+
+    def run_test(self, test, seconds, **more):
+        return run(test.command, seconds, cwd=test.folder,
+                   env={**os.environ, **SANITIZERS, **test.environment, **more})
+
+
+class Reach:
+    """Which lines each test executes, and how long it takes; kept for as long as its program stays
+    the same."""
+
+    def __init__(self, build, store):
+        self.build, self.counts = build, store.with_suffix(".counts")
+        self.coded, self.lines, self.seconds = collections.defaultdict(set), {}, {}
+        kept = {}
+        with contextlib.suppress(OSError, ValueError):
+            kept = json.loads(store.read_text(encoding="utf-8"))
+        for test in build.named(("unit", "contract", "fuzz")):
+            digest = digest_of(test)
+            found = kept.get(test.name)
+            if not found or found["digest"] != digest:
+                found = kept[test.name] = {"digest": digest, **self.count(test)}
+            self.seconds[test.name] = found["seconds"]
+            self.lines[test.name] = {path: set(lines) for path, lines in found["run"].items()}
+            for path, lines in found["coded"].items():
+                self.coded[path].update(lines)
+        store.write_text(json.dumps(kept), encoding="utf-8")
+
+    def count(self, test):
+        """Its time, the lines that have code, and those that it ran."""
+        shutil.rmtree(self.counts, ignore_errors=True)
+        began = time.monotonic()
+        if not self.build.run_test(test, FIRST_SECONDS, GCOV_PREFIX=str(self.counts)):
+            sys.exit(f"mutate.sh: {test.name} fails without any change")
+        taken = time.monotonic() - began
+        counts = sorted(self.counts.rglob("*.gcda"))
+        for file in counts:
+            notes = pathlib.Path("/", file.relative_to(self.counts)).with_suffix(".gcno")
+            file.with_suffix(".gcno").symlink_to(notes)
+        told = subprocess.run(["gcov", "--json-format", "--stdout", *counts], check=True,
+                              capture_output=True, text=True).stdout if counts else ""
+        shutil.rmtree(self.counts, ignore_errors=True)
+        coded, ran = collections.defaultdict(set), collections.defaultdict(set)
+        for file in (file for line in told.splitlines() for file in json.loads(line)["files"]):
+            # A compiler cache may have made it relative to the build.
+            path = pathlib.Path(os.path.normpath(self.build.folder / file["file"]))
+            if not path.is_relative_to(self.build.source / "src"):
+                continue
+            name = str(path.relative_to(self.build.source))
+            for line in file["lines"]:
+                coded[name].add(line["line_number"])
+                if line["count"] > 0:
+                    ran[name].add(line["line_number"])
+        return {"seconds": taken, "coded": {name: sorted(found) for name, found in coded.items()},
+                "run": {name: sorted(found) for name, found in ran.items()}}
+
+    def of(self, path, number):
+        """The tests for a line, counted from 1, the quickest first. A statement of several lines
+        is counted at some of them only: the nearest before."""
+        path = str(path)
+        while number > 0 and number not in self.coded[path]:
+            number -= 1
+        return sorted((name for name, ran in self.lines.items() if number in ran.get(path, ())),
+                      key=lambda name: self.seconds[name])
+
+
+class Tree:
+    """The copy, its builds, and what becomes of a mutant."""
+
+    def __init__(self, root, folder, jobs):
+        self.root, self.source, self.jobs = root, folder / "source", jobs
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, end_all)
+        self.copy()
+        self.reach = Reach(Build(self.source, folder / "reach", jobs, ["-DTLSMSG_COVERAGE=ON"]),
+                           folder / "reach.json")
+        linker = ["-DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=lld"] if shutil.which("ld.lld") else []
+        self.build = Build(self.source, folder / "build", jobs,
+                           ["-DTLSMSG_SANITIZE=address,undefined", "-DCMAKE_C_FLAGS_DEBUG=-O0 -g1",
+                            *linker])
+        self.patience = {name: PATIENCE_SECONDS + PATIENCE_FACTOR * seconds
+                         for name, seconds in self.reach.seconds.items()}
+
+    def copy(self):
+        """What git knows; a file that is the same already keeps its time, and is not compiled again."""
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=self.root, check=True,
+                                capture_output=True, text=True).stdout
+        for name in filter(None, listed.split("\0")):
+            here, there = self.root / name, self.source / name
+            if here.is_file() and not (there.is_file() and
+                                       there.read_bytes() == here.read_bytes()):
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(here, there)
+                shutil.copymode(here, there)
+
+    def noticed(self, test):
+        """A failure counts where it is one the second time, too: others may use the machine. What
+        hangs has had its time."""
+        for _ in range(TRIES):
+            good = self.build.run_test(test, self.patience[test.name])
+            if good or good is None:
+                return not good
+            if not self.build.run_test(test, self.patience[test.name]):
+                return True
+        return False
+
+    def any_notices(self, names):
+        """The first of these tests that fails, or None; as many at a time as there are jobs."""
+        tests = [self.build.tests[name] for name in names if name in self.build.tests]
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+            running = {pool.submit(self.noticed, test): test for test in tests}
+            for done in concurrent.futures.as_completed(running):
+                if done.result():
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    return running[done].name
+        return None
+
+    def measure_integration(self, mutants):
+        """How long those tests take that fit these mutants, without any change."""
+        wanted = {name for mutant in mutants for name in self.fitting(mutant)}
+        if not self.build.make("all"):
+            sys.exit("mutate.sh: cannot build without any change")
+
+        def measure(test):
+            began = time.monotonic()
+            good = any(self.build.run_test(test, FIRST_SECONDS) for _ in range(TRIES - 1))
+            if not good:
+                print(f"{test.name} fails without any change: left out", flush=True)
+            return PATIENCE_FACTOR * (time.monotonic() - began) + PATIENCE_SECONDS if good else None
+
+        tests = [self.build.tests[name] for name in sorted(wanted)]
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+            names = (test.name for test in tests)
+            self.patience.update(zip(names, pool.map(measure, tests)))
+
+    def fitting(self, mutant):
+        found = integration_of(mutant.path)
+        return [test.name for test in self.build.named(("integration",))
+                if found and found.fullmatch(test.name)]
+
+    def reaching(self, mutant):
+        """The tests that execute its line, and that of its module."""
+        own = f"unit_{mutant.path.stem}"
+        names = self.reach.of(mutant.path, mutant.number + 1)
+        return sorted((name for name in {*names, own} if name in self.build.tests),
+                      key=lambda name: (name != own, self.reach.seconds[name]))
+
+    def quick(self, mutant):
+        """(fate, the test that noticed): by the tests that reach the line, a few at first."""
+        names = self.reaching(mutant)
+        batches = [some for some in (names[:FIRST_TESTS], names[FIRST_TESTS:]) if some]
+        with self.changed(mutant):
+            for some in batches:
+                programs = {pathlib.Path(self.build.tests[name].command[0]).name for name in some}
+                if not self.build.make(*sorted(programs)):
+                    return "invalid", None
+                noticer = self.any_notices(some)
+                if noticer:
+                    return "unit", noticer
+            if not batches and not self.build.make("tlsmsg"):
+                return "invalid", None
+        return "survived", None
+
+    def slow(self, mutant):
+        """The same by integration tests, the quickest first."""
+        names = [name for name in self.fitting(mutant) if self.patience[name]]
+        with self.changed(mutant):
+            if not self.build.make("all"):
+                return "invalid", None
+            noticer = self.any_notices(sorted(names, key=lambda name: self.patience[name]))
+        return ("integration", noticer) if noticer else ("survived", None)
+
+    @contextlib.contextmanager
+    def changed(self, mutant):
+        """The copy with this mutant in it, and as it was afterwards."""
+        path = self.source / mutant.path
+        whole = path.read_text(encoding="utf-8")
+        lines = whole.split("\n")
+        lines[mutant.number] = mutant.after
+        path.write_text("\n".join(lines), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(whole, encoding="utf-8")
