@@ -1,5 +1,6 @@
 /* The commit thread on an engine that goes away and comes back, and whose promise falls. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -19,6 +20,8 @@ static struct {
     unsigned appended;
     unsigned rejoined;
     bool warns;
+    struct store *stops; /* appends wait until this store is told to stop; or NULL */
+    bool had_ended;      /* the patience with the engine had, right then */
 } fake;
 
 static struct {
@@ -52,6 +55,20 @@ static enum tlsmsg_code begin_run(struct store_backend *backend, const char *nam
     return TLSMSG_OK;
 }
 
+/* Waits for the stop, then asks for how long the engine is waited for. */
+static void await_stop(const struct store_patience *patience)
+{
+    bool stop = fake.stops == NULL;
+
+    while (!stop) {
+        (void)pthread_mutex_lock(&fake.stops->lock);
+        stop = fake.stops->stop;
+        (void)pthread_mutex_unlock(&fake.stops->lock);
+        (void)sched_yield();
+    }
+    fake.had_ended = patience->has_ended(patience->user);
+}
+
 static enum store_result append(struct store_backend *backend, struct store_batch *batch,
                                 struct tlsmsg_error *err)
 {
@@ -59,6 +76,7 @@ static enum store_result append(struct store_backend *backend, struct store_batc
     size_t i;
 
     (void)backend;
+    await_stop(&batch->patience);
     for (i = 0; i < batch->count; i++) {
         batch->items[i]->verdict = STORE_TAKEN;
         batch->items[i]->last = batch->items[i]->seq;
@@ -297,6 +315,23 @@ static void test_warnings_are_told(void **state)
     assert_int_equal(seen.warned, 1);
 }
 
+/* An engine that a stop finds at work has a moment to end it. */
+static void test_a_stop_is_not_the_end_of_patience(void **state)
+{
+    const struct store_record record = {
+        .producer = "p", .seq = 1, .connection = 1, .peer = "127.0.0.1:1", .body = "x", .len = 1};
+    struct store *store = start(60000);
+
+    (void)state;
+    fake.stops = store;
+    assert_int_equal(store_put(store, 0, &record), TLSMSG_OK);
+    assert_int_equal(store_turn_end(store, 0), 1);
+    store_hand_over(store, 0);
+    store_close(store);
+    assert_false(fake.had_ended);
+    assert_int_equal(seen.decisions[0].verdict, STORE_TAKEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup(test_it_is_looked_for_without_a_message, reset),
         cmocka_unit_test_setup(test_a_promise_falls_and_rises, reset),
         cmocka_unit_test_setup(test_warnings_are_told, reset),
+        cmocka_unit_test_setup(test_a_stop_is_not_the_end_of_patience, reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,5 @@
 /* The commit thread on an engine that does what a test says. */
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,8 +27,6 @@ struct fake {
     bool closed;
     bool closed_failed;
     enum store_result tidy_result;
-    struct store *stops; /* appends wait until this store is told to stop; or NULL */
-    bool had_ended;      /* the patience with the engine had, right then */
 };
 
 /* What the store told. */
@@ -66,20 +63,6 @@ static enum tlsmsg_code fake_begin_run(struct store_backend *backend, const char
     return TLSMSG_OK;
 }
 
-/* Waits for the stop, then asks for how long the engine is waited for. */
-static void await_stop(const struct store_patience *patience)
-{
-    bool stop = fake.stops == NULL;
-
-    while (!stop) {
-        (void)pthread_mutex_lock(&fake.stops->lock);
-        stop = fake.stops->stop;
-        (void)pthread_mutex_unlock(&fake.stops->lock);
-        (void)sched_yield();
-    }
-    fake.had_ended = patience->has_ended(patience->user);
-}
-
 static enum store_result fake_append(struct store_backend *backend, struct store_batch *batch,
                                      struct tlsmsg_error *err)
 {
@@ -87,7 +70,6 @@ static enum store_result fake_append(struct store_backend *backend, struct store
     size_t i;
 
     (void)backend;
-    await_stop(&batch->patience);
     (void)pthread_mutex_lock(&fake.lock);
     while (fake.blocked) {
         (void)pthread_cond_wait(&fake.unblocked, &fake.lock);
@@ -589,21 +571,6 @@ static void test_close_decides_what_was_handed_over(void **state)
     assert_int_equal(seen.decisions[1].verdict, STORE_TAKEN);
 }
 
-/* An engine that a stop finds at work has a moment to end it. */
-static void test_a_stop_is_not_the_end_of_patience(void **state)
-{
-    struct store *store = start();
-
-    (void)state;
-    store->settings.timeout_ms = 60000;
-    fake.stops = store;
-    put(store, 0, "p", 1);
-    turn(store, 0);
-    store_close(store);
-    assert_false(fake.had_ended);
-    assert_int_equal(seen.decisions[0].verdict, STORE_TAKEN);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -624,7 +591,6 @@ int main(void)
         cmocka_unit_test_setup(test_a_log_that_fails_takes_no_promise_back, reset),
         cmocka_unit_test_setup(test_after_other_bytes_nothing_of_that_connection_is_taken, reset),
         cmocka_unit_test_setup(test_close_decides_what_was_handed_over, reset),
-        cmocka_unit_test_setup(test_a_stop_is_not_the_end_of_patience, reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
