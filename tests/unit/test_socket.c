@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "net/socket.h"
 #include "support/loopback.h"
@@ -210,6 +211,42 @@ static void test_unusable_address_and_descriptor(void **state)
     assert_int_equal(err.sys_errno, EBADF);
 }
 
+/* How long a peer that says nothing is waited for: half the time until the first probe, then four of
+ * them, and the end after seven eighths. */
+static void test_keepalive(void **state)
+{
+    static const struct {
+        int64_t timeout_ms;
+        int idle_s, interval_s, probes, end_ms;
+    } rows[] = {
+        {120000, 60, 15, 4, 105000},
+        {8000, 4, 1, 4, 7000},
+        {1000, 1, 1, 4, 875},
+        /* More than the kernel waits by itself, such as two hours and nine probes: no longer. */
+        {INT64_C(10000000000), 3937, 984, 4, 6890625},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int idle_s = 7200, interval_s = 75, probes = 9;
+
+        assert_true(fd >= 0);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+        socket_keepalive(fd, 0);
+        assert_int_equal(loopback_option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+        socket_keepalive(fd, rows[i].timeout_ms);
+        assert_int_equal(loopback_option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+        assert_int_equal(loopback_option(fd, IPPROTO_TCP, TCP_KEEPIDLE), rows[i].idle_s);
+        assert_int_equal(loopback_option(fd, IPPROTO_TCP, TCP_KEEPINTVL), rows[i].interval_s);
+        assert_int_equal(loopback_option(fd, IPPROTO_TCP, TCP_KEEPCNT), rows[i].probes);
+        assert_int_equal(loopback_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), rows[i].end_ms);
+        assert_int_equal(close(fd), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_refused_connection),
         cmocka_unit_test_teardown(test_out_of_descriptors, socket_script_forget),
         cmocka_unit_test(test_unusable_address_and_descriptor),
+        cmocka_unit_test(test_keepalive),
     };
     int failed = 0;
 
