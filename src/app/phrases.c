@@ -36,7 +36,7 @@ static const struct phrases languages[PHRASES_LANGUAGES] = {
             .by_pin = "指定的公钥（--pin）",
             .by_record = "首次使用时记录的公钥",
             .both = " 和",
-            .new_server = {.unknown = "尚不认识服务器 ",
+            .new_server = {.unknown = "首次连接服务器 ",
                            .pin = "。\n  公钥  ",
                            .names = "\n  名称  ",
                            .until = "\n  期限  ",

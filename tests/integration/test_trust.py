@@ -342,7 +342,7 @@ class FirstUse(TrustTest):
     def test_question_in_chinese(self):
         pin = pin_of(certificates.leaf("trust", "good").certificate)
         said = self.ask_about(b"y\n", b"no\n", expect=4, lang="zh").decode()
-        self.assertRegex(said, r"尚不认识服务器 127\.0\.0\.1:\d+。\r\n  公钥  " + re.escape(pin)
+        self.assertRegex(said, r"首次连接服务器 127\.0\.0\.1:\d+。\r\n  公钥  " + re.escape(pin)
                                + r"\r\n  名称  .*\r\n  期限  \d{4}-\d\d-\d\d\r\n"
                                r"请在服务器上运行 scripts/gen-certs\.sh show 核对公钥。\r\n")
         self.assertNotIn("Trust", said)

@@ -50,12 +50,13 @@ static const struct args_option rows[] = {
     {OWN_MESSAGE, 'm', "message", "TEXT", "send TEXT instead of stdin; repeatable", GROUP_TALKING},
     {OWN_MESSAGE_FILE, 'M', "message-file", "FILE", "send FILE as one message (-: stdin)",
      GROUP_TALKING},
-    {TLSMSG_OPT_PRODUCER, 0, NULL, "NAME", "number the messages: the same input, each once",
+    {TLSMSG_OPT_PRODUCER, 0, NULL, "NAME", "store each line once, however often it is sent",
      GROUP_TALKING},
     {OWN_SPOOL, 0, "spool", "FILE", "keep messages in FILE until they are delivered",
      GROUP_TALKING},
-    {OWN_RETRY, 0, "retry", "SECS", "connect again for so long (30; 0: never)", GROUP_TALKING},
-    {TLSMSG_OPT_WINDOW, 0, NULL, "N", "messages on their way at once (the server's)",
+    {OWN_RETRY, 0, "retry", "SECS", "how long to try to connect again (30; 0: never)",
+     GROUP_TALKING},
+    {TLSMSG_OPT_WINDOW, 0, NULL, "N", "messages in flight at once (the server's limit)",
      GROUP_TALKING},
     {TLSMSG_OPT_DOCUMENT_FLOW, 0, NULL, NULL, "one at a time, without tlsmsg/1", GROUP_TALKING},
     {OWN_QUIET, 'q', "quiet", NULL, "print replies only, one per line", GROUP_TALKING},
@@ -65,7 +66,7 @@ static const struct args_option rows[] = {
     {OWN_LANG, 0, "lang", "zh|en", "language of the texts (the locale's)", GROUP_TALKING},
     {TLSMSG_OPT_TIMEOUT, 0, NULL, "SECS", "to connect, and for each reply (10; 0: no limit)",
      GROUP_TALKING},
-    {TLSMSG_OPT_KEEPALIVE, 0, NULL, "SECS", "give up a server that has vanished (120)",
+    {TLSMSG_OPT_KEEPALIVE, 0, NULL, "SECS", "drop a server that has been gone for SECS (120)",
      GROUP_TALKING},
     {TLSMSG_OPT_CA, 0, NULL, "FILE", "trust these CAs instead of the system's", GROUP_TRUST},
     {TLSMSG_OPT_CRL, 0, NULL, "FILE", "revocation lists (CRL)", GROUP_TRUST},
@@ -118,10 +119,10 @@ const struct args_table client_options = {
          .purpose = "把 stdin 的每一行作为消息发送，并显示回应（127.0.0.1:12345）。",
          .examples = BUILD_HAS_TLS ? examples_tls : examples_plaintext,
          .closing =
-             "输入 'exit' 一行或 stdin 结束时对话结束；TLS 下用 -q 时，以及作为 --message 的\n"
-             "TEXT 时，'exit' 是普通消息。SIGUSR1：显示 --verbose 的内容。退出码：0 完成，\n"
-             "1 其他失败，2 用法或配置错误，3 无法连接，4 服务器不可信，5 被服务器拒绝，\n"
-             "6 对话中断，7 已保存在 --spool 文件中，尚未送达。\n"},
+             "输入 'exit' 一行，或 stdin 结束，即结束对话；TLS 下用 -q 时，以及作为 --message\n"
+             "的 TEXT 时，'exit' 是普通消息。SIGUSR1：显示 --verbose 的内容。退出码：0 完成，\n"
+             "1 其他失败，2 用法或配置错误，3 连接失败，4 服务器不可信，5 被服务器拒绝，\n"
+             "6 连接意外中断，7 已保存在 --spool 文件中，尚未送达。\n"},
     .groups = groups,
     .group_count = sizeof(groups) / sizeof(groups[0]),
     .rows = rows,
