@@ -202,9 +202,12 @@ function(tlsmsg_unit template unit)
 endfunction()
 tlsmsg_unit(tlsmsg.socket tlsmsg.socket)
 tlsmsg_unit(tlsmsg.service tlsmsg.service options server runtime tlsmsg after " tlsmsg.socket")
-# Each folder of its own: the end of a service takes its runtime folder away with all in it.
-tlsmsg_unit(tlsmsg.service tlsmsg-server@.service options %i runtime tlsmsg-%i title " %i"
-    purpose ", one of several: `systemctl start tlsmsg-server@NAME`")
+# Folders of its own: the end of a service takes its runtime folder away with all in it. Whatever an
+# instance is called, they are nobody else's: "spool" is not the client's /var/lib/tlsmsg-spool.
+tlsmsg_unit(tlsmsg.service tlsmsg-server@.service options %i runtime tlsmsg-server-%i title " %i"
+    purpose ", one of several: `systemctl start tlsmsg-server@NAME`"
+    earlier "\n# Where its store was before, so that a configuration that names it goes on working.
+ReadWritePaths=-/var/lib/tlsmsg-%i")
 set(tlsmsg_units tlsmsg.service tlsmsg-server@.service tlsmsg.socket)
 if(NOT TLSMSG_PLAINTEXT)
     tlsmsg_unit(tlsmsg-renew.service tlsmsg-renew.service)

@@ -348,8 +348,8 @@ purge_all() {
     : >"$root/etc/tlsmsg/certs/other.key"
     mkdir -p "$root/var/lib/tlsmsg-spool"
     : >"$root/var/lib/tlsmsg-spool/localhost.db"
-    inside install -d -o tlsmsg -g tlsmsg -m 700 /var/lib/tlsmsg-two
-    inside install -o tlsmsg -g tlsmsg /dev/null /var/lib/tlsmsg-two/store.db
+    inside install -d -o tlsmsg -g tlsmsg -m 700 /var/lib/tlsmsg-server-two
+    inside install -o tlsmsg -g tlsmsg /dev/null /var/lib/tlsmsg-server-two/store.db
     for link in multi-user.target.wants/tlsmsg.service sockets.target.wants/tlsmsg.socket \
         multi-user.target.wants/tlsmsg-server@two.service timers.target.wants/tlsmsg-renew.timer \
         timers.target.wants/tlsmsg-spool@localhost.timer; do
@@ -357,7 +357,7 @@ purge_all() {
         ln -s "/usr/lib/systemd/system/${link#*/}" "$root/etc/systemd/system/$link"
     done
     apt purge tlsmsg-server tlsmsg-client libtlsmsg0.2
-    kept=/var/lib/tlsmsg-two
+    kept=/var/lib/tlsmsg-server-two
     if [ -e "$root/var/lib/tlsmsg/store.db" ]; then
         want 'the store' "$(mode /var/lib/tlsmsg/store.db)" '600 tlsmsg'
         kept="/var/lib/tlsmsg $kept"
@@ -367,7 +367,7 @@ purge_all() {
     grep -q 'messages that wait to be delivered stay in /var/lib/tlsmsg-spool' "$work/log" ||
         fail 'the purge does not say that a spool stays'
     # Without them nothing stays.
-    rm -rf "$root/var/lib/tlsmsg" "$root/var/lib/tlsmsg-two" "$root/var/lib/tlsmsg-spool"
+    rm -rf "$root/var/lib/tlsmsg" "$root/var/lib/tlsmsg-server-two" "$root/var/lib/tlsmsg-spool"
     logged 'the script of a purge' inside sh -e /packages/postrm purge
     want 'left by the purge' \
         "$(inside find /etc /run /usr /var -xdev -name '*tlsmsg*' ! -path '/var/log/apt/*')" ''

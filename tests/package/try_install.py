@@ -302,7 +302,7 @@ class Service:
 
     def after_several(self):
         self.send("to the second", to=NAME + ":12346")
-        self.stored("to the second", name="tlsmsg-second")
+        self.stored("to the second", name="tlsmsg-server-second")
 
     def last_step(self, blocks):
         self.server.sh("rm *.deb")

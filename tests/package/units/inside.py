@@ -83,9 +83,18 @@ def options(*lines, name="server"):
     """The installed configuration, its messages in a place of the instance's, and more lines."""
     text = installed().replace("/transcript.json", f"/{name}.json")
     if name != "server":
-        text = text.replace(STATE, f"{STATE}-{name}")
+        text = text.replace(STATE, f"{STATE}-server-{name}")
     with open(os.path.join(ETC, name + ".conf"), "w", encoding="utf-8") as file:
         file.write(text + "".join(line + "\n" for line in lines))
+
+
+def change(name, before, after):
+    """In the configuration of an instance."""
+    path = os.path.join(ETC, name + ".conf")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace(before, after))
 
 
 def stored(name=""):
@@ -346,20 +355,30 @@ class Service(unittest.TestCase):
         self.assertIn("--deploy-hook " + HOOK, done.stderr)
 
     def test_instances(self):
-        """Two beside the first; the end of one takes nothing of another's away."""
+        """Two beside the first; the end of one takes nothing of another's away. One is called as
+        the client's folder ends, the other still has its store where instances had them."""
+        spool, earlier = STATE + "-spool", STATE + "-one"
+        for path in (spool, earlier):
+            shutil.rmtree(path, ignore_errors=True)
+            os.mkdir(path, mode=0o700)
+        shutil.chown(earlier, "tlsmsg", "tlsmsg")
         systemctl("start", "tlsmsg")
-        for name, port in (("one", 7001), ("two", 7002)):
-            options(f"listen {port}", f"metrics-file /run/tlsmsg-{name}/metrics", name=name)
+        for name, port in (("one", 7001), ("spool", 7002)):
+            options(f"listen {port}", f"metrics-file /run/tlsmsg-server-{name}/metrics", name=name)
+            if name == "one":
+                change("one", STATE + "-server-one/", earlier + "/")
             systemctl("start", f"tlsmsg-server@{name}")
-            until(lambda name=name: os.path.exists(f"/run/tlsmsg-{name}/metrics"), True)
+            until(lambda name=name: os.path.exists(f"/run/tlsmsg-server-{name}/metrics"), True)
             self.answers(port, text=name)
-            if STORE:
-                self.assertEqual(stored("-" + name), [name])
+        if STORE:
+            self.assertEqual([stored("-one"), stored("-server-spool")], [["one"], ["spool"]])
+        found = os.stat(spool)
+        self.assertEqual((found.st_uid, found.st_mode & 0o777, os.listdir(spool)), (0, 0o700, []))
         systemctl("stop", "tlsmsg", "tlsmsg-server@one")
         self.answers(7002)
         self.assertEqual(sorted(name for name in os.listdir("/run") if "tlsmsg" in name),
-                         ["tlsmsg-two"])
-        self.assertTrue(os.path.exists("/run/tlsmsg-two/metrics"))
+                         ["tlsmsg-server-spool"])
+        self.assertTrue(os.path.exists("/run/tlsmsg-server-spool/metrics"))
         self.assertEqual(converse(7001).returncode, 3)
 
     def test_socket(self):
