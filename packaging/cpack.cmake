@@ -60,6 +60,12 @@ if(NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr" OR tlsmsg_is_static)
     return()
 endif()
 
+# What both kinds of packages do about 0.1.
+file(READ ${CMAKE_CURRENT_LIST_DIR}/from-0.1.sh tlsmsg_from_0_1)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/debian/server/postinst.in
+               ${PROJECT_BINARY_DIR}/packaging/debian/postinst @ONLY)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/rpm/post.in ${PROJECT_BINARY_DIR}/packaging/rpm/post @ONLY)
+
 set(CPACK_GENERATOR DEB)
 find_program(TLSMSG_RPMBUILD rpmbuild)
 if(TLSMSG_RPMBUILD)
@@ -113,7 +119,7 @@ if(NOT TLSMSG_PLAINTEXT)
 endif()
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA ${tlsmsg_debian_dir}/library/triggers)
 set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA
-    ${tlsmsg_debian_dir}/server/conffiles ${tlsmsg_debian_dir}/server/postinst
+    ${tlsmsg_debian_dir}/server/conffiles ${PROJECT_BINARY_DIR}/packaging/debian/postinst
     ${tlsmsg_debian_dir}/server/prerm ${tlsmsg_debian_dir}/server/postrm)
 if(TLSMSG_SQLITE)
     set(CPACK_DEBIAN_CLIENT_PACKAGE_CONTROL_EXTRA ${tlsmsg_debian_dir}/client/postinst
@@ -152,12 +158,20 @@ foreach(upper CLIENT SERVER)
 endforeach()
 if(NOT TLSMSG_PLAINTEXT)
     string(APPEND CPACK_RPM_SERVER_PACKAGE_REQUIRES ", openssl >= 3.0")
+    # Its script makes certificates.
+    set(CPACK_RPM_SERVER_PACKAGE_REQUIRES_POST "openssl >= 3.0")
 endif()
 set(CPACK_RPM_SERVER_PACKAGE_REQUIRES_PRE "shadow-utils")
 set(CPACK_RPM_SERVER_PRE_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/pre)
-set(CPACK_RPM_SERVER_POST_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/post)
+set(CPACK_RPM_SERVER_POST_INSTALL_SCRIPT_FILE ${PROJECT_BINARY_DIR}/packaging/rpm/post)
+set(CPACK_RPM_SERVER_POST_TRANS_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/posttrans)
 set(CPACK_RPM_SERVER_PRE_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/preun)
 set(CPACK_RPM_SERVER_POST_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/postun)
+if(TLSMSG_SQLITE)
+    set(CPACK_RPM_CLIENT_POST_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/client-reload)
+    set(CPACK_RPM_CLIENT_PRE_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/client-preun)
+    set(CPACK_RPM_CLIENT_POST_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/client-reload)
+endif()
 set(CPACK_RPM_LIBRARY_POST_INSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/ldconfig)
 set(CPACK_RPM_LIBRARY_POST_UNINSTALL_SCRIPT_FILE ${CMAKE_CURRENT_LIST_DIR}/rpm/ldconfig)
 set(CPACK_RPM_SERVER_USER_FILELIST "%config(noreplace) /etc/tlsmsg/server.conf"

@@ -1,5 +1,6 @@
-"""The packages of one cpack run, read: what is in which, what each depends on. Installing them is
-the business of packaging/test-deb.sh."""
+"""The packages of one cpack run, read: what is in which, what each depends on. Debian's are installed
+by packaging/test-deb.sh, in roots of each release; RPM's here, in a booted system over this machine's
+files."""
 
 import glob
 import os
@@ -10,6 +11,9 @@ import sys
 import tempfile
 import unittest
 
+from test_units import boot, why_not
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
 CMAKE = os.environ.get("TLSMSG_CMAKE", "cmake")
@@ -234,6 +238,37 @@ class Rpm(Built, unittest.TestCase):
             self.assertIn(f"{kind} scriptlet", scripts)
         self.assertLess(scripts.index("useradd"), scripts.index("tlsmsg-certs"))
         self.assertIn("/sbin/ldconfig", "\n".join(self.query("library", "--scripts")))
+
+    def later(self, folder):
+        """The same once more as the next version, and what stands in for 0.1."""
+        run("cpack", "--config", os.path.join(self.folder, "CPackConfig.cmake"), "-G", "RPM", "-B",
+            os.path.join(folder, "next"), "-D", f"CPACK_PACKAGE_VERSION={version()}.1",
+            "-D", "CPACK_COMPONENTS_ALL=library;client;server")
+        run("rpmbuild", "-bb", "--quiet", "--define", f"_topdir {folder}/old", "--define",
+            f"_rpmdir {folder}/now", "--define", "_build_name_fmt %%{NAME}-%%{VERSION}.rpm",
+            "--define", f"folder {HERE}/tlsmsg-0.1.0", os.path.join(HERE, "tlsmsg-0.1.0.spec"))
+
+    @unittest.skipUnless("sqlite3" in OPTIONAL, "SQLite's development files are not installed")
+    def test_installed(self):
+        """units/rpm.py: installed, upgraded and removed, over the machine's own libraries."""
+        reason = why_not()
+        if reason:
+            self.skipTest(reason)
+        folder = tempfile.mkdtemp(prefix="tlsmsg-rpm-")
+        self.addCleanup(shutil.rmtree, folder)
+        os.chmod(folder, 0o755)
+        os.makedirs(os.path.join(folder, "above"))
+        os.makedirs(os.path.join(folder, "now"))
+        for component in ("library", "client", "server"):
+            shutil.copy(self.package(component), os.path.join(folder, "now"))
+        self.later(folder)
+        run(os.path.join(ROOT, "scripts", "gen-certs.sh"), "--quiet", "--out",
+            os.path.join(folder, "certs"))
+        shutil.copy(os.path.join(HERE, "units", "manager.py"), folder)
+        shutil.copy(os.path.join(HERE, "units", "rpm.py"), os.path.join(folder, "inside.py"))
+        code, said = boot(folder, os.path.join(folder, "above"))
+        self.assertEqual(code, 0, said)
+        self.assertRegex(said, r"\nRan 2 tests ")
 
 
 if __name__ == "__main__":

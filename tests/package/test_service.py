@@ -89,8 +89,7 @@ class TakenOver(unittest.TestCase):
         ('TLSMSG_OPTIONS="--quiet stray"\n', "quiet stray\n"))
 
     def test_lines(self):
-        with open(os.path.join(ROOT, "packaging", "debian", "server", "postinst"),
-                  encoding="utf-8") as file:
+        with open(os.path.join(ROOT, "packaging", "from-0.1.sh"), encoding="utf-8") as file:
             function = re.search(r"(?ms)^configuration\(\) \{$.*?^\}$", file.read()).group()
         for text, wanted in self.CASES:
             with self.subTest(text=text), tempfile.NamedTemporaryFile("w") as file:

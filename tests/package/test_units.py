@@ -113,7 +113,8 @@ class Units(unittest.TestCase):
             os.chmod(above, 0o755)
             subprocess.run([CMAKE, "--install", BUILD], env={**os.environ, "DESTDIR": above},
                            stdout=subprocess.DEVNULL, timeout=SECONDS, check=True)
-            shutil.copy(os.path.join(HERE, "units", "inside.py"), folder)
+            for name in ("inside.py", "manager.py"):
+                shutil.copy(os.path.join(HERE, "units", name), folder)
             shutil.copy(os.path.join(ROOT, "packaging", "systemd", "logrotate"), folder)
             with open(os.path.join(folder, "settings"), "w", encoding="utf-8") as file:
                 file.write(f"{'plaintext' if PLAINTEXT else 'tls'} {'store' if STORE else ''}\n")
