@@ -1,5 +1,5 @@
 # What Debian wants of every package, done to the staged files: compressed manuals, the changelog,
-# the licence and other texts in a folder of the package's own name, and the reasons for what
+# news for who upgrades, the licence and other texts in a folder of the package's own name, and the reasons for what
 # lintian finds.
 cmake_policy(VERSION 3.25)
 if(CPACK_PACKAGE_CONTACT MATCHES "\\.invalid>$")
@@ -35,9 +35,15 @@ foreach(component ${CPACK_COMPONENTS_ALL})
     configure_file("${source}/LICENSE" "${doc}/copyright" COPYONLY)
     file(WRITE "${doc}/changelog" "${changelog}")
     file(REMOVE "${doc}/LICENSE")
+    set(news)
+    if(EXISTS "${CMAKE_CURRENT_LIST_DIR}/${component}/NEWS.in")
+        set(news "${doc}/NEWS.Debian")
+        configure_file("${CMAKE_CURRENT_LIST_DIR}/${component}/NEWS.in" "${news}" @ONLY)
+    endif()
     file(GLOB manuals "${share}/man/man*/*.[137]")
     # -n: no time in it.
-    execute_process(COMMAND "${gzip}" -9n ${manuals} "${doc}/changelog" COMMAND_ERROR_IS_FATAL ANY)
+    execute_process(COMMAND "${gzip}" -9n ${manuals} "${doc}/changelog" ${news}
+                    COMMAND_ERROR_IS_FATAL ANY)
     set(overrides "${CMAKE_CURRENT_LIST_DIR}/${component}/lintian-overrides")
     if(EXISTS "${overrides}")
         file(MAKE_DIRECTORY "${share}/lintian/overrides")

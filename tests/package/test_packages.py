@@ -3,6 +3,7 @@ by packaging/test-deb.sh, in roots of each release; RPM's here, in a booted syst
 files."""
 
 import glob
+import gzip
 import os
 import re
 import shutil
@@ -53,6 +54,10 @@ else:
                         "/usr/share/bash-completion/completions/tlsmsg-store"]
     FILES["client"] += ["/usr/lib/systemd/system/tlsmsg-spool@.service",
                         "/usr/lib/systemd/system/tlsmsg-spool@.timer"]
+# Of the server's, in the folder of documents; where there are several servers, they share a database.
+EXAMPLES = ["handle.py", "store-to-csv.py"]
+if "libpq" in OPTIONAL:
+    EXAMPLES += ["fleet/" + name for name in os.listdir(os.path.join(ROOT, "packaging", "fleet"))]
 
 
 def run(*command):
@@ -91,6 +96,7 @@ class Built:
     folder = ""
     kind = ""
     names = {}
+    documents = ""
 
     @classmethod
     def setUpClass(cls):
@@ -113,7 +119,8 @@ class Built:
         found = {}
         for component, wanted in FILES.items():
             files = self.files(component)
-            for name in wanted:
+            own = EXAMPLES if component == "server" else []
+            for name in wanted + [f"/usr/share/doc/{self.documents}/examples/{name}" for name in own]:
                 self.assertTrue({name, name + ".gz"} & set(files), f"{component}: {name}")
             for name in files:
                 self.assertNotIn(name, found, f"in {component}, and in {found.get(name)}")
@@ -142,6 +149,7 @@ class Built:
 
 class Debian(Built, unittest.TestCase):
     kind = "DEB"
+    documents = "tlsmsg-server"
     names = {"server": "tlsmsg-server", "client": "tlsmsg-client",
              "library": f"libtlsmsg{soname_version()}", "development": "libtlsmsg-dev",
              "transitional": "tlsmsg"}
@@ -184,6 +192,20 @@ class Debian(Built, unittest.TestCase):
         self.assertTrue(all(name.startswith("/usr/share/doc/tlsmsg/")
                             for name in self.files("transitional")))
 
+    def test_news(self):
+        """Who upgrades from 0.1 is told how to move the CA's key, as the package's script tells it."""
+        path = os.path.join(self.unpacked(), "usr/share/doc/tlsmsg-server/NEWS.Debian.gz")
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            news = file.read()
+        self.assertRegex(news, r"(?m)\Atlsmsg \(0\.2\.0\) unstable; urgency=medium$")
+        with open(os.path.join(ROOT, "packaging", "from-0.1.sh"), encoding="utf-8") as file:
+            told = re.search(r"(?ms)^    cat <<END$(.*?)^END$", file.read())
+        commands = re.findall(r"(?m)^  (\w.*)$", told.group(1))
+        self.assertEqual(len(commands), 3)
+        for command in commands:
+            self.assertIn("    " + command.replace("$certs", "/etc/tlsmsg/certs")
+                          .replace("$ca", "/etc/tlsmsg/ca") + "\n", news)
+
     def test_configuration(self):
         """What is in /etc is a conffile, and nothing else is."""
         conffiles = run("dpkg-deb", "--info", self.package("server"), "conffiles").split()
@@ -193,6 +215,7 @@ class Debian(Built, unittest.TestCase):
 
 class Rpm(Built, unittest.TestCase):
     kind = "RPM"
+    documents = "tlsmsg"
     names = {"server": "tlsmsg-server", "client": "tlsmsg-client", "library": "libtlsmsg",
              "development": "libtlsmsg-devel"}
 
