@@ -279,6 +279,8 @@ tlsmsg-server /usr/lib/systemd/system/tlsmsg.socket
 tlsmsg-server /usr/lib/systemd/system/tlsmsg-renew.service
 tlsmsg-server /usr/lib/systemd/system/tlsmsg-renew.timer
 tlsmsg-server /usr/libexec/tlsmsg/certbot-deploy
+tlsmsg-server /usr/share/doc/tlsmsg-server/NEWS.Debian
+tlsmsg-server /usr/share/doc/tlsmsg-server/examples/fleet/README.md
 tlsmsg-server /usr/bin/tlsmsg-certs
 tlsmsg-server /usr/share/man/man1/tlsmsg-certs.1
 tlsmsg-server /usr/bin/tlsmsg-store
@@ -404,6 +406,9 @@ try_replacement() { # with|without changed|unchanged
         grep -q 'messages are kept in a store now' "$work/log" ||
             fail 'it is not told that messages are elsewhere now'
     fi
+    # A key is not a script's to move; what the administrator has to do is told.
+    grep -q '^  cp -p /etc/tlsmsg/certs/ca.\* /etc/tlsmsg/ca$' "$work/log" ||
+        fail "it is not told how to move the CA's key"
     for step in replaced purged; do
         want 'user' "$(inside id -u tlsmsg)" "$user"
         want 'certificates' "$(inside cat /etc/tlsmsg/certs/server.crt)" "$certificate"

@@ -13,6 +13,8 @@ soak         good and hostile clients with reloads for TLSMSG_SOAK_MINUTES (30)
 scale        10,000 idle connections, 20,000 connects, two workers, ten minutes at full load
 portability  musl, 32 bits, big-endian, Debian 13 (installs compilers; as root)
 packages     Debian packages, the commands of docs/install.md, the container's file (as root)
+foreign      root's certificate scripts TLSMSG_FOREIGN_TIMES (50) times in a folder whose owner
+             exchanges what is in it (as root)
 valgrind     every unit test under valgrind, also those that scripts/test.sh leaves out
 cuts         a conversation of tlsmsg/1 cut behind each byte of it, in both directions
 powercut     power cuts: every sync, other seeds and stopped ext4 and xfs (as root) for
@@ -69,6 +71,11 @@ long_packages() {
     packaging/test-deb.sh --roots "$roots" &&
         python3 -B tests/package/try_install.py "$roots" bookworm trixie &&
         python3 -B tests/package/try_container.py "$roots/trixie"
+}
+
+long_foreign() {
+    TLSMSG_FOREIGN_TIMES=${TLSMSG_FOREIGN_TIMES:-50} \
+        python3 -B tests/package/test_certificates.py Foreign
 }
 
 long_valgrind() {

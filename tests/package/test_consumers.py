@@ -10,40 +10,15 @@ import sys
 import tempfile
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
-CMAKE = os.environ.get("TLSMSG_CMAKE", "cmake")
-CC = os.environ.get("TLSMSG_CC", "cc")
+from shared import BUILD, CC, CMAKE, GENERATOR, PLAINTEXT, ROOT, built, configure, listed_symbols, \
+    run, version
+
 CXX = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
-GENERATOR = os.environ.get("TLSMSG_GENERATOR", "Unix Makefiles")
-PLAINTEXT = os.environ.get("TLSMSG_PLAINTEXT", "0") == "1"
 SHARED = os.environ.get("TLSMSG_SHARED", "0") == "1"
 EXAMPLES = os.path.join(ROOT, "docs", "examples")
-BUILD_SECONDS = 600
 RUN_SECONDS = 30
 # A place that is not there: what depends on it after the move can't work.
 CONFIGURED_PREFIX = "/opt/tlsmsg-as-configured"
-
-
-def run(*command, timeout=BUILD_SECONDS, env=None, check=True):
-    """Runs a command; a failure shows what it said. LC_ALL=C, since output is compared."""
-    variables = {**os.environ, "LC_ALL": "C", **(env or {})}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=timeout, env=variables,
-                          encoding="utf-8", errors="replace", check=False)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}")
-    return done
-
-
-def version():
-    with open(os.path.join(ROOT, "include", "tlsmsg", "tlsmsg.h"), encoding="utf-8") as file:
-        return re.search(r'TLSMSG_VERSION "([\d.]+)"', file.read()).group(1)
-
-
-def listed_symbols():
-    with open(os.path.join(ROOT, "packaging", "symbols.txt"), encoding="utf-8") as file:
-        return file.read().split()
 
 
 class Workshop:
@@ -69,12 +44,10 @@ def build_of(kind):
     """The folder of a build with that kind of library: the one under test, or one made here."""
     if (kind == "shared") == SHARED:
         return BUILD
-    folder = os.path.join(Workshop.folder, "build-" + kind)
-    run(CMAKE, "-S", ROOT, "-B", folder, "-G", GENERATOR, "-DCMAKE_BUILD_TYPE=Debug",
-        "-DTLSMSG_TESTS=OFF", f"-DCMAKE_C_COMPILER={CC}",
-        f"-DBUILD_SHARED_LIBS={'ON' if kind == 'shared' else 'OFF'}",
-        f"-DTLSMSG_PLAINTEXT={'ON' if PLAINTEXT else 'OFF'}")
-    run(CMAKE, "--build", folder, "--parallel", str(os.cpu_count() or 1))
+    if kind == "shared":
+        return built()
+    folder = os.path.join(Workshop.folder, "build-static")
+    configure(folder, "-DBUILD_SHARED_LIBS=OFF")
     return folder
 
 

@@ -11,36 +11,22 @@ import sys
 import tempfile
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
-CMAKE = os.environ.get("TLSMSG_CMAKE", "cmake")
-CC = os.environ.get("TLSMSG_CC", "cc")
-GENERATOR = os.environ.get("TLSMSG_GENERATOR", "Unix Makefiles")
-PLAINTEXT = "ON" if os.environ.get("TLSMSG_PLAINTEXT", "0") == "1" else "OFF"
+import shared
+from shared import BUILD, CC, CMAKE, GENERATOR, ROOT, listed_symbols
+
+PLAINTEXT = "ON" if shared.PLAINTEXT else "OFF"
 PROJECT = os.path.join(ROOT, "tests", "package", "embedded")
 # With clang it takes a linker's plugin that is not always there.
 LTO = ["-DCMAKE_C_FLAGS=-flto=auto -ffat-lto-objects"] if "clang" not in CC else []
-BUILD_SECONDS = 600
 RUN_SECONDS = 30
 
 
-def run(*command, timeout=BUILD_SECONDS, env=None, check=True):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=timeout, check=False,
-                          env={**os.environ, "LC_ALL": "C", **(env or {})},
-                          encoding="utf-8", errors="replace")
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}")
-    return done.stdout
+def run(*command, **options):
+    return shared.run(*command, **options).stdout
 
 
 def build(folder, *words):
     run(CMAKE, "--build", folder, "--parallel", str(os.cpu_count() or 1), *words)
-
-
-def listed_symbols():
-    with open(os.path.join(ROOT, "packaging", "symbols.txt"), encoding="utf-8") as file:
-        return file.read().split()
 
 
 def global_names(*files):
@@ -85,12 +71,15 @@ class Case(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.build = os.path.join(self.folder, "build")
 
+    def objects(self):
+        """The library's."""
+        return [os.path.join(self.build, name) for name in files_below(self.build)
+                if name.endswith(".o") and re.search(r"CMakeFiles/tlsmsg(_base)?\.dir/", name)]
+
     def internal_names(self):
         """The names that the library's own files use among themselves, and its users must not see."""
         build(self.build, "--target", "tlsmsg")
-        objects = [os.path.join(self.build, name) for name in files_below(self.build)
-                   if name.endswith(".o") and re.search(r"CMakeFiles/tlsmsg(_base)?\.dir/", name)]
-        names = global_names(*objects) - set(listed_symbols())
+        names = global_names(*self.objects()) - set(listed_symbols())
         self.assertGreater(len(names), 50)
         return names
 
@@ -150,6 +139,26 @@ class Embedded(Case):
         self.assertEqual(sorted(global_names(os.path.join(at["LIB"], "libtlsmsg.a"))),
                          listed_symbols())
         consume(self.folder, at["LIB"])
+        self.asked_for()
+
+    def asked_for(self):
+        """All of it, archive and programs in one build. The archive's floors above the base, which knows
+        where programs go, are not compiled again: CMake's switch means the others."""
+        above = [path for path in self.objects() if "/tlsmsg.dir/" in path]
+        before = [os.stat(path).st_mtime_ns for path in above]
+        run(CMAKE, self.build, "-UCMAKE_INSTALL_*DIR", "-DTLSMSG_PROGRAMS=ON", "-DTLSMSG_INSTALL=ON",
+            "-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON")
+        build(self.build)
+        self.assertEqual([os.stat(path).st_mtime_ns for path in above], before)
+        self.says("on")
+        found = self.install()
+        for name in ("bin/mine", "bin/tlsmsg-server", "bin/tlsmsg-client",
+                     "include/tlsmsg/tlsmsg.h", "share/man/man1/tlsmsg-server.1",
+                     "lib/systemd/system/tlsmsg.service"):
+            self.assertIn(name, found)
+        (archive,) = (name for name in found if name.endswith("libtlsmsg.a"))
+        archive = os.path.join(self.folder, "prefix", archive)
+        self.assertEqual(sorted(global_names(archive)), listed_symbols())
 
     def test_fetch_content(self):
         """A shared library, optimised at the link by CMake's own switch."""
@@ -165,39 +174,21 @@ class Embedded(Case):
         self.assertEqual([name for name in found
                           if re.search(r"systemd|completion|man1|(^|/)etc/", name)], [])
 
-    def test_what_is_asked_for(self):
-        """All of it, archive and programs in one build."""
-        self.embed("add_subdirectory", "-DCMAKE_BUILD_TYPE=Debug", "-DTLSMSG_PROGRAMS=ON",
-                   "-DTLSMSG_INSTALL=ON", "-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON", names=None)
-        self.says("on")
-        found = self.install()
-        for name in ("bin/mine", "bin/tlsmsg-server", "bin/tlsmsg-client",
-                     "include/tlsmsg/tlsmsg.h", "share/man/man1/tlsmsg-server.1",
-                     "lib/systemd/system/tlsmsg.service"):
-            self.assertIn(name, found)
-        (archive,) = (name for name in found if name.endswith("libtlsmsg.a"))
-        archive = os.path.join(self.folder, "prefix", archive)
-        self.assertEqual(sorted(global_names(archive)), listed_symbols())
-
     def test_tests_need_the_programs(self):
         with self.assertRaisesRegex(AssertionError, "TLSMSG_TESTS needs TLSMSG_PROGRAMS"):
             self.embed("add_subdirectory", "-DTLSMSG_TESTS=ON")
 
 
 class AbsoluteFolders(Case):
-    """The whole project, each kind of file in a tree of its own, as some distributions have it. In
-    plaintext, which has less to compile."""
+    """The whole project, each kind of file in a tree of its own, as some distributions have it."""
 
     def test_shared(self):
         at = {name: os.path.join(self.folder, "to", name.lower())
-              for name in ("BIN", "LIB", "INCLUDE", "DATAROOT", "SYSCONF")}
-        run(CMAKE, "-S", ROOT, "-B", self.build, "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
-            "-DCMAKE_BUILD_TYPE=Debug", "-DTLSMSG_PLAINTEXT=ON", "-DTLSMSG_TESTS=OFF",
-            "-DBUILD_SHARED_LIBS=ON", f"-DCMAKE_INSTALL_PREFIX={self.folder}/unused",
+              for name in ("BIN", "LIB", "LIBEXEC", "INCLUDE", "DATAROOT", "SYSCONF")}
+        run(CMAKE, "--install", shared.built(
+            f"-DCMAKE_INSTALL_PREFIX={self.folder}/unused",
             *(f"-DCMAKE_INSTALL_{name}DIR={path}" for name, path in at.items()),
-            f"-DTLSMSG_SYSTEMD_DIR={self.folder}/to/units")
-        build(self.build)
-        run(CMAKE, "--install", self.build)
+            f"-DTLSMSG_SYSTEMD_DIR={self.folder}/to/units"))
         self.assertFalse(os.path.exists(os.path.join(self.folder, "unused")))
         done = run(os.path.join(at["BIN"], "tlsmsg-client"), "--version", timeout=RUN_SECONDS,
                    env={"LD_LIBRARY_PATH": ""})

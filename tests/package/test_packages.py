@@ -12,15 +12,11 @@ import sys
 import tempfile
 import unittest
 
+import shared
+from shared import BUILD, OPTIONAL, ROOT, SECONDS, version
 from test_units import boot, why_not
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("TLSMSG_BUILD_DIR", "")
-CMAKE = os.environ.get("TLSMSG_CMAKE", "cmake")
-CC = os.environ.get("TLSMSG_CC", "cc")
-GENERATOR = os.environ.get("TLSMSG_GENERATOR", "Unix Makefiles")
-SECONDS = 600
 TOOLS = {"DEB": ("dpkg-deb", "dpkg-shlibdeps", "file"), "RPM": ("rpmbuild", "rpm")}
 # What each package must have; no file may be in two.
 FILES = {
@@ -40,16 +36,7 @@ FILES = {
                "/usr/share/bash-completion/completions/tlsmsg-client"],
     "library": [],
     "development": ["/usr/include/tlsmsg/tlsmsg.h", "/usr/share/man/man3/tlsmsg.3"]}
-# What packages have on, where it is installed: by pkg-config's name, the option, which packages may
-# depend on the library, and how its name begins.
-OPTIONAL = {name: choice for name, choice in {
-    "libedit": ("TLSMSG_EDITLINE", ("client",), "libedit"),
-    "sqlite3": ("TLSMSG_SQLITE", ("server", "client"), "libsqlite3"),
-    "libpq": ("TLSMSG_POSTGRESQL", ("server",), "libpq")}.items()
-    if subprocess.run(["pkg-config", "--exists", name], check=False).returncode == 0}
-if "sqlite3" not in OPTIONAL:
-    OPTIONAL.pop("libpq", None)
-else:
+if "sqlite3" in OPTIONAL:
     FILES["server"] += ["/usr/bin/tlsmsg-store", "/usr/share/man/man1/tlsmsg-store.1",
                         "/usr/share/bash-completion/completions/tlsmsg-store"]
     FILES["client"] += ["/usr/lib/systemd/system/tlsmsg-spool@.service",
@@ -61,17 +48,7 @@ if "libpq" in OPTIONAL:
 
 
 def run(*command):
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=SECONDS, check=False,
-                          env={**os.environ, "LC_ALL": "C"}, encoding="utf-8", errors="replace")
-    if done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}")
-    return done.stdout
-
-
-def version():
-    with open(os.path.join(ROOT, "include", "tlsmsg", "tlsmsg.h"), encoding="utf-8") as file:
-        return re.search(r'TLSMSG_VERSION "([\d.]+)"', file.read()).group(1)
+    return shared.run(*command).stdout
 
 
 def soname_version():
@@ -79,21 +56,18 @@ def soname_version():
 
 
 def setUpModule():
-    """Builds once for both kinds, and without optimising: nobody runs what is in them."""
+    """Builds once for both kinds."""
     if not any(all(map(shutil.which, tools)) for tools in TOOLS.values()):
         raise unittest.SkipTest("neither dpkg-dev nor rpm is installed")
-    Built.folder = tempfile.mkdtemp(prefix="tlsmsg-packages-")
-    unittest.addModuleCleanup(shutil.rmtree, Built.folder)
-    run(CMAKE, "-S", ROOT, "-B", Built.folder, "-G", GENERATOR, f"-DCMAKE_C_COMPILER={CC}",
-        "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_INSTALL_PREFIX=/usr", "-DBUILD_SHARED_LIBS=ON",
-        "-DTLSMSG_TESTS=OFF", "-DTLSMSG_PACKAGER=Some Body <some@body.example>",
-        *(f"-D{option}=ON" for option, _, _ in OPTIONAL.values()))
-    run(CMAKE, "--build", Built.folder, "--parallel", str(os.cpu_count() or 1))
+    Built.folder = shared.built("-DCMAKE_INSTALL_PREFIX=/usr",
+                                 "-DTLSMSG_PACKAGER=Some Body <some@body.example>")
+    Built.made = tempfile.mkdtemp(prefix="tlsmsg-packages-")
+    unittest.addModuleCleanup(shutil.rmtree, Built.made)
 
 
 class Built:
     """What both kinds of packages have in common; mixed into a TestCase for each."""
-    folder = ""
+    folder = made = ""
     kind = ""
     names = {}
     documents = ""
@@ -103,7 +77,7 @@ class Built:
         missing = [tool for tool in TOOLS[cls.kind] if not shutil.which(tool)]
         if missing:
             raise unittest.SkipTest(f"{missing[0]} is not installed")
-        cls.out = os.path.join(cls.folder, cls.kind)
+        cls.out = os.path.join(cls.made, cls.kind)
         run("cpack", "--config", os.path.join(cls.folder, "CPackConfig.cmake"), "-G", cls.kind,
             "-B", cls.out)
 

@@ -25,7 +25,7 @@ NAME, ADDRESS = "msg.example.org", "192.0.2.7"
 SECONDS = 600
 # Where the server's machine has to have its dependencies before it is cut off the network.
 SERVER_HAS = ("adduser", "certbot", "libpq5", "libsqlite3-0", "logrotate", "nftables", "openssh-server",
-              "openssl", "pebble", "systemd-sysv")
+              "openssl", "pebble", "postgresql", "systemd-sysv")
 CLIENT_HAS = ("libedit2", "libsqlite3-0", "libssl3", "openssh-client")
 # What a command has to print.
 PRINTS = {
@@ -39,8 +39,10 @@ PRINTS = {
     "tlsmsg-store list": "it works",
     "tlsmsg-store tail": "alice is here",
     "tlsmsg-store verify": "sound",
+    "su postgres -c 'tlsmsg-store verify": "sound",
+    "apt install ./tlsmsg_": "install -d -m 700 /etc/tlsmsg/ca",
     "cat /run/tlsmsg/tlsmsg.prom": "tlsmsg_",
-    "apt purge": "stored messages stay in /var/lib/tlsmsg"}
+    "apt purge tlsmsg-server": "stored messages stay in /var/lib/tlsmsg"}
 
 
 def fail(text):
@@ -144,6 +146,25 @@ def packages(folder, base, sections, out):
         machine.block(text)
     if "usage: ask" not in machine.sh("./ask || :"):
         fail("the example does not run")
+
+
+def from_before(folder, base, sections, debs):
+    """An installation of 0.1 is led to this one, and its CA's key to where it belongs."""
+    root = fresh(folder, base, ("adduser", "openssl"))
+    machine = Machine(("chroot", root.root), "/packages")
+    shutil.copytree(os.path.join(debs, "now"), root.path("/packages"))
+    shutil.copytree(os.path.join(HERE, "tlsmsg-0.1.0"), root.path("/old"))
+    machine.sh("dpkg-deb --build --root-owner-group /old /root/old.deb && apt install /root/old.deb")
+    run(os.path.join(ROOT, "scripts", "gen-certs.sh"), "--quiet", "--out",
+        root.path("/etc/tlsmsg/certs"), stdout=subprocess.DEVNULL)
+    certificate = machine.sh("chown tlsmsg: /etc/tlsmsg/certs/server.key\n"
+                             "cat /etc/tlsmsg/certs/server.crt")
+    for _, text in sections["From 0.1"]:
+        machine.block(text)
+    if machine.sh("cat /etc/tlsmsg/certs/server.crt") != certificate:
+        fail("another certificate")
+    machine.sh("ls /etc/tlsmsg/ca/ca.key /etc/tlsmsg/certs/ca.crt\n! ls /etc/tlsmsg/certs/ca.key\n"
+               "tlsmsg-server --config /etc/tlsmsg/server.conf --check --user tlsmsg")
 
 
 @contextlib.contextmanager
@@ -301,8 +322,15 @@ class Service:
         self.send("after the backup")
 
     def after_several(self):
-        self.send("to the second", to=NAME + ":12346")
-        self.stored("to the second", name="tlsmsg-server-second")
+        """The second now stores in the database, and goes on with it after that was away."""
+        self.send("to the database", to=NAME + ":12346")
+        self.server.sh("systemctl restart postgresql")
+        self.send("to the database again", to=NAME + ":12346")
+        found = self.server.sh("su postgres -c 'tlsmsg-store list postgresql:///messages'\n"
+                               "systemctl is-active tlsmsg-server@second")
+        for text in ("to the database", "to the database again"):
+            if text not in found:
+                fail(f"the database lacks {text!r}:\n{found}")
 
     def last_step(self, blocks):
         self.server.sh("rm *.deb")
@@ -348,6 +376,8 @@ def main():
             bare_root(os.path.join(folder, "bare"), base, sections)
             print(f"try_install.py: {release}: packages", flush=True)
             packages(os.path.join(folder, "build"), base, sections, os.path.join(folder, "debs"))
+            print(f"try_install.py: {release}: from 0.1", flush=True)
+            from_before(os.path.join(folder, "before"), base, sections, os.path.join(folder, "debs"))
             service = Service(folder, base, os.path.join(folder, "debs"))
             with booted(service.booted, service.server_root) as manager:
                 service.start(manager)
