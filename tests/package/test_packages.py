@@ -171,7 +171,7 @@ class Debian(Built, unittest.TestCase):
         path = os.path.join(self.unpacked(), "usr/share/doc/tlsmsg-server/NEWS.Debian.gz")
         with gzip.open(path, "rt", encoding="utf-8") as file:
             news = file.read()
-        self.assertRegex(news, r"(?m)\Atlsmsg \(0\.2\.0\) unstable; urgency=medium$")
+        self.assertRegex(news, r"(?m)\Atlsmsg \(0\.2\) unstable; urgency=medium$")
         with open(os.path.join(ROOT, "packaging", "from-0.1.sh"), encoding="utf-8") as file:
             told = re.search(r"(?ms)^    cat <<END$(.*?)^END$", file.read())
         commands = re.findall(r"(?m)^  (\w.*)$", told.group(1))
