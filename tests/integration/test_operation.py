@@ -134,8 +134,10 @@ class HangUp(OperationTest):
             os.execvp("bash", ["bash", "--norc", "--noprofile", *(words[1:] or ["-c"]), shell])
         self.addCleanup(self.end, pid)
         self.wait(lambda: os.path.exists(log) and b"listening on" in self.read(log))
-        if os.path.exists(self.path("pid")):
-            number = int(self.read(self.path("pid")))
+        if words and "SAY_PID" in words[0]:
+            said = self.path("pid")
+            self.wait(lambda: os.path.exists(said) and self.read(said).endswith(b"\n"))
+            number = int(self.read(said))
             self.addCleanup(self.end, number)
             return window, number
         return window, pid
@@ -197,7 +199,7 @@ class HangUp(OperationTest):
         subprocess.run([*tmux, "new-session", "-d", "-s", "it",
                         f"echo $$ >'{number}'; exec {words} 2>'{log}'"], check=True)
         self.wait(lambda: os.path.exists(log) and b"listening on" in self.read(log))
-        pid = int(self.read(number))
+        pid = int(self.read(number))  # was written before the server began
         self.reloads(pid)
         self.assertTrue(self.runs(pid))
         subprocess.run([*tmux, "kill-session", "-t", "it"], check=True)
