@@ -48,7 +48,8 @@ static const char *path_of(const struct spool *spool)
 static enum tlsmsg_code failed(struct spool *spool, const char *doing, struct tlsmsg_error *err)
 {
     spool->failed = true;
-    return sqlite_db_error(db_of(spool), path_of(spool), TLSMSG_ERR_SYSTEM, doing, err);
+    return sqlite_db_error(db_of(spool), &sqlite_of(spool->backend)->file, TLSMSG_ERR_SYSTEM, doing,
+                           err);
 }
 
 /* Random, so that no two spools meet at a server; no '~': it outlives the program. */

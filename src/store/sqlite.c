@@ -254,7 +254,7 @@ static enum tlsmsg_code sqlite_prove(struct store_backend *backend, enum store_p
     struct sqlite_backend *store = sqlite_of(backend);
 
     *promise = STORE_PROMISE_DISK;
-    return sqlite_db_prove(store->db, store->file.path, err);
+    return sqlite_db_prove(store->db, &store->file, err);
 }
 
 /* Makes the log what it seems to be. What a crash has left there may be in the machine's memory
@@ -265,11 +265,11 @@ static enum tlsmsg_code harden_log(struct sqlite_backend *store, struct tlsmsg_e
     enum tlsmsg_code code;
 
     if (sqlite_run(store, BEGIN) != SQLITE_OK) {
-        return sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "recover", err);
+        return sqlite_db_error(store->db, &store->file, TLSMSG_ERR_SYSTEM, "recover", err);
     }
     code = sqlite_file_rewrite_log(&store->file, err);
     if (sqlite_run(store, ROLLBACK) != SQLITE_OK && code == TLSMSG_OK) {
-        code = sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "recover", err);
+        code = sqlite_db_error(store->db, &store->file, TLSMSG_ERR_SYSTEM, "recover", err);
     }
     return code;
 }
@@ -292,11 +292,12 @@ static enum tlsmsg_code settle_log(struct sqlite_backend *store, struct tlsmsg_e
     (void)sqlite3_busy_timeout(store->db, BUSY_MS);
     if ((result & 0xFF) == SQLITE_BUSY || (result == SQLITE_OK && frames != moved)) {
         return error_set(err, TLSMSG_ERR_SYSTEM, 0,
-                         "another program keeps a transaction open in the store, which can't be "
-                         "recovered meanwhile (try: end it)");
+                         "another program keeps a transaction open in the %s, which can't be "
+                         "recovered meanwhile (try: end it)",
+                         store->file.what);
     }
     if (result != SQLITE_OK) {
-        return sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "recover", err);
+        return sqlite_db_error(store->db, &store->file, TLSMSG_ERR_SYSTEM, "recover", err);
     }
     return TLSMSG_OK;
 }
@@ -321,7 +322,7 @@ static enum tlsmsg_code sqlite_begin_run(struct store_backend *backend, const ch
         result = sqlite3_step(statement);
     }
     if (result != SQLITE_DONE) {
-        code = sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, "write to", err);
+        code = sqlite_db_error(store->db, &store->file, TLSMSG_ERR_SYSTEM, "write to", err);
     }
     store->run = sqlite3_last_insert_rowid(store->db);
     (void)sqlite3_finalize(statement);
@@ -363,14 +364,15 @@ static enum tlsmsg_code prepare(struct sqlite_backend *store, bool joins, struct
 {
     const char *path = store->file.path;
     enum sqlite_db_kind kind = SQLITE_DB_EMPTY;
-    enum tlsmsg_code code = sqlite_db_open(store->file.real, &store->db, err);
+    enum tlsmsg_code code = sqlite_db_open(&store->file, &store->db, err);
 
     if (code == TLSMSG_OK && !sqlite_file_is_same(&store->file)) {
-        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the store was replaced while it was opened");
+        code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the %s was replaced while it was opened",
+                         store->file.what);
     }
     if (code == TLSMSG_OK) {
         (void)sqlite3_busy_timeout(store->db, START_BUSY_MS);
-        code = sqlite_db_identify(store->db, path, &kind, err);
+        code = sqlite_db_identify(store->db, &store->file, &kind, err);
     }
     if (code == TLSMSG_OK) {
         code = sqlite_db_expect(path, kind, store->kind, err);
@@ -378,10 +380,10 @@ static enum tlsmsg_code prepare(struct sqlite_backend *store, bool joins, struct
     if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY && joins) {
         code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the store is empty (try: tlsmsg-store init)");
     } else if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY) {
-        code = sqlite_db_create(store->db, path, store->kind, err);
+        code = sqlite_db_create(store->db, &store->file, store->kind, err);
     }
     if (code == TLSMSG_OK) {
-        code = sqlite_db_configure(store->db, path, err);
+        code = sqlite_db_configure(store->db, &store->file, err);
     }
     if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY) {
         code = sqlite_file_sync_folder(&store->file, err);
@@ -391,7 +393,7 @@ static enum tlsmsg_code prepare(struct sqlite_backend *store, bool joins, struct
     }
     if (code == TLSMSG_OK &&
         sqlite_db_number(store->db, "PRAGMA page_size", &store->page_bytes) != SQLITE_OK) {
-        code = sqlite_db_error(store->db, path, TLSMSG_ERR_SYSTEM, "read", err);
+        code = sqlite_db_error(store->db, &store->file, TLSMSG_ERR_SYSTEM, "read", err);
     }
     return code;
 }
@@ -410,7 +412,8 @@ static enum tlsmsg_code open_backend(const char *path, enum sqlite_db_kind kind,
     store->file = SQLITE_FILE_CLOSED;
     store->kind = kind;
     store->checkpoint_pages = checkpoint_pages;
-    code = sqlite_file_open(&store->file, path, !joins, err);
+    code = sqlite_file_open(&store->file, path, kind == SQLITE_DB_SPOOL ? "spool" : "store", !joins,
+                            err);
     if (code == TLSMSG_OK && kind == SQLITE_DB_SPOOL) {
         code = sqlite_file_expect_own(&store->file, err);
     }

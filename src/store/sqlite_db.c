@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/escape.h"
-#include "store/sqlite_file.h"
 
 #define HEADER_BYTES 100
 #define HEADER_MAGIC "SQLite format 3" /* with its NUL */
@@ -44,19 +43,28 @@ static const char schema[] =
     " LEFT JOIN run ON run.id = message.run;"
     "PRAGMA user_version = " TEXT_OF(SQLITE_DB_SCHEMA) ";";
 
-enum tlsmsg_code sqlite_db_error(sqlite3 *db, const char *path, enum tlsmsg_code code,
+enum tlsmsg_code sqlite_db_error(sqlite3 *db, const struct sqlite_file *file, enum tlsmsg_code code,
                                  const char *doing, struct tlsmsg_error *err)
 {
     char name[NAME_MAX_SHOWN];
     int cause = sqlite3_system_errno(db);
+    bool is_full = sqlite3_errcode(db) == SQLITE_FULL || sqlite_file_lacks_room(cause);
 
-    return error_set(err, code, cause, "cannot %s store '%s': %s (SQLite %d)", doing,
-                     escape_name(name, sizeof(name), path), sqlite3_errmsg(db),
-                     sqlite3_extended_errcode(db));
+    /* A full disk is no fault of the command line. */
+    code = is_full ? TLSMSG_ERR_SYSTEM : code;
+    error_set(err, code, cause, "cannot %s %s '%s': %s (SQLite %d)", doing, file->what,
+              escape_name(name, sizeof(name), file->path), sqlite3_errmsg(db),
+              sqlite3_extended_errcode(db));
+    if (is_full) {
+        error_append(err, " (try: make room)");
+    }
+    return code;
 }
 
-enum tlsmsg_code sqlite_db_open(const char *path, sqlite3 **out, struct tlsmsg_error *err)
+enum tlsmsg_code sqlite_db_open(const struct sqlite_file *file, sqlite3 **out,
+                                struct tlsmsg_error *err)
 {
+    const char *path = file->real != NULL ? file->real : file->path;
     char plain[PATH_MAX + 2];
     sqlite3 *db = NULL;
     /* A name is a name: neither "file:..." nor ":memory:" means anything else. */
@@ -64,12 +72,12 @@ enum tlsmsg_code sqlite_db_open(const char *path, sqlite3 **out, struct tlsmsg_e
     enum tlsmsg_code code;
 
     if (n < 0 || (size_t)n >= sizeof(plain)) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "the store's name is too long");
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "the %s's name is too long", file->what);
     }
     if (sqlite3_open_v2(plain, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
         SQLITE_OK) {
         code = db == NULL ? error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory")
-                          : sqlite_db_error(db, path, TLSMSG_ERR_CONFIG, "open", err);
+                          : sqlite_db_error(db, file, TLSMSG_ERR_CONFIG, "open", err);
         (void)sqlite3_close(db);
         return code;
     }
@@ -98,30 +106,30 @@ int sqlite_db_number(sqlite3 *db, const char *sql, int64_t *value)
     return result;
 }
 
-static enum tlsmsg_code judge(const char *path, bool is_empty, int64_t mark, int64_t version,
-                              enum sqlite_db_kind *kind, struct tlsmsg_error *err)
+static enum tlsmsg_code judge(const struct sqlite_file *file, bool is_empty, int64_t mark,
+                              int64_t version, enum sqlite_db_kind *kind, struct tlsmsg_error *err)
 {
     char name[NAME_MAX_SHOWN];
 
     *kind = is_empty                       ? SQLITE_DB_EMPTY
             : mark == SQLITE_DB_SPOOL_MARK ? SQLITE_DB_SPOOL
                                            : SQLITE_DB_STORE;
-    escape_name(name, sizeof(name), path);
+    (void)escape_name(name, sizeof(name), file->path);
     if (!is_empty && mark != SQLITE_DB_STORE_MARK && mark != SQLITE_DB_SPOOL_MARK) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "'%s' is not a store of tlsmsg, but another program's database", name);
     }
     if (!is_empty && version != SQLITE_DB_SCHEMA) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "store '%s' has schema %lld, and this program knows schema %d (try: the "
+                         "%s '%s' has schema %lld, and this program knows schema %d (try: the "
                          "version that made it)",
-                         name, (long long)version, SQLITE_DB_SCHEMA);
+                         file->what, name, (long long)version, SQLITE_DB_SCHEMA);
     }
     return TLSMSG_OK;
 }
 
-enum tlsmsg_code sqlite_db_identify(sqlite3 *db, const char *path, enum sqlite_db_kind *kind,
-                                    struct tlsmsg_error *err)
+enum tlsmsg_code sqlite_db_identify(sqlite3 *db, const struct sqlite_file *file,
+                                    enum sqlite_db_kind *kind, struct tlsmsg_error *err)
 {
     int64_t pages = 0;
     int64_t mark = 0;
@@ -130,9 +138,9 @@ enum tlsmsg_code sqlite_db_identify(sqlite3 *db, const char *path, enum sqlite_d
     if (sqlite_db_number(db, "PRAGMA page_count", &pages) != SQLITE_OK ||
         sqlite_db_number(db, "PRAGMA application_id", &mark) != SQLITE_OK ||
         sqlite_db_number(db, "PRAGMA user_version", &version) != SQLITE_OK) {
-        return sqlite_db_error(db, path, TLSMSG_ERR_CONFIG, "read", err);
+        return sqlite_db_error(db, file, TLSMSG_ERR_CONFIG, "read", err);
     }
-    return judge(path, pages == 0, mark, version, kind, err);
+    return judge(file, pages == 0, mark, version, kind, err);
 }
 
 enum tlsmsg_code sqlite_db_expect(const char *path, enum sqlite_db_kind kind,
@@ -184,7 +192,7 @@ enum tlsmsg_code sqlite_db_check(const char *path, struct tlsmsg_error *err)
     if (lstat(path, &status) != 0 && errno == ENOENT) {
         return check_folder(path, err);
     }
-    code = sqlite_file_open(&file, path, false, err);
+    code = sqlite_file_open(&file, path, "store", false, err);
     if (code != TLSMSG_OK) {
         return code;
     }
@@ -196,7 +204,7 @@ enum tlsmsg_code sqlite_db_check(const char *path, struct tlsmsg_error *err)
         code = error_set(err, TLSMSG_ERR_CONFIG, 0, "'%s' is not a store, nor empty",
                          escape_name(name, sizeof(name), path));
     } else {
-        code = judge(path, got == 0, big_endian(header + HEADER_MARK),
+        code = judge(&file, got == 0, big_endian(header + HEADER_MARK),
                      big_endian(header + HEADER_VERSION), &kind, err);
         code = code == TLSMSG_OK ? sqlite_db_expect(path, kind, SQLITE_DB_STORE, err) : code;
     }
@@ -204,8 +212,8 @@ enum tlsmsg_code sqlite_db_check(const char *path, struct tlsmsg_error *err)
     return code;
 }
 
-enum tlsmsg_code sqlite_db_create(sqlite3 *db, const char *path, enum sqlite_db_kind kind,
-                                  struct tlsmsg_error *err)
+enum tlsmsg_code sqlite_db_create(sqlite3 *db, const struct sqlite_file *file,
+                                  enum sqlite_db_kind kind, struct tlsmsg_error *err)
 {
     char mark[64];
 
@@ -214,12 +222,13 @@ enum tlsmsg_code sqlite_db_create(sqlite3 *db, const char *path, enum sqlite_db_
     /* Still with a rollback journal: mark, version and tables appear together or not at all. */
     if (sqlite3_exec(db, schema, NULL, NULL, NULL) != SQLITE_OK ||
         sqlite3_exec(db, mark, NULL, NULL, NULL) != SQLITE_OK) {
-        return sqlite_db_error(db, path, TLSMSG_ERR_SYSTEM, "create", err);
+        return sqlite_db_error(db, file, TLSMSG_ERR_SYSTEM, "create", err);
     }
     return TLSMSG_OK;
 }
 
-enum tlsmsg_code sqlite_db_configure(sqlite3 *db, const char *path, struct tlsmsg_error *err)
+enum tlsmsg_code sqlite_db_configure(sqlite3 *db, const struct sqlite_file *file,
+                                     struct tlsmsg_error *err)
 {
     /* Checkpoints are the commit thread's: SQLite's own ones swallow their errors. Deleted bytes
      * are overwritten where that costs no further write. */
@@ -232,7 +241,7 @@ enum tlsmsg_code sqlite_db_configure(sqlite3 *db, const char *path, struct tlsms
                                    "PRAGMA mmap_size = 0";
 
     if (sqlite3_exec(db, settings, NULL, NULL, NULL) != SQLITE_OK) {
-        return sqlite_db_error(db, path, TLSMSG_ERR_SYSTEM, "set up", err);
+        return sqlite_db_error(db, file, TLSMSG_ERR_SYSTEM, "set up", err);
     }
     return TLSMSG_OK;
 }
@@ -253,7 +262,8 @@ static bool says(sqlite3 *db, const char *sql, const char *wanted)
     return same;
 }
 
-enum tlsmsg_code sqlite_db_prove(sqlite3 *db, const char *path, struct tlsmsg_error *err)
+enum tlsmsg_code sqlite_db_prove(sqlite3 *db, const struct sqlite_file *file,
+                                 struct tlsmsg_error *err)
 {
     static const struct {
         const char *sql;
@@ -269,8 +279,9 @@ enum tlsmsg_code sqlite_db_prove(sqlite3 *db, const char *path, struct tlsmsg_er
 
     for (i = 0; i < sizeof(proofs) / sizeof(proofs[0]); i++) {
         if (!says(db, proofs[i].sql, proofs[i].wanted)) {
-            return error_set(err, TLSMSG_ERR_CONFIG, 0, "store '%s' can't keep a promise: %s",
-                             escape_name(name, sizeof(name), path), proofs[i].meaning);
+            return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s '%s' can't keep a promise: %s",
+                             file->what, escape_name(name, sizeof(name), file->path),
+                             proofs[i].meaning);
         }
     }
     return TLSMSG_OK;

@@ -52,45 +52,56 @@ static int no_follow(void)
     return geteuid() == 0 ? O_NOFOLLOW : 0;
 }
 
-static enum tlsmsg_code cannot_open(const char *path, int cause, struct tlsmsg_error *err)
+bool sqlite_file_lacks_room(int sys_errno)
+{
+    return sys_errno == ENOSPC || sys_errno == EDQUOT;
+}
+
+static enum tlsmsg_code cannot_open(const struct sqlite_file *file, int cause,
+                                    struct tlsmsg_error *err)
 {
     char name[NAME_MAX_SHOWN];
 
     if (cause == ELOOP) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "store '%s' is a link, and root follows none (try: name the file itself)",
-                         escape_name(name, sizeof(name), path));
+                         "%s '%s' is a link, and root follows none (try: name the file itself)",
+                         file->what, escape_name(name, sizeof(name), file->path));
     }
-    return error_set(err, TLSMSG_ERR_CONFIG, cause, "cannot open store '%s'",
-                     escape_name(name, sizeof(name), path));
+    if (sqlite_file_lacks_room(cause)) {
+        return error_set(err, TLSMSG_ERR_SYSTEM, cause, "cannot open %s '%s' (try: make room)",
+                         file->what, escape_name(name, sizeof(name), file->path));
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, cause, "cannot open %s '%s'", file->what,
+                     escape_name(name, sizeof(name), file->path));
 }
 
-static enum tlsmsg_code judge(int fd, const char *path, struct tlsmsg_error *err)
+static enum tlsmsg_code judge(const struct sqlite_file *file, struct tlsmsg_error *err)
 {
     char name[NAME_MAX_SHOWN];
     struct stat status;
     struct statfs system;
     const char *network;
 
-    if (fstat(fd, &status) != 0 || fstatfs(fd, &system) != 0) {
-        return cannot_open(path, errno, err);
+    if (fstat(file->fd, &status) != 0 || fstatfs(file->fd, &system) != 0) {
+        return cannot_open(file, errno, err);
     }
+    (void)escape_name(name, sizeof(name), file->path);
     if (!S_ISREG(status.st_mode)) {
-        return error_set(err, TLSMSG_ERR_CONFIG, 0, "store '%s' is not a regular file",
-                         escape_name(name, sizeof(name), path));
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s '%s' is not a regular file", file->what,
+                         name);
     }
     if (status.st_nlink > 1) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "store '%s' has a second name (a hard link), under which its log would be "
+                         "%s '%s' has a second name (a hard link), under which its log would be "
                          "another one (try: a copy by tlsmsg-store backup)",
-                         escape_name(name, sizeof(name), path));
+                         file->what, name);
     }
     network = network_file_system((uint32_t)system.f_type);
     if (network != NULL) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "store '%s' is on a network file system (%s), where SQLite can't keep its "
+                         "%s '%s' is on a network file system (%s), where SQLite can't keep its "
                          "promise (try: a local disk)",
-                         escape_name(name, sizeof(name), path), network);
+                         file->what, name, network);
     }
     return TLSMSG_OK;
 }
@@ -114,15 +125,15 @@ static enum tlsmsg_code find_place(struct sqlite_file *file, struct tlsmsg_error
 {
     file->real = realpath(file->path, NULL);
     if (file->real == NULL) {
-        return cannot_open(file->path, errno, err);
+        return cannot_open(file, errno, err);
     }
     (void)close(file->folder_fd);
     file->folder_fd = open_folder(file->real);
-    return file->folder_fd < 0 ? cannot_open(file->path, errno, err) : TLSMSG_OK;
+    return file->folder_fd < 0 ? cannot_open(file, errno, err) : TLSMSG_OK;
 }
 
-enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bool create,
-                                  struct tlsmsg_error *err)
+enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, const char *what,
+                                  bool create, struct tlsmsg_error *err)
 {
     /* Neither a pipe nor a terminal may hold us or become ours before it is judged. */
     int flags = O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | no_follow() | (create ? O_CREAT : 0);
@@ -130,9 +141,10 @@ enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bo
 
     *file = SQLITE_FILE_CLOSED;
     file->path = path;
+    file->what = what;
     file->folder_fd = open_folder(path);
     file->fd = file->folder_fd < 0 ? -1 : open(path, flags, 0600);
-    code = file->fd < 0 ? cannot_open(path, errno, err) : judge(file->fd, path, err);
+    code = file->fd < 0 ? cannot_open(file, errno, err) : judge(file, err);
     if (code == TLSMSG_OK) {
         code = find_place(file, err);
     }
@@ -156,7 +168,7 @@ enum tlsmsg_code sqlite_file_expect_own(const struct sqlite_file *file, struct t
 }
 
 /* Who has the lock. */
-static enum tlsmsg_code tell_owner(int fd, const char *path, struct tlsmsg_error *err)
+static enum tlsmsg_code tell_owner(const struct sqlite_file *file, int fd, struct tlsmsg_error *err)
 {
     char name[NAME_MAX_SHOWN];
     char text[32];
@@ -166,12 +178,13 @@ static enum tlsmsg_code tell_owner(int fd, const char *path, struct tlsmsg_error
     if (got > 0) {
         (void)decimal_digits(text, (size_t)got, &pid);
     }
+    (void)escape_name(name, sizeof(name), file->path);
     if (pid > 0) {
-        return error_set(err, TLSMSG_ERR_SYSTEM, 0, "store '%s' is in use by process %" PRIu64,
-                         escape_name(name, sizeof(name), path), pid);
+        return error_set(err, TLSMSG_ERR_SYSTEM, 0, "%s '%s' is in use by process %" PRIu64,
+                         file->what, name, pid);
     }
-    return error_set(err, TLSMSG_ERR_SYSTEM, 0, "store '%s' is in use by another process",
-                     escape_name(name, sizeof(name), path));
+    return error_set(err, TLSMSG_ERR_SYSTEM, 0, "%s '%s' is in use by another process", file->what,
+                     name);
 }
 
 enum tlsmsg_code sqlite_file_lock(struct sqlite_file *file, struct tlsmsg_error *err)
@@ -185,13 +198,16 @@ enum tlsmsg_code sqlite_file_lock(struct sqlite_file *file, struct tlsmsg_error 
     int fd;
 
     if (n < 0 || (size_t)n >= sizeof(path)) {
-        return cannot_open(file->path, ENAMETOOLONG, err);
+        return cannot_open(file, ENAMETOOLONG, err);
     }
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0600);
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        int cause = fd < 0 ? errno : 0;
+        bool is_full = sqlite_file_lacks_room(cause);
         enum tlsmsg_code code =
-            error_set(err, TLSMSG_ERR_CONFIG, fd < 0 ? errno : 0, "'%s' can't be the store's lock",
-                      escape_name(name, sizeof(name), path));
+            error_set(err, is_full ? TLSMSG_ERR_SYSTEM : TLSMSG_ERR_CONFIG, cause,
+                      "'%s' can't be the %s's lock%s", escape_name(name, sizeof(name), path),
+                      file->what, is_full ? " (try: make room)" : "");
 
         if (fd >= 0) {
             (void)close(fd);
@@ -200,7 +216,7 @@ enum tlsmsg_code sqlite_file_lock(struct sqlite_file *file, struct tlsmsg_error 
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         enum tlsmsg_code code = errno == EWOULDBLOCK
-                                    ? tell_owner(fd, file->path, err)
+                                    ? tell_owner(file, fd, err)
                                     : error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot lock '%s'",
                                                 escape_name(name, sizeof(name), path));
 
@@ -256,11 +272,10 @@ enum tlsmsg_code sqlite_file_in_place(const struct sqlite_file *file, struct tls
                             log.st_ino == file->log_inode))) {
         return TLSMSG_OK;
     }
-    return error_set(
-        err, TLSMSG_ERR_SYSTEM, 0,
-        "store '%s' or its log was removed, moved or replaced while it is in use (try: "
-        "stop the server first)",
-        escape_name(name, sizeof(name), file->path));
+    return error_set(err, TLSMSG_ERR_SYSTEM, 0,
+                     "%s '%s' or its log was removed, moved or replaced while it is in use (try: "
+                     "stop the program that uses it first)",
+                     file->what, escape_name(name, sizeof(name), file->path));
 }
 
 enum tlsmsg_code sqlite_file_sync_folder(const struct sqlite_file *file, struct tlsmsg_error *err)
@@ -268,8 +283,8 @@ enum tlsmsg_code sqlite_file_sync_folder(const struct sqlite_file *file, struct 
     char name[NAME_MAX_SHOWN];
 
     if (fsync(file->folder_fd) != 0) {
-        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot sync the folder of store '%s'",
-                         escape_name(name, sizeof(name), file->path));
+        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot sync the folder of %s '%s'",
+                         file->what, escape_name(name, sizeof(name), file->path));
     }
     return TLSMSG_OK;
 }
@@ -307,7 +322,7 @@ enum tlsmsg_code sqlite_file_rewrite_log(const struct sqlite_file *file, struct 
         (void)close(fd);
     }
     if (cause != 0) {
-        return error_set(err, TLSMSG_ERR_SYSTEM, cause, "cannot recover store '%s'",
+        return error_set(err, TLSMSG_ERR_SYSTEM, cause, "cannot recover %s '%s'", file->what,
                          escape_name(name, sizeof(name), file->path));
     }
     return TLSMSG_OK;

@@ -1,4 +1,4 @@
-/* The file of an SQLite store, before SQLite sees it: judged, locked, its folder synced. */
+/* The file of an SQLite store or spool, before SQLite sees it: judged, locked, its folder synced. */
 #ifndef STORE_SQLITE_FILE_H
 #define STORE_SQLITE_FILE_H
 
@@ -11,6 +11,7 @@
 
 struct sqlite_file {
     const char *path; /* as it was given, for errors; borrowed */
+    const char *what; /* so is this: what whoever gave it calls it, "store" or "spool" */
     char *real;       /* without links: SQLite's log and our lock lie beside the file itself */
     dev_t log_device; /* the write-ahead log's, once it was noted */
     ino_t log_inode;
@@ -22,11 +23,14 @@ struct sqlite_file {
 
 #define SQLITE_FILE_CLOSED ((struct sqlite_file){.fd = -1, .folder_fd = -1, .lock_fd = -1})
 
-/* Opens path and judges what was opened: a regular file on a file system of this machine. create:
- * makes it (0600) where it is missing. As root no link is followed.
+/* Whether an errno value means that the disk, or the user's share of it, is full. */
+bool sqlite_file_lacks_room(int sys_errno);
+
+/* Opens path and judges what was opened: a regular file on a file system of this machine. what: its
+ * name in errors; a literal. create: makes it (0600) where it is missing. As root no link is followed.
  * TLSMSG_OK, TLSMSG_ERR_CONFIG or TLSMSG_ERR_SYSTEM; on failure all is closed again. */
-enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, bool create,
-                                  struct tlsmsg_error *err);
+enum tlsmsg_code sqlite_file_open(struct sqlite_file *file, const char *path, const char *what,
+                                  bool create, struct tlsmsg_error *err);
 
 /* Refuses a file of another user, who could read and change what is kept there. TLSMSG_OK or
  * TLSMSG_ERR_CONFIG. */

@@ -31,7 +31,7 @@ enum tlsmsg_code sqlite_prepare(struct sqlite_backend *store, struct tlsmsg_erro
     for (i = 0; i < STATEMENTS; i++) {
         if (sqlite3_prepare_v3(store->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &store->statements[i], NULL) != SQLITE_OK) {
-            return sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_CONFIG, "use", err);
+            return sqlite_db_error(store->db, &store->file, TLSMSG_ERR_CONFIG, "use", err);
         }
     }
     return TLSMSG_OK;
@@ -40,7 +40,7 @@ enum tlsmsg_code sqlite_prepare(struct sqlite_backend *store, struct tlsmsg_erro
 enum store_result sqlite_failed(struct sqlite_backend *store, const char *doing,
                                 struct tlsmsg_error *err)
 {
-    (void)sqlite_db_error(store->db, store->file.path, TLSMSG_ERR_SYSTEM, doing, err);
+    (void)sqlite_db_error(store->db, &store->file, TLSMSG_ERR_SYSTEM, doing, err);
     return STORE_RESULT_FAILED;
 }
 
@@ -88,7 +88,8 @@ static enum store_result prove_rollback(struct sqlite_backend *store, int64_t la
         sqlite3_txn_state(store->db, NULL) != SQLITE_TXN_NONE ||
         sqlite_ask(store, LAST_ID, &now_last_id) != SQLITE_OK || now_last_id != last_id) {
         (void)error_set(err, TLSMSG_ERR_SYSTEM, 0,
-                        "the store is full, and what was begun there can't be proved undone");
+                        "the %s is full, and what was begun there can't be proved undone",
+                        store->file.what);
         return STORE_RESULT_FAILED;
     }
     return STORE_RESULT_NO_ROOM;

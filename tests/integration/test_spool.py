@@ -548,6 +548,7 @@ class File(SpoolTest):
         client = self.run_client("--ca", self.ca, "--spool", target, "-m", "x", "1", expect=expect)
         self.assert_one_line(client.stderr.bytes(), PROGRAM + "--spool: ",
                              os.path.basename(target), *says)
+        self.assertNotIn(b"store '", client.stderr.bytes())  # which its user has none of
 
     def test_what_is_not_a_file(self):
         os.mkfifo(self.path("fifo"))
@@ -631,7 +632,7 @@ class File(SpoolTest):
         first.write(b"a\n")
         first.stdout.wait_for(texts.reply(b"a"))
         client = self.run_on(server.port, "-m", "b", expect=1)
-        self.assert_one_line(client.stderr.bytes(), PROGRAM + "--spool: ", "spool.db",
+        self.assert_one_line(client.stderr.bytes(), PROGRAM + "--spool: spool '", "spool.db",
                              f"process {first.pid}")
         first.write(b"c\n")
         first.close_stdin()
@@ -663,6 +664,27 @@ class Room(SpoolTest):
             client = self.start_client(*self.words(server.port, "-q"), stdin=file)
             client.finish(0, 60)
         self.assertEqual(self.stored(), lines)
+
+    def test_no_room_for_a_new_spool(self):
+        """Told of by its name, wherever the making of it ends; nothing of stdin is taken."""
+        lines = self.lines(3)
+        for room in (1, 10_000, 30_000, 60_000):
+            with self.subTest(room), open(self.write_file("lines", b"\n".join(lines)), "rb") as file:
+                env = self.recorded(POWERCUT_ROOM=room)
+                client = self.start_client(*self.words(network.unused_port(), "-q"), stdin=file,
+                                           env=env)
+                client.finish(1)
+                said = client.stderr.bytes().decode()
+                self.assertRegex(said.splitlines()[0],
+                                 r"--spool: (cannot [a-z ]+ spool '.*spool\.db': .*\(try: make room\)|"
+                                 r"the spool has no room \(try: make some\))")
+                self.assertNotIn("store", said)
+                self.assertEqual(os.lseek(file.fileno(), 0, os.SEEK_CUR), 0)
+                # As soon as there is some, what was begun is gone on with.
+                client = self.start_client(*self.words(network.unused_port(), "-q"), stdin=file)
+                client.finish(7)
+                self.assertEqual(self.waiting(), lines)
+                shutil.rmtree(os.path.dirname(self.spool))
 
     def test_room_comes_back_as_the_server_answers(self):
         server = self.storing()

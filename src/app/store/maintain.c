@@ -112,7 +112,7 @@ static int copy_pages(sqlite3_backup *backup, struct progress *progress)
 static enum tlsmsg_code sync_backup(const char *path, struct tlsmsg_error *err)
 {
     struct sqlite_file file;
-    enum tlsmsg_code code = sqlite_file_open(&file, path, false, err);
+    enum tlsmsg_code code = sqlite_file_open(&file, path, "backup", false, err);
 
     if (code != TLSMSG_OK) {
         return code;
@@ -129,10 +129,11 @@ static enum tlsmsg_code sync_backup(const char *path, struct tlsmsg_error *err)
 
 static enum tlsmsg_code copy_store(struct reader *reader, const char *to, struct tlsmsg_error *err)
 {
+    const struct sqlite_file file = {.path = to, .what = "backup"}; /* for errors alone */
     struct progress progress;
     sqlite3_backup *backup;
     sqlite3 *db;
-    enum tlsmsg_code code = sqlite_db_open(to, &db, err);
+    enum tlsmsg_code code = sqlite_db_open(&file, &db, err);
 
     if (code != TLSMSG_OK) {
         return code;
@@ -140,10 +141,10 @@ static enum tlsmsg_code copy_store(struct reader *reader, const char *to, struct
     progress_begin(&progress, "copied page");
     backup = sqlite3_backup_init(db, "main", reader->db, "main");
     if (backup == NULL || copy_pages(backup, &progress) != SQLITE_DONE) {
-        code = sqlite_db_error(db, to, TLSMSG_ERR_SYSTEM, "write to", err);
+        code = sqlite_db_error(db, &file, TLSMSG_ERR_SYSTEM, "write to", err);
     }
     if (sqlite3_backup_finish(backup) != SQLITE_OK && code == TLSMSG_OK) {
-        code = sqlite_db_error(db, to, TLSMSG_ERR_SYSTEM, "write to", err);
+        code = sqlite_db_error(db, &file, TLSMSG_ERR_SYSTEM, "write to", err);
     }
     progress_end(&progress);
     if (sqlite3_close(db) != SQLITE_OK && code == TLSMSG_OK) {

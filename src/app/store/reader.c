@@ -47,7 +47,7 @@ enum tlsmsg_code reader_become_owner(const char *path, struct tlsmsg_error *err)
             return TLSMSG_OK; /* opening it says why */
         }
     } else {
-        code = sqlite_file_open(&file, path, false, err);
+        code = sqlite_file_open(&file, path, "store", false, err);
         if (code != TLSMSG_OK) {
             return code;
         }
@@ -65,14 +65,14 @@ static enum tlsmsg_code prepare(struct reader *reader, struct tlsmsg_error *err)
         " LEFT JOIN producer ON producer.id = message.producer"
         " WHERE message.id > ?1 ORDER BY message.id LIMIT ?2";
     enum sqlite_db_kind kind;
-    enum tlsmsg_code code = sqlite_db_open(reader->file.real, &reader->db, err);
+    enum tlsmsg_code code = sqlite_db_open(&reader->file, &reader->db, err);
 
     if (code == TLSMSG_OK && !sqlite_file_is_same(&reader->file)) {
         code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the store was replaced while it was opened");
     }
     if (code == TLSMSG_OK) {
         (void)sqlite3_busy_timeout(reader->db, READ_BUSY_MS);
-        code = sqlite_db_identify(reader->db, reader->path, &kind, err);
+        code = sqlite_db_identify(reader->db, &reader->file, &kind, err);
     }
     if (code == TLSMSG_OK && kind == SQLITE_DB_EMPTY) {
         code = error_set(err, TLSMSG_ERR_CONFIG, 0, "the store is empty (try: tlsmsg-store init)");
@@ -81,7 +81,7 @@ static enum tlsmsg_code prepare(struct reader *reader, struct tlsmsg_error *err)
         (sqlite3_exec(reader->db, "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0", NULL,
                       NULL, NULL) != SQLITE_OK ||
          sqlite3_prepare_v2(reader->db, rows, -1, &reader->rows, NULL) != SQLITE_OK)) {
-        code = sqlite_db_error(reader->db, reader->path, TLSMSG_ERR_SYSTEM, "read", err);
+        code = sqlite_db_error(reader->db, &reader->file, TLSMSG_ERR_SYSTEM, "read", err);
     }
     return code;
 }
@@ -91,7 +91,7 @@ enum tlsmsg_code reader_open(struct reader *reader, const char *path, struct tls
     enum tlsmsg_code code;
 
     *reader = (struct reader){.path = path};
-    code = sqlite_file_open(&reader->file, path, false, err);
+    code = sqlite_file_open(&reader->file, path, "store", false, err);
     if (code == TLSMSG_OK) {
         code = prepare(reader, err);
     }
@@ -164,7 +164,7 @@ enum tlsmsg_code reader_next(struct reader *reader, int64_t *last, bool *more, r
         code = take(&row, user, err);
     }
     if (code == TLSMSG_OK && result != SQLITE_ROW && result != SQLITE_DONE) {
-        code = sqlite_db_error(reader->db, reader->path, TLSMSG_ERR_SYSTEM, "read", err);
+        code = sqlite_db_error(reader->db, &reader->file, TLSMSG_ERR_SYSTEM, "read", err);
     }
     (void)sqlite3_reset(reader->rows);
     return code;
@@ -178,7 +178,7 @@ enum tlsmsg_code reader_number(struct reader *reader, const char *sql, int64_t *
     if (result == SQLITE_DONE) {
         *value = 0;
     } else if (result != SQLITE_OK) {
-        return sqlite_db_error(reader->db, reader->path, TLSMSG_ERR_SYSTEM, "read", err);
+        return sqlite_db_error(reader->db, &reader->file, TLSMSG_ERR_SYSTEM, "read", err);
     }
     return TLSMSG_OK;
 }

@@ -199,7 +199,7 @@ static enum tlsmsg_code check_numbers(struct verify *verify, struct tlsmsg_error
     }
     (void)sqlite3_finalize(statement);
     return result == SQLITE_DONE ? TLSMSG_OK
-                                 : sqlite_db_error(verify->reader->db, verify->reader->path,
+                                 : sqlite_db_error(verify->reader->db, &verify->reader->file,
                                                    TLSMSG_ERR_SYSTEM, "read", err);
 }
 
@@ -239,7 +239,7 @@ static enum tlsmsg_code check_file(struct verify *verify, struct tlsmsg_error *e
     }
     (void)sqlite3_finalize(statement);
     return result == SQLITE_DONE ? TLSMSG_OK
-                                 : sqlite_db_error(verify->reader->db, verify->reader->path,
+                                 : sqlite_db_error(verify->reader->db, &verify->reader->file,
                                                    TLSMSG_ERR_SYSTEM, "check", err);
 }
 
