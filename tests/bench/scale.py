@@ -145,7 +145,8 @@ def workers(options, verdicts):
         for _ in range(options.rounds):
             for count, figures in cpu.items():
                 with Server(options, "-w", count) as server:
-                    result = server.load(*work, "-t", options.seconds)
+                    result = server.load(*work, "-t", options.seconds,
+                                         "--warmup", min(0.5, options.seconds))
                     errors += result["errors"]
                     figures.append(result["server_cpu_us_per_unit"])
         times = ratio(cpu, "2", "1")

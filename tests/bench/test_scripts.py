@@ -25,7 +25,8 @@ class Scripts(unittest.TestCase):
     def test_bench(self):
         with tempfile.TemporaryDirectory() as folder:
             raw = pathlib.Path(folder) / "raw"
-            done = run("bench.sh", "--build", BUILD, "--rounds", 1, "--seconds", 0.1, "--idle", 50,
+            done = run("bench.sh", "--build", BUILD, "--quick", "--rounds", 1, "--seconds", 0.1,
+                       "--idle", 50,
                        "--only", "ours,floor,memory,reference", "--columns", "64x16x64,full,idle",
                        "--transcript", "--goals", "--raw", raw)
             self.assertIn(done.returncode, (0, 1), done.stderr)  # so short a run judges nothing
@@ -39,7 +40,8 @@ class Scripts(unittest.TestCase):
     def test_numbered(self):
         with tempfile.TemporaryDirectory() as folder:
             raw = pathlib.Path(folder) / "raw"
-            done = run("bench.sh", "--build", BUILD, "--numbered", "--rounds", 1, "--seconds", 0.1,
+            done = run("bench.sh", "--build", BUILD, "--numbered", "--quick", "--rounds", 1,
+                       "--seconds", 0.1,
                        "--idle", 50, "--goals", "--raw", raw)
             self.assertIn(done.returncode, (0, 1), done.stderr)  # so short a run judges nothing
             results = [json.loads(line) for line in raw.read_text().splitlines()]
@@ -95,7 +97,7 @@ class Scripts(unittest.TestCase):
             self.skipTest("needs valgrind")
         done = subprocess.run(
             [sys.executable, "-B", ROOT / "tests/bench/instructions.py", "--build", BUILD,
-             "--messages", "500", "--works", "16x4x64,resumed", "--goals"],
+             "--messages", "50", "--works", "16x4x64,resumed", "--goals"],
             capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         self.assertIn(done.returncode, (0, 1), done.stderr)  # so few are noise
         self.assertRegex(done.stdout, r"\| 16×4×64 \| [1-9][\d,]+ \| [1-9][\d,]+ \|")
