@@ -7,7 +7,10 @@
 
 #include "base/build.h"
 
+#include "support/config.h"
 #include "support/ends_identity.h"
+
+static struct transport_config *server_configs[2]; /* one that is strict and one that isn't */
 
 int ends_setup(void **state)
 {
@@ -19,6 +22,10 @@ int ends_setup(void **state)
 int ends_teardown(void **state)
 {
     (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        transport_config_unref(server_configs[i]);
+        server_configs[i] = NULL;
+    }
     ends_identity_teardown();
     return 0;
 }
@@ -31,13 +38,25 @@ static struct tlsmsg_options *new_options(enum tlsmsg_role role)
     return options;
 }
 
+/* Servers of one kind share what was loaded for the first: loading tries the certificate. */
+static struct transport_config *server_config(bool strict)
+{
+    struct transport_config **config = &server_configs[strict];
+    if (*config == NULL) {
+        struct tlsmsg_error err = {.code = TLSMSG_OK};
+        struct tlsmsg_options *options = new_options(TLSMSG_ROLE_SERVER);
+        ends_identity_of_server(options, strict);
+        if (config_from_options(options, NULL, config, &err) != TLSMSG_OK) {
+            fail_msg("%s", err.text);
+        }
+        tlsmsg_options_free(options);
+    }
+    return transport_config_ref(*config);
+}
+
 static struct peer *new_peer(bool strict)
 {
-    struct tlsmsg_options *options = new_options(TLSMSG_ROLE_SERVER);
-    ends_identity_of_server(options, strict);
-    struct peer *peer = peer_new(options);
-    tlsmsg_options_free(options);
-    return peer;
+    return peer_new(server_config(strict));
 }
 
 struct peer *ends_peer(void)

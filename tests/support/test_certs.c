@@ -11,7 +11,36 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
-#define RSA_BITS 2048
+/* RSA keys are dear to make, a hundred times as dear under valgrind, so there is one, and it is here.
+ * It guards nothing. */
+static const char rsa_key[] = "-----BEGIN PRIVATE KEY-----\n"
+                              "MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDPFTI3ezdiXghS\n"
+                              "ZjAvpSyoMW6JT8lv4EX0cbcWLapCPe4uHNkxLd+TBUkzD3MBI7dwi2XbfAgxVRdc\n"
+                              "S8xe+uxRfbVMOf5JB1QUgzALWuiPr3X/5iTLSVYhrauJ2IvF06o7xJKrqIhkg+ME\n"
+                              "jZOKrDjO4J2t9ezPhANzcpaTQ6v7ESB6KMLQ1xZMe8vBHBKMAh6HZ39AliMlyN/w\n"
+                              "76c+51a3Lh08rERwngDbrZE4eagV/cXFvqDuStDAQy8WjCbxj/fFogICeLeUZp5b\n"
+                              "Av8vsA1ZyIKhbEyPvsR9uoxvzb0EwjhXNPewKTk7rj3qdMXG/Q3nJHwxT63iNR2+\n"
+                              "IfxHKgUNAgMBAAECggEADq9incObpFqlvW4ouaA9f/ntbEhfsRLW8yRDRwva+JKa\n"
+                              "uuNp1Y56vdrQm5HbZnfJcO45vWxYymLN4sovRocFziubeTndmgEuibvZ4txCBLp9\n"
+                              "JDYGYvIi7QV7Vi2oj9FYT5+7hPfRIEuoBDEkBt/6sVUFaYo4jmi+s+eq3OueHRIz\n"
+                              "oL7+l0XqB0dO+ebo3oIAM51y8IlSUDNja5OUHXnD0y78uZFiPjVAv9jsxa3qCWnN\n"
+                              "2bNmxjU9dG/6dHrYRlxRgWLhHnityE7268U4LaDQ8GTy4K1jF6W4qNNxKZ7RvY5H\n"
+                              "OZXnKajWjArOT6y9GtnUbKWm+M4FNiycprXYtYNNcQKBgQD1+A5rnNGgCifX8U/Q\n"
+                              "6BQ80aq3HYElR+jVw/TFnNOQtFoprHwswi79kfR/t1UY+3L7rH2Z/KvM9BHBoVMY\n"
+                              "R/Bd9OuN9nUVuuQO/qVFjDiGj4n4Lg+OEWIBgE2G8pEfuQ9nefmRmV0TnZH480Te\n"
+                              "Xf+yv8GRoODxD8XfMvIYKHJECQKBgQDXhynwLrupQXShXirKxmQbSw9nYkaaP0ds\n"
+                              "sbsjrNM6DAmGaZiRjF1jdUG5QVGFzdjpI0r4lq1+J9P0/ivSv4OSHrCIE/UTg9Bv\n"
+                              "bVL1jNPz5gpAcG2jzcZ6MdUE/XHAAU6vtiSw1XDj074AlKPk5h17aAzQfA1ZadA6\n"
+                              "bBe2xD4h5QKBgQCiLTL820IP/oI0zGPu/wZQ74FbCTYcqaQoRfK+1N9d2rxUG+kn\n"
+                              "7cTj5fdKukt+lFRFAn8yJ7nzAb4vaDoMmWov2Qvy51xdvoMeK+I2z/R5LG0w2NXi\n"
+                              "uy1ehgUYBBmRzAgPFwppaLBI/azAc02mPF4asnpjlaqa5uZ1evbK3OgyWQKBgHw/\n"
+                              "koDBIDRJ5MemNrshNdK6Kc4qzJLdifpyV3UQi9C54b/YHjlCFxBgJ5x5uFqPuc1l\n"
+                              "KDI5AxloMnvZD0B2YY4aHSDFiJJQehfSiXG/Vu0TH7PYXIyC8zm8gpZW2X2cA1Wu\n"
+                              "hmZfFa5xgeZpyjYKJtLewAxsh3GVW5JigCU/6qW1AoGBAI+fsjrTreSaDMQiHbVa\n"
+                              "QlDiyokc+ivcXx6JSMq8N/rN0wtiFdBsxUO5nosUwCEGzMsv9WXmvNNj02cxO3Ca\n"
+                              "A+FkAWSPsb1+oCnCAmPceuI85GNykcu/OyCzbCOrMEk7+Z02eXnHBf0y90WjExPi\n"
+                              "V++eE+8KK3IjB9NdfKm41New\n"
+                              "-----END PRIVATE KEY-----\n";
 
 static void must(bool done, const char *what)
 {
@@ -47,8 +76,14 @@ static EVP_PKEY *make_key(const struct test_cert_spec *spec)
         must(EVP_PKEY_up_ref(spec->key) == 1, "key reference");
         return spec->key;
     }
-    return spec->is_rsa ? EVP_RSA_gen(RSA_BITS)
-                        : EVP_EC_gen(spec->curve != NULL ? spec->curve : "P-256");
+    if (!spec->is_rsa) {
+        return EVP_EC_gen(spec->curve != NULL ? spec->curve : "P-256");
+    }
+    BIO *pem = BIO_new_mem_buf(rsa_key, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(pem, NULL, NULL, NULL);
+    must(key != NULL, "the RSA key");
+    BIO_free(pem);
+    return key;
 }
 
 static void set_time(ASN1_TIME *time, long seconds, const char *text)

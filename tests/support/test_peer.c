@@ -19,7 +19,6 @@
 
 #include "base/clock.h"
 #include "net/socket.h"
-#include "support/config.h"
 
 void peer_fail(struct peer *peer, const char *step, const char *why)
 {
@@ -54,11 +53,10 @@ static int64_t step_deadline_ns(void)
     return clock_now_ns() + (int64_t)PEER_LIMIT_MS * CLOCK_NS_PER_MS;
 }
 
-struct peer *peer_new(const struct tlsmsg_options *options)
+struct peer *peer_new(struct transport_config *config)
 {
     struct peer *peer = calloc(1, sizeof(*peer));
     assert_non_null(peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
     peer->fd = -1;
     peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_true(peer->listener >= 0);
@@ -75,9 +73,7 @@ struct peer *peer_new(const struct tlsmsg_options *options)
     peer->port = ntohs(at.sin_port);
     snprintf(peer->address, sizeof(peer->address), "127.0.0.1:%u", (unsigned)peer->port);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, peer->cues), 0);
-    if (options != NULL && config_from_options(options, NULL, &peer->config, &err) != TLSMSG_OK) {
-        fail_msg("%s", err.text);
-    }
+    peer->config = config;
     return peer;
 }
 

@@ -32,9 +32,9 @@ struct peer {
     char failure[640]; /* the first step that went wrong */
 };
 
-/* Listens on a free port of 127.0.0.1. options: a server's, with the certificate to show under TLS;
- * NULL where no handshake will be done. Aborts the test when it can't. */
-struct peer *peer_new(const struct tlsmsg_options *options);
+/* Listens on a free port of 127.0.0.1. config: a server's; taken over. NULL where no handshake will
+ * be done. Aborts the test when it can't. */
+struct peer *peer_new(struct transport_config *config);
 
 /* Starts to play. When play has returned, the writing side is shut. */
 void peer_start(struct peer *peer, void (*play)(struct peer *peer));
