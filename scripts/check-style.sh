@@ -370,7 +370,8 @@ format() {
         sed -n 's/^\([^:]*\):[0-9].* error: .*/\1/p' | sort -u
 }
 
-# Each file that a TLS build compiles, then those that only a plaintext build does.
+# Each file that a TLS build compiles, with the engines that are installed, then those that only a
+# plaintext build does.
 tidy() {
     tidy_build TLS
     tidy_build plaintext
@@ -378,8 +379,11 @@ tidy() {
 tidy_build() {
     if [ "$1" = plaintext ]; then option=ON; else option=OFF; fi
     if pkg-config --exists libedit; then editing=ON; else editing=OFF; fi
+    if [ "$1" = TLS ] && pkg-config --exists sqlite3; then sqlite=ON; else sqlite=OFF; fi
+    if [ $sqlite = ON ] && pkg-config --exists libpq; then libpq=ON; else libpq=OFF; fi
     if ! cmake -S . -B "$work/build" -DTLSMSG_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug \
-        -DTLSMSG_EDITLINE=$editing -DTLSMSG_PLAINTEXT=$option >"$work/log" 2>&1; then
+        -DTLSMSG_EDITLINE=$editing -DTLSMSG_PLAINTEXT=$option -DTLSMSG_SQLITE=$sqlite \
+        -DTLSMSG_POSTGRESQL=$libpq >"$work/log" 2>&1; then
         cat "$work/log"
         return
     fi

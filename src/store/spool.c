@@ -294,7 +294,7 @@ enum tlsmsg_code spool_keep(struct spool *spool, struct spool_message *messages,
                                                   now.tv_nsec / CLOCK_NS_PER_MS};
     }
     store->also = sends ? spool->mark : NULL;
-    (void)sqlite3_bind_int64(spool->mark, 1, (sqlite3_int64)(spool->last + count));
+    (void)sqlite3_bind_int64(spool->mark, 1, (sqlite3_int64)spool->last + (sqlite3_int64)count);
     code = items != NULL && list != NULL ? append(spool, items, count, list, err)
                                          : error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     if (code == TLSMSG_OK) {

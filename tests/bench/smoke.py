@@ -22,7 +22,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 BIN = pathlib.Path(os.environ.get("TLSMSG_BENCH_DIR", "."))
 DEADLINE_S = 120
-BRIEFLY = ("-t", "0.2", "-w", "0.05")
+BRIEFLY = ("-t", "0.1", "-w", "0.02")
 
 
 class Server:
