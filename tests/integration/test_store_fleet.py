@@ -15,6 +15,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
+import certificates
 import harness
 import kernel
 import network
@@ -240,6 +241,70 @@ class Fleet(PairTest):
     def visit(port):
         network.connect(port).close()
         return True
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root mounts files")
+class Named(test_store_numbered.StoreTest):
+    """One name with the addresses of three servers, as DNS would give it, and nothing before them."""
+
+    ADDRESSES = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
+    NAME = "msg.example.org"
+
+    def setUp(self):
+        super().setUp()
+        self.cluster = postgresql.Cluster()
+        self.addCleanup(self.cluster.remove)
+        self.port = harness.unused_port()
+        self.hosts = self.write_file("hosts", "".join(
+            f"{address} {self.NAME}\n" for address in self.ADDRESSES).encode())
+
+    def query(self, sql):
+        return self.cluster.query("postgres", sql)
+
+    def on(self, address):
+        own = certificates.leaf("fleet", "msg", names=f"DNS:{self.NAME}")
+        server = self.keep(harness.Server(
+            "--store", self.cluster.url("postgres"), "--cert", own.certificate, "--key", own.key,
+            certificate=False, listen=(f"{address}:{self.port}",)))
+        server.stderr.wait_for(b"listening on")
+        return server
+
+    def client(self, *words):
+        """One that finds the name in a file of its own."""
+        client = self.keep(harness.Program(
+            [self.tool("unshare"), "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"',
+             self.hosts, *program("tlsmsg-client"), "--ca", certificates.authority("fleet").ca, "-q",
+             "--timeout", "30", *words, f"{self.NAME}:{self.port}"], stdin=subprocess.PIPE,
+            name="tlsmsg-client"))
+        return client
+
+    def say(self, client, number):
+        client.write(b"line %d\n" % number)
+        try:
+            client.stdout.wait_for(b"\n", number + 1, limit=60)
+        except AssertionError:
+            if b"mount:" in client.stderr.bytes() or b"unshare:" in client.stderr.bytes():
+                self.skipTest("this machine mounts nothing here")
+            raise
+
+    def test_the_next_address_is_tried(self):
+        """The first is gone from the start; then each server is lost that the client is at."""
+        servers = [self.on(address) for address in self.ADDRESSES[1:]]
+        client = self.client("--producer", "job", "--retry", "60")
+        for number in range(3):
+            self.say(client, number)
+            at = [server for server in servers if b"line %d" % number in server.transcript()]
+            self.assertEqual(len(at), 1)
+            if number == 1:
+                servers.append(self.on(self.ADDRESSES[0]))
+            if number < 2:
+                servers.remove(at[0])
+                at[0].signal(signal.SIGKILL)
+                at[0].finish(-signal.SIGKILL)
+        client.close_stdin()
+        client.finish(0, 60)
+        self.assertEqual([(seq, body) for _, seq, body in self.rows()],
+                         [(n + 1, b"line %d" % n) for n in range(3)])
 
 
 @unittest.skipUnless(os.geteuid() == 0, "only root makes network namespaces")
