@@ -19,7 +19,8 @@ valgrind     every unit test under valgrind, also those that scripts/test.sh lea
 cuts         a conversation of tlsmsg/1 cut behind each byte of it, in both directions
 powercut     power cuts: every sync, other seeds and stopped ext4 and xfs (as root) for
              TLSMSG_POWERCUT_SECONDS (120) each; 30 kills under load
-fleet        20 primaries of PostgreSQL lost under load, their standbys promoted; 20 kills
+fleet        20 primaries of PostgreSQL lost under load, their standbys promoted; 20 kills; the
+             page of packaging/fleet typed, each of its machines lost and replaced (as root)
 mutants      TLSMSG_MUTANTS small changes (100) to the source, each of which a test has to notice
 repeat       the tests of both programs, TLSMSG_REPEAT times (5), while both cores are busy
 END
@@ -102,7 +103,13 @@ long_powercut() {
 long_fleet() {
     build fleet release -DTLSMSG_SQLITE=ON -DTLSMSG_POSTGRESQL=ON || return
     TLSMSG_STORE_ROUNDS=20 TLSMSG_STORE_KILLS=20 ctest --test-dir build/long/fleet \
-        --tests-regex '^integration_store_(fleet|away|postgresql)' --output-on-failure --no-tests=error
+        --tests-regex '^integration_store_(fleet|away|postgresql)' --output-on-failure \
+        --no-tests=error || return
+    if [ "$(id -u)" -eq 0 ]; then
+        python3 -B tests/package/try_fleet.py build/long/fleet
+    else
+        echo "try_fleet.py: skipped, since only root makes network namespaces"
+    fi
 }
 
 long_mutants() {

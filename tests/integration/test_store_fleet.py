@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -164,22 +165,17 @@ class Fleet(PairTest):
         port = harness.unused_port()
         with open(os.path.join(ROOT, "packaging", "fleet", "haproxy.cfg"), encoding="ascii") as file:
             text = file.read()
-        text = text.replace("bind :12345", f"bind 127.0.0.1:{port}").replace("inter 1s", "inter 100")
+        for before, after in (("bind :12345", f"bind 127.0.0.1:{port}"), ("inter 1s", "inter 100"),
+                              ("/run/haproxy/admin.sock", self.path("haproxy.sock"))):
+            self.assertIn(before, text)
+            text = text.replace(before, after)
         for host, server_port in zip(("11", "12", "13"), ports):
             self.assertIn(f"192.0.2.{host}:12345", text)
             text = text.replace(f"192.0.2.{host}:12345", f"127.0.0.1:{server_port}")
         path = self.write_file("haproxy.cfg", text.encode())
         haproxy = self.keep(harness.Program(["haproxy", "-W", "-db", "-f", path], name="haproxy"))
-        kernel.wait_until(lambda: self.reaches(port), "HAProxy", 20)
+        haproxy.stderr.wait_for(b"Loading success", limit=20)
         return port, haproxy
-
-    @staticmethod
-    def reaches(port):
-        try:
-            network.connect(port).close()
-            return True
-        except OSError:
-            return False
 
     def on(self, port):
         """A server on that port, ready."""
@@ -203,10 +199,13 @@ class Fleet(PairTest):
                 for line in lines[20 * i:20 * i + 20]:
                     client.write(line.encode() + b"\n")
                     time.sleep(0.01)
+                if i == 1:
+                    self.tell_proxy("set server servers/two state drain")
                 servers[i].signal(signal.SIGKILL if i != 1 else signal.SIGTERM)
                 servers[i].wait()
                 time.sleep(0.3)
                 servers[i] = self.on(port)
+                self.tell_proxy("set server servers/two state ready")
                 time.sleep(0.3)
             self.primary.kill()
             self.standby.promote()
@@ -222,20 +221,22 @@ class Fleet(PairTest):
     def reload(self, haproxy, port):
         """What is open stays with the old process, and nobody is refused by the new one."""
         stays = self.greet_as(b"replicated", None, b"stays", 1, 0, port=port)
-        old = self.workers_of(haproxy)
         haproxy.signal(signal.SIGUSR2)
-        kernel.wait_until(lambda: self.visit(port) and self.workers_of(haproxy) - old,
-                          "the new process", 20)
+        haproxy.stderr.wait_until(
+            lambda said: self.visit(port) and said.count(b"Loading success") == 2, "its reload", 20)
         for _ in range(50):
             self.visit(port)
         stays.send(message(1, b"still here"))
         self.expect(stays, ok(1, b"still here"))
         stays.close()
 
-    @staticmethod
-    def workers_of(haproxy):
-        with open(f"/proc/{haproxy.pid}/task/{haproxy.pid}/children", encoding="ascii") as file:
-            return set(file.read().split())
+    def tell_proxy(self, command):
+        """On the socket of the process that runs now."""
+        with socket.socket(socket.AF_UNIX) as end:
+            end.settimeout(scaled(10))
+            end.connect(self.path("haproxy.sock"))
+            end.sendall(command.encode() + b"\n")
+            self.assertEqual(network.receive_all(end).strip(), b"")
 
     @staticmethod
     def visit(port):
