@@ -32,7 +32,7 @@ KILLS = int(os.environ.get("TLSMSG_STORE_KILLS", "3"))
 # 1: each kind of fault at each sync; else the one at every second, the other at those between.
 EVERY_SYNC = int(os.environ.get("TLSMSG_SPOOL_SYNCS", "2"))
 RECORDER = os.path.join(build_dir(), "tests", "powercut", "libpowercut_recorder.so")
-WAITS = b"; try: the same again later, with </dev/null\n"
+WAITS = b"; try: run it again later, with </dev/null\n"
 
 
 class SpoolTest(ClientTest):

@@ -246,6 +246,11 @@ class Chinese(unittest.TestCase):
                                 for text in pair)
             self.assertEqual(english, chinese)
 
+    def test_address(self):
+        """One word for the reader, and it is not the formal one."""
+        for _, chinese in self.pairs():
+            self.assertNotIn("您", chinese)
+
     def test_promises(self):
         """The table of tlsmsg(7), row by row."""
         manual = read("docs", "man", "tlsmsg.7").split(".Sh PROMISES")[1].split(".El")[0]

@@ -163,7 +163,7 @@ enum exit_code keeping_end(struct session *session, enum exit_code code)
         startup_warn(session->program, "%" PRIu64 " message%s in spool '%s'%s", count,
                      count == 1 ? " waits" : "s wait",
                      escape_name(name, sizeof(name), session->spool_path),
-                     code == EXIT_KEPT ? "; try: the same again later, with </dev/null" : "");
+                     code == EXIT_KEPT ? "; try: run it again later, with </dev/null" : "");
     }
     return code == EXIT_KEPT && count == 0 ? session->cause : code;
 }
