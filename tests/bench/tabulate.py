@@ -271,9 +271,10 @@ def in_words(column):
     """A column's title in the picture, which has no key to C×D×S."""
     if column in IN_WORDS:
         return IN_WORDS[column]
-    clients, under_way, size = map(int, column.split("x"))
-    in_flight = f"{under_way} in flight each"
-    return f"a {size:,}-byte message, {clients:,} client{'s' * (clients > 1)}, {in_flight} (µs)"
+    work, _, flow = column.partition("+")
+    clients, in_flight, size = map(int, work.split("x"))
+    return (f"a {size:,}-byte {flow + ' ' if flow else ''}message, {clients:,} "
+            f"client{'s' if clients > 1 else ''}, {in_flight} in flight each (µs)")
 
 
 def write_plot_data(results, folder):

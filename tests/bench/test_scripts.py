@@ -67,17 +67,35 @@ class Scripts(unittest.TestCase):
         for words in ("| 64×1×64 |", "| tlsmsg-server, --store |", "own log", "| goal |"):
             self.assertIn(words, done.stdout)
 
+    def run_tabulate(self, folder, words, values):
+        path = pathlib.Path(folder) / "results"
+        path.write_text("".join(
+            json.dumps({"contender": who, "column": column, "round": 1, "result": result}) + "\n"
+            for who, column, result in values))
+        return subprocess.run([sys.executable, "-B", ROOT / "tests/bench/tabulate.py", path, *words],
+                              capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
     def tabulate(self, *values):
         """(contender, column, result)... to the exit status and the lines about goals."""
         with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "results"
-            path.write_text("".join(
-                json.dumps({"contender": who, "column": column, "round": 1, "result": result}) + "\n"
-                for who, column, result in values))
-            done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/tabulate.py", path,
-                                   "--goals"], capture_output=True, text=True, timeout=DEADLINE_S,
-                                  check=False)
+            done = self.run_tabulate(folder, ["--goals"], values)
         return done.returncode, done.stdout.partition("| goal |")[2]
+
+    def test_picture(self):
+        """Each panel says in words what it measures; the lone client's is left out."""
+        columns = ("1x1x64", "64x16x64", "16x1x1000+numbered", "full", "idle")
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_tabulate(folder, ["--plot-data", folder],
+                                     [("ours", column, {"kib_per_connection" if column == "idle"
+                                                        else "server_cpu_us_per_unit": 14.1})
+                                      for column in columns])
+            self.assertEqual(0, done.returncode, done.stderr)
+            panels = (pathlib.Path(folder) / "panels.gp").read_text()
+            self.assertIn("14.1", (pathlib.Path(folder) / "1.dat").read_text())
+        for words in ("panels = 4\n", '"a 64-byte message, 64 clients, 16 in flight each (µs)"',
+                      '"a 1,000-byte numbered message, 16 clients, 1 in flight each (µs)"',
+                      '"a connection with a full handshake (µs)"', '"an idle connection (KiB)"'):
+            self.assertIn(words, panels)
 
     def test_goals(self):
         field = "server_cpu_us_per_unit"
