@@ -218,7 +218,7 @@ class Slow(AwayTest):
 
 
 class Killed(AwayTest):
-    limit = 120
+    limit = 120 + 10 * KILLS
 
     def test_under_load(self):
         """The engine is killed as by a power cut, and started again, under producers that go on."""

@@ -69,6 +69,15 @@ def _run(words, **how):
     return said.decode()
 
 
+def _state(pid):
+    """The letter of /proc; X: there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
 class Cluster:
     """A server with its data. The port is a name alone where no address is listened on."""
 
@@ -197,11 +206,24 @@ class Cluster:
                 pass
 
     def kill(self):
-        """All of it at once, as when the machine's power goes."""
+        """All of it at once, as when the machine's power goes: also the process that it is just
+        forking, since one that is left holds on to the memory that the next start wants."""
         if self.process is None or self.process.poll() is not None:
             return
+        self.process.send_signal(signal.SIGSTOP)
+        self._wait_for(lambda: _state(self.process.pid) in "TZ", "its stop")
+        pids = self.pids()
         self.signal_all(signal.SIGKILL)
         self.process.wait(scaled(LIMIT))
+        self._wait_for(lambda: all(_state(pid) in "XZ" for pid in pids), "the end of all of it")
+
+    @staticmethod
+    def _wait_for(condition, what):
+        end = time.monotonic() + scaled(LIMIT)
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(f"not in time: {what}")
+            time.sleep(0.005)
 
     def stop(self):
         """In order, though without waiting for clients."""
