@@ -1,5 +1,5 @@
-/* Sends each line of stdin as a message, many at once, and counts the replies. With a producer's
- * name the server keeps the numbers: run again with the same lines, it goes on where it was.
+/* Sends each line of stdin as a message, many at once, and counts the replies. The server keeps the
+ * numbers under the producer's name: run again with the same lines, this continues where it was.
  *
  *   bulk HOST:PORT CA.pem PRODUCER <lines */
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Sends what is appended to a log file, line by line, also across the log's rotation. What the
-# server can't take now waits in a spool and is delivered once it is back, each line once.
-# Lines that are written while this doesn't run are not seen: run it as a service that restarts.
+# Sends each line that is appended to a log file, also after the log was rotated. While the server is
+# away, lines wait in a spool; they are delivered once it is back, each line once.
+# Lines that are written while this doesn't run are missed: run it as a service that restarts.
 #
 #   follow-log.sh /var/log/nginx/error.log
 #
@@ -12,7 +12,7 @@ if [ $# -ne 1 ]; then
     echo "usage: follow-log.sh FILE" >&2
     exit 2
 fi
-# A week of trying again: longer, and the client ends with what is left in the spool.
+# The client tries to connect for a week. After that it ends, and the rest stays in the spool.
 tail -n 0 -F -- "$1" |
     tlsmsg-client -q ${TLSMSG_CA:+--ca "$TLSMSG_CA"} --spool "$TLSMSG_SPOOL" --retry 604800 \
         "$TLSMSG_SERVER" >/dev/null

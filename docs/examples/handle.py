@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A program behind the server: takes each message from its JSON transcript, and acts on it.
+"""A program behind the server: reads each message from the JSON transcript, and acts on it.
 
     tlsmsg-server ... --format json | handle.py
 
-A line is here before its reply has left, so a sender that has a reply knows that this program was
-given the message. The pipe must keep up: while it is full, the server holds its replies back.
+A line arrives here before its reply leaves. So a sender that has its reply knows that this program
+was given the message. Read fast enough: while the pipe is full, the server holds its replies back.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 
 
 def act(event):
-    """What is to be done with a message: here it is printed with its sender."""
+    """What to do with a message: here it is printed with its sender."""
     sender = event.get("identity") or event["peer"]
     print(f"{event['time']} {sender}: {event['message']}", flush=True)
 

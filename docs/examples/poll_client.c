@@ -1,5 +1,5 @@
-/* A client inside a poll loop, which could wait for much else beside it: each call is made again
- * until it no longer answers TLSMSG_CLIENT_AGAIN.
+/* A client inside a poll loop, which could wait for other things, too. Each call is repeated until it
+ * no longer returns TLSMSG_CLIENT_AGAIN.
  *
  *   poll_client HOST:PORT QUESTION [CA.pem] */
 #include <poll.h>

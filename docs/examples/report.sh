@@ -27,7 +27,7 @@ fi
 tlsmsg-client -q ${TLSMSG_CA:+--ca "$TLSMSG_CA"} ${TLSMSG_SPOOL:+--spool "$TLSMSG_SPOOL"} \
     -m "$(hostname): $name $words" "$TLSMSG_SERVER" >/dev/null
 sent=$?
-# 7: kept in the spool. Any other failure is cron's business, which mails what stood on stderr.
+# 7: kept in the spool. Any other failure is left to cron, which mails what was on stderr.
 if [ $status -eq 0 ] && [ $sent -ne 7 ]; then
     status=$sent
 fi

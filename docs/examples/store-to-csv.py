@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A store's messages as CSV (RFC 4180), with the columns that a table wants.
+"""Turns the messages of a store into CSV (RFC 4180), for a spreadsheet or a database.
 
     tlsmsg-store export store.db | store-to-csv.py >messages.csv
 """

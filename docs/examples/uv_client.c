@@ -1,6 +1,6 @@
-/* A client inside libuv's loop, which waits for other things beside it: a poll handle for the
- * connection's descriptor and a timer for its deadline, both made anew for each wait, because the
- * client may close the descriptor and take another one in any call.
+/* A client inside libuv's loop, which can wait for other things, too. It uses a poll handle for the
+ * connection's descriptor, and a timer for its deadline. Both are new for each wait, because any call
+ * of the client may close the descriptor and open another one.
  *
  *   cc uv_client.c $(pkg-config --cflags --libs tlsmsg libuv) -o uv_client
  *   ./uv_client HOST:PORT QUESTION [CA.pem] */
