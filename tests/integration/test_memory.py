@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Whatever stdout does, the server's memory stays under --max-buffered and 64 KiB a connection."""
+"""Whatever stdout or the store does, the server's memory stays under --max-buffered and 64 KiB a connection."""
 
+import contextlib
 import fcntl
 import os
 import re
 import resource
 import select
+import sqlite3
 import sys
 import time
 import unittest
@@ -18,7 +20,7 @@ import network
 import tls
 from certificates import default_certificates
 from harness import ProgramTest
-from settings import SLOWDOWN, is_plaintext
+from settings import SLOWDOWN, build_dir, is_plaintext
 
 MIB = 1 << 20
 DECIDED = re.compile(b'"event":"(?:message|closed)"')
@@ -63,8 +65,8 @@ class Memory(ProgramTest):
     def memory(self, name):
         return int(manager.status(self.server.pid)[name].split()[0]) * 1024
 
-    def client(self, records, **how):
-        """A connection, and the bytes that bring these records."""
+    def client(self, records, says_goodbye=False, **how):
+        """A connection, and the bytes that bring these records, and say that no more come."""
         if is_plaintext():
             sock = network.connect(self.server.port, **how)
             self.addCleanup(sock.close)
@@ -73,12 +75,17 @@ class Memory(ProgramTest):
         self.addCleanup(end.sock.close)
         for record in records:
             end.queue(record)
+        if says_goodbye:
+            end.queue_close_notify()
         return end.sock, end.outgoing.read()
 
     @staticmethod
     def send_on(unsent, writable):
         for sock in writable:
-            unsent[sock] = unsent[sock][sock.send(unsent[sock]):]
+            try:
+                unsent[sock] = unsent[sock][sock.send(unsent[sock]):]
+            except ConnectionError:
+                unsent[sock] = b""  # it was told meanwhile
             if not unsent[sock]:
                 del unsent[sock]
 
@@ -174,6 +181,45 @@ class Numbered(Memory):
         """A record holds more than a thousand messages."""
         self.stop_for_a_moment(numbered(bytes(16_000), *[b"x"] * 400),
                                lambda lines, _: lines == self.CLIENTS * 401)
+
+
+@unittest.skipUnless(os.path.exists(os.path.join(build_dir(), "tlsmsg-store")), "needs a store")
+class Stored(Memory):
+    """Nothing is committed for a while: messages wait, and so do those who sent them."""
+
+    @property
+    def FORM(self):
+        return ("--quiet", "--store", self.path("store.db"), "--store-timeout", "600")
+
+    def stop_for_a_moment(self, records, is_done=None):
+        clients = [self.client(records, says_goodbye=True) for _ in range(self.CLIENTS)]
+        before = self.memory("VmRSS")
+        for sock, _ in clients:
+            sock.setblocking(False)
+        unsent, open_still = dict(clients), {sock for sock, _ in clients}
+        with contextlib.closing(sqlite3.connect(self.path("store.db"), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            while writable := select.select([], list(unsent), [], 0.5)[1]:
+                self.send_on(unsent, writable)
+            other.execute("ROLLBACK")
+        while open_still:
+            readable, writable, _ = select.select(open_still, list(unsent), [], 60)
+            self.assertTrue(readable or writable, f"stuck with {len(open_still)} conversations")
+            self.send_on(unsent, writable)
+            for sock in readable:
+                try:
+                    over = sock.recv(1 << 16) == b""
+                except ConnectionResetError:
+                    over = True
+                if over:
+                    open_still.remove(sock)
+                    unsent.pop(sock, None)
+        self.check_grown(before)
+
+    def test_numbered_messages(self):
+        """More than fits: some lose their conversation."""
+        self.context.set_alpn_protocols(["tlsmsg/1"])
+        self.stop_for_a_moment(numbered(bytes(16_000), bytes(200_000), *[b"x"] * 400))
 
 
 if __name__ == "__main__":
