@@ -49,7 +49,9 @@ def played():
         signal.alarm(0)
         os.close(leader)
         code = session.wait(SECONDS)
-    lines = said.decode().replace("\r\n", "\n").splitlines()
+    # Of work that takes longer than a second, the client shows how far it is, and wipes that out.
+    text = re.sub(r"\r[^\r\n]*\x1b\[K", "", said.decode().replace("\r\n", "\n"))
+    lines = text.splitlines()
     return code, [line[at:at + COLUMNS].rstrip() for line in lines
                   for at in range(0, max(len(line), 1), COLUMNS)]
 
