@@ -322,13 +322,18 @@ class Service:
         self.send("after the backup")
 
     def after_several(self):
-        """The second now stores in the database, and goes on with it after that was away."""
+        """The second now stores in the database. It goes on after a restart of that, and waits for one
+        that starts later, as at a boot."""
         self.send("to the database", to=NAME + ":12346")
         self.server.sh("systemctl restart postgresql")
         self.send("to the database again", to=NAME + ":12346")
+        self.server.sh("systemctl stop postgresql; systemctl restart tlsmsg-server@second || :\n"
+                       "systemctl start postgresql; for _ in $(seq 300); do\n"
+                       "! systemctl is-active tlsmsg-server@second || break; sleep 0.1; done")
+        self.send("to the later database", to=NAME + ":12346")
         found = self.server.sh("su postgres -c 'tlsmsg-store list postgresql:///messages'\n"
                                "systemctl is-active tlsmsg-server@second")
-        for text in ("to the database", "to the database again"):
+        for text in ("to the database", "to the database again", "to the later database"):
             if text not in found:
                 fail(f"the database lacks {text!r}:\n{found}")
 

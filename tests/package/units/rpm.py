@@ -77,6 +77,8 @@ class Rpm(unittest.TestCase):
         self.assertEqual(rpm("--verify", "tlsmsg-server", "tlsmsg-client", "libtlsmsg"), "")
         self.assertEqual(state("tlsmsg.service", "tlsmsg.socket", "tlsmsg-renew.timer"),
                          [(False, "inactive")] * 3)
+        subprocess.run(["tlsmsg-server", "--config", f"{ETC}/server.conf", "--check", "--user",
+                        "tlsmsg"], stdin=subprocess.DEVNULL, timeout=SECONDS, check=True)
         systemctl("enable", "--now", "tlsmsg")
         answers("hello")
         self.upgrade()
