@@ -167,6 +167,24 @@ def from_before(folder, base, sections, debs):
                "tlsmsg-server --config /etc/tlsmsg/server.conf --check --user tlsmsg")
 
 
+def at_a_terminal(folder, base, debs):
+    """The packaged client has line editing, with the release's own libedit, which differ in keys."""
+    root = fresh(folder, base, ("openssl", "python3"))
+    copy_sources(root.path("/source"))
+    run("mount", "--rbind", "/dev", root.path("/dev"))
+    shutil.copytree(os.path.join(debs, "now"), root.path("/packages"))
+    os.mkdir(root.path("/build"))
+    for name in ("tlsmsg-client", "tlsmsg-server", "tlsmsg-store"):
+        os.symlink("/usr/bin/" + name, root.path("/build/" + name))
+    machine = Machine(("chroot", root.root), "/source/tests/integration")
+    machine.sh("apt install /packages/libtlsmsg0.2_*.deb /packages/tlsmsg-client_*.deb "
+               "/packages/tlsmsg-server_*.deb")
+    said = machine.sh("export TLSMSG_BUILD_DIR=/build\nldd /usr/bin/tlsmsg-client | grep libedit\n"
+                      "python3 -B test_comfort.py 2>&1")
+    if "Editing.test_insert_and_history) ... ok" not in said or "skipped" in said:
+        fail(f"line editing was not tried:\n{said}")
+
+
 @contextlib.contextmanager
 def booted(folder, root):
     """A root's system, running. Yields the process that is its manager."""
@@ -383,6 +401,8 @@ def main():
             packages(os.path.join(folder, "build"), base, sections, os.path.join(folder, "debs"))
             print(f"try_install.py: {release}: from 0.1", flush=True)
             from_before(os.path.join(folder, "before"), base, sections, os.path.join(folder, "debs"))
+            print(f"try_install.py: {release}: at a terminal", flush=True)
+            at_a_terminal(os.path.join(folder, "terminal"), base, os.path.join(folder, "debs"))
             service = Service(folder, base, os.path.join(folder, "debs"))
             with booted(service.booted, service.server_root) as manager:
                 service.start(manager)
