@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -38,7 +39,8 @@ struct pg_connecting {
     bool is_done;
     bool is_abandoned;
     bool reads;
-    char *lists[LISTS]; /* in place of the string's; NULL: what that says */
+    char *lists[LISTS];           /* in place of the string's; NULL: what that says */
+    char engine[PG_ENGINE_CHARS]; /* that is no result; empty: all are */
     char target[];
 };
 
@@ -58,6 +60,17 @@ static void free_connecting(struct pg_connecting *connecting)
     (void)pthread_cond_destroy(&connecting->done);
     (void)pthread_mutex_destroy(&connecting->lock);
     free(connecting);
+}
+
+/* Whether that engine answers, or one that can't be told from it. */
+static bool is_engine(PGconn *connection, const char *engine)
+{
+    PGresult *result = PQexec(connection, "SELECT " PG_ENGINE);
+    bool is_same =
+        PQresultStatus(result) != PGRES_TUPLES_OK || strcmp(PQgetvalue(result, 0, 0), engine) == 0;
+
+    PQclear(result);
+    return is_same;
 }
 
 static void *connect_thread(void *user)
@@ -80,6 +93,10 @@ static void *connect_thread(void *user)
     PGconn *connection = PQconnectdbParams(keys, values, 1);
     bool is_abandoned;
 
+    if (connecting->engine[0] != '\0' && is_engine(connection, connecting->engine)) {
+        PQfinish(connection);
+        connection = NULL;
+    }
     (void)pthread_mutex_lock(&connecting->lock);
     is_abandoned = connecting->is_abandoned;
     connecting->connection = connection;
@@ -130,9 +147,9 @@ static void drop_entry(char *list, size_t n)
     }
 }
 
-static bool copy_lists(struct pg_connecting *connecting, PGconn *elsewhere)
+static bool copy_lists(struct pg_connecting *connecting, PGconn *connection)
 {
-    PQconninfoOption *options = PQconninfo(elsewhere);
+    PQconninfoOption *options = PQconninfo(connection);
     const PQconninfoOption *option;
     bool has_memory = options != NULL;
     size_t i;
@@ -150,27 +167,27 @@ static bool copy_lists(struct pg_connecting *connecting, PGconn *elsewhere)
 }
 
 /* Leaves the connection's host out where the string has others. False: no memory. */
-static bool leave_out(struct pg_connecting *connecting, PGconn *elsewhere)
+static bool leave_out(struct pg_connecting *connecting, PGconn *connection)
 {
     char **lists = connecting->lists;
     const char *hosts;
-    const char *host = PQhost(elsewhere);
+    const char *host = PQhost(connection);
     size_t count = 1;
     size_t n = 0;
     size_t i;
 
-    if (!copy_lists(connecting, elsewhere)) {
+    if (!copy_lists(connecting, connection)) {
         return false;
     }
     hosts = lists[HOST];
     if (lists[ADDRESS] != NULL) {
         hosts = lists[ADDRESS];
-        host = PQhostaddr(elsewhere);
+        host = PQhostaddr(connection);
     }
     for (i = 0; hosts != NULL && hosts[i] != '\0'; i++) {
         count += hosts[i] == ',';
     }
-    while (n < count && !(names(hosts, n, host) && names(lists[PORT], n, PQport(elsewhere)))) {
+    while (n < count && !(names(hosts, n, host) && names(lists[PORT], n, PQport(connection)))) {
         n++;
     }
     if (count == 1 || n == count) {
@@ -204,7 +221,7 @@ static bool start(struct pg_connecting *connecting)
     return failed == 0;
 }
 
-struct pg_connecting *pg_connecting_begin(const char *target, bool reads, PGconn *elsewhere)
+struct pg_connecting *pg_connecting_begin(const char *target, bool reads, const struct pg_but *but)
 {
     size_t bytes = strlen(target) + 1;
     struct pg_connecting *connecting = calloc(1, sizeof(*connecting) + bytes);
@@ -220,7 +237,10 @@ struct pg_connecting *pg_connecting_begin(const char *target, bool reads, PGconn
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&connecting->done, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
-    if ((elsewhere != NULL && !leave_out(connecting, elsewhere)) || !start(connecting)) {
+    if (but != NULL) {
+        (void)snprintf(connecting->engine, sizeof(connecting->engine), "%s", but->engine);
+    }
+    if ((but != NULL && !leave_out(connecting, but->connection)) || !start(connecting)) {
         free_connecting(connecting);
         return NULL;
     }

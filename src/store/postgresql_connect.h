@@ -12,12 +12,23 @@
 
 struct pg_connecting;
 
-/* Begins. target: copied. reads: a standby will do. elsewhere: a connection whose host is left out
- * where the string has others; NULL: none is. NULL: no memory, or no thread. */
-struct pg_connecting *pg_connecting_begin(const char *target, bool reads, PGconn *elsewhere);
+/* A text that names the engine that runs, as long as it runs: two hosts may lead to one. */
+#define PG_ENGINE "extract(epoch FROM pg_postmaster_start_time())::text"
+#define PG_ENGINE_CHARS 32
+
+/* What a connection is not to be: the host of this one is left out where the string has others, and
+ * this engine is no result. */
+struct pg_but {
+    PGconn *connection;
+    const char *engine;
+};
+
+/* Begins. target: copied. reads: a standby will do. but: NULL: all will do. NULL: no memory, or no
+ * thread. */
+struct pg_connecting *pg_connecting_begin(const char *target, bool reads, const struct pg_but *but);
 
 /* Waits at most ms. True: it is finished and *connecting NULL; *out is the caller's, perhaps a failed
- * one, or NULL without memory. */
+ * one, or NULL: no memory, or the engine that it is not to be. */
 bool pg_connecting_wait(struct pg_connecting **connecting, int ms, PGconn **out);
 
 /* Leaves it to itself: its thread closes what comes of it. NULL: nothing is done. */

@@ -1,6 +1,7 @@
 #include "store/postgresql_db.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -44,6 +45,7 @@ void pg_db_disconnect(struct pg_db *db)
     pg_connecting_abandon(db->looking);
     db->connection = NULL;
     db->looking = NULL;
+    db->engine[0] = '\0';
     db->is_late = false;
     db->is_set_up = false;
 }
@@ -57,26 +59,25 @@ void pg_db_close(struct pg_db *db)
 
 /* ---- another host */
 
-/* Whether two connections lead to one host. */
-static bool is_same_host(PGconn *a, PGconn *b)
-{
-    return strcmp(PQhost(a), PQhost(b)) == 0 && strcmp(PQhostaddr(a), PQhostaddr(b)) == 0 &&
-           strcmp(PQport(a), PQport(b)) == 0;
-}
-
 /* A connection that stays silent, although the network holds: the engine waits for its standby, or
  * its machine hangs and another one has been promoted. So it is looked, now and then and beside the
- * wait, whether another one takes writes. True: it does, and is db->elsewhere. */
+ * wait, whether another one takes writes. True: it does, and is db->elsewhere. Who only reads waits:
+ * any host would do for that. */
 static bool look_elsewhere(struct pg_db *db)
 {
+    const struct pg_but but = {.connection = db->connection, .engine = db->engine};
+
+    if (db->reads || db->engine[0] == '\0') {
+        return false;
+    }
     if (db->looking == NULL && clock_now_ns() >= db->look_ns) {
-        db->looking = pg_connecting_begin(db->target, db->reads, db->connection);
+        db->looking = pg_connecting_begin(db->target, db->reads, &but);
     }
     if (db->looking == NULL || !pg_connecting_wait(&db->looking, 0, &db->elsewhere)) {
         return false;
     }
     db->look_ns = clock_deadline_ns(clock_now_ns(), LOOK_EVERY_MS);
-    if (PQstatus(db->elsewhere) != CONNECTION_OK || is_same_host(db->elsewhere, db->connection)) {
+    if (PQstatus(db->elsewhere) != CONNECTION_OK) {
         PQfinish(db->elsewhere);
         db->elsewhere = NULL;
     }
@@ -411,16 +412,18 @@ static const char planning[] =
     "set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', "
     "'force_generic_plan', false), set_config('jit', 'off', false)";
 
-/* Looks whether a pooler stands between: when it names a process of the engine's, it doesn't know yet
- * which one is to be ours. What one of them is told or prepares may be missing from the next one then,
- * and would be left behind for others. */
-static enum pg_outcome look_for_pooler(struct pg_db *db, struct tlsmsg_error *err)
+/* Asks which engine answers, and looks whether a pooler stands between: when it names a process of the
+ * engine's, it doesn't know yet which one is to be ours. What one of them is told or prepares may be
+ * missing from the next one then, and would be left behind for others. */
+static enum pg_outcome identify(struct pg_db *db, struct tlsmsg_error *err)
 {
     PGresult *result = NULL;
-    enum pg_outcome outcome = pg_db_run(db, "SELECT pg_backend_pid()", 0, NULL, &result, err);
+    enum pg_outcome outcome =
+        pg_db_run(db, "SELECT pg_backend_pid(), " PG_ENGINE, 0, NULL, &result, err);
 
     if (outcome == PG_DONE) {
         db->is_pooled = strtol(PQgetvalue(result, 0, 0), NULL, 10) != PQbackendPID(db->connection);
+        (void)snprintf(db->engine, sizeof(db->engine), "%s", PQgetvalue(result, 0, 1));
     }
     PQclear(result);
     return outcome;
@@ -448,7 +451,7 @@ static enum pg_outcome set_up(struct pg_db *db, struct tlsmsg_error *err)
     if (PQsetnonblocking(db->connection, 1) != 0 || PQenterPipelineMode(db->connection) != 1) {
         return lose(db, err);
     }
-    outcome = look_for_pooler(db, err);
+    outcome = identify(db, err);
     if (outcome == PG_DONE && !db->is_pooled) {
         outcome = pg_db_run(db, sql, 0, NULL, NULL, err);
     }

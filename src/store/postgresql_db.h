@@ -31,6 +31,7 @@ struct pg_db {
     PGconn *connection;               /* NULL: none */
     struct pg_connecting *connecting; /* one that is being made; NULL: none */
     struct pg_connecting *looking;    /* for a host that answers in its place; NULL: not now */
+    char engine[PG_ENGINE_CHARS];     /* which one answers */
     PGconn *elsewhere; /* one that does, to take the connection's place; NULL: none */
     int64_t look_ns;   /* when to look for one, while an answer is waited for */
     bool is_late;      /* an answer is due that nobody waits for any more */

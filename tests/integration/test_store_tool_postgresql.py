@@ -71,6 +71,26 @@ class Showing(DatabaseTest):
         self.assertEqual([row["seq"] for row in rows], [1, 2, 3, 4])
         self.assertRegex(rows[0]["producer"], "^@[0-9a-f]{32}$")
 
+    def test_a_slow_answer_is_waited_for(self):
+        """Another host that answers is no reason to leave this one."""
+        self.fill(b"hello")
+        again = self.path("again")
+        os.symlink(CLUSTER.folder, again)
+        session = CLUSTER.session("postgres")
+        self.addCleanup(session.close)
+        session.do("BEGIN")
+        session.do("LOCK TABLE message")
+        with subprocess.Popen([test_store_tool.TOOL, "list", CLUSTER.url(
+                "postgres", host=f"{CLUSTER.folder},{again}")], stdout=subprocess.PIPE) as tool:
+            try:
+                with self.assertRaises(subprocess.TimeoutExpired):
+                    tool.wait(2.5)
+                session.do("COMMIT")
+                said, _ = tool.communicate(timeout=settings.scaled(20))
+            finally:
+                tool.kill()
+        self.assertEqual((tool.returncode, said.count(b"hello")), (0, 1))
+
     def test_many_and_long_ones(self):
         self.fill(*(b"%d " % i + b"y" * 15000 for i in range(400)))
         rows = [json.loads(line) for line in self.tool("export", self.store).splitlines()]
