@@ -73,6 +73,53 @@ static void test_a_hold_stops_messages_and_not_greetings(void **state)
     stepped_server_free(server);
 }
 
+/* --- a producer that comes again --------------------------------------------------------------- */
+
+#define HELLO_AGAIN "HELLO 1 last=1 max=1048576 window=256 promise=none\n"
+#define BYE_TAKEN_OVER "BYE 409 10\ntaken over\n"
+
+static bool named_says_one(struct scene *s)
+{
+    return s->peers[0].open && s->peers[1].open &&
+           scene_say(&s->peers[0], "HELLO 1 producer=p\nMSG 1 1\na\n");
+}
+
+static bool it_comes_again(struct scene *s)
+{
+    return heard(0, HELLO OK_1) && scene_say(&s->peers[1], "HELLO 1 producer=p\n");
+}
+
+static bool it_says_the_same_again(struct scene *s)
+{
+    return heard(0, HELLO OK_1 BYE_TAKEN_OVER) && heard(1, HELLO_AGAIN) &&
+           scene_say(&s->peers[1], "MSG 1 1\na\n");
+}
+
+static bool it_is_answered_as_a_duplicate(struct scene *s)
+{
+    struct tlsmsg_stats stats = {.size = sizeof(stats)};
+
+    tlsmsg_server_stats(s->server, &stats);
+    return heard(1, HELLO_AGAIN OK_1) && stats.messages == 2 && stats.duplicates == 1;
+}
+
+static void test_a_producer_comes_again(void **state)
+{
+    static scene_step *const steps[] = {named_says_one, it_comes_again, it_says_the_same_again,
+                                        it_is_answered_as_a_duplicate};
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter(&scene, -1));
+    assert_true(scene_enter(&scene, -1));
+    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
+    assert_true(scene_was_played(&scene));
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
 /* --- memory that is short ---------------------------------------------------------------------- */
 
 #define OK_HELLO "OK 1 41\n你好，我已收到你的消息：hello\n"
@@ -170,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_hold_stops_messages_and_not_greetings),
+        cmocka_unit_test(test_a_producer_comes_again),
         cmocka_unit_test(test_every_allocation),
     };
 
