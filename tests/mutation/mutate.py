@@ -36,6 +36,7 @@ CALL = re.compile(r"^(\s+)(?:\(void\))?[a-z_]\w*\(.*\);$")
 STORE = re.compile(r"^(\s+)[a-z]\w*(?:->|\.)[\w.\[\]>-]* (?:\||&|\+|-)?= .*;$")
 CONDITION = re.compile(r"^(\s+(?:\} else )?if \()(.*)(\) \{)$")
 CONSTANT = re.compile(r"(?<![\w.\"'-])([1-9]\d{0,4})(?![\w.\"'])")
+LISTED = re.compile(r"(src/\S+) \| (.*) \| (.*) \| \(line (\d+)\)")
 ALLOCATION = re.compile(r"\b(?:m|c|re)alloc\(")
 
 Mutant = collections.namedtuple("Mutant", "folder path number before after kind")
@@ -113,19 +114,20 @@ def draw(count, seed, folders, compiled):
 
 
 def read_again(file):
-    """The mutants that are listed as 'path | before | after | ...'; of lines that are the same the
-    first."""
+    """The mutants that are listed as 'path | before | after | (line N)'; of lines that are the same
+    the nearest."""
     mutants = []
     for text in file.read_text(encoding="utf-8").splitlines():
-        parts = [part.strip() for part in text.split(" | ")]
-        if len(parts) < 3 or not (ROOT / parts[0]).is_file():
+        found = LISTED.fullmatch(text)
+        if not found:
             continue
-        path = pathlib.Path(parts[0])
-        for number, line in code_lines(ROOT / path):
-            if line.strip() == parts[1]:
-                after = line[:len(line) - len(line.lstrip())] + parts[2]
-                mutants.append(Mutant(path.parts[1], path, number, line, after, "again"))
-                break
+        path = pathlib.Path(found[1])
+        same = [(abs(number + 1 - int(found[4])), number, line)
+                for number, line in code_lines(ROOT / path) if line.strip() == found[2]]
+        if same:
+            _, number, line = min(same)
+            after = line[:len(line) - len(line.lstrip())] + found[3]
+            mutants.append(Mutant(path.parts[1], path, number, line, after, "again"))
     return mutants
 
 
@@ -196,7 +198,6 @@ def main():
     fates = try_all(tree, mutants, until)
     left = [mutant for mutant, fate in fates.items() if fate == "survived"]
     if options.integration and left:
-        tree.measure_integration(left)
         fates.update(try_all(tree, left, until, integration=True))
     return 0 if tell(fates) else 1
 

@@ -26,6 +26,7 @@ BUILD_SECONDS = 600
 PATIENCE_SECONDS = 10
 PATIENCE_FACTOR = 5
 FIRST_SECONDS = 900
+INTEGRATION_SECONDS = 600
 FIRST_TESTS = 6
 TRIES = 3
 FILE_BYTES = 1 << 30
@@ -33,33 +34,31 @@ SANITIZERS = {
     "ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:hard_rss_limit_mb=2048",
     "UBSAN_OPTIONS": "print_stacktrace=0",
 }
-INTEGRATION = {
-    "server": "conversation|numbered|pressure|faults|signals",
-    "transport": "policy|trust|reload|bad_peers|client_trust|probe",
-    "client": "client|client_numbered|client_reconnect|comfort|faults",
-    "store": "store|store_numbered|store_tool|spool|store_tool_postgresql|"
-             "store_postgresql_Conflicts",
-    "app/client": "client|client_input|client_trust|comfort|bad_input|probe|client_numbered|spool",
-    "app/server": "transcript|signals|service|bad_input|operation|reload|conversation",
-    "app/store": "store|store_tool|store_tool_postgresql",
-    "app": "signals|bad_input|comfort|service|client_trust",
-    "net": "client|bad_input|service|faults",
-    "base": "client|transcript|numbered",
-    "protocol": "numbered|client_numbered",
-    "options": "bad_input|policy",
-}
+# Of the integration tests those that fit a file, by the first pattern that its path begins with; the
+# most fitting first.
+INTEGRATION = [
+    ("store/postgresql", "store_postgresql_Conflicts store_tool_postgresql"),
+    ("store/spool|app/client/(spool|keep)", "spool client_input"),
+    ("store/", "store store_numbered store_tool spool"),
+    ("app/store/", "store_tool store_tool_postgresql"),
+    ("app/server/stor", "store store_numbered"),
+    ("app/server/(stdout|transcript|backlog)", "transcript signals pressure"),
+    ("app/server/", "bad_input service signals operation reload transcript"),
+    ("app/", "client_input comfort client bad_input client_numbered signals client_trust spool"),
+    ("transport/", "trust client_trust policy reload bad_peers probe"),
+    ("server/", "numbered conversation pressure faults"),
+    ("client/", "client client_numbered client_reconnect comfort"),
+    ("", "client bad_input numbered policy"),
+]
 
 Test = collections.namedtuple("Test", "name labels command folder environment")
 
 
 def integration_of(path):
-    """Names of the integration tests that fit a file of src/: those of the nearest folder."""
-    parts = path.relative_to("src").parent.parts
-    for deep in range(len(parts), 0, -1):
-        found = INTEGRATION.get("/".join(parts[:deep]))
-        if found:
-            return re.compile(f"integration_({found})")
-    return None
+    """Names of the integration tests that fit a file of src/."""
+    inside = str(path.relative_to("src"))
+    fitting = next(names for pattern, names in INTEGRATION if re.match(pattern, inside))
+    return [f"integration_{name}" for name in fitting.split()]
 
 
 def installed(module):
@@ -233,6 +232,7 @@ class Tree:
                             *linker])
         self.patience = {name: PATIENCE_SECONDS + PATIENCE_FACTOR * seconds
                          for name, seconds in self.reach.seconds.items()}
+        self.is_sound = {}
 
     def copy(self):
         """What git knows; a file that is the same already keeps its time, and is not compiled again."""
@@ -250,10 +250,10 @@ class Tree:
         """A failure counts where it is one the second time, too: others may use the machine. What
         hangs has had its time."""
         for _ in range(TRIES):
-            good = self.build.run_test(test, self.patience[test.name])
+            good = self.build.run_test(test, self.patience.get(test.name, INTEGRATION_SECONDS))
             if good or good is None:
                 return not good
-            if not self.build.run_test(test, self.patience[test.name]):
+            if not self.build.run_test(test, self.patience.get(test.name, INTEGRATION_SECONDS)):
                 return True
         return False
 
@@ -267,29 +267,6 @@ class Tree:
                     pool.shutdown(wait=True, cancel_futures=True)
                     return running[done].name
         return None
-
-    def measure_integration(self, mutants):
-        """How long those tests take that fit these mutants, without any change."""
-        wanted = {name for mutant in mutants for name in self.fitting(mutant)}
-        if not self.build.make("all"):
-            sys.exit("mutate.sh: cannot build without any change")
-
-        def measure(test):
-            began = time.monotonic()
-            good = any(self.build.run_test(test, FIRST_SECONDS) for _ in range(TRIES - 1))
-            if not good:
-                print(f"{test.name} fails without any change: left out", flush=True)
-            return PATIENCE_FACTOR * (time.monotonic() - began) + PATIENCE_SECONDS if good else None
-
-        tests = [self.build.tests[name] for name in sorted(wanted)]
-        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
-            names = (test.name for test in tests)
-            self.patience.update(zip(names, pool.map(measure, tests)))
-
-    def fitting(self, mutant):
-        found = integration_of(mutant.path)
-        return [test.name for test in self.build.named(("integration",))
-                if found and found.fullmatch(test.name)]
 
     def reaching(self, mutant):
         """The tests that execute its line, and that of its module."""
@@ -315,13 +292,28 @@ class Tree:
         return "survived", None
 
     def slow(self, mutant):
-        """The same by integration tests, the quickest first."""
-        names = [name for name in self.fitting(mutant) if self.patience[name]]
-        with self.changed(mutant):
-            if not self.build.make("all"):
-                return "invalid", None
-            noticer = self.any_notices(sorted(names, key=lambda name: self.patience[name]))
-        return ("integration", noticer) if noticer else ("survived", None)
+        """The same by integration tests; what notices has to be fine without the mutant."""
+        while True:
+            names = [name for name in integration_of(mutant.path)
+                     if name in self.build.tests and self.is_sound.get(name, True)]
+            with self.changed(mutant):
+                if not self.build.make("all"):
+                    return "invalid", None
+                noticer = self.any_notices(names)
+            if not noticer:
+                return "survived", None
+            if self.proves_sound(noticer):
+                return "integration", noticer
+
+    def proves_sound(self, name):
+        """Whether a test passes without any change, tried once; it is left out where it doesn't."""
+        if name not in self.is_sound:
+            test = self.build.tests[name]
+            self.is_sound[name] = self.build.make("all") and any(
+                self.build.run_test(test, INTEGRATION_SECONDS) for _ in range(TRIES))
+            if not self.is_sound[name]:
+                print(f"{name} fails without any change: left out", flush=True)
+        return self.is_sound[name]
 
     @contextlib.contextmanager
     def changed(self, mutant):

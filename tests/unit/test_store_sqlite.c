@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "store/sqlite.h"
 #include "store/sqlite_db.h"
+#include "store/sqlite_internal.h"
 #include "support/test_folder.h"
 #include "support/unit.h"
 
@@ -181,6 +182,31 @@ static void test_without_room_duplicates_and_questions_are_answered(void **state
 }
 
 /* What rule 2 of the store demands: the transaction has to write, or it waits for nothing. */
+/* Nothing of a batch that the file had no room for is there, and the next one is taken. */
+static void test_a_full_file_has_nothing_of_the_batch(void **state)
+{
+    static const char large[100000] = "x";
+    struct store_backend *backend = open_store();
+    sqlite3 *db = sqlite_of(backend)->db;
+    struct store_item items[] = {item("p", 1, hash_a), item("p", 2, hash_b)};
+    struct store_item *list[] = {&items[0], &items[1]};
+    struct store_batch batch = {.items = list, .count = 2, .take_new = true};
+
+    (void)state;
+    items[1].body = large;
+    items[1].body_len = sizeof(large);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA max_page_count = 1", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(backend->ops->append(backend, &batch, &err), STORE_RESULT_NO_ROOM);
+    assert_int_equal(err.code, TLSMSG_OK);
+    assert_int_equal(ask("SELECT count(*) FROM message"), 0);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA max_page_count = 100000", NULL, NULL, NULL),
+                     SQLITE_OK);
+    append(backend, items, 2, true);
+    assert_int_equal(items[1].verdict, STORE_TAKEN);
+    assert_int_equal(ask("SELECT count(*) FROM message"), 2);
+    backend->ops->close(backend, false);
+}
+
 static void test_a_question_writes_when_there_is_a_last_number(void **state)
 {
     struct store_backend *backend = open_store();
@@ -373,6 +399,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_hole_needs_leave, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_room_duplicates_and_questions_are_answered,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_full_file_has_nothing_of_the_batch, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_a_question_writes_when_there_is_a_last_number, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_the_view_is_for_people, set_up, tear_down),
