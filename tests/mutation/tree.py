@@ -1,6 +1,6 @@
 """A copy of the source that is changed, built and tested, a file at a time.
 
-Two builds stand beside it. One counts executed lines, once for each state of the source: which tests
+Two builds stand beside it, and a third for integration tests. One counts executed lines, once for each state of the source: which tests
 reach a line says which ones a change to it has to face, the quickest first. The other has the address
 and undefined-behaviour sanitizers: there each mutant is built, only as far as those tests need it, and
 what leaks is a failure like any other.
@@ -9,6 +9,7 @@ what leaks is a failure like any other.
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -153,7 +154,9 @@ class Build:
         return {file.relative_to(self.source) for file in files if file.is_relative_to(self.source)}
 
     def run_test(self, test, seconds, **more):
-        return run(test.command, seconds, cwd=test.folder,
+        # Python's tests end with the first failure.
+        command = [*test.command, "-f"] if "integration" in test.labels else test.command
+        return run(command, seconds, cwd=test.folder,
                    env={**os.environ, **SANITIZERS, **test.environment, **more})
 
 
@@ -226,10 +229,11 @@ class Tree:
         self.copy()
         self.reach = Reach(Build(self.source, folder / "reach", jobs, ["-DTLSMSG_COVERAGE=ON"]),
                            folder / "reach.json")
-        linker = ["-DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=lld"] if shutil.which("ld.lld") else []
+        self.folder = folder
+        self.linker = ["-DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=lld"] if shutil.which("ld.lld") else []
         self.build = Build(self.source, folder / "build", jobs,
                            ["-DTLSMSG_SANITIZE=address,undefined", "-DCMAKE_C_FLAGS_DEBUG=-O0 -g1",
-                            *linker])
+                            *self.linker])
         self.patience = {name: PATIENCE_SECONDS + PATIENCE_FACTOR * seconds
                          for name, seconds in self.reach.seconds.items()}
         self.is_sound = {}
@@ -246,22 +250,22 @@ class Tree:
                 shutil.copyfile(here, there)
                 shutil.copymode(here, there)
 
-    def noticed(self, test):
+    def noticed(self, build, test):
         """A failure counts where it is one the second time, too: others may use the machine. What
         hangs has had its time."""
         for _ in range(TRIES):
-            good = self.build.run_test(test, self.patience.get(test.name, INTEGRATION_SECONDS))
+            good = build.run_test(test, self.patience.get(test.name, INTEGRATION_SECONDS))
             if good or good is None:
                 return not good
-            if not self.build.run_test(test, self.patience.get(test.name, INTEGRATION_SECONDS)):
+            if not build.run_test(test, self.patience.get(test.name, INTEGRATION_SECONDS)):
                 return True
         return False
 
-    def any_notices(self, names):
+    def any_notices(self, build, names):
         """The first of these tests that fails, or None; as many at a time as there are jobs."""
-        tests = [self.build.tests[name] for name in names if name in self.build.tests]
+        tests = [build.tests[name] for name in names if name in build.tests]
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
-            running = {pool.submit(self.noticed, test): test for test in tests}
+            running = {pool.submit(self.noticed, build, test): test for test in tests}
             for done in concurrent.futures.as_completed(running):
                 if done.result():
                     pool.shutdown(wait=True, cancel_futures=True)
@@ -284,7 +288,7 @@ class Tree:
                 programs = {pathlib.Path(self.build.tests[name].command[0]).name for name in some}
                 if not self.build.make(*sorted(programs)):
                     return "invalid", None
-                noticer = self.any_notices(some)
+                noticer = self.any_notices(self.build, some)
                 if noticer:
                     return "unit", noticer
             if not batches and not self.build.make("tlsmsg"):
@@ -292,25 +296,30 @@ class Tree:
         return "survived", None
 
     def slow(self, mutant):
-        """The same by integration tests; what notices has to be fine without the mutant."""
+        """The same by integration tests, on a build without sanitizers: they would take minutes more.
+        What notices has to be fine without the mutant."""
         while True:
             names = [name for name in integration_of(mutant.path)
-                     if name in self.build.tests and self.is_sound.get(name, True)]
+                     if name in self.programs.tests and self.is_sound.get(name, True)]
             with self.changed(mutant):
-                if not self.build.make("all"):
+                if not self.programs.make("all"):
                     return "invalid", None
-                noticer = self.any_notices(names)
+                noticer = self.any_notices(self.programs, names)
             if not noticer:
                 return "survived", None
             if self.proves_sound(noticer):
                 return "integration", noticer
 
+    @functools.cached_property
+    def programs(self):
+        return Build(self.source, self.folder / "programs", self.jobs, self.linker)
+
     def proves_sound(self, name):
         """Whether a test passes without any change, tried once; it is left out where it doesn't."""
         if name not in self.is_sound:
-            test = self.build.tests[name]
-            self.is_sound[name] = self.build.make("all") and any(
-                self.build.run_test(test, INTEGRATION_SECONDS) for _ in range(TRIES))
+            test = self.programs.tests[name]
+            self.is_sound[name] = self.programs.make("all") and any(
+                self.programs.run_test(test, INTEGRATION_SECONDS) for _ in range(TRIES))
             if not self.is_sound[name]:
                 print(f"{name} fails without any change: left out", flush=True)
         return self.is_sound[name]

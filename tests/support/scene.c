@@ -145,24 +145,45 @@ int scene_teardown(void **state)
     return 0;
 }
 
-struct tlsmsg_server *scene_server_new(enum tlsmsg_option option, ...)
+static struct tlsmsg_server *new_server(const struct tlsmsg_handler *handler, int option,
+                                        va_list pairs)
 {
     struct tlsmsg_options *o = NULL;
     struct tlsmsg_server *server;
-    va_list pairs;
 
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &o, NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_ACCEPT, "0", NULL), TLSMSG_OK);
-    va_start(pairs, option);
-    for (int at = (int)option; at != TLSMSG_OPT_COUNT; at = va_arg(pairs, int)) {
+    for (int at = option; at != TLSMSG_OPT_COUNT; at = va_arg(pairs, int)) {
         const char *value = va_arg(pairs, const char *);
 
         assert_int_equal(tlsmsg_options_set(o, (enum tlsmsg_option)at, value, NULL), TLSMSG_OK);
     }
-    va_end(pairs);
     ends_identity_of_server(o, false);
-    server = stepped_server_new(o, scene_handler());
+    server = stepped_server_new(o, handler);
     assert_non_null(server);
+    return server;
+}
+
+struct tlsmsg_server *scene_server_new(enum tlsmsg_option option, ...)
+{
+    struct tlsmsg_server *server;
+    va_list pairs;
+
+    va_start(pairs, option);
+    server = new_server(scene_handler(), (int)option, pairs);
+    va_end(pairs);
+    return server;
+}
+
+struct tlsmsg_server *scene_server_with(const struct tlsmsg_handler *handler,
+                                        enum tlsmsg_option option, ...)
+{
+    struct tlsmsg_server *server;
+    va_list pairs;
+
+    va_start(pairs, option);
+    server = new_server(handler, (int)option, pairs);
+    va_end(pairs);
     return server;
 }
 

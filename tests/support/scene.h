@@ -61,6 +61,10 @@ int scene_teardown(void **state);
  * where there can't be one. */
 struct tlsmsg_server *scene_server_new(enum tlsmsg_option option, ...);
 
+/* The same with another handler, such as scene_handler's with a function more. */
+struct tlsmsg_server *scene_server_with(const struct tlsmsg_handler *handler,
+                                        enum tlsmsg_option option, ...);
+
 /* Begins; peers: an array of SCENE_PEERS. The handler of scene_handler is the server's. */
 void scene_init(struct scene *scene, struct tlsmsg_server *server, struct raw_peer *peers);
 void scene_fini(struct scene *scene);

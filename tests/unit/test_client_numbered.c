@@ -399,6 +399,8 @@ static void goes_on_after_a_lost_connection(void **state)
     (void)ends_expect_failure(client, TLSMSG_ERR_TRUNCATED);
     tlsmsg_client_reset(client);
     assert_int_equal(tlsmsg_client_unanswered(client), 0);
+    assert_int_equal(tlsmsg_client_number(client), 0);
+    assert_null(tlsmsg_client_hello(client));
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_OK);
     ends_send(client, "b");
     assert_int_equal(tlsmsg_client_number(client), 2);

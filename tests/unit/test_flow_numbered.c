@@ -120,6 +120,72 @@ static void test_a_producer_comes_again(void **state)
     stepped_server_free(server);
 }
 
+/* --- a handler that keeps the numbers ---------------------------------------------------------- */
+
+#define OK_5 "OK 5 37\n你好，我已收到你的消息：a\n"
+#define OK_6 "OK 6 37\n你好，我已收到你的消息：a\n"
+#define HELLO_KEPT "HELLO 1 last=5 max=1048576 window=256 promise=disk\n"
+
+static struct tlsmsg_token asked;
+static unsigned questions;
+
+static void on_hello(const struct tlsmsg_hello *hello, void *user)
+{
+    (void)user;
+    assert_string_equal(hello->producer, "p");
+    assert_int_equal(hello->from, 3);
+    asked = hello->token;
+    questions++;
+}
+
+static bool named_greets(struct scene *s)
+{
+    return s->peers[0].open && scene_say(&s->peers[0], "HELLO 1 producer=p from=3\nMSG 5 1\na\n");
+}
+
+/* What comes later has no effect. */
+static bool its_last_number_is_told(struct scene *s)
+{
+    if (questions == 0) {
+        return false;
+    }
+    assert_int_equal(tlsmsg_server_hello(s->server, &asked, 5, TLSMSG_PROMISE_DISK), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_hello(s->server, &asked, 7, TLSMSG_PROMISE_NONE), TLSMSG_OK);
+    return true;
+}
+
+/* The known one waited in front of the greeting's answer. */
+static bool it_says_a_new_one(struct scene *s)
+{
+    return heard(0, HELLO_KEPT OK_5) && scene_say(&s->peers[0], "MSG 6 1\na\n");
+}
+
+static bool one_was_a_duplicate(struct scene *s)
+{
+    struct tlsmsg_stats stats = {.size = sizeof(stats)};
+
+    tlsmsg_server_stats(s->server, &stats);
+    return heard(0, HELLO_KEPT OK_5 OK_6) && stats.duplicates == 1 && questions == 1;
+}
+
+static void test_the_handler_knows_the_last_number(void **state)
+{
+    static scene_step *const steps[] = {named_greets, its_last_number_is_told, it_says_a_new_one,
+                                        one_was_a_duplicate};
+    struct tlsmsg_handler handler = *scene_handler();
+
+    (void)state;
+    handler.hello = on_hello;
+    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter(&scene, -1));
+    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
+    assert_true(scene_was_played(&scene));
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
 /* --- memory that is short ---------------------------------------------------------------------- */
 
 #define OK_HELLO "OK 1 41\n你好，我已收到你的消息：hello\n"
@@ -218,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_hold_stops_messages_and_not_greetings),
         cmocka_unit_test(test_a_producer_comes_again),
+        cmocka_unit_test(test_the_handler_knows_the_last_number),
         cmocka_unit_test(test_every_allocation),
     };
 
