@@ -173,6 +173,11 @@ enum tlsmsg_code file_error(const char *path, const char *verb, const char *what
         return code;
     }
     switch (sys_errno) {
+    case EMFILE:
+    case ENFILE:
+        return error_set(err, code, sys_errno,
+                         "cannot %s %s '%s' (try: a higher LimitNOFILE= or ulimit -n)", verb, what,
+                         name);
     case EAGAIN:
         return error_set(err, code, 0,
                          "cannot %s %s '%s': it is a pipe, and nothing came out of it", verb, what,

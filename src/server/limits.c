@@ -21,11 +21,20 @@ struct limit_entry {
     struct ratelimit handshakes;
 };
 
-enum tlsmsg_code limits_init(struct limits *limits, const struct server_settings *settings,
-                             uint64_t reserved_descriptors, struct tlsmsg_error *err)
+uint64_t limits_allowed(uint64_t reserved_descriptors)
 {
     struct rlimit limit;
 
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return UINT64_MAX;
+    }
+    return limit.rlim_cur > 2 * reserved_descriptors ? limit.rlim_cur - reserved_descriptors
+                                                     : limit.rlim_cur / 2 + 1;
+}
+
+enum tlsmsg_code limits_init(struct limits *limits, const struct server_settings *settings,
+                             uint64_t reserved_descriptors, struct tlsmsg_error *err)
+{
     *limits = (struct limits){
         .max_connections = settings->max_connections,
         .max_per_address = settings->max_per_address,
@@ -34,12 +43,7 @@ enum tlsmsg_code limits_init(struct limits *limits, const struct server_settings
     };
     (void)pthread_mutex_init(&limits->lock, NULL);
     if (limits->max_connections == 0) {
-        limits->max_connections = UINT64_MAX;
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-            limits->max_connections = limit.rlim_cur > 2 * reserved_descriptors
-                                          ? limit.rlim_cur - reserved_descriptors
-                                          : limit.rlim_cur / 2 + 1;
-        }
+        limits->max_connections = limits_allowed(reserved_descriptors);
     }
     if (limits->max_per_address > 0 || limits->handshake_rate > 0) {
         limits->buckets = calloc(BUCKETS, sizeof(*limits->buckets));

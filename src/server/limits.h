@@ -13,6 +13,9 @@ enum limit {
     LIMIT_RATE         /* --handshake-rate */
 };
 
+/* How many connections this process's descriptors allow, where so many are kept for all else. */
+uint64_t limits_allowed(uint64_t reserved_descriptors);
+
 /* Takes the limits; max_connections 0 becomes what the descriptor limit allows, less reserve. */
 enum tlsmsg_code limits_init(struct limits *limits, const struct server_settings *settings,
                              uint64_t reserved_descriptors, struct tlsmsg_error *err);

@@ -1,7 +1,9 @@
 /* The public server: made from options, started, waited for, stopped, reloaded, freed. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -166,10 +168,10 @@ static enum tlsmsg_code check_listen(const struct text_list *listen, struct tlsm
     return code;
 }
 
-static void tell_warning(const struct tlsmsg_handler *handler, const char *text)
+static void tell_warning(const struct tlsmsg_handler *handler, enum tlsmsg_cause cause,
+                         const char *text)
 {
-    const struct tlsmsg_event event = {
-        .level = TLSMSG_LOG_WARNING, .cause = TLSMSG_CAUSE_CERTIFICATE, .text = text};
+    const struct tlsmsg_event event = {.level = TLSMSG_LOG_WARNING, .cause = cause, .text = text};
 
     if (handler != NULL && handler->event != NULL) {
         handler->event(&event, handler->user);
@@ -181,7 +183,24 @@ static void tell_warnings(const struct tlsmsg_handler *handler,
                           const struct transport_config *config)
 {
     for (size_t i = 0; i < transport_config_warning_count(config); i++) {
-        tell_warning(handler, transport_config_warning(config, i));
+        tell_warning(handler, TLSMSG_CAUSE_CERTIFICATE, transport_config_warning(config, i));
+    }
+}
+
+/* A limit that can't act leaves nothing for a reload to open files with. */
+static void tell_descriptors(const struct tlsmsg_server *server)
+{
+    uint64_t allowed = limits_allowed(DESCRIPTORS_RESERVED);
+    char text[320];
+
+    if (server->settings.max_connections > allowed) {
+        (void)snprintf(text, sizeof(text),
+                       "--max-connections %" PRIu64 " is more than the %" PRIu64
+                       " that this process's file descriptors allow: when they are used up, a "
+                       "reload fails, too (try: a higher LimitNOFILE= or ulimit -n, or a lower "
+                       "--max-connections)",
+                       server->settings.max_connections, allowed);
+        tell_warning(&server->handler, TLSMSG_CAUSE_DESCRIPTORS, text);
     }
 }
 
@@ -321,14 +340,10 @@ enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg
         server->handler.listening(server->listeners[i].text, server->handler.user);
     }
     tell_warnings(&server->handler, server->config);
-    if (server->has_v4_alone && server->handler.event != NULL) {
-        const struct tlsmsg_event event = {
-            .level = TLSMSG_LOG_WARNING,
-            .cause = TLSMSG_CAUSE_OTHER,
-            .text = "this machine has no IPv6: --listen * is IPv4 alone",
-        };
-
-        server->handler.event(&event, server->handler.user);
+    tell_descriptors(server);
+    if (server->has_v4_alone) {
+        tell_warning(&server->handler, TLSMSG_CAUSE_OTHER,
+                     "this machine has no IPv6: --listen * is IPv4 alone");
     }
     failed = start_threads(server);
     if (failed != 0) {
@@ -487,7 +502,7 @@ static void tell_end(const char *text, void *user)
 {
     const struct tlsmsg_server *server = user;
 
-    tell_warning(&server->handler, text);
+    tell_warning(&server->handler, TLSMSG_CAUSE_CERTIFICATE, text);
 }
 
 int64_t tlsmsg_server_tell_ends(const struct tlsmsg_server *server, int64_t since_unix_s)

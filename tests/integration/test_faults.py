@@ -344,7 +344,8 @@ class Limits(FaultTest):
         port = int(harness.LISTENING.search(server.stderr.bytes())[2])
         with Healthy(port, self.context):
             socks = [network.connect(port) for _ in range(80)]
-            server.stderr.wait_for(b"descriptors")
+            server.stderr.wait_for(b"out of file descriptors")
+            self.assertIn(b"--max-connections 1000 is more than the 21 that", server.stderr.bytes())
             before = self.cpu_seconds(server)
             threading.Event().wait(1)
             self.assertLess(self.cpu_seconds(server) - before, scaled(0.5), "it spins")

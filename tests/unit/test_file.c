@@ -218,6 +218,8 @@ struct error_row {
 static const struct error_row error_rows[] = {
     {"missing", ENOENT, TLSMSG_ERR_CONFIG, "cannot read key 'a\\nb': No such file or directory"},
     {"no memory", ENOMEM, TLSMSG_ERR_NOMEM, "cannot read key 'a\\nb': Cannot allocate memory"},
+    {"descriptors", EMFILE, TLSMSG_ERR_CONFIG,
+     "cannot read key 'a\\nb' (try: a higher LimitNOFILE= or ulimit -n): Too many open files"},
     {"silent pipe", EAGAIN, TLSMSG_ERR_CONFIG,
      "cannot read key 'a\\nb': it is a pipe, and nothing came out of it"},
     {"other kind", EOPNOTSUPP, TLSMSG_ERR_CONFIG,
