@@ -65,6 +65,11 @@ class StoreTest(ProgramTest):
         with sqlite3.connect(self.store, timeout=10) as database:
             return database.execute(sql).fetchall()
 
+    def execute(self, sql):
+        """A change to the store, as an administrator makes it."""
+        with sqlite3.connect(self.store, timeout=10) as database:
+            database.execute(sql)
+
     def rows(self):
         return self.query("SELECT p.name, m.seq, m.body FROM message m JOIN producer p"
                           " ON p.id = m.producer ORDER BY m.id")
@@ -100,6 +105,26 @@ class Storing(StoreTest):
         self.expect(end, ok(2, b"m2"))
         self.expect_bye(end, 412)
         self.assertEqual([seq for _, seq, _ in self.rows()], [1, 2, 3, 4, 5])
+
+    def test_of_a_pruned_message_the_number_alone_decides(self):
+        """Its hash has gone with it. It stays taken, whatever bytes come under its number; those
+        that are still there are compared."""
+        server = self.server("--store", self.store)
+        end = self.greet(server, b"job", 1, 0)
+        end.send(b"".join(message(n, b"m%d" % n) for n in range(1, 5)))
+        self.expect(end, *(ok(n, b"m%d" % n) for n in range(1, 5)))
+        end.close()
+        self.execute("UPDATE message SET time = 1 WHERE seq < 3")
+        pruned = subprocess.run([*settings.program("tlsmsg-store"), "prune", self.store,
+                                 "--store-keep", "1000w"], capture_output=True,
+                                timeout=settings.scaled(20), check=True)
+        self.assertEqual(pruned.stdout, b"2 messages deleted\n")
+        end = self.greet(server, b"job", 1, 4)
+        end.send(message(1, b"m1") + message(2, b"other") + message(3, b"m3"))
+        self.expect(end, ok(1, b"m1"), ok(2, b"other"), ok(3, b"m3"))
+        end.send(message(4, b"other"))
+        self.expect_bye(end, 412)
+        self.assertEqual(self.rows(), [("job", 3, b"m3"), ("job", 4, b"m4")])
 
     def test_no_producer_promises_the_disk_as_well(self):
         server = self.server("--store", self.store)
