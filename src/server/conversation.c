@@ -531,7 +531,7 @@ static void expire_open(struct conversation *c)
         conversation_abort(c, TLSMSG_CLOSE_TIMEOUT);
     } else if (waiting_awaits_handler(c)) {
         expire_answers(c);
-    } else if (c->said_farewell || c->hurries) {
+    } else if (c->said_farewell || c->hurry_ns != 0) {
         conversation_abort(c, c->reason); /* the last words were not heard, or could not be said */
     } else if (c->flow->deadline != NULL && c->flow->deadline(c) != 0 &&
                c->flow->deadline(c) <= w->now_ns) {

@@ -506,7 +506,7 @@ static struct verdict taken_over(struct conversation *c)
     struct numbered *n = numbered_of(c);
 
     messages_drop_undecided(c, c->released);
-    c->hurries = true;
+    c->hurry_ns = c->worker->now_ns;
     n->code = 409;
     n->text = "taken over";
     worker_event(c->worker, TLSMSG_LOG_INFO, TLSMSG_CAUSE_OTHER, c,

@@ -185,6 +185,7 @@ struct conversation {
     uint64_t messages;
     int64_t accepted_ns;
     int64_t since_ns;    /* when the state was entered */
+    int64_t hurry_ns;    /* since when another connection waits for its end; 0: none does */
     int64_t activity_ns; /* last message, for the idle timeout */
     int64_t unfinished_since_ns;
     size_t held_bytes;         /* because of its messages, as the worker has counted them */
@@ -216,7 +217,6 @@ struct conversation {
     bool draining;       /* the server stops */
     bool limited;        /* ... and only what had arrived by then is read */
     bool said_farewell;
-    bool hurries; /* another connection waits for its end */
     struct address peer;
 };
 

@@ -7,6 +7,9 @@
 
 /* After close_notify or an alert: how long is read and discarded. */
 #define LINGER_MS 1000
+/* In all, where another connection waits for the end: a peer that takes a byte now and then must not
+ * keep that one waiting for longer than clients wait for a greeting (10 s). */
+#define HURRY_MS 5000
 /* When the server stops, for a client that has just come. */
 #define FIRST_MESSAGE_MS 1000
 
@@ -125,8 +128,11 @@ int64_t waiting_deadline(const struct conversation *c)
     if (c->state == CONVERSATION_OPEN && c->flow->deadline != NULL) {
         deadline = earlier(deadline, c->flow->deadline(c));
     }
-    if (c->said_farewell || c->hurries) {
+    if (c->said_farewell || c->hurry_ns != 0) {
         deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, LINGER_MS));
+    }
+    if (c->hurry_ns != 0) {
+        deadline = earlier(deadline, clock_deadline_ns(c->hurry_ns, HURRY_MS));
     }
     if (waiting_is_writing(c)) {
         deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, settings->write_timeout_ms));

@@ -3,10 +3,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "protocol/frame.h"
 #include "server/internal.h"
 #include "support/failmalloc.h"
 #include "support/scene.h"
+#include "support/test_clock.h"
 
 #define PATIENCE_MS 10000
 #define HELLO "HELLO 1 last=0 max=1048576 window=256 promise=none\n"
@@ -279,12 +282,104 @@ static void test_every_allocation(void **state)
     stepped_server_free(server);
 }
 
+/* --- a takeover -------------------------------------------------------------------------------- */
+
+#define TAKES_IN_MS 750 /* more than a second, and it would count as taking nothing */
+#define RECORDS 8
+
+static int64_t waited_ms; /* by the second one */
+
+/* Two records fit into its connection: so many it takes in at once. */
+static void enter_narrow(void)
+{
+    const int bytes = 15000; /* the kernel's own part comes on top */
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
+    assert_true(stepped_adopt(server, ends[0]));
+    assert_true(scene_enter(&scene, ends[1]));
+}
+
+static bool first_is_greeted(struct scene *s)
+{
+    return s->peers[0].open && s->peers[1].open &&
+           scene_say(&s->peers[0], "HELLO 1 producer=job\n");
+}
+
+/* Many messages are here at once, and so many replies wait. */
+static bool first_pours_and_goes_deaf(struct scene *s)
+{
+    static char record[RAW_PEER_RECORD_MAX];
+    unsigned number = 0;
+
+    if (!heard(0, HELLO)) {
+        return false;
+    }
+    for (unsigned i = 0; i < RECORDS; i++) {
+        size_t len = 0;
+
+        while (len < sizeof(record) - FRAME_HEADER_MAX) {
+            len += (size_t)snprintf(record + len, FRAME_HEADER_MAX, "MSG %u 1\na\n", ++number);
+        }
+        assert_true(raw_peer_say(&s->peers[0], record, len));
+    }
+    s->peers[0].deaf = true;
+    return true;
+}
+
+static bool second_takes_over(struct scene *s)
+{
+    waited_ms = 0;
+    return s->messages >= 1000 && scene_say(&s->peers[1], "HELLO 1 producer=job\n");
+}
+
+/* The first one takes a little now and then, for as long as the second one waits. */
+static bool second_is_there(struct scene *s)
+{
+    struct raw_peer *p = &s->peers[0];
+
+    if (s->peers[1].heard > 0) {
+        return true;
+    }
+    p->deaf = false;
+    (void)raw_peer_step(p);
+    p->deaf = true;
+    test_clock_advance(TAKES_IN_MS);
+    waited_ms += TAKES_IN_MS;
+    return false;
+}
+
+static void test_a_takeover_does_not_wait_for_a_trickle(void **state)
+{
+    static scene_step *const steps[] = {first_is_greeted, first_pours_and_goes_deaf,
+                                        second_takes_over, second_is_there};
+    char greeting[FRAME_HEADER_MAX];
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    scene_begin(&scene, server, peers);
+    enter_narrow();
+    assert_true(scene_enter(&scene, -1));
+    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
+    assert_true(scene_was_played(&scene));
+    /* It takes in all of its replies in 8 s, and is given 5 of them. A machine that stops now and
+     * then makes these pass sooner. */
+    assert_true(waited_ms <= 6000);
+    (void)snprintf(greeting, sizeof(greeting), "HELLO 1 last=%u ", scene.messages);
+    assert_memory_equal(peers[1].in, greeting, strlen(greeting));
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_hold_stops_messages_and_not_greetings),
         cmocka_unit_test(test_a_producer_comes_again),
         cmocka_unit_test(test_the_handler_knows_the_last_number),
+        cmocka_unit_test(test_a_takeover_does_not_wait_for_a_trickle),
         cmocka_unit_test(test_every_allocation),
     };
 
