@@ -146,6 +146,24 @@ class Delivering(SpoolTest):
         self.assertEqual(client.stdout.bytes().count(b"\n"), 1)
         self.assertEqual(self.stored(), [*kept, b"f", b"g"])
 
+    def test_what_is_at_hand_is_kept_before_connecting(self):
+        """More than one read of the input brings. A machine that stands still for a second keeps
+        less, so it has some attempts."""
+        lines = self.lines(10_000)
+        path = self.write_file("lines", b"\n".join(lines))
+        kept = []
+        peer = self.peer(lambda sock: kept.append(self.waiting()))
+        for attempt in range(5):
+            self.spool = self.path(f"{attempt}.db")
+            with open(path, "rb") as file:
+                client = self.start_client(*self.words(peer.port, "-q", "--retry", "0"), stdin=file)
+                client.finish(7)
+            if kept[-1] == lines:
+                break
+        peer.finish()
+        self.assertEqual(len(kept[-1]), len(lines))
+        self.assertEqual(kept[-1], lines)
+
     def test_nothing_to_deliver_asks_nobody(self):
         client = self.run_on(network.unused_port(), "-q")
         self.assertEqual((client.stdout.bytes(), client.stderr.bytes()), (b"", b""))

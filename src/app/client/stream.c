@@ -388,7 +388,7 @@ static bool keeps_first(const struct stream *s)
         clock_now_ns() - s->began_ns > AT_HAND_NS) {
         return false;
     }
-    return !s->waits || poll(&entry, 1, 0) > 0;
+    return s->waits ? poll(&entry, 1, 0) > 0 : takes(s);
 }
 
 /* What is gathered has no room, and nothing that is sent will make some. */
@@ -416,8 +416,9 @@ static enum exit_code keep_and_send(struct stream *s)
 {
     for (;;) {
         enum exit_code code = keep(s);
+        bool has_more = keeps_first(s);
 
-        if (code == EXIT_DONE && !s->has_given_up && !keeps_first(s)) {
+        if (code == EXIT_DONE && !s->has_given_up && !has_more) {
             code = send_kept(s);
         }
         if (code != EXIT_DONE) {
@@ -433,7 +434,7 @@ static enum exit_code keep_and_send(struct stream *s)
             return EXIT_DONE;
         }
         show_progress(s);
-        if (!takes(s) && !loads(s)) {
+        if (!takes(s) && (has_more || !loads(s))) {
             wait_for_something(s);
         }
     }
