@@ -118,10 +118,23 @@ class Proxy:
         self.port = self._listener.getsockname()[1]
         self.connections = 0
         self.passed = {"up": 0, "down": 0}
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._open = set()
+        self._threads = []
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     def close(self):
+        """Ends all that is on, and waits for its threads: each socket is closed by then."""
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._acceptor.join(scaled(10))
         self._listener.close()
+        for sock in list(self._open):
+            self._shut(sock)
+        for thread in self._threads:
+            thread.join(scaled(10))
 
     def plan(self, *plan):
         self._plans.append(plan)
@@ -145,9 +158,20 @@ class Proxy:
             for sock in (client, server):
                 sock.settimeout(scaled(30))
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for direction, source, target in (("up", client, server), ("down", server, client)):
-                threading.Thread(target=self._pump, args=(direction, source, target, plan),
-                                 daemon=True).start()
+            self._open |= {client, server}
+            thread = threading.Thread(target=self._serve, args=(client, server, plan), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, client, server, plan):
+        """One connection; both sockets are closed at its end."""
+        back = threading.Thread(target=self._pump, args=("down", server, client, plan), daemon=True)
+        back.start()
+        self._pump("up", client, server, plan)
+        back.join()
+        self._open -= {client, server}
+        client.close()
+        server.close()
 
     def _pump(self, direction, source, target, plan):
         queue, ready = [], threading.Condition()
@@ -185,10 +209,14 @@ class Proxy:
             target.shutdown(socket.SHUT_WR)
         except OSError:
             for sock in (source, target):
-                try:
-                    sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
+                self._shut(sock)
+
+    @staticmethod
+    def _shut(sock):
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
     @staticmethod
     def _reset(sock):
