@@ -19,7 +19,7 @@ Usage: scripts/bench.sh [OPTION]...
   --idle N           connections of the idle column (2000; quick 500)
   --only A,B,..      these contenders: ours ours-log ours-plain floor memory reference numbered
                      sha256 go nginx node python haproxy hitch stunnel; ours-store
-                     ours-postgresql ours-replicated log mosquitto
+                     ours-postgresql ours-replicated log mosquitto nats
   --columns A,B,..   these columns: 1x1x64 64x1x64 64x16x64 16x1x1000 full resumed idle, or
                      others of connections x messages in flight x bytes; behind each may stand
                      +numbered or +producer for tlsmsg/1 (without or with a producer's name)
@@ -30,8 +30,8 @@ Usage: scripts/bench.sh [OPTION]...
   --transcript       also ours with its transcript going to a file
   --store            what a store costs instead: ours with its transcript alone, with --store in a
                      file, in PostgreSQL, and there with a synchronous standby (on this machine), an
-                     own log that is synced (the floor), Mosquitto at QoS 1; rate, CPU of the server
-                     alone, bytes written and latency. The files lie in TMPDIR
+                     own log that is synced (the floor), Mosquitto at QoS 1, NATS JetStream; rate,
+                     CPU of the server alone, bytes written and latency. The files lie in TMPDIR
   --build DIR        a build with TLSMSG_BENCH=ON, used as it is (else build/bench is built)
   --build-plain DIR  a build with TLSMSG_PLAINTEXT=ON (else build/bench-plain is built)
   --svg FILE         draw the table (needs gnuplot)
@@ -110,7 +110,7 @@ else
     warmup=0.5 settle=1 idle_connections=${idle:-2000} idle_rounds=3
 fi
 if [ "$store" = 1 ]; then
-    only=${only:-ours,ours-log,ours-store,ours-postgresql,ours-replicated,log,mosquitto}
+    only=${only:-ours,ours-log,ours-store,ours-postgresql,ours-replicated,log,mosquitto,nats}
     columns=${columns:-1x1x64,64x1x64,64x16x64,1000x1x64,16x1x16000}
 fi
 only=${only:-ours,ours-plain,floor,memory,reference,go,nginx,node,python,haproxy,hitch,stunnel}
@@ -124,7 +124,8 @@ install_peers() {
     wanted=(nginx libnginx-mod-stream libnginx-mod-stream-js haproxy hitch stunnel4 golang-go nodejs
         python3 openssl)
     [ -z "$svg" ] || wanted+=(gnuplot-nox)
-    [ "$store" = 0 ] || wanted=(mosquitto python3 openssl libsqlite3-dev libpq-dev postgresql)
+    [ "$store" = 0 ] || wanted=(mosquitto nats-server python3 openssl libsqlite3-dev libpq-dev
+        postgresql)
     for name in "${wanted[@]}"; do
         dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed ||
             missing+=("$name")
@@ -241,6 +242,7 @@ bench_client() { # NAME MODE OPTION...
     [ "$name" != ours-plain ] || flags+=(--any-cut)
     [ "$name" != numbered ] || flags+=(--numbered)
     [ "$name" != mosquitto ] || flags+=(--mqtt)
+    [ "$name" != nats ] || flags+=(--nats)
     "${client_prefix[@]}" "$bench_dir/tlsmsg-bench" "$mode" --json "${flags[@]}" "$@" \
         "127.0.0.1:${port_of[$name]}"
 }
@@ -310,12 +312,15 @@ record() { # NAME COLUMN ROUND
         printf 'bench.sh: %s, %s: %s\n' "$1" "$2" "$(tail -n 1 "$work_dir/error")" >&2
     fi
     [ "$1" != ours-log ] || : >"$work_dir/transcript"
+    # Empty again, so that no window fills the disk; a start that fails has said so.
+    [ "$1" != nats ] || restart nats || true
 }
 
 work_dir=$(mktemp -d "${TMPDIR:-/tmp}/tlsmsg-bench.XXXXXX")
 chmod 755 "$work_dir" # workers that give up root still open their configuration's folder
 declare -A port_of=() pids_of=() databases=()
 started_pids=() work=() server_prefix=() client_prefix=() as_root=() policy_made=0
+nats_note=''
 results=$work_dir/results.jsonl
 : >"$results"
 trap clean_up EXIT
@@ -390,6 +395,7 @@ done
 table=("$python" "$root/tests/bench/tabulate.py" "$results")
 [ "$goals" = 0 ] || table+=(--goals)
 [ "$store" = 0 ] || table+=(--store --note "files on: $(stat -f -c %T "$work_dir")")
+[ -z "$nats_note" ] || table+=(--note "$nats_note")
 [ "$pin" = 0 ] || table+=(--note "pinned: servers on processor 0, client on processor 1")
 table+=(--note "workers: $workers; window: $seconds s after $warmup s of warm-up; rounds: $rounds")
 [ "$store" = 1 ] || table+=(--note "idle connections: $idle_connections")

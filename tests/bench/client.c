@@ -90,10 +90,15 @@ static void established(struct load *load, struct client *client)
 static void greet(struct load *load, struct client *client)
 {
     unsigned char packet[MQTT_CONNECT_MAX];
-    size_t len = mqtt_connect(packet, client->index);
 
+    bytes_clear(&load->frame);
+    if (load->options->nats) {
+        nats_put_connect(&load->frame, client->index);
+    } else {
+        bytes_append(&load->frame, (const char *)packet, mqtt_connect(packet, client->index));
+    }
     client->is_greeting = true;
-    if (link_queue(&client->link, (const char *)packet, len) != LINK_OK ||
+    if (link_queue(&client->link, bytes_head(&load->frame), bytes_len(&load->frame)) != LINK_OK ||
         link_flush(&client->link) != LINK_OK) {
         client_fail(load, client, FAILURE_HANDSHAKE, client->link.why);
         return;
@@ -104,25 +109,72 @@ static void greet(struct load *load, struct client *client)
 /* What a client does whose transport stands. */
 static void begin(struct load *load, struct client *client)
 {
-    if (load->options->mqtt) {
+    if (load->options->mqtt || load->options->nats) {
         greet(load, client);
     } else {
         established(load, client);
     }
 }
 
+/* The broker has said in plain what it is. */
+static void secure(struct load *load, struct client *client)
+{
+    client->is_greeting = false;
+    if (client->link.established) {
+        greet(load, client); /* --plain */
+        return;
+    }
+    if (link_secure(&client->link, load->options->resume) != LINK_OK) {
+        client_fail(load, client, FAILURE_HANDSHAKE, client->link.why);
+        return;
+    }
+    update_interest(load, client);
+}
+
+static enum greeting read_greeting(struct load *load, struct client *client)
+{
+    const char *text = bytes_head(&load->text);
+    size_t len = bytes_len(&load->text);
+
+    if (load->options->nats) {
+        return nats_take_greeting(&client->nats, text, len);
+    }
+    return mqtt_is_accepted(text, len) ? GREETING_ACCEPTED : GREETING_REFUSED;
+}
+
+/* Why a client fails by what it was told: a NATS server's own words tell more. */
+static const char *told(struct load *load, struct client *client, const char *why)
+{
+    if (!load->options->nats) {
+        return why;
+    }
+    nats_quote(&client->nats, client->link.why, sizeof client->link.why);
+    return client->link.why;
+}
+
 static void take_greeting(struct load *load, struct client *client)
 {
-    if (bytes_len(&load->text) == 0) {
+    enum greeting said = GREETING_PART;
+
+    if (bytes_len(&load->text) > 0) {
+        said = read_greeting(load, client);
+    }
+    switch (said) {
+    case GREETING_PART:
         update_interest(load, client);
-        return;
+        break;
+    case GREETING_INFO:
+        secure(load, client);
+        break;
+    case GREETING_ACCEPTED:
+        client->is_greeting = false;
+        established(load, client);
+        break;
+    case GREETING_REFUSED:
+        client_fail(load, client, FAILURE_HANDSHAKE,
+                    told(load, client, "the broker does not accept the client"));
+        break;
     }
-    client->is_greeting = false;
-    if (!mqtt_is_accepted(bytes_head(&load->text), bytes_len(&load->text))) {
-        client_fail(load, client, FAILURE_HANDSHAKE, "the broker does not accept the client");
-        return;
-    }
-    established(load, client);
 }
 
 static void on_connected(struct load *load, struct client *client)
@@ -133,28 +185,42 @@ static void on_connected(struct load *load, struct client *client)
                     client->link.why);
         return;
     }
-    if (client->link.established) {
+    client->is_greeting = load->options->nats; /* it speaks first */
+    if (client->link.established && !client->is_greeting) {
         begin(load, client);
     } else {
         update_interest(load, client);
     }
 }
 
+static long check_replies(struct load *load, struct client *client)
+{
+    const char *text = bytes_head(&load->text);
+    size_t len = bytes_len(&load->text);
+
+    if (load->options->nats) {
+        return nats_feed(&client->nats, &client->check, text, len);
+    }
+    if (load->options->numbered) {
+        return frames_feed(&client->frames, &client->check, text, len);
+    }
+    return reply_check_feed(&client->check, text, len);
+}
+
 /* Replies, in any cut. Returns false when the client has been ended. */
 static bool take_replies(struct load *load, struct client *client)
 {
     uint64_t prefixes = client->check.prefixes;
-    const char *text = bytes_head(&load->text);
-    size_t len = bytes_len(&load->text);
-    long answered = load->options->numbered
-                        ? frames_feed(&client->frames, &client->check, text, len)
-                        : reply_check_feed(&client->check, text, len);
+    long answered = check_replies(load, client);
 
     load->counters.replies += client->check.prefixes - prefixes;
-    if (answered < 0 || (uint64_t)answered > client->due) {
+    if (answered < 0) {
         client_fail(load, client, FAILURE_MISMATCH,
-                    answered < 0 ? "the reply differs from the message"
-                                 : "more than was asked for");
+                    told(load, client, "the reply differs from the message"));
+        return false;
+    }
+    if ((uint64_t)answered > client->due) {
+        client_fail(load, client, FAILURE_MISMATCH, "more than was asked for");
         return false;
     }
     if (answered > 0) {
@@ -247,6 +313,7 @@ void load_open(struct load *load, struct client *client)
     reply_check_init(&client->check, load->options->size, client->index, client->cycles++,
                      load->options->any_cut);
     frames_init(&client->frames);
+    nats_init(&client->nats);
     client->check.mqtt = load->options->mqtt;
     if (link_open(&client->link) != LINK_OK) {
         client_fail(load, client, FAILURE_CONNECT, client->link.why);
@@ -270,8 +337,12 @@ static enum link_result queue_publish(struct load *load, struct client *client, 
     unsigned char head[MQTT_HEAD_MAX];
 
     bytes_clear(&load->frame);
-    bytes_append(&load->frame, (const char *)head, mqtt_publish_head(head, sequence, size));
-    bytes_append(&load->frame, message, size);
+    if (load->options->nats) {
+        nats_put_publish(&client->nats, &load->frame, client->index, sequence, message, size);
+    } else {
+        bytes_append(&load->frame, (const char *)head, mqtt_publish_head(head, sequence, size));
+        bytes_append(&load->frame, message, size);
+    }
     return link_queue(&client->link, bytes_head(&load->frame), bytes_len(&load->frame));
 }
 
@@ -280,7 +351,7 @@ static enum link_result queue_message(struct load *load, struct client *client, 
     size_t size = load->options->size;
     const char *message = message_make(size, client->index, sequence);
 
-    if (load->options->mqtt) {
+    if (load->options->mqtt || load->options->nats) {
         return queue_publish(load, client, message, sequence);
     }
     if (!load->options->numbered) {

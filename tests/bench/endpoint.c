@@ -79,7 +79,7 @@ bool endpoint_init(struct endpoint *e, const struct bench_options *o)
 {
     const char *reason;
 
-    *e = (struct endpoint){.sources = o->sources};
+    *e = (struct endpoint){.sources = o->sources, .late_tls = o->nats};
     if (!resolve(e, o)) {
         return false;
     }

@@ -114,7 +114,7 @@ static bool offer_session(struct link *l)
     return good;
 }
 
-static enum link_result start_tls(struct link *l, bool resume)
+enum link_result link_secure(struct link *l, bool resume)
 {
     BIO *bio = bytes_bio_new(&l->ends);
 
@@ -144,10 +144,10 @@ enum link_result link_start(struct link *l, bool resume)
         errno = error;
         return fail_errno(l, "connect");
     }
-    if (l->endpoint->tls != NULL) {
-        return start_tls(l, resume);
+    if (l->endpoint->tls != NULL && !l->endpoint->late_tls) {
+        return link_secure(l, resume);
     }
-    l->established = true;
+    l->established = l->endpoint->tls == NULL;
     return LINK_OK;
 }
 

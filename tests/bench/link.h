@@ -20,7 +20,8 @@ struct endpoint {
     socklen_t address_len;
     uint32_t sources; /* rotate over this many 127.0.0.x; 1 = let the kernel choose */
     uint32_t opened;
-    SSL_CTX *tls; /* NULL = plain */
+    SSL_CTX *tls;  /* NULL = plain */
+    bool late_tls; /* the server first says something in plain: link_secure() begins TLS */
     struct bytes in;
     struct bytes out;
 };
@@ -49,9 +50,12 @@ void link_init(struct link *l, struct endpoint *endpoint);
 /* Starts to connect; wait for the socket to become writable, then link_start(). */
 enum link_result link_open(struct link *l);
 
-/* After connect(): its outcome, and the first flight. With `resume` it offers the kept session, if
+/* After connect(): its outcome, and the first flight, unless TLS is late. With `resume` it offers the kept session, if
  * there is one. */
 enum link_result link_start(struct link *l, bool resume);
+
+/* With late_tls, where the server has said what it had to say in plain: the first flight. */
+enum link_result link_secure(struct link *l, bool resume);
 
 /* The socket is readable: one recv(), then the handshake or the data. What was received for the
  * caller replaces `text`, and is there also when the result is not LINK_OK. */

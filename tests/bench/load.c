@@ -73,6 +73,7 @@ void load_fini(struct load *load)
 
     for (i = 0; load->clients != NULL && i < load->options->connections; i++) {
         link_fini(&load->clients[i].link);
+        nats_fini(&load->clients[i].nats);
     }
     free(load->clients);
     load->clients = NULL;

@@ -9,6 +9,7 @@
 #include "histogram.h"
 #include "link.h"
 #include "message.h"
+#include "nats.h"
 #include "options.h"
 
 enum client_phase {
@@ -33,6 +34,7 @@ struct client {
     struct link link;
     struct reply_check check;
     struct frames frames; /* --numbered */
+    struct nats nats;     /* --nats */
     enum client_phase phase;
     uint32_t index;
     bool is_greeting;    /* a broker's answer is awaited, before the client is established */

@@ -54,9 +54,12 @@ static bool all_answered(const struct load *load)
 void mode_message_run(struct load *load, struct report *report)
 {
     const struct bench_options *o = load->options;
+    /* A NATS server refuses one of two that make the same stream at once. */
+    uint32_t alone = o->nats ? 1 : 0;
     struct window window;
 
-    load_open_all(load, 0, o->connections);
+    load_open_all(load, 0, alone);
+    load_open_all(load, alone, o->connections);
     if (o->count == 0) {
         start_all(load);
         load_run_until(load, clock_now_ns() + clock_seconds_ns(o->warmup_s));

@@ -38,6 +38,7 @@ static const char help[] =
     "      --cipher NAME     the only cipher offered (AES-128-GCM)\n"
     "      --groups LIST     (X25519; with 1.2 X25519:P-256, which the certificate needs)\n"
     "      --mqtt            message mode: PUBLISH at QoS 1 to an MQTT broker, and its PUBACK\n"
+    "      --nats            message mode: PUB to a NATS stream in files, and its acknowledgement\n"
     "      --any-cut         the server may join or split messages (the plaintext server does)\n"
     "      --sources N       connect from N addresses 127.0.0.x (as many as ports require)\n"
     "      --timeout T       a connection without progress for T seconds is an error (10)\n"
@@ -62,6 +63,7 @@ enum long_only {
     OPT_GROUPS,
     OPT_ANY_CUT,
     OPT_MQTT,
+    OPT_NATS,
     OPT_SOURCES,
     OPT_TIMEOUT
 };
@@ -86,6 +88,7 @@ static const struct option long_options[] = {
     {"groups", required_argument, NULL, OPT_GROUPS},
     {"any-cut", no_argument, NULL, OPT_ANY_CUT},
     {"mqtt", no_argument, NULL, OPT_MQTT},
+    {"nats", no_argument, NULL, OPT_NATS},
     {"sources", required_argument, NULL, OPT_SOURCES},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"server-pid", required_argument, NULL, 'p'},
@@ -226,6 +229,9 @@ static bool apply_flag(struct bench_options *o, int id)
     case OPT_MQTT:
         o->mqtt = true;
         return o->mode == BENCH_MESSAGE;
+    case OPT_NATS:
+        o->nats = true;
+        return o->mode == BENCH_MESSAGE;
     case 'j':
         o->json = true;
         return true;
@@ -311,6 +317,9 @@ static const char *complete(struct bench_options *o)
     }
     if (o->numbered && (o->plain || o->any_cut)) {
         return "--numbered is for TLS";
+    }
+    if ((int)o->mqtt + (int)o->nats + (int)o->numbered > 1) {
+        return "--mqtt, --nats and --numbered exclude each other";
     }
     if (!o->numbered && o->size > MESSAGE_SIZE_MAX) {
         return "--size over 16348 needs --numbered";

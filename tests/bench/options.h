@@ -38,6 +38,7 @@ struct bench_options {
     bool numbered; /* tlsmsg/1 */
     bool producer; /* ... with a name for each connection */
     bool mqtt;     /* an MQTT broker's PUBLISH and PUBACK in place of the document's messages */
+    bool nats;     /* the same with NATS, whose JetStream acknowledges */
     bool json;
     pid_t server_pids[BENCH_SERVER_PIDS_MAX];
     size_t server_pid_count;

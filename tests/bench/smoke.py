@@ -111,6 +111,7 @@ class Case(unittest.TestCase):
         code, figures = bench(*words)
         self.assertEqual(1, code, figures)
         self.assertGreater(figures.get(f"errors_{kind}", 0), 0, figures)
+        return figures
 
 
 class Plain(Case):
@@ -262,6 +263,156 @@ class Broker(Case):
             self.bad("handshake", *self.PUBLISH, target)
 
 
+INFO = b'INFO {"server_id":"X","version":"2.9.10","headers":true,"max_payload":1048576}\r\n'
+MADE = (b'{"type":"io.nats.jetstream.api.v1.stream_create_response","config":{"name":"bench",'
+        b'"subjects":["bench"],"storage":"file"},"did_create":true}')
+
+
+def stream(answer, made=MADE, info=INFO, context=None):
+    """A NATS server of one connection: `answer` makes an operation of each message's inbox and its
+    number in the stream. With `context` TLS begins behind the first line."""
+
+    def message(inbox, body):
+        return b"MSG %s 1 %d\r\n%s\r\n" % (inbox, len(body), body)
+
+    def serve(conn):
+        conn.sendall(info)
+        if context is not None:
+            conn = context.wrap_socket(conn, server_side=True)
+        stored = 0
+        with conn, conn.makefile("rb") as lines, contextlib.suppress(OSError):
+            while words := lines.readline().split():
+                if words[0] != b"PUB":
+                    continue
+                _, subject, inbox, size = words
+                lines.read(int(size) + 2)
+                if subject == b"bench":
+                    stored += 1
+                    conn.sendall(answer(inbox, stored, message))
+                else:
+                    conn.sendall(message(inbox, made))
+
+    return serve
+
+
+class Stream(Case):
+    PUBLISH = ("message", "--nats", "-c", 1, "-d", 4, "--messages", 100, "--timeout", 5)
+
+    @staticmethod
+    def acknowledge(inbox, stored, message):
+        return message(inbox, b'{"stream":"bench", "seq":%d}' % stored)
+
+    def acknowledged(self, serve, *words):
+        with bad_server(serve) as target:
+            code, figures = bench(*self.PUBLISH, *words, target)
+        self.assertEqual((0, 100, 0), (code, figures["units"], figures["errors"]), figures)
+
+    def test_acknowledged(self):
+        self.acknowledged(stream(self.acknowledge), "--plain")
+
+    def test_tls_behind_the_first_line(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cert, self.key)
+        self.acknowledged(stream(self.acknowledge, context=context))
+
+    def test_a_sign_of_life_is_given(self):
+        """The server asks once, before any message; the answer goes with the first."""
+        seen = []
+
+        def serve(conn):
+            conn.sendall(INFO)
+            with conn.makefile("rb") as lines, contextlib.suppress(OSError):
+                for line in lines:
+                    words = line.split()
+                    seen.append(words[0])
+                    if words[0] == b"PUB":
+                        lines.read(int(words[3]) + 2)
+                        made = words[1] != b"bench"
+                        body = MADE if made else b'{"stream":"bench","seq":%d}' % len(seen)
+                        conn.sendall(b"PING\r\n" * made + b"MSG %s 1 %d\r\n%s\r\n" %
+                                     (words[2], len(body), body))
+
+        self.acknowledged(serve, "--plain")
+        self.assertEqual([b"CONNECT", b"SUB", b"PUB", b"PONG", b"PUB"], seen[:5])
+        self.assertEqual(1, seen.count(b"PONG"))
+
+    def test_any_cut(self):
+        """An acknowledgement that comes in pieces, beside one that comes with others."""
+
+        def serve(conn):
+            class Slowly:
+                def sendall(self, data):
+                    for at in range(0, len(data), 7):
+                        conn.sendall(data[at:at + 7])
+
+                makefile = conn.makefile
+                __enter__ = conn.__enter__
+                __exit__ = conn.__exit__
+
+            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream(self.acknowledge)(Slowly())
+
+        self.acknowledged(serve, "--plain")
+
+    def test_the_first_is_alone(self):
+        """Nobody else connects before the first client's stream is there."""
+        early = []
+
+        def serve():
+            first = listener.accept()[0]
+            listener.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                early.append(listener.accept()[0])
+            listener.settimeout(DEADLINE_S)
+            beside = threading.Thread(target=stream(self.acknowledge), args=(first,))
+            beside.start()
+            stream(self.acknowledge)(early[0] if early else listener.accept()[0])
+            beside.join(DEADLINE_S)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=serve)
+            thread.start()
+            code, figures = bench("message", "--nats", "--plain", "-c", 2, "--messages", 20,
+                                  "--timeout", 5, f"127.0.0.1:{listener.getsockname()[1]}")
+            thread.join(DEADLINE_S)
+        self.assertEqual((0, 20, []), (code, figures["units"], early), figures)
+
+    def test_refused(self):
+        error = b'{"error":{"code":503,"err_code":10047,"description":"insufficient storage"},' \
+                b'"stream":"bench","seq":%d}'
+        rows = {
+            "an error": lambda inbox, stored, message: message(inbox, error % stored),
+            "another message's": lambda inbox, stored, message:
+                self.acknowledge(inbox + b"0", stored, message),
+            "the number before": lambda inbox, stored, message:
+                self.acknowledge(inbox, max(1, stored - 1), message),
+            "no number": lambda inbox, stored, message: message(inbox, b'{"stream":"bench"}'),
+            "another stream": lambda inbox, stored, message:
+                message(inbox, b'{"stream":"other","seq":%d}' % stored),
+            "nobody listens": lambda inbox, stored, message:
+                b"HMSG %s 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n" % inbox,
+            "a complaint": lambda inbox, stored, message: b"-ERR 'Maximum Payload Violation'\r\n",
+            "a length that is none": lambda inbox, stored, message: b"MSG %s 1 x\r\n" % inbox,
+        }
+        for name, answer in rows.items():
+            with self.subTest(name), bad_server(stream(answer)) as target:
+                figures = self.bad("mismatch", *self.PUBLISH, "--plain", target)
+                self.assertIn("the server says: ", figures["first_error"])
+                self.assertEqual(name == "an error",
+                                 "insufficient storage" in figures["first_error"], figures)
+
+    def test_no_stream(self):
+        rows = {
+            "an error": stream(self.acknowledge, made=b'{"error":{"code":503}}'),
+            "in memory": stream(self.acknowledge, made=MADE.replace(b'"file"', b'"memory"')),
+            "no NATS": stream(self.acknowledge, info=b"220 mail\r\n"),
+            "more than one line": stream(self.acknowledge, info=INFO + INFO),
+        }
+        for name, serve in rows.items():
+            with self.subTest(name), bad_server(serve) as target:
+                self.bad("handshake", *self.PUBLISH, "--plain", target)
+
+
 class Log(Case):
     def test_message(self):
         log = pathlib.Path(self.folder.name) / "log"
@@ -316,7 +467,9 @@ class Faults(Case):
         for words in ((), ("nonsense",), ("message",), ("message", "-c", 0, self.lines.target),
                       ("idle", "--resume", self.lines.target),
                       ("message", "-s", 16349, self.tls.target),
-                      ("message", "-n", "--plain", self.lines.target)):
+                      ("message", "-n", "--plain", self.lines.target),
+                      ("message", "--mqtt", "--nats", self.lines.target),
+                      ("idle", "--nats", self.lines.target)):
             with self.subTest(words):
                 self.assertEqual(2, bench(*words)[0])
 

@@ -27,6 +27,7 @@ NAMES = {
     "ours-plain": "tlsmsg-server, plaintext build",
     "log": "own log, synced once for all that came together",
     "mosquitto": "Mosquitto, QoS 1",
+    "nats": "NATS JetStream, in files",
     "go": "Go crypto/tls",
     "nginx": "nginx stream + njs",
     "node": "Node tls",

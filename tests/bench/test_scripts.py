@@ -62,7 +62,9 @@ class Scripts(unittest.TestCase):
             results = [json.loads(line) for line in raw.read_text().splitlines()]
         found = {result["contender"]: result["result"] for result in results}
         self.assertLessEqual({"ours", "ours-log", "ours-store", "log"}, set(found), done.stderr)
-        self.assertEqual("mosquitto" in found, shutil.which("mosquitto") is not None, done.stderr)
+        for name, program in (("mosquitto", "mosquitto"), ("nats", "nats-server")):
+            self.assertEqual(name in found, shutil.which(program) is not None, done.stderr)
+        self.assertEqual("nats" in found, "NATS JetStream" in done.stdout)
         self.assertEqual(0, sum(result.get("errors", 0) for result in found.values()))
         for words in ("| 64×1×64 |", "| tlsmsg-server, --store |", "own log", "| goal |"):
             self.assertIn(words, done.stdout)

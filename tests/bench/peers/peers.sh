@@ -128,6 +128,19 @@ start_mosquitto() {
     launch_configured mosquitto mosquitto -c "$work_dir/mosquitto/mosquitto.conf"
 }
 
+# A server before 2.10 takes no sync_interval, and acknowledges before the disk has anything.
+start_nats() {
+    port=$(free_port)
+    rm -rf "$work_dir/nats"
+    fill_in nats.conf.in "$work_dir/nats.conf"
+    nats_note='NATS JetStream syncs each message before it acknowledges it: sync_interval: always'
+    if [[ $(nats-server -t -c "$work_dir/nats.conf" 2>&1) == *'unknown field "sync_interval"'* ]]; then
+        sed -i '/sync_interval/d' "$work_dir/nats.conf"
+        nats_note="NATS JetStream does not wait for the disk: $(nats-server --version | tr -d :) has no sync_interval"
+    fi
+    GOMAXPROCS=$workers launch_configured nats nats-server -c "$work_dir/nats.conf"
+}
+
 start_ours-plain() {
     launch_telling ours-plain "$plain_dir/tlsmsg-server" --listen 127.0.0.1:0 --accept 0 --quiet \
         --workers "$workers"
@@ -207,6 +220,7 @@ contender_present() {
     go) need=$bench_dir/bench-go ;;
     python) need=$python ;;
     stunnel) need=$stunnel_program ;;
+    nats) need=nats-server ;;
     nginx)
         need=nginx
         [ -e "$nginx_modules/ngx_stream_js_module.so" ] || need=libnginx-mod-stream-js
