@@ -335,6 +335,7 @@ static void talk_past_the_end(struct peer *peer)
     if (poll(&entry, 1, 200) != 0) {
         peer_fail(peer, "send", "the client does not listen any more");
     }
+    peer_await_cue(peer);
 }
 
 /* An alert that ends the handshake must reach the server, whatever that still sends. */
@@ -350,6 +351,9 @@ static void reads_on_after_a_failed_handshake(void **state)
     peer_start(peer, talk_past_the_end);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
     assert_int_equal(err.code, TLSMSG_ERR_NOT_TLS);
+    tlsmsg_client_set_blocking(client, false);
+    assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_AGAIN);
+    peer_cue(peer);
     ends_finish(client, peer);
 }
 

@@ -109,6 +109,7 @@ static const struct row {
      "HELLO 1 promise=replicated new=1 window=1 max=1 last=0\n", "H(0,1,1,replicated)"},
     {"replies and the end", FRAME_FROM_SERVER, "OK 17 5\nhello\nBYE 503 8\nstopping\n",
      "O17/5[hello]B503/8[stopping]"},
+    {"the longest end", FRAME_FROM_SERVER, "BYE 400 1024\nx", "B400/1024[x..."},
     {"half a header", FRAME_FROM_CLIENT, "MSG 1", "..."},
     {"half a body", FRAME_FROM_CLIENT, "MSG 1 5\nhel", "M1/5[hel..."},
     {"a line end is still to come", FRAME_FROM_CLIENT, "MSG 1 1\na\r", "M1/1[a..."},

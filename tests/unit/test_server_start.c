@@ -44,6 +44,15 @@ static void test_what_cannot_start(void **state)
     tlsmsg_error_clear(&err);
     assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_CONFIG);
     tlsmsg_options_free(o);
+    /* The same twice is seen before a socket is opened. */
+    o = server_options("127.0.0.1:4711");
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "127.0.0.1:4712", NULL), TLSMSG_OK);
+    tlsmsg_error_clear(&err);
+    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_OK);
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "127.0.0.1:4711", NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "127.0.0.1:4711"));
+    tlsmsg_options_free(o);
     tlsmsg_options_free(client);
     tlsmsg_server_free(NULL);
 }

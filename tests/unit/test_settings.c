@@ -72,6 +72,12 @@ static void test_settings_of_a_client(void **state)
     options_client(o, &set);
     assert_int_equal(set.timeout_ms, 2000);
     assert_int_equal(set.reply_timeout_ms, 3000);
+    if (BUILD_HAS_TLS) {
+        assert_int_equal(set.window, 0);
+        assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_OPT_WINDOW, 7, NULL), TLSMSG_OK);
+        options_client(o, &set);
+        assert_int_equal(set.window, 7);
+    }
     tlsmsg_options_free(o);
 }
 
