@@ -1,7 +1,7 @@
 /* A client of the document's flow and a server that says anything, whenever it likes: what the
  * replies hold is what the server said, in its order and cut between characters, whatever came ahead
  * of its time. The first byte tells how many bytes arrive at a time, the second how many leave, the
- * third how the connection ends and how often nothing has come yet. */
+ * third how the connection ends, how often nothing has come yet, and whether a send fails. */
 #include "fuzz.h"
 
 #include <string.h>
@@ -24,6 +24,8 @@ static struct {
     unsigned reads;
     bool breaks; /* the connection is reset in the end */
     bool blocked;
+    unsigned sends_left; /* until one fails; 0: none does */
+    bool has_failed;
 } wire;
 
 enum transport_result __wrap_transport_recv(struct transport *t, void *buf, size_t cap, size_t *got,
@@ -59,9 +61,14 @@ enum transport_result __wrap_transport_send(struct transport *t, const void *buf
                                             size_t *sent, struct tlsmsg_error *err)
 {
     (void)t;
-    (void)err;
     FUZZ_CHECK(len <= strlen(TEXT));
     FUZZ_CHECK(memcmp(buf, &TEXT[strlen(TEXT) - len], len) == 0);
+    FUZZ_CHECK(!wire.has_failed);
+    if (wire.sends_left > 0 && --wire.sends_left == 0) {
+        wire.has_failed = true;
+        (void)error_set(err, TLSMSG_ERR_RESET, 0, "reset");
+        return TRANSPORT_ERROR;
+    }
     wire.blocked = !wire.blocked;
     if (wire.blocked) {
         return TRANSPORT_WANT_WRITE;
@@ -119,6 +126,7 @@ static void talk(struct tlsmsg_client *client)
             sends ? tlsmsg_client_send(client, TEXT, strlen(TEXT), &err)
                   : tlsmsg_client_receive(client, &reply, &len, &err);
 
+        FUZZ_CHECK(!wire.has_failed || err.code == TLSMSG_ERR_RESET);
         if (result == TLSMSG_CLIENT_OK && !sends) {
             check_reply(reply, len);
         } else if (result != TLSMSG_CLIENT_OK && result != TLSMSG_CLIENT_AGAIN && !sends) {
@@ -147,6 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     wire.breaks = (data[2] & 1) != 0;
     wire.rests = data[2] >> 1 & 7;
     wire.rests = wire.rests == 1 ? 2 : wire.rests;
+    wire.sends_left = data[2] >> 4;
     wire.data = data + 3;
     wire.len = len - 3;
     client->fd = -1;

@@ -1,8 +1,10 @@
-/* Servers that cannot start, and why. */
+/* Servers that cannot start, and why; and what nobody listens to any more once one has stopped. */
 #include "support/unit.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -100,6 +102,29 @@ static void test_more_sockets_than_there_is_room_for(void **state)
     (void)close(listener);
 }
 
+/* The last of several workers that leaves closes the sockets, before the server is freed. */
+static void test_nobody_listens_after_a_stop(void **state)
+{
+    struct tlsmsg_options *o = server_options("127.0.0.1:0");
+    struct tlsmsg_server *server = NULL;
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)state;
+    assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_OPT_WORKERS, 2, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_new(o, NULL, &server, NULL), TLSMSG_OK);
+    tlsmsg_options_free(o);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    at.sin_port = htons((uint16_t)atoi(strchr(tlsmsg_server_address(server, 0), ':') + 1));
+    assert_int_equal(tlsmsg_server_start(server, NULL), TLSMSG_OK);
+    tlsmsg_server_stop(server);
+    assert_int_equal(tlsmsg_server_wait(server, NULL), TLSMSG_OK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    tlsmsg_server_free(server);
+    (void)close(fd);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -120,6 +145,7 @@ int main(void)
         cmocka_unit_test(test_what_cannot_start),
         cmocka_unit_test(test_address_in_use),
         cmocka_unit_test(test_more_sockets_than_there_is_room_for),
+        cmocka_unit_test(test_nobody_listens_after_a_stop),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
