@@ -20,7 +20,15 @@ struct fixture {
     int ends[2];
     unsigned released[WORKERS];
     unsigned failed[WORKERS];
+    int64_t told_bytes; /* that wait, by all changes that were told */
 };
+
+static void on_change(int64_t delta, void *user)
+{
+    struct fixture *f = user;
+
+    f->told_bytes += delta;
+}
 
 static void release(unsigned worker, bool fail, void *user)
 {
@@ -42,6 +50,7 @@ static int set_up(void **state)
     assert_int_equal(pipe(f->ends), 0);
     assert_int_equal(fcntl(f->ends[1], F_SETPIPE_SZ, PIPE_BYTES), PIPE_BYTES);
     assert_int_equal(stdout_writer_init(&f->writer, f->ends[1], NULL), TLSMSG_OK);
+    stdout_writer_on_change(&f->writer, on_change, f);
     assert_int_equal(stdout_writer_set_workers(&f->writer, WORKERS), TLSMSG_OK);
     *state = f;
     return 0;
@@ -62,8 +71,10 @@ static int tear_down(void **state)
 static bool go_on(struct fixture *f)
 {
     int fd;
+    bool waits = stdout_writer_continue(&f->writer, release, f, &fd);
 
-    return stdout_writer_continue(&f->writer, release, f, &fd);
+    assert_int_equal(f->told_bytes, stdout_writer_waiting_bytes(&f->writer));
+    return waits;
 }
 
 static bool is_woken(struct fixture *f)
@@ -93,10 +104,13 @@ static void expect(struct fixture *f, char c, size_t n)
 static enum tlsmsg_turn end_turn(struct fixture *f, unsigned worker, char c, size_t n)
 {
     char lines[3 * PIPE_BYTES];
+    enum tlsmsg_turn turn;
 
     assert_true(n <= sizeof(lines));
     memset(lines, c, sizeof(lines));
-    return stdout_writer_end_turn(&f->writer, worker, lines, n);
+    turn = stdout_writer_end_turn(&f->writer, worker, lines, n);
+    assert_int_equal(f->told_bytes, stdout_writer_waiting_bytes(&f->writer));
+    return turn;
 }
 
 static void test_fast_reader(void **state)
