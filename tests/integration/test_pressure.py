@@ -217,7 +217,8 @@ class Vanished(Pressure):
         for which, took in found.items():
             with self.subTest(which):
                 self.assertIsNotNone(took, found)
-                self.assertLessEqual(took, self.SECONDS + 0.5, found)
+                # What is asked of the kernel is held by unit_socket; a busy machine looks late.
+                self.assertLessEqual(took, 2 * self.SECONDS, found)
                 self.assertGreater(took, 1, found)
 
 

@@ -53,16 +53,34 @@ class Link:
         self.far.wait()
 
 
-def until(condition, since, limit):
-    while time.monotonic() - since < limit:
-        if condition():
-            return round(time.monotonic() - since, 2)
+def start(words, **options):
+    program = Program(words, **options)
+    program.write(b"hello\n")
+    program.stdout.wait_for(b"hello")
+    return program
+
+
+def closed(server, connection):
+    """Whether the server has told that it has closed this connection."""
+    events = map(json.loads, server.stdout.bytes().split(b"\n")[:-1])
+    return any(event["event"] == "closed" and event["connection"] == connection
+               for event in events)
+
+
+def watch(ends, since, limit):
+    """After how many seconds each of them came true."""
+    took = dict.fromkeys(ends)
+    while None in took.values() and time.monotonic() - since < limit:
+        for name, has_ended in ends.items():
+            if took[name] is None and has_ended():
+                took[name] = round(time.monotonic() - since, 2)
         time.sleep(0.02)
-    return None
+    return took
 
 
-def play(server_words, client_words, limit, owes):
-    """One client, and what both ends say of the other's vanishing."""
+def play(server_words, client_words, limit):
+    """Two clients, and what the ends say of each other's vanishing. The server owes the second one a
+    reply: it is stopped while the message comes."""
     link, running = Link(), []
     try:
         server = Program([*server_words, "--format", "json", "--listen", NEAR + ":0"],
@@ -70,21 +88,17 @@ def play(server_words, client_words, limit, owes):
         running.append(server)
         server.stderr.wait_for(b"listening on")
         port = server.stderr.bytes().split(b"\n")[0].rsplit(b":", 1)[1].decode()
-        client = Program([*link.there(), *client_words, f"{NEAR}:{port}"],
-                         stdin=subprocess.PIPE, name="client")
-        running.append(client)
-        client.write(b"hello\n")
-        client.stdout.wait_for(b"hello")
-        if owes:
-            server.signal(signal.SIGSTOP)
-            client.write(b"more\n")
-            time.sleep(0.3)
+        words = [*link.there(), *client_words, f"{NEAR}:{port}"]
+        for name in ("idle", "owed"):
+            running.append(start(words, stdin=subprocess.PIPE, name=name))
+        _, idle, owed = running
+        server.signal(signal.SIGSTOP)
+        owed.write(b"more\n")
+        time.sleep(0.3)
         since = link.cut()
-        if owes:
-            server.signal(signal.SIGCONT)
-        ended = until(lambda: b'"closed"' in server.stdout.bytes(), since, limit)
-        gone = None if owes else until(lambda: client.process.poll() is not None, since, limit)
-        return ended, gone
+        server.signal(signal.SIGCONT)
+        return watch({"idle": lambda: closed(server, 1), "owed": lambda: closed(server, 2),
+                      "client": lambda: idle.process.poll() is not None}, since, limit)
     finally:
         for program in running:
             program.kill()
@@ -95,9 +109,7 @@ def main():
     limit, words = 4 * float(sys.argv[1]), sys.argv[2:]
     at = words.index("--")
     bring_up_loopback()
-    idle, client = play(words[:at], words[at + 1:], limit, False)
-    owed, _ = play(words[:at], words[at + 1:], limit, True)
-    print(json.dumps({"idle": idle, "owed": owed, "client": client}))
+    print(json.dumps(play(words[:at], words[at + 1:], limit)))
 
 
 if __name__ == "__main__":
