@@ -297,14 +297,34 @@ static int replace(const char *path, const struct file_replacement *how, const c
     return failed;
 }
 
+bool file_follow(const char *path, char out[PATH_MAX])
+{
+    char target[PATH_MAX];
+    char folder[PATH_MAX];
+    ssize_t len = readlink(path, target, sizeof(target) - 1);
+
+    if (len <= 0) {
+        return false;
+    }
+    target[len] = '\0';
+    if (target[0] == '/') {
+        (void)snprintf(out, PATH_MAX, "%s", target);
+        return true;
+    }
+    return snprintf(folder, sizeof(folder), "%s", path) < PATH_MAX &&
+           snprintf(out, PATH_MAX, "%s/%s", dirname(folder), target) < PATH_MAX;
+}
+
 int file_replace(const char *path, const struct file_replacement *how, const char *data, size_t len)
 {
-    /* NULL where nothing is there yet, which is then made, or a link leads nowhere, which fails. */
-    char *target = how->follows_link ? realpath(path, NULL) : NULL;
-    int failed = replace(target != NULL ? target : path, how, data, len);
+    char places[2][PATH_MAX];
+    int links = 0;
 
-    free(target);
-    return failed;
+    /* Where the last link leads nowhere, a file is made there, as open(2) would. */
+    while (how->follows_link && links < FILE_LINKS_MAX && file_follow(path, places[links % 2])) {
+        path = places[links++ % 2];
+    }
+    return replace(path, how, data, len);
 }
 
 /* "UTF-16", "UTF-32", or NULL. Without a mark, letters of ASCII show it. */

@@ -3,6 +3,7 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "base/buffer.h"
 
 #define FILE_NAME_MAX 160
+#define FILE_LINKS_MAX 16                        /* on the way to a file, each to the next */
 #define FILE_MAX_BYTES ((size_t)4 * 1024 * 1024) /* of what options name */
 
 /* The contents of a file. They may be secret, so their memory is wiped when it is given back. */
@@ -41,11 +43,14 @@ enum tlsmsg_code file_error(const char *path, const char *verb, const char *what
  * made. */
 int file_may_make(const char *path);
 
+/* Where the link at a path points to, as a path; false where it is not a link. */
+bool file_follow(const char *path, char out[PATH_MAX]);
+
 /* How a file is replaced. */
 struct file_replacement {
     unsigned mode;     /* permissions of a new file, whatever the umask */
     bool keeps_access; /* a file that exists keeps mode and owner, and must be writable */
-    bool follows_link; /* the file that a link points to is replaced, not the link */
+    bool follows_link; /* the file that a link points to is replaced or made, not the link */
     bool syncs;        /* after a power cut there is the old or the new file, whole */
 };
 

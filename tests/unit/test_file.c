@@ -316,7 +316,8 @@ static void test_links(void **state)
     (void)state;
     (void)test_folder_file(&folder, "target", target);
     assert_int_equal(symlink("target", path), 0);
-    assert_int_equal(file_replace(path, &with_care, "new", 3), EOPNOTSUPP);
+    assert_int_equal(file_replace(path, &with_care, "made", 4), 0); /* where it led nowhere */
+    assert_contents(target, "made");
     write_file(target, "old", 3);
     assert_int_equal(file_replace(path, &plainly, "new", 3), EOPNOTSUPP);
     assert_contents(target, "old");
@@ -324,6 +325,9 @@ static void test_links(void **state)
     assert_contents(target, "new");
     assert_int_equal(lstat(path, &info), 0);
     assert_true(S_ISLNK(info.st_mode));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("file", path), 0); /* to itself */
+    assert_int_equal(file_replace(path, &with_care, "new", 3), EOPNOTSUPP);
 }
 
 static void test_other_kinds_are_left_alone(void **state)

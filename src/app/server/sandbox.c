@@ -22,6 +22,7 @@
 #include "base/build.h"
 #include "base/error.h"
 #include "base/escape.h"
+#include "base/file.h"
 #include "store/store.h"
 
 #define NAME_SHOWN_MAX 256
@@ -109,8 +110,6 @@ static bool allow_file(int ruleset, const char *path, uint64_t rights)
 
 /* ---- files that are read again: a reload follows the usual ways of replacing them */
 
-#define LINKS_MAX 16 /* on the way to a file, each within the last: then open(2) gives up too */
-
 /* Folders above which nothing may be read for being above: all of a system, or of a person. */
 static bool is_wide(const char *folder)
 {
@@ -145,26 +144,6 @@ static bool allow_folder(int ruleset, const char *folder)
     return is_wide(resolved) || allow_directory(ruleset, resolved, LL_READ_FILE);
 }
 
-/* Where the link at a path points to, as a path; false where it is not a link. */
-static bool follow(const char *path, char out[PATH_MAX])
-{
-    char target[PATH_MAX];
-    char folder[PATH_MAX];
-    ssize_t len = readlink(path, target, sizeof(target) - 1);
-
-    if (len <= 0) {
-        return false;
-    }
-    target[len] = '\0';
-    if (target[0] == '/') {
-        (void)snprintf(out, PATH_MAX, "%s", target);
-        return true;
-    }
-    (void)snprintf(folder, sizeof(folder), "%s", path);
-    to_directory(folder);
-    return snprintf(out, PATH_MAX, "%s/%s", folder, target) < PATH_MAX;
-}
-
 /* Allows what the links on the way to a path lead to, whether folders or the file itself. */
 static bool allow_links(int ruleset, const char *path, int depth)
 {
@@ -172,11 +151,11 @@ static bool allow_links(int ruleset, const char *path, int depth)
     char target[PATH_MAX];
     const char *slash = path;
 
-    while (slash != NULL && depth < LINKS_MAX) {
+    while (slash != NULL && depth < FILE_LINKS_MAX) {
         slash = strchr(slash + 1, '/');
         (void)snprintf(part, sizeof(part), "%.*s",
                        (int)(slash != NULL ? (size_t)(slash - path) : strlen(path)), path);
-        if (!follow(part, target)) {
+        if (!file_follow(part, target)) {
             continue;
         }
         if (slash != NULL && !allow_folder(ruleset, target)) {
