@@ -17,6 +17,7 @@
 
 #include "app/server/kernel_abi.h"
 #include "app/server/sandbox.h"
+#include "store/store.h"
 
 static char root[] = "/tmp/tlsmsg-sandbox-XXXXXX";
 static char allowed[96]; /* root/own/in/cert */
@@ -251,6 +252,88 @@ static void test_what_is_left(void **state)
     }
 }
 
+/* ---- a store that is reached over the network */
+
+/* A socket that listens; its port. */
+static int listen_somewhere(uint16_t *port)
+{
+    struct sockaddr_in a = loopback();
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+static int connect_to(uint16_t port)
+{
+    struct sockaddr_in a = loopback();
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int failed;
+
+    a.sin_port = htons(port);
+    failed = connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 ? 0 : errno;
+    (void)close(fd);
+    return failed;
+}
+
+/* What a child meets that is confined with this reach: the errno of connecting to a port, and of
+ * reading a file. */
+static void try_reach(struct store_reach *reach, uint16_t port, const char *path, int met[2])
+{
+    int ends[2];
+    pid_t child;
+    int status = 0;
+
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct sandbox sandbox = {.connects = true, .reach = reach};
+        char held[256];
+
+        if (sandbox_restrict(&sandbox, held, sizeof(held), NULL) != TLSMSG_OK) {
+            _exit(1);
+        }
+        met[0] = connect_to(port);
+        met[1] = opens(path, O_RDONLY);
+        _exit(write(ends[1], met, 2 * sizeof(*met)) < 0 ? 1 : 0);
+    }
+    (void)close(ends[1]);
+    assert_int_equal(read(ends[0], met, 2 * sizeof(*met)), 2 * sizeof(*met));
+    (void)close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_a_store_over_the_network(void **state)
+{
+    struct store_reach reach = {.files = {allowed}, .file_count = 1, .port_count = 1};
+    uint16_t another;
+    int sockets[2] = {listen_somewhere(&reach.ports[0]), listen_somewhere(&another)};
+    int met[2];
+
+    (void)state;
+    if (landlock_abi() < 4) {
+        skip();
+    }
+    try_reach(&reach, reach.ports[0], allowed, met);
+    assert_int_equal(met[0], 0);
+    assert_int_equal(met[1], 0);
+    try_reach(&reach, another, other, met);
+    assert_int_equal(met[0], EACCES);
+    assert_int_equal(met[1], EACCES);
+    /* A service's file may name any port. */
+    reach.any_port = true;
+    try_reach(&reach, another, allowed, met);
+    assert_int_equal(met[0], 0);
+    (void)close(sockets[0]);
+    (void)close(sockets[1]);
+}
+
 static void test_too_many_files_are_refused(void **state)
 {
     struct sandbox sandbox = {0};
@@ -266,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_left),
+        cmocka_unit_test(test_a_store_over_the_network),
         cmocka_unit_test(test_too_many_files_are_refused),
     };
 

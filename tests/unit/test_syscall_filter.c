@@ -56,6 +56,13 @@ static long try_listen(void)
     return listen(pair[0], 1);
 }
 
+static long try_bind(void)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNIX};
+
+    return bind(pair[0], &nobody, sizeof(nobody));
+}
+
 static long try_sendto(void)
 {
     struct sockaddr nobody = {.sa_family = AF_UNIX};
@@ -140,27 +147,35 @@ static const struct row {
     const char *name;
     long (*call)(void);
     bool is_refused;
+    bool connects; /* with a store that is reached over the network */
 } rows[] = {
-    {"execve", try_execve, true},
-    {"execveat", try_execveat, true},
-    {"a new socket", try_socket, true},
-    {"connect", try_connect, true},
-    {"listen", try_listen, true},
-    {"sendto with an address", try_sendto, true},
-    {"chmod", try_chmod, true},
-    {"fchmod", try_fchmod, true},
-    {"fchown", try_chown, true},
-    {"fsetxattr", try_access_list, true},
-    {"utimensat", try_times, true},
-    {"memfd_create", try_memfd, true},
-    {"io_uring_setup", try_io_uring, true},
-    {"keyctl", try_keyctl, true},
-    {"userfaultfd", try_userfaultfd, true},
-    {"ptrace", try_ptrace, true},
-    {"send", try_send, false},
-    {"sendmsg", try_sendmsg, false},
-    {"eventfd", try_eventfd, false},
-    {"open", try_open, false},
+    {"execve", try_execve, true, false},
+    {"execveat", try_execveat, true, false},
+    {"a new socket", try_socket, true, false},
+    {"connect", try_connect, true, false},
+    {"listen", try_listen, true, false},
+    {"bind", try_bind, true, false},
+    {"sendto with an address", try_sendto, true, false},
+    {"chmod", try_chmod, true, false},
+    {"fchmod", try_fchmod, true, false},
+    {"fchown", try_chown, true, false},
+    {"fsetxattr", try_access_list, true, false},
+    {"utimensat", try_times, true, false},
+    {"memfd_create", try_memfd, true, false},
+    {"io_uring_setup", try_io_uring, true, false},
+    {"keyctl", try_keyctl, true, false},
+    {"userfaultfd", try_userfaultfd, true, false},
+    {"ptrace", try_ptrace, true, false},
+    {"send", try_send, false, false},
+    {"sendmsg", try_sendmsg, false, false},
+    {"eventfd", try_eventfd, false, false},
+    {"open", try_open, false, false},
+    {"execve, with a store to connect to", try_execve, true, true},
+    {"listen, with such a store", try_listen, true, true},
+    {"bind, with such a store", try_bind, true, true},
+    {"a new socket, with such a store", try_socket, false, true},
+    {"connect, with such a store", try_connect, false, true},
+    {"sendto with an address, with such a store", try_sendto, true, true},
 };
 
 static void *call_on_thread(void *user)
@@ -181,7 +196,7 @@ static int child(const struct row *row)
         socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) {
         return 2;
     }
-    failed = syscall_filter_install(false);
+    failed = syscall_filter_install(row->connects);
     if (failed != 0) {
         return failed == ENOSYS ? NOT_INSTALLED : 2;
     }
