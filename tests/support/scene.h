@@ -39,7 +39,7 @@ struct scene {
     struct tlsmsg_token last_message;
     uint64_t senders[SCENE_MESSAGES]; /* connection of each message */
     enum tlsmsg_close_reason last_how;
-    unsigned ends[TLSMSG_CLOSE_FAILED + 1]; /* by how */
+    unsigned ends[TLSMSG_CLOSE_COUNT]; /* by how */
     unsigned events[TLSMSG_CAUSE_COUNT];
 
     /* What it does. */
