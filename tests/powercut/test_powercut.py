@@ -237,14 +237,13 @@ class Planted(Case):
         self.assert_found(scene)
 
     def plant_after(self, fault, **environment):
-        """The same in a restart after a run that ended badly."""
-        found = 0
-        for n in (syncs_of_start() + 1, syncs_of_start() + 3):
-            scene = self.scene()
-            scene.drive(1, 30, seed=n, **{name: n for name in environment})
-            scene.drive(31, 40, seed=2, fault=fault)
-            found += scene.replay(every=2)[2]
-        self.assertGreater(found, 0)
+        """The same in a restart after a run that ended badly. Only a cut behind one of a few calls
+        shows it, so none is left out."""
+        n = syncs_of_start() + 1
+        scene = self.scene()
+        scene.drive(1, 30, seed=n, **{name: n for name in environment})
+        scene.drive(31, 40, seed=2, fault=fault)
+        self.assertGreater(scene.replay(every=1)[2], 0)
 
     def test_no_sync(self):
         self.plant(POWERCUT_LIE=1)
