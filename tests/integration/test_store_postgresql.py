@@ -328,16 +328,25 @@ class Pooled(InDatabase, test_store_numbered.StoreTest):
     be missing from the next, so the engine's own settings decide."""
 
     def through(self, mode):
-        pooler = postgresql.Pooler(self.tool("pgbouncer"), CLUSTER, mode)
-        self.addCleanup(pooler.end)
-        self.store = pooler.url(self.database)
-        return pooler
+        self.pooler = postgresql.Pooler(self.tool("pgbouncer"), CLUSTER, mode)
+        self.addCleanup(self.pooler.end)
+        self.store = self.pooler.url(self.database)
 
     def set(self, setting):
-        """For new sessions; those that are there end."""
-        CLUSTER.execute(self.database, f"ALTER DATABASE {self.database} {setting}",
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
-                        " pid <> pg_backend_pid() AND backend_type = 'client backend'")
+        """For new sessions; those that are there end, and the pooler knows it."""
+        old = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        CLUSTER.execute(self.database, f"ALTER DATABASE {self.database} {setting}")
+        pids = [pid for pid, in CLUSTER.query(self.database, f"SELECT pid {old}")]
+        CLUSTER.execute(self.database, f"SELECT pg_terminate_backend(pid) {old}")
+        kernel.wait_until(lambda: not [pid for pid, in CLUSTER.query(
+            self.database, f"SELECT pid {old}") if pid in pids], "the end of all sessions", 20)
+        kernel.wait_until(self.pooler_answers, "the pooler's new sessions", 20)
+
+    def pooler_answers(self):
+        try:
+            return self.pooler.execute(self.database, "SELECT 1") == "1\n"
+        except AssertionError:
+            return False
 
     def two_servers_take_turns(self):
         servers = [self.server("--store", self.store, "--quiet") for _ in range(2)]
@@ -351,12 +360,12 @@ class Pooled(InDatabase, test_store_numbered.StoreTest):
         self.assertEqual([seq for _, seq, _ in self.rows()], list(range(1, 9)))
 
     def test_by_the_transaction(self):
-        pooler = self.through("transaction")
+        self.through("transaction")
         self.two_servers_take_turns()
         # Others who use the pool find nothing of ours.
-        self.assertEqual(pooler.execute(self.database, "SELECT (SELECT count(*) FROM"
-                                        " pg_prepared_statements), current_setting('search_path')"),
-                         '0|"$user", public\n')
+        left = self.pooler.execute(self.database, "SELECT (SELECT count(*) FROM"
+                                   " pg_prepared_statements), current_setting('search_path')")
+        self.assertEqual(left, '0|"$user", public\n')
 
     def test_by_the_session(self):
         self.through("session")
@@ -368,8 +377,7 @@ class Pooled(InDatabase, test_store_numbered.StoreTest):
         for setting, value in (("synchronous_commit", "off"), ("statement_timeout", "5s"),
                                ("lock_timeout", "1s"), ("client_min_messages", "error")):
             with self.subTest(setting=setting):
-                self.set("RESET ALL")
-                self.set(f"SET {setting} = '{value}'")
+                self.set(f"SET {setting} = '{value}'")  # beside those before, which are told, too
                 self.assert_one_line(self.refused_by("--check"), "tlsmsg-server: ",
                                      f"{setting}={value}")
 
@@ -381,12 +389,16 @@ class Pooled(InDatabase, test_store_numbered.StoreTest):
     def test_while_it_serves(self):
         self.through("transaction")
         self.addCleanup(self.set, "RESET ALL")
-        server = self.server("--store", self.store, "--store-timeout", seconds(0.5), "--quiet")
+        server = self.server("--store", self.store, "--store-timeout", seconds(1), "--quiet")
         end = self.greet(server, b"job", 1, 0)
         self.set("SET synchronous_commit = local")
         end.send(message(1, b"a"))
         self.expect_bye(end, 503)
-        server.stderr.wait_for(b"can't keep a promise with synchronous_commit=local")
+        asks = tls.connect(server.port, self.context())
+        self.addCleanup(asks.sock.close)
+        asks.send(b"HELLO 1 producer=job from=1\n")
+        self.expect_bye(asks, 503)
+        self.assertNotIn(b"the store is back", server.log())
         self.set("RESET ALL")
         server.stderr.wait_until(lambda said: b"the store is back" in said, "its return", 20)
         end = self.greet(server, b"job", 1, 0)
