@@ -340,8 +340,8 @@ class Service:
         self.send("after the backup")
 
     def after_several(self):
-        """The second now stores in the database. It goes on after a restart of that, and waits for one
-        that starts later, as at a boot."""
+        """The second now stores in the database. It goes on after a restart of that, waits for one that
+        starts later, as at a boot, and reaches it over TCP, too."""
         self.send("to the database", to=NAME + ":12346")
         self.server.sh("systemctl restart postgresql")
         self.send("to the database again", to=NAME + ":12346")
@@ -349,9 +349,16 @@ class Service:
                        "systemctl start postgresql; for _ in $(seq 300); do\n"
                        "! systemctl is-active tlsmsg-server@second || break; sleep 0.1; done")
         self.send("to the later database", to=NAME + ":12346")
+        self.server.sh("su postgres -c \"psql -c \\\"ALTER ROLE tlsmsg PASSWORD 'secret'\\\"\"\n"
+                       "echo '127.0.0.1:5432:messages:tlsmsg:secret' >/etc/tlsmsg/pgpass\n"
+                       "chmod 600 /etc/tlsmsg/pgpass; chown tlsmsg: /etc/tlsmsg/pgpass\n"
+                       "sed -i 's#^store .*#store postgresql://tlsmsg@127.0.0.1/messages?"
+                       "passfile=/etc/tlsmsg/pgpass#' /etc/tlsmsg/second.conf\n"
+                       "systemctl restart tlsmsg-server@second")
+        self.send("over TCP", to=NAME + ":12346")
         found = self.server.sh("su postgres -c 'tlsmsg-store list postgresql:///messages'\n"
                                "systemctl is-active tlsmsg-server@second")
-        for text in ("to the database", "to the database again", "to the later database"):
+        for text in ("to the database", "to the database again", "to the later database", "over TCP"):
             if text not in found:
                 fail(f"the database lacks {text!r}:\n{found}")
 
@@ -399,14 +406,14 @@ def main():
             bare_root(os.path.join(folder, "bare"), base, sections)
             print(f"try_install.py: {release}: packages", flush=True)
             packages(os.path.join(folder, "build"), base, sections, os.path.join(folder, "debs"))
-            print(f"try_install.py: {release}: from 0.1", flush=True)
-            from_before(os.path.join(folder, "before"), base, sections, os.path.join(folder, "debs"))
             print(f"try_install.py: {release}: at a terminal", flush=True)
             at_a_terminal(os.path.join(folder, "terminal"), base, os.path.join(folder, "debs"))
             service = Service(folder, base, os.path.join(folder, "debs"))
             with booted(service.booted, service.server_root) as manager:
                 service.start(manager)
                 service.lead(sections)
+            print(f"try_install.py: {release}: from 0.1", flush=True)
+            from_before(os.path.join(folder, "before"), base, sections, os.path.join(folder, "debs"))
     print("try_install.py: passed")
 
 
