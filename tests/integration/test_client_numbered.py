@@ -240,23 +240,19 @@ class Lost(NumberedTest):
         server that stops in order a client sees nothing, either."""
         server = self.server("--format", "json")
         port, shown = server.port, []
-        lines = self.lines(20_000)
-        source = subprocess.Popen(
-            [sys.executable, "-c", "import sys, time\n"
-             "for n in range(1, 20001):\n"
-             "    sys.stdout.write(f'line {n}\\n')\n"
-             "    if n % 1000 == 0: sys.stdout.flush(); time.sleep(0.05)\n"],
-            stdout=subprocess.PIPE)
-        self.addCleanup(source.wait)
-        self.addCleanup(source.stdout.close)
-        client = self.start_client("--ca", self.ca, "-q", str(port), stdin=source.stdout)
-        for number in (signal.SIGKILL, signal.SIGTERM):
-            time.sleep(0.25)
+        lines, part = self.lines(12_000), 4_000
+        client = self.start_client("--ca", self.ca, "-q", str(port))
+        for at, number in ((0, signal.SIGKILL), (part, signal.SIGTERM)):
+            client.write(b"".join(line + b"\n" for line in lines[at:at + part]))
+            server.wait_line(b'"event":"message"', 300)
             server.signal(number)
             server.finish(0 if number == signal.SIGTERM else -number)
             shown += self.messages(server)
             server = self.keep(harness.Server("--format", "json",
                                               listen=(f"127.0.0.1:{port}",)))
+            server.stderr.wait_for(b"listening on")
+        client.write(b"".join(line + b"\n" for line in lines[2 * part:]))
+        client.close_stdin()
         client.finish(0, 60)
         self.assertEqual(client.stdout.bytes(), self.replies(lines))
         self.assertIn(b"connecting again", client.stderr.bytes())

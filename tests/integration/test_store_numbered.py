@@ -259,6 +259,7 @@ class Killed(StoreTest):
                             return
                         at += 1
                         answered = max(answered, at)
+                        told[name] = (answered, given)
                 end.close()
                 return
             except (OSError, AssertionError, IndexError):
@@ -266,6 +267,16 @@ class Killed(StoreTest):
             finally:
                 end.sock.close()
                 told[name] = (answered, list(given))
+
+    @staticmethod
+    def wait_for_answers(told, failures, more):
+        """Until so many more messages were answered, however slow the machine is."""
+        def answered():
+            return sum(count for count, _ in list(told.values()))
+
+        until, limit = answered() + more, time.monotonic() + harness.scaled(20)
+        while answered() < until and not failures and time.monotonic() < limit:
+            time.sleep(0.01)
 
     def test_under_load(self):
         stop = threading.Event()
@@ -278,13 +289,13 @@ class Killed(StoreTest):
         for thread in threads:
             thread.start()
         try:
-            for _ in range(KILLS):
-                time.sleep(0.25)
+            for kill in range(KILLS):
+                self.wait_for_answers(told, failures, 60 + 20 * (kill % 8))
                 server.signal(signal.SIGKILL)
                 server.finish(-signal.SIGKILL)
                 server = self.server("--store", self.store, "--workers", "2", "--quiet")
                 port[0] = server.port
-            time.sleep(0.25)
+            self.wait_for_answers(told, failures, 60)
         finally:
             stop.set()
             for thread in threads:
