@@ -378,6 +378,13 @@ class Tickets(RunningTest):
                 self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: ", says,
                                      "rotate-ticket-keys.sh")
                 self.assertNotIn(b"a5a5", server.stderr.bytes())
+        os.mkfifo(self.path("pipe"))
+        with open(self.path("pipe"), "r+b", buffering=0) as pipe:
+            pipe.write(good)  # taken at the start, they would be missed at the first reload
+            for check in ((), ("--check",)):
+                server = self.run_server_to_end("--cert", made.server, "--key", made.server_key,
+                                                *check, "--ticket-keys", self.path("pipe"), expect=2)
+                self.assert_one_line(server.stderr.bytes(), "tlsmsg-server: ", "not a regular file")
 
     def test_a_thousand_that_leave_early(self):
         """They send and close without reading: the ticket, like the reply, costs no message."""

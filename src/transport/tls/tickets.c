@@ -8,10 +8,12 @@
  * Keys are secrets: wiped by whoever is done with them, never in a text. */
 #include "transport/tls/tickets.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <openssl/core_names.h>
@@ -321,12 +323,19 @@ enum tlsmsg_code ticket_file_parse(char *text, const char *name, struct ticket_f
 enum tlsmsg_code ticket_file_read(const struct tls_settings *settings, struct ticket_file *out,
                                   struct tlsmsg_error *err)
 {
+    static const char what[] = "ticket key file";
+    const char *path = settings->ticket_keys;
+    struct stat is;
     struct file file;
-    enum tlsmsg_code code = load_file(&file, settings->ticket_keys, settings, "ticket key file",
-                                      tools()->makes_ticket_keys, err);
+    enum tlsmsg_code code;
 
+    /* Keys are rotated in a file: what comes out of a pipe at the start is gone at the first reload. */
+    if (stat(path, &is) == 0 && !S_ISREG(is.st_mode) && !S_ISDIR(is.st_mode)) {
+        return file_error(path, "read", what, EOPNOTSUPP, err);
+    }
+    code = load_file(&file, path, settings, what, tools()->makes_ticket_keys, err);
     if (code == TLSMSG_OK) {
-        code = file_check_text(&file, "ticket key file", err);
+        code = file_check_text(&file, what, err);
         if (code == TLSMSG_OK) {
             code = ticket_file_parse(file.bytes, file.name, out, err);
         }
