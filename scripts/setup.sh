@@ -15,8 +15,8 @@ Installs what is missing: compiler, CMake, make, pkg-config, OpenSSL, Python, cm
                  clang, clang-format, clang-tidy, cppcheck, g++, libedit, mandoc, shellcheck,
                  SQLite, libpq, systemd, valgrind, and what makes packages (dpkg-dev, rpm)
   --peers        also the programs that the tests talk to where they are installed:
-                 gnutls-cli, ncat, socat, node, curl, promtool, PostgreSQL (no cluster is made);
-                 libuv, which one of the examples uses
+                 gnutls-cli, ncat, socat, node, curl, promtool, HAProxy, PgBouncer, PostgreSQL (no
+                 cluster is made); libuv, which one of the examples uses
   -h, --help     this text
 
 Exit codes: 0 all is there, 1 something is missing and could not be installed, 2 usage.
