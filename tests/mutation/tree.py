@@ -38,7 +38,7 @@ SANITIZERS = {
 # Of the integration tests those that fit a file, by the first pattern that its path begins with; the
 # most fitting first.
 INTEGRATION = [
-    ("store/postgresql", "store_postgresql_Conflicts store_tool_postgresql"),
+    ("store/postgresql", "store_postgresql_Conflicts store_postgresql_Encrypted store_away_Slow store_tool_postgresql"),
     ("store/spool|app/client/(spool|keep)", "spool client_input"),
     ("store/", "store store_numbered store_tool spool"),
     ("app/store/", "store_tool store_tool_postgresql"),
