@@ -1,9 +1,9 @@
 """A copy of the source that is changed, built and tested, a file at a time.
 
-Two builds stand beside it, and a third for integration tests. One counts executed lines, once for each state of the source: which tests
-reach a line says which ones a change to it has to face, the quickest first. The other has the address
-and undefined-behaviour sanitizers: there each mutant is built, only as far as those tests need it, and
-what leaks is a failure like any other.
+Builds stand beside it. One counts executed lines, once for each state of the source: which tests reach
+a line says which ones a change to it has to face, the quickest first. Another has the address and
+undefined-behaviour sanitizers: there each mutant is built, only as far as those tests need it, and what
+leaks is a failure like any other. A third, without either, is for integration tests.
 """
 
 import collections
@@ -38,7 +38,8 @@ SANITIZERS = {
 # Of the integration tests those that fit a file, by the first pattern that its path begins with; the
 # most fitting first.
 INTEGRATION = [
-    ("store/postgresql", "store_postgresql_Conflicts store_postgresql_Encrypted store_away_Slow store_tool_postgresql"),
+    ("store/postgresql", "store_postgresql_Conflicts store_postgresql_Encrypted store_away_Slow "
+                         "store_tool_postgresql"),
     ("store/spool|app/client/(spool|keep)", "spool client_input"),
     ("store/", "store store_numbered store_tool spool"),
     ("app/store/", "store_tool store_tool_postgresql"),
