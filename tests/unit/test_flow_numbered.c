@@ -194,6 +194,56 @@ static void test_the_handler_knows_the_last_number(void **state)
 #define OK_HELLO "OK 1 41\n你好，我已收到你的消息：hello\n"
 #define OK_2 "OK 2 37\n你好，我已收到你的消息：a\n"
 
+/* The first message is answered later; the reply to the second, which waits for it, finds no memory. */
+static size_t failing_reply;
+static enum tlsmsg_code reply_code;
+
+static void answer_second(struct tlsmsg_message *message, void *user)
+{
+    const struct iovec text = {.iov_base = "yes", .iov_len = 3};
+    struct tlsmsg_token token;
+
+    (void)user;
+    if (tlsmsg_message_number(message) == 1) {
+        assert_int_equal(tlsmsg_message_defer(message, &token), TLSMSG_OK);
+        return;
+    }
+    failmalloc_at(failing_reply);
+    reply_code = tlsmsg_message_reply(message, &text, 1);
+    failmalloc_at(0);
+}
+
+static bool first_says_two(struct scene *s)
+{
+    return s->peers[0].open && scene_say(&s->peers[0], "HELLO 1\nMSG 1 1\na\nMSG 2 1\na\n");
+}
+
+static bool second_was_answered(struct scene *s)
+{
+    (void)s;
+    return reply_code != TLSMSG_OK;
+}
+
+static void test_no_memory_for_a_reply_that_waits(void **state)
+{
+    static scene_step *const steps[] = {first_says_two, second_was_answered};
+    struct tlsmsg_handler handler = *scene_handler();
+
+    (void)state;
+    handler.message = answer_second;
+    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    for (failing_reply = 1; failing_reply <= 2; failing_reply++) {
+        reply_code = TLSMSG_OK;
+        scene_begin(&scene, server, peers);
+        assert_true(scene_enter(&scene, -1));
+        assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
+        assert_int_equal(reply_code, TLSMSG_ERR_NOMEM);
+        scene_finish(&scene);
+    }
+    stepped_server_free(server);
+}
+
 static unsigned long failing;
 static unsigned long allocations;
 
@@ -380,6 +430,7 @@ int main(void)
         cmocka_unit_test(test_a_producer_comes_again),
         cmocka_unit_test(test_the_handler_knows_the_last_number),
         cmocka_unit_test(test_a_takeover_does_not_wait_for_a_trickle),
+        cmocka_unit_test(test_no_memory_for_a_reply_that_waits),
         cmocka_unit_test(test_every_allocation),
     };
 
