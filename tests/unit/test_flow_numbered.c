@@ -332,6 +332,62 @@ static void test_every_allocation(void **state)
     stepped_server_free(server);
 }
 
+/* --- the window -------------------------------------------------------------------------------- */
+
+static size_t answered;
+
+static bool first_says_five(struct scene *s)
+{
+    static const char *const records[] = {"HELLO 1\n",    "MSG 1 1\na\n", "MSG 2 1\na\n",
+                                          "MSG 3 1\na\n", "MSG 4 1\na\n", "MSG 5 1\na\n"};
+
+    if (!s->peers[0].open) {
+        return false;
+    }
+    s->defer = 1;
+    for (size_t i = 0; i < COUNT_OF(records); i++) {
+        assert_true(scene_say(&s->peers[0], records[i]));
+    }
+    return true;
+}
+
+/* All is here, and nobody has anything to do: of what isn't answered two were read, and no more. */
+static bool two_are_read_and_one_is_answered(struct scene *s)
+{
+    size_t read = answered + 2 < 5 ? answered + 2 : 5;
+
+    if (s->messages < read) {
+        return false;
+    }
+    assert_int_equal(s->messages, read);
+    assert_int_equal(tlsmsg_server_reply(s->server, &s->tokens[answered], "!", 1), TLSMSG_OK);
+    return ++answered == 5;
+}
+
+static bool five_are_answered(struct scene *s)
+{
+    (void)s;
+    return heard(0, "HELLO 1 last=0 max=1048576 window=2 promise=none\n"
+                    "OK 1 1\n!\nOK 2 1\n!\nOK 3 1\n!\nOK 4 1\n!\nOK 5 1\n!\n");
+}
+
+static void test_no_more_is_read_than_the_window(void **state)
+{
+    static scene_step *const steps[] = {first_says_five, two_are_read_and_one_is_answered,
+                                        five_are_answered};
+
+    (void)state;
+    answered = 0;
+    server = scene_server_new(TLSMSG_OPT_WINDOW, "2", TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter(&scene, -1));
+    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
+    assert_true(scene_was_played(&scene));
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
 /* --- a takeover -------------------------------------------------------------------------------- */
 
 #define TAKES_IN_MS 750 /* more than a second, and it would count as taking nothing */
@@ -429,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_a_hold_stops_messages_and_not_greetings),
         cmocka_unit_test(test_a_producer_comes_again),
         cmocka_unit_test(test_the_handler_knows_the_last_number),
+        cmocka_unit_test(test_no_more_is_read_than_the_window),
         cmocka_unit_test(test_a_takeover_does_not_wait_for_a_trickle),
         cmocka_unit_test(test_no_memory_for_a_reply_that_waits),
         cmocka_unit_test(test_every_allocation),
