@@ -172,6 +172,8 @@ def at_a_terminal(folder, base, debs):
     root = fresh(folder, base, ("openssl", "python3"))
     copy_sources(root.path("/source"))
     run("mount", "--rbind", "/dev", root.path("/dev"))
+    with open(root.path("/etc/hosts"), "a", encoding="ascii") as file:
+        file.write("127.0.0.1 localhost\n")
     shutil.copytree(os.path.join(debs, "now"), root.path("/packages"))
     os.mkdir(root.path("/build"))
     for name in ("tlsmsg-client", "tlsmsg-server", "tlsmsg-store"):
