@@ -165,6 +165,7 @@ class Showing(ToolTest):
         self.assertEqual([row["id"] for row in rows], [1, 2, 3])
         self.assertEqual([row["seq"] for row in rows], [1, 2, 3])
         self.assertEqual({row["event"] for row in rows}, {"message"})
+        self.assertEqual({row["connection"] for row in rows}, {1})
         self.assertEqual([row["bytes"] for row in rows], [len(message) for message in messages])
         self.assertRegex(rows[0]["producer"], "^@[0-9a-f]{32}$")
         self.assertRegex(rows[0]["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
