@@ -37,7 +37,7 @@ STORE = re.compile(r"^(\s+)[a-z]\w*(?:->|\.)[\w.\[\]>-]* (?:\||&|\+|-)?= .*;$")
 CONDITION = re.compile(r"^(\s+(?:\} else )?if \()(.*)(\) \{)$")
 CONSTANT = re.compile(r"(?<![\w.\"'-])([1-9]\d{0,4})(?![\w.\"'])")
 LISTED = re.compile(r"(src/\S+) \| (.*) \| (.*) \| \(line (\d+)\)")
-ALLOCATION = re.compile(r"\b(?:m|c|re)alloc\(")
+ROOM = re.compile(r"\b(?:m|c|re)alloc\(|^\s*char \w+\[\d+\];$")
 
 Mutant = collections.namedtuple("Mutant", "folder path number before after kind")
 
@@ -75,7 +75,7 @@ def changes(line):
     if CALL.match(line) or STORE.match(line):
         yield "removed", re.match(r"\s*", line)[0] + ";"
     # More memory than is needed nobody notices.
-    for found in () if ALLOCATION.search(line) else CONSTANT.finditer(line):
+    for found in () if ROOM.search(line) else CONSTANT.finditer(line):
         yield "constant", f"{line[:found.start()]}{int(found[1]) + 1}{line[found.end():]}"
 
 
