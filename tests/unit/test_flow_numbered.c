@@ -103,7 +103,8 @@ static bool it_is_answered_as_a_duplicate(struct scene *s)
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
     tlsmsg_server_stats(s->server, &stats);
-    return heard(1, HELLO_AGAIN OK_1) && stats.messages == 2 && stats.duplicates == 1;
+    return heard(1, HELLO_AGAIN OK_1) && stats.messages == 2 && stats.duplicates == 1 &&
+           stats.replies == 2 && stats.numbered == 2;
 }
 
 static void test_a_producer_comes_again(void **state)
