@@ -122,7 +122,7 @@ class Machine:
 class Fleet:
     def __init__(self, folder, build):
         self.folder, self.build, self.services = folder, build, {}
-        work = os.path.join(folder, "work")
+        work = os.path.join(folder, "typed")
         shutil.copytree(FLEET, work)
         os.chmod(work, 0o755)
         for name, line in (("passwd", USER), ("group", GROUP)):
@@ -142,7 +142,7 @@ class Fleet:
             self.on(name, "pg_createcluster 15 main --start -e UTF8 --locale C.UTF-8")
 
     def on(self, name, text, user="root"):
-        return self.machines[name].sh(text, user, os.path.join(self.folder, "work"))
+        return self.machines[name].sh(text, user, os.path.join(self.folder, "typed"))
 
     def set_up(self):
         for machines, user, text in blocks(sets_up=True):
@@ -200,7 +200,7 @@ class Load:
 
     def __init__(self, fleet):
         self.stop, self.sent = threading.Event(), {}
-        words = ("tlsmsg-client", "--ca", f"{fleet.folder}/work/fleet-tls/ca.crt", "-q", "--retry",
+        words = ("tlsmsg-client", "--ca", f"{fleet.folder}/typed/fleet-tls/ca.crt", "-q", "--retry",
                  "300", "--timeout", "30")
         self.clients = {name: fleet.machines["client"].begin(
             *words, "--producer", name, "msg.example.org", stdin=subprocess.PIPE,
