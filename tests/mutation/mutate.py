@@ -2,7 +2,7 @@
 """The work behind scripts/mutate.sh: does a test notice when the source is changed?
 
 A mutant is one small change to one line of src/: an operator swapped, a condition negated, a
-statement removed, a code or a constant changed. Each is built into a copy of the tree, with sanitizers,
+statement removed, an early return skipped, a code or a constant changed. Each is built into a copy of the tree, with sanitizers,
 and has to fail a test: first the unit and contract tests and the replays of the fuzzers that reach its
 line, then, where asked for, the integration tests that fit its folder. One that no test notices is
 printed: it needs a test, or, where nobody could notice it, a line with the reason in equivalent.txt.
@@ -33,6 +33,7 @@ SWAPS = [(" == ", " != "), (" != ", " == "), (" < ", " <= "), (" <= ", " < "), (
 CODES = ["TLSMSG_ERR_NOMEM", "TLSMSG_ERR_SYSTEM", "TLSMSG_ERR_CONFIG", "TLSMSG_ERR_STATE",
          "TLSMSG_ERR_RESET", "TLSMSG_ERR_TRUNCATED", "TLSMSG_ERR_PROTOCOL", "TLSMSG_OK"]
 CALL = re.compile(r"^(\s+)(?:\(void\))?[a-z_]\w*\(.*\);$")
+RETURN = re.compile(r"^\s{8,}return\b.*;$")
 STORE = re.compile(r"^(\s+)[a-z]\w*(?:->|\.)[\w.\[\]>-]* (?:\||&|\+|-)?= .*;$")
 CONDITION = re.compile(r"^(\s+(?:\} else )?if \()(.*)(\) \{)$")
 CONSTANT = re.compile(r"(?<![\w.\"'-])([1-9]\d{0,4})(?![\w.\"'])")
@@ -74,6 +75,8 @@ def changes(line):
         yield "negated", f"{found[1]}!({found[2]}){found[3]}"
     if CALL.match(line) or STORE.match(line):
         yield "removed", re.match(r"\s*", line)[0] + ";"
+    if RETURN.match(line):
+        yield "skipped", re.match(r"\s*", line)[0] + ";"
     # More memory than is needed nobody notices.
     for found in () if ROOM.search(line) else CONSTANT.finditer(line):
         yield "constant", f"{line[:found.start()]}{int(found[1]) + 1}{line[found.end():]}"
