@@ -6,6 +6,9 @@
 
 #include <stdint.h>
 
+/* From now on only the calls below move the clock: deadlines can be told to the nanosecond. */
+void test_clock_stop(void);
+
 /* From now on the clock is later by ms more. */
 void test_clock_advance(int64_t ms);
 

@@ -17,3 +17,16 @@ endif()
 tlsmsg_unit_test(client_failed_write WRAP ${test_clock} SOURCES ${client_ends})
 tlsmsg_unit_test(client_close WRAP ${test_clock} SOURCES ${client_ends})
 tlsmsg_unit_test(client_memory FAILMALLOC WRAP ${test_clock} SOURCES ${client_ends})
+
+# Each step of a client, over a transport that answers by script.
+set(scripted_transport transport_new transport_free transport_accept_key transport_handshake
+    transport_recv transport_send transport_shutdown transport_ask_user transport_describe)
+set(connect_steps_wraps resolve_name socket_connect_start socket_connect_result socket_keepalive)
+set(client_numbers_wraps getrandom)
+set(numbered_replies_options FAILMALLOC)
+foreach(module client_calls client_numbers close_steps connect_steps exchange_steps numbered_replies
+        numbered_steps)
+    tlsmsg_unit_test(${module} ${${module}_options}
+        WRAP ${test_clock} ${scripted_transport} ${${module}_wraps}
+        SOURCES ${client_ends} support/scripted_transport.c)
+endforeach()
