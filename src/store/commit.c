@@ -76,13 +76,12 @@ static bool refuse(struct worker_queue *queue, uint64_t connection)
     return true;
 }
 
+/* Once at most: nothing is done any more after it. */
 static void fail(struct store *store, const struct tlsmsg_error *err)
 {
     (void)pthread_mutex_lock(&store->lock);
-    if (!store->failed) {
-        store->failed = true;
-        memcpy(store->failure, err->text, sizeof(store->failure));
-    }
+    store->failed = true;
+    memcpy(store->failure, err->text, sizeof(store->failure));
     (void)pthread_mutex_unlock(&store->lock);
     tell(store, STORE_FAILURE, err->text);
 }
