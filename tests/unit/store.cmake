@@ -11,6 +11,10 @@ set(script_support support/scripted_engine.c support/still_clock.c)
 set(still_clock clock_now_ns nanosleep pthread_cond_timedwait)
 store_unit_test(store_upkeep SOURCES ${script_support} WRAP ${still_clock})
 store_unit_test(store_turns FAILMALLOC SOURCES ${script_support} WRAP ${still_clock})
+store_unit_test(store_start FAILMALLOC SOURCES ${script_support} support/test_folder.c
+    WRAP ${still_clock} getentropy aligned_alloc pthread_create pthread_mutex_init
+        pthread_mutex_destroy pthread_cond_init pthread_cond_destroy pthread_condattr_init
+        pthread_condattr_destroy)
 store_unit_test(store_sqlite SOURCES support/test_folder.c)
 store_unit_test(store_file SOURCES support/test_folder.c)
 tlsmsg_unit_test(store_spool SOURCES support/test_folder.c)
