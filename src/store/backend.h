@@ -62,12 +62,6 @@ struct store_backend_ops {
     enum tlsmsg_code (*begin_run)(struct store_backend *backend, const char *name,
                                   const char *version, struct tlsmsg_error *err);
 
-    /* The last number of a producer (0: none), and whether hash[] holds the hash of number seq
-     * (0: not asked for). What it tells is visible, which doesn't mean durable. */
-    enum store_result (*find)(struct store_backend *backend, const char *identity, const char *name,
-                              uint64_t seq, uint64_t *last, unsigned char hash[STORE_HASH_BYTES],
-                              bool *has_hash, struct tlsmsg_error *err);
-
     /* Decides a batch in one transaction, hashes compared inside it: sets verdict and last of each
      * item. After STORE_RESULT_DONE all of it is durable; a transaction that met a producer with a
      * last number has written, be it its `seen` alone, and so has waited for the disk. */

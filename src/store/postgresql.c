@@ -36,45 +36,6 @@ static struct store_patience until(int64_t *deadline_ns)
     return (struct store_patience){.has_ended = is_past, .user = deadline_ns};
 }
 
-static enum store_result find(struct store_backend *backend, const char *identity, const char *name,
-                              uint64_t seq, uint64_t *last, unsigned char hash[STORE_HASH_BYTES],
-                              bool *has_hash, struct tlsmsg_error *err)
-{
-    struct pg_backend *store = pg_of(backend);
-    char number[PG_NUMBER_CHARS];
-    const char *const values[] = {identity, name, number};
-    PGresult *result = NULL;
-    int64_t deadline_ns;
-    enum pg_outcome outcome;
-
-    store->db.patience = until(&deadline_ns);
-    *last = 0;
-    *has_hash = false;
-    (void)snprintf(number, sizeof(number), "%" PRIu64, seq);
-    outcome = pg_db_ready(&store->db, err);
-    if (outcome == PG_DONE) {
-        outcome =
-            pg_db_run(&store->db,
-                      "SELECT p.seq, m.hash FROM tlsmsg.producer p LEFT JOIN tlsmsg.message m "
-                      "ON m.producer = p.id AND m.seq = $3::text::bigint WHERE p.identity = $1 "
-                      "AND p.name = $2",
-                      3, values, &result, err);
-    }
-    if (outcome == PG_DONE && PQntuples(result) == 1) {
-        size_t len = 0;
-        unsigned char *bytes = PQunescapeBytea((unsigned char *)PQgetvalue(result, 0, 1), &len);
-
-        *last = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
-        if (bytes != NULL && len == STORE_HASH_BYTES) {
-            memcpy(hash, bytes, len);
-            *has_hash = true;
-        }
-        PQfreemem(bytes);
-    }
-    PQclear(result);
-    return pg_result_of(outcome);
-}
-
 static enum tlsmsg_code prove(struct store_backend *backend, enum store_promise *promise,
                               struct tlsmsg_error *err)
 {
@@ -222,7 +183,6 @@ static void close_backend(struct store_backend *backend, bool failed)
 static const struct store_backend_ops pg_ops = {
     .prove = prove,
     .begin_run = begin_run,
-    .find = find,
     .append = pg_append,
     .rejoin = rejoin,
     .warn = warn,

@@ -211,32 +211,6 @@ static enum store_result sqlite_append(struct store_backend *backend, struct sto
                                                                 : STORE_RESULT_FAILED;
 }
 
-static enum store_result sqlite_find(struct store_backend *backend, const char *identity,
-                                     const char *name, uint64_t seq, uint64_t *last,
-                                     unsigned char hash[STORE_HASH_BYTES], bool *has_hash,
-                                     struct tlsmsg_error *err)
-{
-    struct sqlite_backend *store = sqlite_of(backend);
-    struct batch_producer producer = {.identity = identity, .name = name};
-    sqlite3_stmt *statement = store->statements[MESSAGE_HASH];
-    int result = find_producer(store, &producer);
-
-    *last = producer.seq;
-    *has_hash = false;
-    if (result == SQLITE_OK && seq > 0 && producer.id != 0) {
-        (void)sqlite3_bind_int64(statement, 1, producer.id);
-        (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)seq);
-        result = sqlite3_step(statement);
-        if (result == SQLITE_ROW && sqlite3_column_bytes(statement, 0) == STORE_HASH_BYTES) {
-            memcpy(hash, sqlite3_column_blob(statement, 0), STORE_HASH_BYTES);
-            *has_hash = true;
-        }
-        (void)sqlite3_reset(statement);
-        result = result == SQLITE_ROW || result == SQLITE_DONE ? SQLITE_OK : result;
-    }
-    return result == SQLITE_OK ? STORE_RESULT_DONE : sqlite_failed(store, "read", err);
-}
-
 /* Called by SQLite after each commit, with the log's length. */
 static int note_log(void *user, sqlite3 *db, const char *schema_name, int pages)
 {
@@ -279,11 +253,9 @@ static enum tlsmsg_code settle_log(struct sqlite_backend *store, struct tlsmsg_e
 {
     int frames = 0;
     int moved = 0;
-    enum tlsmsg_code code;
+    enum tlsmsg_code code = harden_log(store, err);
     int result;
 
-    (void)sqlite3_busy_timeout(store->db, START_BUSY_MS);
-    code = harden_log(store, err);
     if (code != TLSMSG_OK) {
         return code;
     }
@@ -351,7 +323,6 @@ static void sqlite_close(struct store_backend *backend, bool has_failed)
 static const struct store_backend_ops sqlite_ops = {
     .prove = sqlite_prove,
     .begin_run = sqlite_begin_run,
-    .find = sqlite_find,
     .append = sqlite_append,
     .room = sqlite_room,
     .prune = sqlite_prune,

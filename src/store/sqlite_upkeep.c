@@ -64,13 +64,15 @@ enum store_result sqlite_prune(struct store_backend *backend, int64_t before_ms,
     if (result == SQLITE_OK) {
         (void)sqlite3_bind_int64(store->statements[PRUNE], 1, up_to);
         result = sqlite_run(store, PRUNE);
-        *deleted = (unsigned)sqlite3_changes(store->db);
     }
     if (result == SQLITE_OK) {
         result = sqlite_run(store, COMMIT);
     }
-    return result == SQLITE_OK ? STORE_RESULT_DONE
-                               : sqlite_give_up(store, result, last_id, "prune", err);
+    if (result != SQLITE_OK) {
+        return sqlite_give_up(store, result, last_id, "prune", err);
+    }
+    *deleted = (unsigned)sqlite3_changes(store->db);
+    return STORE_RESULT_DONE;
 }
 
 enum store_result sqlite_forget(struct store_backend *backend, int64_t before_ms, unsigned limit,
@@ -92,13 +94,15 @@ enum store_result sqlite_forget(struct store_backend *backend, int64_t before_ms
         (void)sqlite3_bind_int64(statement, 1, before_ms);
         (void)sqlite3_bind_int64(statement, 2, limit);
         result = sqlite_run(store, FORGET);
-        *forgotten = (unsigned)sqlite3_changes(store->db);
     }
     if (result == SQLITE_OK) {
         result = sqlite_run(store, COMMIT);
     }
-    return result == SQLITE_OK ? STORE_RESULT_DONE
-                               : sqlite_give_up(store, result, last_id, "forget producers in", err);
+    if (result != SQLITE_OK) {
+        return sqlite_give_up(store, result, last_id, "forget producers in", err);
+    }
+    *forgotten = (unsigned)sqlite3_changes(store->db);
+    return STORE_RESULT_DONE;
 }
 
 enum store_result sqlite_tidy(struct store_backend *backend, uint64_t *log_bytes,

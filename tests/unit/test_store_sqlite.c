@@ -247,29 +247,6 @@ static void test_the_view_is_for_people(void **state)
     backend->ops->close(backend, false);
 }
 
-static void test_find(void **state)
-{
-    struct store_backend *backend = open_store();
-    struct store_item once = item("p", 1, hash_b);
-    unsigned char hash[STORE_HASH_BYTES];
-    uint64_t last;
-    bool has_hash;
-
-    (void)state;
-    append(backend, &once, 1, true);
-    assert_int_equal(backend->ops->find(backend, "CN=alice", "p", 1, &last, hash, &has_hash, &err),
-                     STORE_RESULT_DONE);
-    assert_int_equal(last, 1);
-    assert_true(has_hash);
-    assert_memory_equal(hash, hash_b, STORE_HASH_BYTES);
-    /* Another identity is another producer. */
-    assert_int_equal(backend->ops->find(backend, "", "p", 1, &last, hash, &has_hash, &err),
-                     STORE_RESULT_DONE);
-    assert_int_equal(last, 0);
-    assert_false(has_hash);
-    backend->ops->close(backend, false);
-}
-
 static void test_prune_takes_the_oldest_in_steps(void **state)
 {
     struct store_backend *backend = open_store();
@@ -404,7 +381,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_question_writes_when_there_is_a_last_number, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_the_view_is_for_people, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_prune_takes_the_oldest_in_steps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_clock_that_was_set_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_seen_grows_when_the_clock_does_not, set_up, tear_down),
