@@ -1,7 +1,8 @@
 /* What the commit thread does by the clock: pruning and forgetting in steps, waiting for an engine
  * that is away, looking whether it is back, and the log's length. The clock stands still until a
  * test moves it. */
-#include <string.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -330,7 +331,7 @@ static void test_an_engine_without_rejoin_is_never_told_to_be_away(void **state)
 }
 
 static struct store *patient;
-static unsigned asked;
+static atomic_uint asked;
 
 static void set_stop(void)
 {
@@ -471,6 +472,9 @@ static void test_a_look_ends_with_a_stop(void **state)
     script_turn(patient, 0, 1);
     (void)still_clock_rest();
     still_clock_advance(700);
+    while (asked == 0) {
+        (void)sched_yield();
+    }
     store_close(patient);
     assert_int_equal(asked, 1);
 }
