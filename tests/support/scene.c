@@ -1,7 +1,9 @@
 /* See scene.h. One scene is on at a time. */
 #include "support/scene.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +31,34 @@ static void leave(void)
         on->leaves();
     }
     inside--;
+}
+
+/* Adds to what was told; what there is no room for is left out. */
+static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void tell(const char *format, ...)
+{
+    size_t len = strlen(on->told);
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(on->told + len, sizeof(on->told) - len, format, args);
+    va_end(args);
+}
+
+static void tell_end(const struct tlsmsg_closed *closed)
+{
+    tell("closed %" PRIu64 ": %s, %" PRIu64 " messages", closed->peer->connection,
+         tlsmsg_close_reason_name(closed->reason), closed->messages);
+    if (closed->duplicates > 0) {
+        tell(", %" PRIu64 " duplicates", closed->duplicates);
+    }
+    if (closed->code != 0) {
+        tell(", BYE %u", closed->code);
+    }
+    if (closed->producer != NULL) {
+        tell(", of %s", closed->producer);
+    }
+    tell(closed->heard ? "\n" : ", unheard\n");
 }
 
 static void on_connected(const struct tlsmsg_peer *peer, unsigned worker, void *user)
@@ -83,6 +113,7 @@ static void on_closed(const struct tlsmsg_closed *closed, unsigned worker, void 
     on->closed++;
     on->ends[closed->reason]++;
     on->last_how = closed->reason;
+    tell_end(closed);
     leave();
 }
 
@@ -107,10 +138,14 @@ static enum tlsmsg_turn on_turn_end(unsigned worker, void *user)
 
 static void on_event(const struct tlsmsg_event *event, void *user)
 {
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+
     (void)user;
     if (on != NULL) {
         enter();
         on->events[event->cause]++;
+        tell("%s %s %" PRIu64 ": %s\n", levels[event->level], tlsmsg_cause_name(event->cause),
+             event->connection, event->text);
         leave();
     }
 }

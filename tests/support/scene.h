@@ -12,6 +12,7 @@
 #define SCENE_PEERS 3
 #define SCENE_MESSAGES 512
 #define SCENE_TOKENS 128
+#define SCENE_TOLD_BYTES 8192
 #define SCENE_REPLY "你好，我已收到你的消息："
 
 struct scene;
@@ -41,6 +42,8 @@ struct scene {
     enum tlsmsg_close_reason last_how;
     unsigned ends[TLSMSG_CLOSE_COUNT]; /* by how */
     unsigned events[TLSMSG_CAUSE_COUNT];
+    /* Events and ends, a line each: "warning limit 1: TEXT", "closed 1: clean, 2 messages". */
+    char told[SCENE_TOLD_BYTES];
 
     /* What it does. */
     uint64_t defer;       /* messages of this connection are answered later */
