@@ -1,7 +1,8 @@
 # The event loop and the server's own pieces.
-foreach(name loop timers deferred conversation_states limits stats)
+foreach(name loop timers deferred conversation_states stats)
     tlsmsg_unit_test(${name})
 endforeach()
+tlsmsg_unit_test(limits FAILMALLOC WRAP getrlimit getrlimit64 getrandom)
 if(TLSMSG_PLAINTEXT)
     set(server_identity support/ends_identity_plain.c)
 else()

@@ -1,0 +1,528 @@
+/* How conversations in the document's flow end, and what is told of it to the letter: by the
+ * client's word or without one, by what it sends, by each deadline, and by the server's stop. */
+#include "support/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/build.h"
+#include "support/acts.h"
+
+#define REPLY SCENE_REPLY
+
+static struct raw_peer peers[SCENE_PEERS];
+static struct tlsmsg_server *server;
+static struct scene scene;
+
+static void begin(enum tlsmsg_option option, const char *value, unsigned peer_count)
+{
+    server = scene_server_new(option, value, TLSMSG_OPT_DRAIN_TIMEOUT, "40", TLSMSG_OPT_COUNT);
+    scene_begin(&scene, server, peers);
+    for (unsigned i = 0; i < peer_count; i++) {
+        assert_true(scene_enter(&scene, -1));
+    }
+}
+
+static void end(const char *told)
+{
+    assert_string_equal(scene.told, told);
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
+static bool is_open(struct scene *s)
+{
+    return s->peers[0].open;
+}
+
+static bool nobody_was_let_go(struct scene *s)
+{
+    assert_string_equal(s->told, "");
+    return true;
+}
+
+static bool server_stops(struct scene *s)
+{
+    tlsmsg_server_stop(s->server);
+    return true;
+}
+
+static bool is_cut(struct scene *s)
+{
+    raw_peer_drop(&s->peers[0], false);
+    return true;
+}
+
+/* --- the client's end ------------------------------------------------------------------------- */
+
+static bool half_closes(struct scene *s)
+{
+    raw_peer_half_close(&s->peers[0]);
+    return true;
+}
+
+static const struct row {
+    const char *name;
+    const char *says[3];
+    const char *hears;
+    bool says_no_goodbye;
+    const char *told;
+    const char *told_in_plaintext; /* NULL: the same */
+} rows[] = {
+    {"nothing was said",
+     {NULL},
+     "",
+     false,
+     "closed 1: clean, 0 messages\n",
+     "closed 1: clean, 0 messages, unheard\n"},
+    {"a message", {"a"}, REPLY "a", false, "closed 1: clean, 1 messages\n", NULL},
+    {"a character in two parts",
+     {"a\xe4\xbd", "\xa0", "b"},
+     REPLY "a" REPLY "你" REPLY "b",
+     false,
+     "closed 1: clean, 3 messages\n",
+     NULL},
+    {"a character byte by byte",
+     {"\xe4", "\xbd", "\xa0"},
+     REPLY "你",
+     false,
+     "closed 1: clean, 1 messages\n",
+     NULL},
+    {"what is not UTF-8",
+     {"a", "b\xff"},
+     REPLY "a",
+     false,
+     "warning invalid-utf8 1: sent bytes that are not UTF-8; the conversation is closed\n"
+     "closed 1: invalid-utf8, 1 messages\n",
+     NULL},
+    {"a part of a character",
+     {"a\xe4\xbd"},
+     REPLY "a",
+     false,
+     "warning invalid-utf8 1: ended within a UTF-8 character; the conversation is closed\n"
+     "closed 1: invalid-utf8, 1 messages\n",
+     NULL},
+    {"without a word",
+     {"a"},
+     REPLY "a",
+     true,
+     "info truncated 1: the client dropped the connection (no close_notify)\n"
+     "closed 1: truncated, 1 messages\n",
+     "closed 1: clean, 1 messages\n"},
+};
+
+static void test_client_s_end(void **state)
+{
+    const struct row *row = *state;
+    const char *told =
+        BUILD_HAS_TLS || row->told_in_plaintext == NULL ? row->told : row->told_in_plaintext;
+    struct act acts[5];
+    size_t count = 0;
+
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
+    acts[count++] = (struct act){.does = is_open};
+    for (size_t i = 0; i < 3 && row->says[i] != NULL; i++) {
+        acts[count++] = (struct act){.says = row->says[i]};
+    }
+    acts[count++] = (struct act){.hears = row->hears,
+                                 .does = row->says_no_goodbye ? half_closes : NULL,
+                                 .leaves = !row->says_no_goodbye,
+                                 .has_left = true};
+    acts_play(&scene, acts, count);
+    end(told);
+}
+
+/* What can't be sent any more loses nothing that was said before. */
+static void test_a_connection_that_is_cut(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "a"},
+        {.hears = REPLY "a", .does = is_cut},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
+    ACTS_PLAY(&scene, acts);
+    end(BUILD_HAS_TLS ? "info truncated 1: the client dropped the connection (no close_notify)\n"
+                        "closed 1: truncated, 1 messages\n"
+                      : "closed 1: clean, 1 messages\n");
+}
+
+/* Its reply is held: nothing is read that would tell of the end, but the poll does. */
+static void test_a_connection_that_is_cut_in_a_hold(void **state)
+{
+    static const struct act acts[] = {
+        {.holds = "a"},
+        {.does = is_cut},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
+    ACTS_PLAY(&scene, acts);
+    end("closed 1: reset, 1 messages\n");
+}
+
+/* --- deadlines -------------------------------------------------------------------------------- */
+
+static void test_silence(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "a"},
+        {.hears = REPLY "a", .passes_ms = 40000},
+        {.does = nobody_was_let_go, .passes_ms = 20000},
+        {.has_left = true},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "60", 1);
+    ACTS_PLAY(&scene, acts);
+    end("info timeout 1: idle for 60 s\nclosed 1: timeout, 1 messages\n");
+}
+
+static bool stays_silent(struct scene *s)
+{
+    s->peers[0].most = 0;
+    return true;
+}
+
+static void test_a_handshake_that_never_begins(void **state)
+{
+    static const struct act acts[] = {
+        {.passes_ms = 12000},
+        {.does = nobody_was_let_go, .passes_ms = 8500},
+    };
+
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    begin(TLSMSG_OPT_HANDSHAKE_TIMEOUT, "20.5", 1);
+    (void)stays_silent(&scene);
+    ACTS_PLAY(&scene, acts);
+    end("warning timeout 1: handshake not finished within 20.5 s\n"
+        "closed 1: handshake, 0 messages, unheard\n");
+}
+
+static void test_a_handshake_that_stands_still(void **state)
+{
+    static const struct act acts[] = {{.passes_ms = 20000}};
+
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    begin(TLSMSG_OPT_HANDSHAKE_TIMEOUT, "20", 1);
+    peers[0].most = 20;
+    ACTS_PLAY(&scene, acts);
+    end("warning timeout 1: handshake not finished within 20 s\n"
+        "closed 1: handshake, 0 messages\n");
+}
+
+/* The stop is the server's, not the client's fault. */
+static void test_a_handshake_while_the_server_stops(void **state)
+{
+    static const struct act acts[] = {{.does = server_stops, .passes_ms = 40000}};
+
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    begin(TLSMSG_OPT_HANDSHAKE_TIMEOUT, "0", 1);
+    (void)stays_silent(&scene);
+    ACTS_PLAY(&scene, acts);
+    end("closed 1: handshake, 0 messages, unheard\n");
+    assert_false(atomic_load(&server->undelivered));
+}
+
+/* --- one that takes nothing ------------------------------------------------------------------- */
+
+/* Replies fill the connection, and more of them wait. */
+static bool takes_nothing(struct scene *s)
+{
+    static char piece[4096];
+    struct raw_peer *p = &s->peers[0];
+
+    memset(piece, 'x', sizeof(piece));
+    p->deaf = p->open;
+    while (p->deaf && p->queued < RAW_PEER_RECORD_MAX && raw_peer_say(p, piece, sizeof(piece))) {
+    }
+    (void)raw_peer_step(p);
+    return p->deaf && scene_queued(s, 0) > 0;
+}
+
+static bool takes_nothing_for_long(struct scene *s)
+{
+    for (int i = 0; i < 1000 && takes_nothing(s); i++) {
+    }
+    return scene_queued(s, 0) > 0;
+}
+
+static void expect_end_of_one_that_takes_nothing(const char *event)
+{
+    char told[256];
+
+    (void)snprintf(told, sizeof(told), "%sclosed 1: timeout, %u messages\n", event, scene.messages);
+    end(told);
+}
+
+static void test_one_that_takes_nothing(void **state)
+{
+    static const struct act acts[] = {
+        {.does = takes_nothing_for_long, .passes_ms = 15000},
+        {.does = nobody_was_let_go, .passes_ms = 15500},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_WRITE_TIMEOUT, "30.5", 1);
+    ACTS_PLAY(&scene, acts);
+    assert_false(atomic_load(&server->undelivered));
+    expect_end_of_one_that_takes_nothing(
+        "warning timeout 1: took no byte of its replies for 30.5 s\n");
+}
+
+static void test_one_that_takes_nothing_while_the_server_stops(void **state)
+{
+    static const struct act acts[] = {
+        {.does = takes_nothing_for_long},
+        {.does = server_stops, .passes_ms = 30000},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_WRITE_TIMEOUT, "30", 1);
+    ACTS_PLAY(&scene, acts);
+    assert_true(atomic_load(&server->undelivered));
+    expect_end_of_one_that_takes_nothing(
+        "warning timeout 1: took no byte of its replies for 30 s\n");
+}
+
+static void test_one_that_takes_nothing_until_the_drain_timeout(void **state)
+{
+    static const struct act acts[] = {
+        {.does = takes_nothing_for_long},
+        {.does = server_stops, .passes_ms = 40000},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_WRITE_TIMEOUT, "0", 1);
+    ACTS_PLAY(&scene, acts);
+    assert_true(atomic_load(&server->undelivered));
+    expect_end_of_one_that_takes_nothing(
+        "warning timeout 1: a reply could not be delivered before the drain timeout\n");
+}
+
+/* --- the server's stop ------------------------------------------------------------------------ */
+
+static void test_the_server_stops(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "a"},
+        {.hears = REPLY "a", .does = server_stops},
+        {.has_left = true},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
+    ACTS_PLAY(&scene, acts);
+    assert_false(atomic_load(&server->undelivered));
+    end("closed 1: drained, 1 messages\n");
+}
+
+static void test_the_server_stops_before_a_first_message(void **state)
+{
+    static const struct act acts[] = {
+        {.does = is_open},
+        {.does = server_stops, .passes_ms = 1000},
+        {.has_left = true},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
+    ACTS_PLAY(&scene, acts);
+    end(BUILD_HAS_TLS ? "closed 1: drained, 0 messages\n"
+                      : "closed 1: drained, 0 messages, unheard\n");
+}
+
+static bool stop_in_this_turn(struct scene *s)
+{
+    static bool stops;
+
+    if (!stops && s->messages > 0) {
+        stops = true;
+        tlsmsg_server_stop(s->server);
+    }
+    return true;
+}
+
+/* What had come by then is answered; what comes later is not read. */
+static void test_what_came_before_the_stop_is_answered(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "abcdabcd"},
+        {.hears = REPLY "abcd" REPLY "abcd", .has_left = true},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_RECV_SIZE, "4", 1);
+    scene.turn_end = stop_in_this_turn;
+    ACTS_PLAY(&scene, acts);
+    end("closed 1: drained, 2 messages\n");
+}
+
+/* --- replies that never come ------------------------------------------------------------------ */
+
+static void test_replies_that_never_come(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "abcd"},
+        {.says = "efgh"},
+        {.leaves = true},
+        {.passes_ms = 20000},
+        {.does = nobody_was_let_go, .passes_ms = 10500},
+        {.has_left = true},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_WRITE_TIMEOUT, "30.5", 1);
+    scene.defer = 1;
+    ACTS_PLAY(&scene, acts);
+    assert_false(atomic_load(&server->undelivered));
+    end("warning timeout 1: a deferred reply did not come within 30.5 s; the conversation ends "
+        "without 2\nclosed 1: timeout, 2 messages\n");
+}
+
+static void test_replies_that_never_come_while_the_server_stops(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "abcd"},
+        {.leaves = true},
+        {.does = server_stops, .passes_ms = 20000},
+        {.has_left = true},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_WRITE_TIMEOUT, "20", 1);
+    scene.defer = 1;
+    ACTS_PLAY(&scene, acts);
+    assert_true(atomic_load(&server->undelivered));
+    end("warning timeout 1: a deferred reply did not come within 20 s; the conversation ends "
+        "without 1\nclosed 1: timeout, 1 messages\n");
+}
+
+/* --- after the last word ---------------------------------------------------------------------- */
+
+static bool has_lingered(struct scene *s)
+{
+    assert_null(scene_conversation(s, 0));
+    return true;
+}
+
+static bool lingers(struct scene *s)
+{
+    assert_int_equal(scene_conversation(s, 0)->state, CONVERSATION_LINGER);
+    return true;
+}
+
+/* It reads for a second, so that no reset overtakes its word. */
+static void test_one_that_never_closes(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "\xff"},
+        {.does = lingers, .passes_ms = 1000},
+        {.does = has_lingered},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 2);
+    ACTS_PLAY(&scene, acts);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_INVALID_UTF8], 1);
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
+static bool sends_kib(struct scene *s, int kib)
+{
+    static char bytes[1024];
+    struct raw_peer *p = &s->peers[0];
+
+    for (int i = 0; i < kib; i++) {
+        assert_true(raw_peer_to_wire(p, bytes, sizeof(bytes)));
+    }
+    return raw_peer_step(p);
+}
+
+static bool sends_63_kib(struct scene *s)
+{
+    return sends_kib(s, 63);
+}
+
+static bool sends_2_kib(struct scene *s)
+{
+    return sends_kib(s, 2);
+}
+
+/* ... and no more than 64 KiB of what still comes. */
+static void test_one_that_goes_on_sending(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "\xff"},  {.does = lingers},     {.does = sends_63_kib},
+        {.does = lingers}, {.does = sends_2_kib}, {.does = has_lingered},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 2);
+    ACTS_PLAY(&scene, acts);
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
+/* --- places ----------------------------------------------------------------------------------- */
+
+/* The third finishes its handshake when the last place is taken. */
+static void test_places_that_are_used_up(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "a"},
+        {.peer = 1, .says = "b"},
+        {.hears = REPLY "a", .leaves = true, .has_left = true},
+        {.peer = 1, .hears = REPLY "b", .leaves = true, .has_left = true},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_ACCEPT, "2", 3);
+    ACTS_PLAY(&scene, acts);
+    assert_int_equal(atomic_load(&server->phase), SERVER_FULL);
+    end("closed 3: handshake, 0 messages\n"
+        "closed 1: clean, 1 messages\nclosed 2: clean, 1 messages\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_connection_that_is_cut),
+        cmocka_unit_test(test_a_connection_that_is_cut_in_a_hold),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_a_handshake_that_never_begins),
+        cmocka_unit_test(test_a_handshake_that_stands_still),
+        cmocka_unit_test(test_a_handshake_while_the_server_stops),
+        cmocka_unit_test(test_one_that_takes_nothing),
+        cmocka_unit_test(test_one_that_takes_nothing_while_the_server_stops),
+        cmocka_unit_test(test_one_that_takes_nothing_until_the_drain_timeout),
+        cmocka_unit_test(test_the_server_stops),
+        cmocka_unit_test(test_the_server_stops_before_a_first_message),
+        cmocka_unit_test(test_what_came_before_the_stop_is_answered),
+        cmocka_unit_test(test_replies_that_never_come),
+        cmocka_unit_test(test_replies_that_never_come_while_the_server_stops),
+        cmocka_unit_test(test_one_that_never_closes),
+        cmocka_unit_test(test_one_that_goes_on_sending),
+        cmocka_unit_test(test_places_that_are_used_up),
+    };
+    int failed = 0;
+
+    (void)scene_setup(NULL);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    RUN_ROWS(failed, test_client_s_end, rows);
+    (void)scene_teardown(NULL);
+    return failed;
+}
