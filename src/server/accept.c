@@ -157,7 +157,7 @@ void accept_ready(struct worker *w, struct loop_watch *watch)
         fd = socket_accept(watch->fd, &peer);
         if (fd < 0) {
             accept_failed(w, errno);
-            return;
+            break;
         }
         accept_one(w, fd, &peer);
     }

@@ -10,6 +10,8 @@ else()
 endif()
 tlsmsg_unit_test(producers FAILMALLOC)
 tlsmsg_unit_test(accept SOURCES ${socket_support} WRAP ${socket_wraps})
+tlsmsg_unit_test(accept_connections FAILMALLOC SOURCES ${socket_support} ${server_identity}
+    WRAP ${socket_wraps})
 tlsmsg_unit_test(server SOURCES ${server_identity})
 tlsmsg_unit_test(server_start SOURCES ${server_identity})
 if(NOT TLSMSG_PLAINTEXT)
