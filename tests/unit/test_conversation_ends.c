@@ -187,6 +187,34 @@ static bool stays_silent(struct scene *s)
     return true;
 }
 
+static bool speaks(struct scene *s)
+{
+    s->peers[0].most = (size_t)-1;
+    return true;
+}
+
+/* Silence counts from the handshake's end. */
+static void test_silence_after_a_handshake(void **state)
+{
+    static const struct act acts[] = {
+        {.passes_ms = 40000},
+        {.does = speaks},
+        {.does = is_open, .passes_ms = 40000},
+        {.does = nobody_was_let_go, .passes_ms = 20000},
+        {.has_left = true},
+    };
+
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "60", 1);
+    server->settings.handshake_timeout_ms = 0;
+    (void)stays_silent(&scene);
+    ACTS_PLAY(&scene, acts);
+    end("info timeout 1: idle for 60 s\nclosed 1: timeout, 0 messages\n");
+}
+
 static void test_a_handshake_that_never_begins(void **state)
 {
     static const struct act acts[] = {
@@ -503,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_a_connection_that_is_cut),
         cmocka_unit_test(test_a_connection_that_is_cut_in_a_hold),
         cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_silence_after_a_handshake),
         cmocka_unit_test(test_a_handshake_that_never_begins),
         cmocka_unit_test(test_a_handshake_that_stands_still),
         cmocka_unit_test(test_a_handshake_while_the_server_stops),
