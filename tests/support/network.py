@@ -38,20 +38,43 @@ def has_ipv6():
     return True
 
 
-def listen(host="127.0.0.1"):
+# Sockets that are bound and never listen: who connects there is refused.
+_held = {}
+
+
+def hold_port(port, host="127.0.0.1"):
+    """Keeps a port from being given to anybody who names none, until this process ends: a client
+    that tries a server again which has ended must not find another test's. Who names the port can
+    still listen there with SO_REUSEADDR, as servers do. 0: a free one. Returns the port."""
+    if (host, port) not in _held:
+        sock = _bind(host, port)
+        port = sock.getsockname()[1]
+        _held[host, port] = sock
+    return port
+
+
+def _bind(host, port):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.bind((host, 0))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def listen(host="127.0.0.1"):
+    sock = _bind(host, hold_port(0, host))
     sock.listen(64)
     sock.settimeout(scaled(10))
     return sock
 
 
 def unused_port():
-    """A port that nothing listens on now. Another may take it: only for refused connections and
-    for the fixed port of a test that tries again."""
-    with listen() as sock:
-        return sock.getsockname()[1]
+    """A port that nothing listens on, nor will, unless it names it."""
+    return hold_port(0)
 
 
 def receive_exactly(sock, size):
