@@ -13,13 +13,9 @@
 /* Longest wait at a start, where nobody's reply sets a bound: all hosts are tried within it. */
 #define START_MS 30000
 
-static enum tlsmsg_code code_of(enum pg_outcome outcome, struct tlsmsg_error *err)
+static enum tlsmsg_code code_of(enum pg_outcome outcome, const struct tlsmsg_error *err)
 {
-    if (outcome == PG_DONE) {
-        return TLSMSG_OK;
-    }
-    (void)error_set(err, TLSMSG_ERR_SYSTEM, 0, "the store's engine failed");
-    return err->code; /* of the first cause */
+    return outcome == PG_DONE ? TLSMSG_OK : err->code; /* of the first cause */
 }
 
 /* user: a deadline. */

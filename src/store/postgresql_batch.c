@@ -483,7 +483,7 @@ static enum pg_outcome write_batch(struct pg_backend *store, struct store_batch 
     if (outcome == PG_DONE && !*again) {
         outcome = commit(store, batch, err);
     }
-    return pg_db_undo(&store->db, outcome);
+    return pg_db_undo(&store->db, outcome, err);
 }
 
 /* A message that can't be stored is found by halving, so that it is refused alone. */

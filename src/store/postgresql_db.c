@@ -299,15 +299,13 @@ enum pg_outcome pg_db_run(struct pg_db *db, const char *sql, int count, const ch
     return pg_db_run_all(db, &step, 1, err);
 }
 
-enum pg_outcome pg_db_undo(struct pg_db *db, enum pg_outcome outcome)
+enum pg_outcome pg_db_undo(struct pg_db *db, enum pg_outcome outcome, struct tlsmsg_error *err)
 {
-    struct tlsmsg_error ignored = {.code = TLSMSG_OK};
-
     if (db->connection == NULL || db->is_late ||
         PQtransactionStatus(db->connection) == PQTRANS_IDLE) {
         return outcome;
     }
-    if (pg_db_run(db, "ROLLBACK", 0, NULL, NULL, &ignored) != PG_DONE) {
+    if (pg_db_run(db, "ROLLBACK", 0, NULL, NULL, err) != PG_DONE) {
         pg_db_disconnect(db);
         return outcome == PG_FAILED ? PG_FAILED : PG_AWAY;
     }
@@ -394,7 +392,7 @@ static enum pg_outcome catch_up(struct pg_db *db, struct tlsmsg_error *err)
 
     if (arrival == ARRIVED) {
         look_no_more(db);
-        return pg_db_undo(db, PG_DONE);
+        return pg_db_undo(db, PG_DONE, err);
     }
     if (arrival == LOST) {
         return lose(db, err);

@@ -9,7 +9,7 @@
 #include "store/backend.h"
 #include "store/postgresql_connect.h"
 
-/* What statements came to. */
+/* What statements came to; all but PG_DONE with the cause in err. */
 enum pg_outcome {
     PG_DONE,
     PG_NO_ROOM, /* refused for want of space; nothing of the transaction is there */
@@ -71,7 +71,7 @@ enum pg_outcome pg_db_run(struct pg_db *db, const char *sql, int count, const ch
 
 /* Ends a transaction that has come to this outcome, if there still is one. Returns the outcome of
  * both. */
-enum pg_outcome pg_db_undo(struct pg_db *db, enum pg_outcome outcome);
+enum pg_outcome pg_db_undo(struct pg_db *db, enum pg_outcome outcome, struct tlsmsg_error *err);
 
 void pg_db_disconnect(struct pg_db *db);
 void pg_db_close(struct pg_db *db);

@@ -144,7 +144,7 @@ enum pg_outcome pg_schema_create(struct pg_db *db, struct tlsmsg_error *err)
     if (outcome == PG_DONE) {
         outcome = pg_db_run(db, "COMMIT", 0, NULL, NULL, err);
     }
-    return pg_db_undo(db, outcome);
+    return pg_db_undo(db, outcome, err);
 }
 
 enum pg_outcome pg_schema_grant(struct pg_db *db, struct tlsmsg_error *err)
@@ -164,5 +164,5 @@ enum pg_outcome pg_schema_grant(struct pg_db *db, struct tlsmsg_error *err)
     if (outcome == PG_DONE) {
         outcome = pg_db_run(db, "COMMIT", 0, NULL, NULL, err);
     }
-    return pg_db_undo(db, outcome);
+    return pg_db_undo(db, outcome, err);
 }

@@ -25,13 +25,9 @@ struct database {
     char id[NUMBER_CHARS];
 };
 
-static enum tlsmsg_code code_of(enum pg_outcome outcome, struct tlsmsg_error *err)
+static enum tlsmsg_code code_of(enum pg_outcome outcome, const struct tlsmsg_error *err)
 {
-    if (outcome == PG_DONE) {
-        return TLSMSG_OK;
-    }
-    (void)error_set(err, TLSMSG_ERR_SYSTEM, 0, "the store's engine failed");
-    return err->code;
+    return outcome == PG_DONE ? TLSMSG_OK : err->code; /* of the first cause */
 }
 
 static enum pg_outcome ask(struct database *database, const char *sql, int count,

@@ -1,0 +1,40 @@
+# The store in PostgreSQL, with a scripted engine in place of a real one: the integration tests make
+# one.
+
+# What support/fake_libpq.h puts in place of libpq's connections, of time and of threads.
+set(libpq_wraps
+    PQbackendPID PQclear PQcmdStatus PQcmdTuples PQconnectdbParams PQconninfo PQconninfoParse
+    PQconsumeInput PQenterPipelineMode PQerrorMessage PQexec PQfinish PQflush PQgetResult
+    PQgetisnull PQgetvalue PQhost PQhostaddr PQisBusy PQntuples PQpipelineSync PQport
+    PQresultErrorField PQresultErrorMessage PQresultStatus PQsendPrepare PQsendQueryParams
+    PQsendQueryPrepared PQsetNoticeReceiver PQsetnonblocking PQsocket PQstatus PQtransactionStatus
+    PQunescapeBytea
+    clock_gettime clock_now_ns poll
+    pthread_cond_destroy pthread_cond_init pthread_cond_signal pthread_cond_timedwait pthread_create
+    pthread_mutex_destroy pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock)
+set(libpq_support fake_libpq fake_libpq_pipeline fake_libpq_threads fake_libpq_values)
+
+# libpq_unit_test(<module> [BATCH] [FAILMALLOC])
+function(libpq_unit_test module)
+    cmake_parse_arguments(PARSE_ARGV 1 libpq "BATCH" "" "")
+    set(support ${libpq_support})
+    if(libpq_BATCH)
+        list(APPEND support fake_batch)
+    endif()
+    set(sources ${support})
+    list(TRANSFORM sources PREPEND support/)
+    list(TRANSFORM sources APPEND .c)
+    store_unit_test(${module} WRAP ${libpq_wraps} SOURCES ${sources} ${libpq_UNPARSED_ARGUMENTS})
+    foreach(name IN LISTS support)
+        target_link_libraries(support_${name} PRIVATE PostgreSQL::PostgreSQL)
+    endforeach()
+endfunction()
+
+libpq_unit_test(postgresql FAILMALLOC)
+store_unit_test(postgresql_array FAILMALLOC)
+libpq_unit_test(postgresql_batch BATCH)
+libpq_unit_test(postgresql_batch_faults BATCH FAILMALLOC)
+libpq_unit_test(postgresql_connect FAILMALLOC)
+libpq_unit_test(postgresql_db)
+libpq_unit_test(postgresql_late)
+libpq_unit_test(postgresql_schema)
