@@ -57,3 +57,8 @@ void ends_identity_trusted_by(struct tlsmsg_options *options)
 {
     set(options, TLSMSG_OPT_CA, ca_file);
 }
+
+const char *ends_identity_ca(void)
+{
+    return ca_file;
+}

@@ -1,0 +1,153 @@
+/* The client program with a spool: what is kept, what a later run delivers, and what is told. */
+#include "support/unit.h"
+
+#include <unistd.h>
+
+#include "support/client_run.h"
+
+#define PROMPT CLIENT_RUN_PROMPT
+#define REPLY CLIENT_RUN_REPLY
+#define CLIENT "tlsmsg-client: "
+#define SERVER CLIENT "127.0.0.1:*: "
+#define KEEPS(last) ">HELLO 1 last=" last " max=8 window=4 promise=disk\n"
+#define SPOOL "--spool", "@spool"
+
+/* Each begins with the spool that the one before has left. */
+static const struct client_run runs[] = {
+    {.name = "delivered at once",
+     .args = {SPOOL},
+     .input = "one\n\ntwo\n",
+     .steps = {"accept", "hello", KEEPS("0"), "<MSG 1 3\none\nMSG 2 3\ntwo\n",
+               ">OK 1 1\nx\nOK 2 1\ny\n", "end"},
+     .out = PROMPT REPLY "x\n" PROMPT PROMPT REPLY "y\n" PROMPT,
+     .left_at = 9},
+    {.name = "kept, since nobody greets",
+     .args = {SPOOL, "--retry", "0", "-v"},
+     .input = "three\n\na\xff\nfour\n",
+     .steps = {"accept", "hello", "close"},
+     .out = PROMPT,
+     .exit = 1,
+     .err = CLIENT "line 3 of stdin was not kept: it is not valid UTF-8\n" SERVER
+                   "the server closed the conversation (close_notify); try: connect again\n" CLIENT
+                   "3 messages: 0 answered, 2 kept, 1 refused\n" CLIENT
+                   "2 messages wait in spool '/tmp/*/spool'\n",
+     .left_at = 15},
+    {.name = "delivered later, with one that is new",
+     .args = {SPOOL, "-v"},
+     .input = "five\n",
+     .steps = {"accept", "hello", KEEPS("2"), "<MSG 3 5\nthree\nMSG 4 4\nfour\nMSG 5 4\nfive\n",
+               ">OK 3 1\nx\nOK 4 1\ny\nOK 5 1\nz\n", "end"},
+     .out = PROMPT REPLY "z\n" PROMPT,
+     .err = CLIENT_RUN_CONNECTION CLIENT "1 message: 1 answered\n" CLIENT
+                                         "of earlier runs: 2 messages delivered\n",
+     .left_at = 5},
+    {.name = "given messages, cut in between",
+     .args = {SPOOL, "--retry", "0", "-q", "-m", "six", "-m", "seven"},
+     .steps = {"accept", "hello", KEEPS("5"), "<MSG 6 3\nsix\nMSG 7 5\nseven\n", ">OK 6 1\nx\n",
+               "cut"},
+     .out = "x\n",
+     .exit = 7,
+     .err = SERVER
+     "the server dropped the connection (no close_notify)\n" CLIENT
+     "1 message waits in spool '/tmp/*/spool'; try: run it again later, with </dev/null\n"},
+    {
+        .name = "the rest, without anything new",
+        .args = {SPOOL, "-q"},
+        .steps = {"accept", "hello", KEEPS("6"), "<MSG 7 5\nseven\n", ">OK 7 1\nx\n", "end"},
+    },
+    {
+        .name = "nothing at all",
+        .args = {SPOOL, "-q"},
+    },
+    {.name = "a server that keeps nothing",
+     .args = {SPOOL, "-q", "-m", "eight"},
+     .steps = {"accept", "hello", ">HELLO 1 last=7 max=8 window=4 promise=none\n", "end"},
+     .exit = 3,
+     .err =
+         CLIENT "the server keeps no messages over a restart (promise=none), which --spool needs; "
+                "try: --store on the server\n" CLIENT "1 message waits in spool '/tmp/*/spool'\n"},
+    {.name = "a server that has lost what it had",
+     .args = {SPOOL, "-q"},
+     .steps = {"accept", "hello", KEEPS("3"), "<MSG 8 5\neight\n", ">OK 8 1\nx\n", "end"},
+     .err = CLIENT "error: the server has lost messages that it had acknowledged: up to 7, and it "
+                   "has 3 (was an old backup restored?)\n"},
+    {.name = "a server that has more",
+     .args = {SPOOL, "-q", "-m", "nine"},
+     .steps = {"accept", "hello", KEEPS("20"), "end"},
+     .exit = 1,
+     .err = CLIENT
+     "the server has message 20 of spool '/tmp/*/spool', which has sent up to 8 only: it was set "
+     "back or copied (try: a new file; tlsmsg-store list shows what waits in this one)\n" CLIENT
+     "1 message waits in spool '/tmp/*/spool'\n"},
+    {.name = "exit",
+     .args = {"--spool", "@second"},
+     .input = "one\nexit\ntwo\n",
+     .steps = {"accept", "hello", KEEPS("0"), "<MSG 1 3\none\nMSG 2 4\nexit\n",
+               ">OK 1 1\nx\nOK 2 1\ny\n", "end"},
+     .out = PROMPT REPLY "x\n" PROMPT,
+     .err = CLIENT "'exit' on line 2 ended the conversation: 1 not kept (from line 3); try: -q, "
+                   "with which it is a message\n",
+     .left_at = 9},
+    {.name = "a BYE that will not pass",
+     .args = {"--spool", "@second", "-q"},
+     .kind = STDIN_PIPE,
+     .input = "three\nfour\n",
+     .steps = {"accept", "hello", KEEPS("2"), "<MSG 3 5\nthree\nMSG 4 4\nfour\n",
+               ">BYE 400 4\nwhat\n", "close"},
+     .exit = 6,
+     .err = SERVER "the server ended the conversation: what (BYE 400)\n" CLIENT
+                   "2 messages wait in spool '/tmp/*/second'\n"},
+    {.name = "a BYE that will pass",
+     .args = {"--spool", "@second", "-q", "--retry", "0"},
+     .kind = STDIN_PIPE,
+     .steps = {"accept", "hello", KEEPS("2"), "<MSG 3 5\nthree\nMSG 4 4\nfour\n",
+               ">BYE 507 4\nfull\n", "close"},
+     .exit = 7,
+     .err = SERVER
+     "the server ended the conversation: full (BYE 507)\n" CLIENT
+     "2 messages wait in spool '/tmp/*/second'; try: run it again later, with </dev/null\n"},
+    {.name = "replies that nobody takes",
+     .args = {"--spool", "@second", "-q"},
+     .full_stdout = true,
+     .input = "five\n",
+     .steps = {"accept", "hello", KEEPS("2"), "<MSG 3 5\nthree\nMSG 4 4\nfour\nMSG 5 4\nfive\n",
+               ">OK 3 1\nx\nOK 4 1\ny\nOK 5 1\nz\n", "leave"},
+     .exit = 1,
+     .err = CLIENT "cannot write to stdout: No space left on device\n",
+     .left_at = 5},
+    {.name = "a stdin that cannot be read",
+     .args = {"--spool", "@second", "-q"},
+     .kind = STDIN_FOLDER,
+     .exit = 1,
+     .err = CLIENT "cannot read stdin: Is a directory\n"},
+    {.name = "too long for the server",
+     .args = {"--spool", "@third", "-q"},
+     .input = "123456789\ntwo\n",
+     .steps = {"accept", "hello", KEEPS("0"), "end"},
+     .exit = 1,
+     .err =
+         CLIENT "message 1 of the spool has 9 bytes, and the server takes at most 8 (try: "
+                "--max-message on the server)\n" CLIENT "2 messages wait in spool '/tmp/*/third'\n",
+     .left_at = 14},
+    {.name = "typed",
+     .args = {"--spool", "@typed"},
+     .kind = STDIN_TERMINAL,
+     .input = "one\nexit\n",
+     .steps = {"accept", "hello", ">HELLO 1 last=0 max=8 window=4 promise=disk\n",
+               "<MSG 1 3\none\n", ">OK 1 1\nx\n", "<MSG 2 4\nexit\n", ">OK 2 1\ny\n", "end"},
+     .out = CLIENT
+     "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by /*/ca.crt\n" PROMPT REPLY
+     "x\n" PROMPT},
+    {.name = "no spool",
+     .args = {"--spool", "/dev/null/x"},
+     .exit = 2,
+     .err = CLIENT "--spool: cannot open spool '/dev/null/x': Not a directory\n"},
+};
+
+int main(void)
+{
+    int failed = client_run_setup(NULL);
+
+    RUN_ROWS(failed, client_run_row, runs);
+    return failed + client_run_teardown(NULL);
+}
