@@ -15,8 +15,15 @@ store_unit_test(store_start FAILMALLOC SOURCES ${script_support} support/test_fo
     WRAP ${still_clock} getentropy aligned_alloc pthread_create pthread_mutex_init
         pthread_mutex_destroy pthread_cond_init pthread_cond_destroy pthread_condattr_init
         pthread_condattr_destroy)
-store_unit_test(store_sqlite SOURCES support/test_folder.c)
-store_unit_test(store_file SOURCES support/test_folder.c)
+# Of a store in a file: the scene, and what fails there.
+set(sqlite_scene support/sqlite_scene.c support/test_folder.c)
+set(sqlite_faults sqlite3_step sqlite3_prepare_v2 sqlite3_prepare_v3 sqlite3_exec
+    sqlite3_wal_checkpoint_v2 sqlite3_txn_state sqlite3_open_v2 sqlite3_close sqlite3_busy_timeout
+    sqlite3_errcode sqlite3_extended_errcode sqlite3_errmsg sqlite3_system_errno)
+store_unit_test(store_sqlite SOURCES ${sqlite_scene})
+store_unit_test(store_file SOURCES ${sqlite_scene})
+store_unit_test(store_sqlite_faults FAILMALLOC SOURCES ${sqlite_scene} support/sqlite_faults.c
+    WRAP ${sqlite_faults} clock_gettime fstatvfs fstatvfs64)
 tlsmsg_unit_test(store_spool SOURCES support/test_folder.c)
 target_sources(test_store_spool PRIVATE $<TARGET_OBJECTS:tlsmsg_spool>)
 target_link_libraries(test_store_spool PRIVATE SQLite::SQLite3)

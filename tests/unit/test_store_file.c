@@ -10,75 +10,29 @@
 #include "base/error.h"
 #include "store/sqlite.h"
 #include "store/sqlite_db.h"
-#include "support/test_folder.h"
+#include "support/sqlite_scene.h"
 #include "support/unit.h"
 
 #define NOBODY 65534
 
-static struct test_folder folder;
-static char path[TEST_PATH_MAX];
-static struct tlsmsg_error err;
-
-static int set_up(void **state)
-{
-    (void)state;
-    test_folder_make(&folder);
-    (void)test_folder_file(&folder, "store.db", path);
-    tlsmsg_error_clear(&err);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    test_folder_remove(&folder);
-    return 0;
-}
-
-static struct store_backend *open_store(void)
-{
-    struct store_backend *backend = NULL;
-
-    if (sqlite_backend_open(path, SQLITE_CHECKPOINT_PAGES, &backend, &err) != TLSMSG_OK ||
-        backend->ops->begin_run(backend, "@run", "1", &err) != TLSMSG_OK) {
-        fail_msg("%s", err.text);
-    }
-    return backend;
-}
-
-static const unsigned char hash_a[STORE_HASH_BYTES] = "a";
-
-static struct store_item item(const char *producer, uint64_t seq, const unsigned char *hash)
-{
-    return (struct store_item){.identity = "CN=alice",
-                               .producer = producer,
-                               .peer = "127.0.0.1:1",
-                               .hash = hash,
-                               .body = "hello",
-                               .body_len = 5,
-                               .seq = seq,
-                               .connection = 1,
-                               .time_ms = 1000 + (int64_t)seq};
-}
-
 static void test_one_server_at_a_time(void **state)
 {
-    struct store_backend *backend = open_store();
+    struct store_backend *backend = scene_open();
     struct store_backend *second;
     char pid[64];
 
     (void)state;
     (void)snprintf(pid, sizeof(pid), "is in use by process %ld", (long)getpid());
-    assert_int_equal(sqlite_backend_open(path, 1000, &second, &err), TLSMSG_ERR_SYSTEM);
-    assert_non_null(strstr(err.text, pid));
+    assert_int_equal(sqlite_backend_open(scene.path, 1000, &second, &scene.err), TLSMSG_ERR_SYSTEM);
+    assert_non_null(strstr(scene.err.text, pid));
     backend->ops->close(backend, false);
-    backend = open_store();
+    backend = scene_open();
     backend->ops->close(backend, false);
 }
 
 static void make_file(const char *contents)
 {
-    int fd = open(path, O_WRONLY | O_CREAT, 0644);
+    int fd = open(scene.path, O_WRONLY | O_CREAT, 0644);
 
     assert_true(fd >= 0);
     assert_int_equal(write(fd, contents, strlen(contents)), strlen(contents));
@@ -89,18 +43,18 @@ static void make_foreign(void)
 {
     sqlite3 *db;
 
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_open(scene.path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "CREATE TABLE t(a)", NULL, NULL, NULL), SQLITE_OK);
     (void)sqlite3_close(db);
 }
 
 static void make_newer(void)
 {
-    struct store_backend *backend = open_store();
+    struct store_backend *backend = scene_open();
     sqlite3 *db;
 
     backend->ops->close(backend, false);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_open(scene.path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
     (void)sqlite3_close(db);
 }
@@ -108,10 +62,10 @@ static void make_newer(void)
 static void make_second_name(void)
 {
     char second[TEST_PATH_MAX];
-    struct store_backend *backend = open_store();
+    struct store_backend *backend = scene_open();
 
     backend->ops->close(backend, false);
-    assert_int_equal(link(path, test_folder_file(&folder, "second.db", second)), 0);
+    assert_int_equal(link(scene.path, test_folder_file(&scene.folder, "second.db", second)), 0);
 }
 
 static void make_text(void)
@@ -122,12 +76,12 @@ static void make_text(void)
 
 static void make_folder(void)
 {
-    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(mkdir(scene.path, 0700), 0);
 }
 
 static void make_fifo(void)
 {
-    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(mkfifo(scene.path, 0600), 0);
 }
 
 static const struct refusal_row {
@@ -151,20 +105,21 @@ static void test_refusal(void **state)
     struct stat before;
     struct stat after;
 
-    assert_int_equal(set_up(NULL), 0);
+    assert_int_equal(scene_set_up(NULL), 0);
     row->make();
-    assert_int_equal(lstat(path, &before), 0);
-    assert_int_equal(sqlite_db_check(path, &err), TLSMSG_ERR_CONFIG);
-    assert_non_null(strstr(err.text, row->text));
-    tlsmsg_error_clear(&err);
-    assert_int_equal(sqlite_backend_open(path, 1000, &backend, &err), TLSMSG_ERR_CONFIG);
-    assert_non_null(strstr(err.text, row->text));
-    assert_int_equal(lstat(path, &after), 0);
+    assert_int_equal(lstat(scene.path, &before), 0);
+    assert_int_equal(sqlite_db_check(scene.path, &scene.err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(scene.err.text, row->text));
+    tlsmsg_error_clear(&scene.err);
+    assert_int_equal(sqlite_backend_open(scene.path, 1000, &backend, &scene.err),
+                     TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(scene.err.text, row->text));
+    assert_int_equal(lstat(scene.path, &after), 0);
     assert_int_equal(before.st_size, after.st_size);
     assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
     assert_int_equal(before.st_mode, after.st_mode);
-    (void)rmdir(path);
-    (void)tear_down(NULL);
+    (void)rmdir(scene.path);
+    (void)scene_tear_down(NULL);
 }
 
 static void test_a_device_comes_to_no_harm(void **state)
@@ -172,24 +127,25 @@ static void test_a_device_comes_to_no_harm(void **state)
     struct store_backend *backend;
 
     (void)state;
-    assert_int_equal(sqlite_backend_open("/dev/null", 1000, &backend, &err), TLSMSG_ERR_CONFIG);
-    assert_non_null(strstr(err.text, "not a regular file"));
+    assert_int_equal(sqlite_backend_open("/dev/null", 1000, &backend, &scene.err),
+                     TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(scene.err.text, "not a regular file"));
     assert_int_not_equal(access("/dev/null-lock", F_OK), 0);
 }
 
 static void test_root_follows_no_link(void **state)
 {
     char link[TEST_PATH_MAX];
-    struct store_backend *backend = open_store();
+    struct store_backend *backend = scene_open();
 
     (void)state;
     backend->ops->close(backend, false);
     if (geteuid() != 0) {
         skip();
     }
-    assert_int_equal(symlink(path, test_folder_file(&folder, "link", link)), 0);
-    assert_int_equal(sqlite_backend_open(link, 1000, &backend, &err), TLSMSG_ERR_CONFIG);
-    assert_non_null(strstr(err.text, "is a link"));
+    assert_int_equal(symlink(scene.path, test_folder_file(&scene.folder, "link", link)), 0);
+    assert_int_equal(sqlite_backend_open(link, 1000, &backend, &scene.err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(scene.err.text, "is a link"));
 }
 
 /* SQLite's log lies beside the file itself, and so does all that is ours. Root, who follows no link,
@@ -204,14 +160,14 @@ static void test_a_link_leads_to_one_place(void **state)
 
     (void)state;
     if (is_root) {
-        assert_int_equal(chown(folder.path, NOBODY, NOBODY), 0);
+        assert_int_equal(chown(scene.folder.path, NOBODY, NOBODY), 0);
         assert_int_equal(seteuid(NOBODY), 0);
     }
-    backend = open_store();
-    assert_int_equal(symlink(path, test_folder_file(&folder, "link", link)), 0);
-    assert_int_equal(sqlite_backend_open(link, 1000, &second, &err), TLSMSG_ERR_SYSTEM);
-    assert_non_null(strstr(err.text, "is in use by process"));
-    assert_int_not_equal(access(test_folder_file(&folder, "link-lock", lock), F_OK), 0);
+    backend = scene_open();
+    assert_int_equal(symlink(scene.path, test_folder_file(&scene.folder, "link", link)), 0);
+    assert_int_equal(sqlite_backend_open(link, 1000, &second, &scene.err), TLSMSG_ERR_SYSTEM);
+    assert_non_null(strstr(scene.err.text, "is in use by process"));
+    assert_int_not_equal(access(test_folder_file(&scene.folder, "link-lock", lock), F_OK), 0);
     backend->ops->close(backend, false);
     if (is_root) {
         assert_int_equal(seteuid(0), 0);
@@ -223,8 +179,8 @@ static void take_away(const char *suffix)
     char from[TEST_PATH_MAX];
     char to[TEST_PATH_MAX];
 
-    (void)snprintf(from, sizeof(from), "%.*s%s", TEST_PATH_MAX - 10, path, suffix);
-    assert_int_equal(rename(from, test_folder_file(&folder, "away", to)), 0);
+    (void)snprintf(from, sizeof(from), "%.*s%s", TEST_PATH_MAX - 10, scene.path, suffix);
+    assert_int_equal(rename(from, test_folder_file(&scene.folder, "away", to)), 0);
 }
 
 /* What is written to a file that has lost its name is gone when it is closed. */
@@ -235,20 +191,20 @@ static void test_nothing_is_promised_without_its_names(void **state)
 
     (void)state;
     for (i = 0; i < COUNT_OF(suffixes); i++) {
-        struct store_backend *backend = open_store();
-        struct store_item once = item("p", i + 1, hash_a);
-        struct store_item then = item("p", i + 2, hash_a);
+        struct store_backend *backend = scene_open();
+        struct store_item once = scene_item("p", i + 1, scene_hash_a);
+        struct store_item then = scene_item("p", i + 2, scene_hash_a);
         struct store_item *list[] = {&once};
         struct store_batch batch = {.items = list, .count = 1, .take_new = true};
 
-        assert_int_equal(backend->ops->append(backend, &batch, &err), STORE_RESULT_DONE);
+        assert_int_equal(backend->ops->append(backend, &batch, &scene.err), STORE_RESULT_DONE);
         take_away(suffixes[i]);
         list[0] = &then;
-        assert_int_equal(backend->ops->append(backend, &batch, &err), STORE_RESULT_FAILED);
-        assert_non_null(strstr(err.text, "was removed, moved or replaced"));
+        assert_int_equal(backend->ops->append(backend, &batch, &scene.err), STORE_RESULT_FAILED);
+        assert_non_null(strstr(scene.err.text, "was removed, moved or replaced"));
         backend->ops->close(backend, true);
-        test_folder_remove(&folder);
-        (void)set_up(NULL);
+        test_folder_remove(&scene.folder);
+        (void)scene_set_up(NULL);
     }
 }
 
@@ -257,22 +213,25 @@ static void test_check_makes_nothing(void **state)
     char missing[TEST_PATH_MAX];
 
     (void)state;
-    assert_int_equal(sqlite_db_check(path, &err), TLSMSG_OK);
-    assert_int_not_equal(access(path, F_OK), 0);
-    assert_int_equal(sqlite_db_check(test_folder_file(&folder, "missing/store.db", missing), &err),
-                     TLSMSG_ERR_CONFIG);
+    assert_int_equal(sqlite_db_check(scene.path, &scene.err), TLSMSG_OK);
+    assert_int_not_equal(access(scene.path, F_OK), 0);
+    assert_int_equal(
+        sqlite_db_check(test_folder_file(&scene.folder, "missing/store.db", missing), &scene.err),
+        TLSMSG_ERR_CONFIG);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_one_server_at_a_time, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_device_comes_to_no_harm, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_root_follows_no_link, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_link_leads_to_one_place, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_nothing_is_promised_without_its_names, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_check_makes_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_server_at_a_time, scene_set_up, scene_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_device_comes_to_no_harm, scene_set_up,
+                                        scene_tear_down),
+        cmocka_unit_test_setup_teardown(test_root_follows_no_link, scene_set_up, scene_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_link_leads_to_one_place, scene_set_up,
+                                        scene_tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing_is_promised_without_its_names, scene_set_up,
+                                        scene_tear_down),
+        cmocka_unit_test_setup_teardown(test_check_makes_nothing, scene_set_up, scene_tear_down),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
