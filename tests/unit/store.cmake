@@ -22,6 +22,8 @@ set(sqlite_faults sqlite3_step sqlite3_prepare_v2 sqlite3_prepare_v3 sqlite3_exe
     sqlite3_errcode sqlite3_extended_errcode sqlite3_errmsg sqlite3_system_errno)
 store_unit_test(store_sqlite SOURCES ${sqlite_scene})
 store_unit_test(store_file SOURCES ${sqlite_scene})
+store_unit_test(store_open FAILMALLOC SOURCES ${sqlite_scene} support/sqlite_faults.c
+    WRAP ${sqlite_faults} fsync)
 store_unit_test(store_sqlite_faults FAILMALLOC SOURCES ${sqlite_scene} support/sqlite_faults.c
     WRAP ${sqlite_faults} clock_gettime fstatvfs fstatvfs64)
 tlsmsg_unit_test(store_spool SOURCES support/test_folder.c)
