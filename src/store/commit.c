@@ -180,10 +180,10 @@ static void set_all(const struct store_batch *batch, enum store_verdict verdict)
     }
 }
 
-static void sleep_ms(int64_t ms)
+/* Between two attempts to reach an engine that is away. */
+static void pause_away(void)
 {
-    struct timespec pause = {.tv_sec = (time_t)(ms / 1000),
-                             .tv_nsec = (long)(ms % 1000 * CLOCK_NS_PER_MS)};
+    const struct timespec pause = {.tv_nsec = AWAY_PAUSE_MS * CLOCK_NS_PER_MS};
 
     (void)nanosleep(&pause, NULL);
 }
@@ -299,7 +299,7 @@ static enum store_result decide(struct store *store, struct store_batch *batch, 
             break;
         }
         tlsmsg_error_clear(err);
-        sleep_ms(AWAY_PAUSE_MS);
+        pause_away();
     }
     if (result == STORE_RESULT_NO_ROOM) {
         set_all(batch, STORE_NO_ROOM);

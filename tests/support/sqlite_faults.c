@@ -28,6 +28,7 @@ static int frames_told = -1;
 static int moved_told = -1;
 static int checkpoint_mode = -1;
 static int busy_timeout = -1;
+static unsigned busy_at_begin;
 
 int __real_sqlite3_step(sqlite3_stmt *statement);
 int __wrap_sqlite3_step(sqlite3_stmt *statement);
@@ -115,6 +116,11 @@ int sqlite_last_busy_timeout(void)
     return busy_timeout;
 }
 
+unsigned sqlite_busy_at_begin(void)
+{
+    return busy_at_begin;
+}
+
 void sqlite_checkpoint_tells(int frames, int moved)
 {
     frames_told = frames;
@@ -145,10 +151,24 @@ static bool fails(enum sqlite_call call, const char *sql, int *result)
     return false;
 }
 
+static void note_busy(sqlite3_stmt *statement)
+{
+    sqlite3 *db = sqlite3_db_handle(statement);
+    sqlite3_stmt *other = NULL;
+
+    if (strncmp(sqlite3_sql(statement), "BEGIN", 5) == 0) {
+        busy_at_begin = 0;
+        while ((other = sqlite3_next_stmt(db, other)) != NULL) {
+            busy_at_begin += sqlite3_stmt_busy(other) != 0;
+        }
+    }
+}
+
 int __wrap_sqlite3_step(sqlite3_stmt *statement)
 {
     int result;
 
+    note_busy(statement);
     return fails(SQLITE_CALL_STEP, sqlite3_sql(statement), &result)
                ? result
                : __real_sqlite3_step(statement);

@@ -38,6 +38,9 @@ unsigned sqlite_fault_calls(void);
 int sqlite_last_checkpoint_mode(void);
 int sqlite_last_busy_timeout(void);
 
+/* How many statements were in the midst of their rows when the last transaction began to write. */
+unsigned sqlite_busy_at_begin(void);
+
 /* What the next checkpoint tells of its frames, beside its result; -1: what is true. */
 void sqlite_checkpoint_tells(int frames, int moved);
 

@@ -6,6 +6,7 @@ function(store_unit_test module)
 endfunction()
 
 store_unit_test(store_away)
+store_unit_test(store_batch FAILMALLOC)
 store_unit_test(store_commit FAILMALLOC)
 set(script_support support/scripted_engine.c support/still_clock.c)
 set(still_clock clock_now_ns nanosleep pthread_cond_timedwait)
@@ -20,15 +21,26 @@ set(sqlite_scene support/sqlite_scene.c support/test_folder.c)
 set(sqlite_faults sqlite3_step sqlite3_prepare_v2 sqlite3_prepare_v3 sqlite3_exec
     sqlite3_wal_checkpoint_v2 sqlite3_txn_state sqlite3_open_v2 sqlite3_close sqlite3_busy_timeout
     sqlite3_errcode sqlite3_extended_errcode sqlite3_errmsg sqlite3_system_errno)
+set(system_faults open open64 fstat fstat64 fstatfs fstatfs64 realpath flock ftruncate ftruncate64
+    pread pread64 pwrite pwrite64 fsync getentropy)
 store_unit_test(store_sqlite SOURCES ${sqlite_scene})
 store_unit_test(store_file SOURCES ${sqlite_scene})
-store_unit_test(store_open FAILMALLOC SOURCES ${sqlite_scene} support/sqlite_faults.c
-    WRAP ${sqlite_faults} fsync)
+store_unit_test(store_file_faults SOURCES ${sqlite_scene} support/system_faults.c
+    WRAP ${system_faults})
+store_unit_test(store_lock SOURCES ${sqlite_scene} support/system_faults.c WRAP ${system_faults})
+store_unit_test(store_open FAILMALLOC
+    SOURCES ${sqlite_scene} support/sqlite_faults.c support/system_faults.c
+    WRAP ${sqlite_faults} ${system_faults})
 store_unit_test(store_sqlite_faults FAILMALLOC SOURCES ${sqlite_scene} support/sqlite_faults.c
     WRAP ${sqlite_faults} clock_gettime fstatvfs fstatvfs64)
 tlsmsg_unit_test(store_spool SOURCES support/test_folder.c)
-target_sources(test_store_spool PRIVATE $<TARGET_OBJECTS:tlsmsg_spool>)
-target_link_libraries(test_store_spool PRIVATE SQLite::SQLite3)
+tlsmsg_unit_test(store_spool_faults FAILMALLOC
+    SOURCES ${sqlite_scene} support/sqlite_faults.c support/system_faults.c
+    WRAP ${sqlite_faults} ${system_faults} fstatvfs fstatvfs64)
+foreach(module store_spool store_spool_faults)
+    target_sources(test_${module} PRIVATE $<TARGET_OBJECTS:tlsmsg_spool>)
+    target_link_libraries(test_${module} PRIVATE SQLite::SQLite3)
+endforeach()
 if(TLSMSG_POSTGRESQL)
     include(postgresql.cmake)
 endif()

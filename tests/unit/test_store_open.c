@@ -15,6 +15,7 @@
 #include "support/failmalloc.h"
 #include "support/sqlite_faults.h"
 #include "support/sqlite_scene.h"
+#include "support/system_faults.h"
 #include "support/unit.h"
 
 #define NOBODY 65534
@@ -23,19 +24,6 @@
 #define SPOOL_MARK "tlsp"
 
 static struct store_backend *backend;
-static unsigned fsyncs_before_failure; /* 0: none fails */
-
-int __wrap_fsync(int fd);
-int __real_fsync(int fd);
-
-int __wrap_fsync(int fd)
-{
-    if (fsyncs_before_failure > 0 && --fsyncs_before_failure == 0) {
-        errno = EIO;
-        return -1;
-    }
-    return __real_fsync(fd);
-}
 
 static int begin(void **state)
 {
@@ -157,22 +145,22 @@ static void test_no_memory_for_an_engine(void **state)
 static void test_a_folder_that_can_not_be_synced(void **state)
 {
     (void)state;
-    fsyncs_before_failure = 1;
+    system_fault_at(SYSTEM_FSYNC, 1, EIO);
     assert_int_equal(open_store(), TLSMSG_ERR_SYSTEM);
     assert_text(TLSMSG_ERR_SYSTEM, EIO, "cannot sync the folder of store '",
                 "': Input/output error");
     tlsmsg_error_clear(&scene.err);
     /* It is there now, and has nothing to make; its log is synced before the folder. */
-    fsyncs_before_failure = 1;
+    system_fault_at(SYSTEM_FSYNC, 1, EIO);
     assert_int_equal(open_store(), TLSMSG_OK);
     assert_int_equal(backend->ops->begin_run(backend, "@run", "1", &scene.err), TLSMSG_ERR_SYSTEM);
     assert_text(TLSMSG_ERR_SYSTEM, EIO, "cannot recover store '", "': Input/output error");
     tlsmsg_error_clear(&scene.err);
-    fsyncs_before_failure = 2;
+    system_fault_at(SYSTEM_FSYNC, 2, EIO);
     assert_int_equal(backend->ops->begin_run(backend, "@run", "1", &scene.err), TLSMSG_ERR_SYSTEM);
     assert_text(TLSMSG_ERR_SYSTEM, EIO, "cannot sync the folder of store '",
                 "': Input/output error");
-    fsyncs_before_failure = 0;
+    system_faults_end();
     backend->ops->close(backend, true);
 }
 

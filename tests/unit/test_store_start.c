@@ -397,6 +397,33 @@ static void test_targets(void **state)
     assert_false(store_is_in_database(NULL));
 }
 
+static void test_what_an_engine_is_reached_by_is_freed(void **state)
+{
+    struct store_reach reach = {.file_count = 99};
+    enum tlsmsg_code code;
+    long before = failmalloc_live();
+
+    (void)state;
+    code = store_reach("postgresql://127.0.0.1:5433/base", NULL, &reach, &err);
+    if (code == TLSMSG_OK) {
+        assert_int_equal(reach.port_count, 1);
+        assert_int_equal(reach.ports[0], 5433);
+    } else {
+        assert_int_equal(code, TLSMSG_ERR_CONFIG);
+        assert_string_equal(
+            err.text,
+            "this build stores in files alone (the build option TLSMSG_POSTGRESQL is off)");
+        assert_int_equal(reach.file_count, 0);
+    }
+    store_reach_fini(&reach);
+    reach.files[0] = strdup("a");
+    reach.files[1] = strdup("b");
+    reach.file_count = 2;
+    store_reach_fini(&reach);
+    assert_int_equal(reach.file_count, 0);
+    assert_int_equal(failmalloc_live(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +442,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_can_not_be_a_store_is_refused_and_no_more,
                                         make_folder, remove_folder),
         cmocka_unit_test(test_targets),
+        cmocka_unit_test_setup(test_what_an_engine_is_reached_by_is_freed, reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
