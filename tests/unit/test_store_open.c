@@ -406,7 +406,7 @@ static const struct header_row {
     const char *end;
 } header_rows[] = {
     {"a store", HEADER_BYTES, "SQLite format 3", STORE_MARK, {0, 0, 0, 1}, NULL, NULL},
-    {"an empty file", 0, "", "", {0}, NULL, NULL},
+    {"an empty file", 0, "", "\0\0\0", {0}, NULL, NULL},
     {"a spool",
      HEADER_BYTES,
      "SQLite format 3",
