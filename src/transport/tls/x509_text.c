@@ -133,7 +133,7 @@ void x509_text_hosts(const X509 *cert, char *out, size_t cap)
         if (!host_of(sk_GENERAL_NAME_value(names, i), one, sizeof(one))) {
             continue;
         }
-        if (used + strlen(one) + sizeof(", ...") >= cap) {
+        if (used + strlen(one) + sizeof(", , ...") > cap) {
             (void)snprintf(out + used, cap - used, "%s", ", ...");
             break;
         }
