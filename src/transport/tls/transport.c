@@ -270,15 +270,6 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
     return result;
 }
 
-/* A broken session may hold back an alert that the source did not take at once; it is still in
- * the handshake's buffer. True when nothing more can or has to leave. */
-static bool flush_alert(struct transport *t)
-{
-    BIO *bio = SSL_get_wbio(t->ssl);
-
-    return BIO_flush(bio) == 1 || !BIO_should_retry(bio);
-}
-
 enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err)
 {
     enum transport_result result;
@@ -287,9 +278,8 @@ enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_erro
         return TRANSPORT_OK;
     }
     if (!t->state.is_open || t->broken) {
-        if (!flush_alert(t)) {
-            return TRANSPORT_WANT_WRITE;
-        }
+        /* An alert has left with the failure. One that the source had no room for is lost: the
+         * library keeps it in a buffer that it doesn't let go of. */
         result = t->broken ? misuse(t, err) : TRANSPORT_OK;
     } else if (t->sending) {
         /* A record is cut in the middle: nothing that follows would be understood. */
