@@ -23,6 +23,7 @@ set(scripted_transport transport_new transport_free transport_accept_key transpo
     transport_recv transport_send transport_shutdown transport_ask_user transport_describe)
 set(connect_steps_wraps resolve_name socket_connect_start socket_connect_result socket_keepalive)
 set(client_numbers_wraps getrandom)
+set(client_calls_wraps transport_config_new)
 set(numbered_replies_options FAILMALLOC)
 foreach(module client_calls client_numbers close_steps connect_steps exchange_steps numbered_replies
         numbered_steps)

@@ -369,6 +369,98 @@ static void a_send_that_cannot_be_tells_why(void **state)
     scripted_finish(client, peer);
 }
 
+/* --- making one ---------------------------------------------------------------------------------- */
+
+static char configured_for[512]; /* the server that a configuration was made for */
+
+enum tlsmsg_code __real_transport_config_new(const struct tls_settings *settings,
+                                             struct transport_config *previous,
+                                             struct transport_config **out,
+                                             struct tlsmsg_error *err);
+enum tlsmsg_code __wrap_transport_config_new(const struct tls_settings *settings,
+                                             struct transport_config *previous,
+                                             struct transport_config **out,
+                                             struct tlsmsg_error *err);
+
+enum tlsmsg_code __wrap_transport_config_new(const struct tls_settings *settings,
+                                             struct transport_config *previous,
+                                             struct transport_config **out,
+                                             struct tlsmsg_error *err)
+{
+    if (!settings->is_server) {
+        assert_null(previous);
+        (void)snprintf(configured_for, sizeof(configured_for), "%s", settings->server);
+    }
+    return __real_transport_config_new(settings, previous, out, err);
+}
+
+/* By the longest name, too: records of first use are kept under it. */
+static void is_made_for_the_server_as_it_was_typed(void **state)
+{
+    struct tlsmsg_options *options;
+    struct peer *peer = ends_peer();
+    char address[ADDRESS_HOST_MAX + ADDRESS_TEXT_MAX];
+    char host[ADDRESS_HOST_MAX] = "";
+
+    (void)state;
+    for (size_t i = 0; i < ADDRESS_HOST_MAX - 1; i++) {
+        host[i] = i % 50 == 49 ? '.' : 'a';
+    }
+    (void)snprintf(address, sizeof(address), "%s:12345", host);
+    for (unsigned i = 0; i < 2; i++) {
+        struct tlsmsg_client *client = NULL;
+        struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+        options = ends_options(peer, 0);
+        assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS,
+                                            i == 0 ? "Server.test:443" : address, &err),
+                         TLSMSG_OK);
+        if (tlsmsg_client_new(options, &client, &err) != TLSMSG_OK) {
+            fail_msg("%s", err.text);
+        }
+        assert_string_equal(configured_for, i == 0 ? "Server.test:443" : address);
+        assert_string_equal(client->address, i == 0 ? "Server.test" : host);
+        assert_null(tlsmsg_client_warning(client, 0));
+        assert_int_equal(client->fd, -1);
+        assert_true(client->blocking);
+        assert_int_equal(client->numbers.next, 1);
+        tlsmsg_client_free(client);
+        tlsmsg_options_free(options);
+    }
+    peer_free(peer);
+}
+
+/* An address that can't be one, and a producer that can't be one, are told as they are. */
+static void is_not_made_from_bad_options(void **state)
+{
+    struct tlsmsg_options *options;
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = (struct tlsmsg_client *)&options;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_error told = {.code = TLSMSG_OK};
+    struct address_name name;
+
+    (void)state;
+    options = ends_options(peer, 0);
+    assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS, "server.test:x", &err),
+                     TLSMSG_OK);
+    assert_int_equal(address_parse_connect("server.test:x", &name, &told), TLSMSG_ERR_CONFIG);
+    assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_ERR_CONFIG);
+    assert_null(client);
+    scripted_expect_bare(&err, TLSMSG_ERR_CONFIG, told.text);
+    tlsmsg_options_free(options);
+    if (BUILD_HAS_TLS) {
+        options = ends_options(peer, 0);
+        assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_PRODUCER, "job", &err), TLSMSG_OK);
+        assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_ERR_CONFIG);
+        assert_null(client);
+        scripted_expect_bare(&err, TLSMSG_ERR_CONFIG,
+                             "a producer's numbers need tlsmsg/1 (leave --document-flow out)");
+        tlsmsg_options_free(options);
+    }
+    peer_free(peer);
+}
+
 static void the_options_of_a_server_make_no_client(void **state)
 {
     struct tlsmsg_options *options = NULL;
@@ -399,6 +491,8 @@ int main(void)
                                scripted_forget),
         cmocka_unit_test_setup(every_call_may_read_as_much, scripted_forget),
         cmocka_unit_test_setup(a_send_that_cannot_be_tells_why, scripted_forget),
+        cmocka_unit_test(is_made_for_the_server_as_it_was_typed),
+        cmocka_unit_test(is_not_made_from_bad_options),
         cmocka_unit_test(the_options_of_a_server_make_no_client),
     };
     return cmocka_run_group_tests(tests, ends_setup, ends_teardown);

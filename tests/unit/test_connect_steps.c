@@ -207,6 +207,29 @@ static void nothing_is_left_of_time_that_has_passed(void **state)
     scripted_finish(client, peer);
 }
 
+/* Where a program has closed its standard input. */
+static void a_connection_may_be_descriptor_0(void **state)
+{
+    struct peer *peer;
+    struct tlsmsg_client *client = scripted_client(&peer);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    int input = dup(STDIN_FILENO);
+
+    (void)state;
+    network.begins[0] = PENDING;
+    (void)close(STDIN_FILENO);
+    assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
+    assert_int_equal(tlsmsg_client_fd(client), STDIN_FILENO);
+    assert_int_equal(network.attempts, 1);
+    tlsmsg_client_reset(client);
+    assert_int_equal(close(STDIN_FILENO), -1);
+    if (input >= 0) {
+        assert_int_equal(dup2(input, STDIN_FILENO), STDIN_FILENO);
+        assert_int_equal(close(input), 0);
+    }
+    scripted_finish(client, peer);
+}
+
 /* What the last attempt met, of how many. */
 static void tells_what_the_last_address_met(void **state)
 {
@@ -467,6 +490,7 @@ int main(void)
         cmocka_unit_test_setup(looks_up_in_time, forget),
         cmocka_unit_test_setup(each_address_has_its_share, forget),
         cmocka_unit_test_setup(nothing_is_left_of_time_that_has_passed, forget),
+        cmocka_unit_test_setup(a_connection_may_be_descriptor_0, forget),
         cmocka_unit_test_setup(tells_what_the_last_address_met, forget),
         cmocka_unit_test_setup(the_handshake_has_what_is_left_of_the_time, forget),
         cmocka_unit_test_setup(the_users_name_for_the_server_counts, forget),
