@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "net/timers.h"
+#include "support/failmalloc.h"
 
 static void test_pops_in_order_of_time(void **state)
 {
@@ -117,6 +118,72 @@ static void test_many_at_random_keep_the_heap(void **state)
     free(t);
 }
 
+/* Growing keeps what there is; where it can't, too. */
+static void test_room_grows_in_steps(void **state)
+{
+    enum { MANY = 65 };
+    struct timers timers;
+    struct timer t[MANY] = {0};
+
+    (void)state;
+    timers_init(&timers);
+    assert_true(timers_reserve(&timers, 0));
+    assert_null(timers.heap);
+    assert_true(timers_reserve(&timers, 1));
+    assert_int_equal(timers.cap, 64);
+    failmalloc_at(0);
+    assert_true(timers_reserve(&timers, 64));
+    assert_int_equal(failmalloc_count(), 0);
+    for (int i = 0; i < 64; i++) {
+        timers_set(&timers, &t[i], 1000 - i);
+    }
+    failmalloc_at(1);
+    assert_false(timers_reserve(&timers, MANY));
+    failmalloc_at(0);
+    assert_int_equal(timers.cap, 64);
+    assert_true(timers_reserve(&timers, MANY));
+    assert_int_equal(timers.cap, 128);
+    timers_set(&timers, &t[64], 1);
+    assert_int_equal(timers_next_ns(&timers), 1);
+    for (int i = 0; i < MANY; i++) {
+        assert_ptr_equal(timers_pop(&timers, 2000), &t[MANY - 1 - i]);
+    }
+    assert_true(timers_reserve(&timers, 1000));
+    assert_int_equal(timers.cap, 1024);
+    timers_fini(&timers);
+    assert_int_equal(timers.cap, 0);
+    assert_int_equal(timers.count, 0);
+    assert_null(timers.heap);
+}
+
+/* At its very time a timer is due, and not a nanosecond before. */
+static void test_due_to_the_nanosecond(void **state)
+{
+    struct timers timers;
+    struct timer t = {0};
+
+    (void)state;
+    timers_init(&timers);
+    assert_true(timers_reserve(&timers, 1));
+    timers_set(&timers, &t, 100);
+    timers_set(&timers, &t, 200);
+    assert_null(timers_pop(&timers, 199));
+    assert_int_equal(t.due_ns, 200);
+    assert_ptr_equal(timers_pop(&timers, 200), &t);
+    assert_int_equal(t.due_ns, 0);
+    assert_int_equal(t.place, 0);
+    timers_remove(&timers, &t); /* once more: it is not there */
+    timers_set(&timers, &t, 0); /* none */
+    assert_int_equal(timers.count, 0);
+    timers_set(&timers, &t, 10);
+    timers_set(&timers, &t, 10);
+    assert_int_equal(timers.count, 1);
+    timers_remove(&timers, &t);
+    assert_int_equal(t.due_ns, 0);
+    assert_int_equal(timers.count, 0);
+    timers_fini(&timers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +192,8 @@ int main(void)
         cmocka_unit_test(test_earlier_deadline_moves_up),
         cmocka_unit_test(test_cleared_timer_never_pops),
         cmocka_unit_test(test_many_at_random_keep_the_heap),
+        cmocka_unit_test(test_room_grows_in_steps),
+        cmocka_unit_test(test_due_to_the_nanosecond),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
