@@ -127,6 +127,12 @@ void test_cert_make(struct test_cert *out, const struct test_cert_spec *spec)
         add_extension(cert, issuer, NID_key_usage,
                       spec->key_usage != NULL ? spec->key_usage : "critical,keyCertSign,cRLSign");
     }
+    if (spec->extended_key_usage != NULL) {
+        add_extension(cert, issuer, NID_ext_key_usage, spec->extended_key_usage);
+    }
+    if (spec->info_access != NULL) {
+        add_extension(cert, issuer, NID_info_access, spec->info_access);
+    }
     add_extension(cert, issuer, NID_subject_key_identifier, "hash");
     if (spec->issuer != NULL && !spec->lacks_key_id) {
         add_extension(cert, issuer, NID_authority_key_identifier,

@@ -24,8 +24,10 @@ struct test_cert_spec {
     bool is_rsa;       /* else ECDSA */
     const char *curve; /* NULL: P-256 */
     bool lacks_key_id; /* of the issuer's key, by which a CA of the same name would be told apart */
-    const char *key_id;    /* what is said of the issuer's; NULL: "keyid:always" */
-    const char *key_usage; /* NULL: what a CA needs, and nothing for others */
+    const char *key_id;             /* what is said of the issuer's; NULL: "keyid:always" */
+    const char *key_usage;          /* NULL: what a CA needs, and nothing for others */
+    const char *extended_key_usage; /* as in openssl.cnf; NULL: none; so the next */
+    const char *info_access;
     long from_s;
     long until_s;
     const char *from_text; /* not NULL: stands where a time should, as it is; OpenSSL reads back

@@ -1,4 +1,5 @@
 /* The BIO over a byte source: how it watches over a ClientHello's length, however the bytes come. */
+#include <errno.h>
 #include <string.h>
 
 #include "support/memory_source.h"
@@ -129,11 +130,248 @@ static void test_encrypted_records_are_not_judged(void **state)
     }
 }
 
+/* --- a BIO over a source that a test moves by hand ------------------------------------------------ */
+
+struct scene {
+    BIO_METHOD *method;
+    struct memory_pipe in;
+    struct memory_pipe out;
+    struct memory_source source;
+    struct source_link link;
+    BIO *bio;
+};
+
+static void begin(struct scene *s, bool is_client)
+{
+    s->method = source_bio_method_new();
+    memory_pipe_init(&s->in, 1024);
+    memory_pipe_init(&s->out, 8);
+    memory_source_init(&s->source, &s->in, &s->out);
+    source_link_init(&s->link, &s->source.base, is_client);
+    s->bio = source_bio_new(s->method, &s->link);
+    assert_non_null(s->bio);
+}
+
+static void end(struct scene *s)
+{
+    BIO_free(s->bio);
+    BIO_meth_free(s->method);
+    memory_pipe_fini(&s->in);
+    memory_pipe_fini(&s->out);
+}
+
+/* Finds nothing, which looks to OpenSSL like something that may come. */
+static void expect_nothing(struct scene *s, unsigned source_calls)
+{
+    unsigned calls = s->source.calls;
+    char buf[64];
+    size_t got = 99;
+
+    assert_int_equal(BIO_read_ex(s->bio, buf, sizeof(buf), &got), 0);
+    assert_int_equal(got, 0);
+    assert_true(BIO_should_read(s->bio));
+    assert_true(BIO_should_retry(s->bio));
+    assert_int_equal(s->source.calls, calls + source_calls);
+}
+
+static void test_what_ends_a_read_ends_all(void **state)
+{
+    static const int errors[] = {0, ECONNRESET}; /* 0: the end of the file */
+    char buf[64];
+    size_t got;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        struct scene s;
+
+        begin(&s, true);
+        assert_false(s.link.heard);
+        expect_nothing(&s, 1);
+        memory_pipe_put(&s.in, "\x16\x03", 2);
+        assert_int_equal(BIO_read_ex(s.bio, buf, sizeof(buf), &got), 1);
+        assert_int_equal(got, 2);
+        assert_false(BIO_should_retry(s.bio));
+        assert_true(s.link.heard);
+        assert_int_equal(s.link.peer, LINK_PEER_TLS);
+        s.in.cut_at = 2;
+        s.in.cut_errno = errors[i];
+        expect_nothing(&s, 1);
+        assert_int_equal(s.link.eof, errors[i] == 0);
+        assert_int_equal(s.link.read_errno, errors[i]);
+        s.in.cut_at = MEMORY_NEVER;
+        memory_pipe_put(&s.in, "more", 4);
+        expect_nothing(&s, 0);
+        end(&s);
+    }
+}
+
+static enum byte_result fail_silently(struct byte_source *source, void *buf, size_t cap,
+                                      size_t *got)
+{
+    (void)source;
+    (void)buf;
+    (void)cap;
+    *got = 0;
+    return BYTE_ERROR;
+}
+
+static enum byte_result put_silently(struct byte_source *source, const void *buf, size_t len,
+                                     bool more, size_t *put)
+{
+    (void)source;
+    (void)buf;
+    (void)len;
+    (void)more;
+    *put = 0;
+    return BYTE_ERROR;
+}
+
+/* A failure that has no number is one all the same. */
+static void test_a_source_that_does_not_say_why(void **state)
+{
+    struct scene s;
+    size_t put = 0;
+
+    (void)state;
+    begin(&s, true);
+    s.source.base.read = fail_silently;
+    s.source.base.write = put_silently;
+    expect_nothing(&s, 0);
+    assert_int_equal(s.link.read_errno, EIO);
+    assert_int_equal(BIO_write_ex(s.bio, "abc", 3, &put), 1);
+    assert_int_equal(put, 3);
+    assert_int_equal(s.link.write_errno, EPIPE);
+    end(&s);
+}
+
+static void test_a_stranger_is_kept_away(void **state)
+{
+    static const struct {
+        const char *bytes;
+        bool is_client;
+        enum link_peer peer;
+    } rows[] = {
+        {"\x16", false, LINK_PEER_TLS},
+        {"\x16", true, LINK_PEER_TLS},
+        {"\x15", true, LINK_PEER_TLS},
+        {"\x15", false, LINK_PEER_PLAINTEXT},
+        {"\x17", true, LINK_PEER_PLAINTEXT},
+        {"\x14", true, LINK_PEER_PLAINTEXT},
+        {"GET ", false, LINK_PEER_HTTP},
+        {"GET", false, LINK_PEER_PLAINTEXT},
+        {"HEAD ", false, LINK_PEER_HTTP},
+        {"POST /", false, LINK_PEER_HTTP},
+        {"PUT ", false, LINK_PEER_HTTP},
+        {"DELETE ", false, LINK_PEER_HTTP},
+        {"PATCH ", false, LINK_PEER_HTTP},
+        {"TRACE", false, LINK_PEER_HTTP},
+        {"OPTIONS *", false, LINK_PEER_HTTP},
+        {"CONNECT a", false, LINK_PEER_HTTP},
+        {"PRI * HTTP/2.0", false, LINK_PEER_HTTP},
+        {"HTTP/1.1 400", true, LINK_PEER_HTTP},
+        {"HTTP", true, LINK_PEER_PLAINTEXT},
+        {"hello", false, LINK_PEER_PLAINTEXT},
+        {"get / HTTP", false, LINK_PEER_PLAINTEXT},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct scene s;
+        char buf[64];
+        size_t got;
+
+        begin(&s, rows[i].is_client);
+        memory_pipe_put(&s.in, rows[i].bytes, strlen(rows[i].bytes));
+        if (rows[i].peer == LINK_PEER_TLS) {
+            assert_int_equal(BIO_read_ex(s.bio, buf, sizeof(buf), &got), 1);
+            assert_int_equal(got, strlen(rows[i].bytes));
+        } else {
+            expect_nothing(&s, 1);
+        }
+        assert_int_equal(s.link.peer, rows[i].peer);
+        assert_true(s.link.heard);
+        memory_pipe_put(&s.in, "HTTP/", 5); /* the first bytes have decided */
+        if (rows[i].peer == LINK_PEER_TLS) {
+            assert_int_equal(BIO_read_ex(s.bio, buf, sizeof(buf), &got), 1);
+        } else {
+            expect_nothing(&s, 0);
+        }
+        assert_int_equal(s.link.peer, rows[i].peer);
+        end(&s);
+    }
+}
+
+static void test_a_muted_link_asks_for_nothing(void **state)
+{
+    struct scene s;
+    char buf[64];
+    size_t got = 99;
+
+    (void)state;
+    begin(&s, false);
+    memory_pipe_put(&s.in, "\x16\x03", 2);
+    s.link.muted = true;
+    expect_nothing(&s, 0);
+    s.link.muted = false;
+    assert_int_equal(BIO_read_ex(s.bio, buf, 0, &got), 0);
+    assert_int_equal(got, 0);
+    assert_int_equal(s.source.calls, 0);
+    assert_int_equal(BIO_read_ex(s.bio, buf, 1, &got), 1);
+    assert_int_equal(got, 1);
+    end(&s);
+}
+
+static void test_writes(void **state)
+{
+    struct scene s;
+    size_t put = 99;
+
+    (void)state;
+    begin(&s, true);
+    s.link.cork = true;
+    assert_int_equal(BIO_write_ex(s.bio, "abcde", 5, &put), 1);
+    assert_int_equal(put, 5);
+    assert_int_equal(s.out.corked, 1);
+    assert_false(s.link.cork);
+    assert_int_equal(BIO_write_ex(s.bio, "fghij", 5, &put), 1); /* as many as there is room for */
+    assert_int_equal(put, 3);
+    assert_int_equal(s.out.corked, 1);
+    s.link.cork = true;
+    assert_int_equal(BIO_write_ex(s.bio, "ij", 2, &put), 0);
+    assert_int_equal(put, 0);
+    assert_true(BIO_should_write(s.bio));
+    assert_true(BIO_should_retry(s.bio));
+    assert_true(s.link.cork); /* until it has left */
+    assert_memory_equal(s.out.data, "abcdefgh", 8);
+
+    /* What fails counts as sent, and so does all that follows, without another try. */
+    s.source.write_errno = ECONNRESET;
+    assert_int_equal(BIO_write_ex(s.bio, "ij", 2, &put), 1);
+    assert_int_equal(put, 2);
+    assert_false(BIO_should_retry(s.bio));
+    assert_int_equal(s.link.write_errno, ECONNRESET);
+    s.source.write_errno = 0;
+    s.out.cap = 100;
+    assert_int_equal(BIO_write_ex(s.bio, "klm", 3, &put), 1);
+    assert_int_equal(put, 3);
+    assert_int_equal(s.out.total, 8);
+    assert_int_equal(s.link.write_errno, ECONNRESET);
+    assert_int_equal(BIO_flush(s.bio), 1);
+    assert_int_equal(BIO_pending(s.bio), 0);
+    assert_int_equal(BIO_wpending(s.bio), 0);
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_length_of_any_hello_is_judged),
         cmocka_unit_test(test_encrypted_records_are_not_judged),
+        cmocka_unit_test(test_what_ends_a_read_ends_all),
+        cmocka_unit_test(test_a_source_that_does_not_say_why),
+        cmocka_unit_test(test_a_stranger_is_kept_away),
+        cmocka_unit_test(test_a_muted_link_asks_for_nothing),
+        cmocka_unit_test(test_writes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

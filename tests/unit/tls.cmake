@@ -5,10 +5,11 @@ set(tls_support support/test_certs.c support/test_folder.c support/tls_ends.c
 set(ticket_file_wraps WRAP clock_now_ns)
 set(known_servers_wraps WRAP read __read_chk)
 set(resumption_wraps WRAP time)
+set(unknown_server_wraps FAILMALLOC)
 
 foreach(module alerts server_name identity certificates verify resumption tickets policy pin
         known_servers allow ticket_file load revocation client_trust read_ahead x509_text keylog sni
-        bio errors config_memory pem hints)
+        bio errors config_memory pem hints unknown_server conn tls_verbs rehearsal)
     tlsmsg_unit_test(${module} SOURCES ${tls_support} ${${module}_wraps})
     target_link_libraries(test_${module} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
 endforeach()
