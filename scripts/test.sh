@@ -58,8 +58,9 @@ fi
 # Unit tests that valgrind is not asked about, see there.
 repeating='(openssl|config|client)_memory|conversation_(faults|memory|limits)|deferred_replies'
 repeating="$repeating|key_updates|escape|utf8|notes|client_trust|certificates|client_close"
+repeating="$repeating|client_(document|stream|typed|spool)"
 # valgrind makes the programs' system calls by itself, and gives up where the filter refuses one.
-repeating="$repeating|syscall_filter"
+repeating="$repeating|syscall_filter|server_program"
 
 out=$top/build/test
 jobs=$(nproc)

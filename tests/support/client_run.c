@@ -16,6 +16,7 @@
 #include "support/client_ends.h"
 #include "support/client_main.h"
 #include "support/ends_identity.h"
+#include "support/glob_text.h"
 #include "support/test_clock.h"
 #include "support/test_folder.h"
 #include "support/unit.h"
@@ -385,32 +386,6 @@ const struct client_ran *client_run(const struct client_run *run)
     peer_finish(peer);
     peer_free(peer);
     return &ran;
-}
-
-/* '*' in the pattern: any bytes of a line. */
-static bool fits(const char *pattern, const char *text)
-{
-    for (; *pattern != '\0' && *pattern != '*'; pattern++, text++) {
-        if (*pattern != *text) {
-            return false;
-        }
-    }
-    if (*pattern == '\0') {
-        return *text == '\0';
-    }
-    while (!fits(pattern + 1, text)) {
-        if (*text == '\0' || *text++ == '\n') {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void expect_text(const char *what, const char *expected, const char *found)
-{
-    if (!fits(expected != NULL ? expected : "", found)) {
-        fail_msg("%s is\n%s\ninstead of\n%s", what, found, expected != NULL ? expected : "");
-    }
 }
 
 void client_run_expect(const struct client_run *run)

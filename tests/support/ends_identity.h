@@ -16,7 +16,9 @@ void ends_identity_of_server(struct tlsmsg_options *options, bool strict);
 /* A client's options receive the CA of that certificate. */
 void ends_identity_trusted_by(struct tlsmsg_options *options);
 
-/* That CA's file; NULL in plaintext. */
+/* The files of that CA, of the certificate and of its key; NULL in plaintext. */
 const char *ends_identity_ca(void);
+const char *ends_identity_cert(void);
+const char *ends_identity_key(void);
 
 #endif

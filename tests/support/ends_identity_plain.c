@@ -24,3 +24,13 @@ const char *ends_identity_ca(void)
 {
     return NULL;
 }
+
+const char *ends_identity_cert(void)
+{
+    return NULL;
+}
+
+const char *ends_identity_key(void)
+{
+    return NULL;
+}

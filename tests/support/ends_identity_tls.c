@@ -62,3 +62,13 @@ const char *ends_identity_ca(void)
 {
     return ca_file;
 }
+
+const char *ends_identity_cert(void)
+{
+    return cert_file;
+}
+
+const char *ends_identity_key(void)
+{
+    return key_file;
+}
