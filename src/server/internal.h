@@ -417,7 +417,7 @@ struct transport_config *server_config(struct tlsmsg_server *server, unsigned *g
  * Never inside another call of the handler. */
 void worker_event(struct worker *w, enum tlsmsg_log_level level, enum tlsmsg_cause cause,
                   const struct conversation *c, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+    __attribute__((cold, format(printf, 5, 6)));
 
 /* Puts c on the list of this iteration's replies, or of those with more to read. */
 void worker_answered(struct worker *w, struct conversation *c);
