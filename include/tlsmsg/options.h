@@ -138,6 +138,12 @@ typedef bool tlsmsg_confirm_fn(const struct tlsmsg_new_server *server, void *use
  * Returns false where there is no way to ask. The library wipes buf after use. */
 typedef bool tlsmsg_ask_password_fn(const char *file, char *buf, size_t cap, void *user);
 
+/* Opens the key log in the library's place, as open(2) would with O_WRONLY, O_APPEND, O_CREAT,
+ * O_NOFOLLOW and mode 0600.
+ * path: as TLSMSG_OPT_KEYLOG_FILE has it; user: as registered.
+ * Returns a descriptor, which the library closes, or -1 with errno. */
+typedef int tlsmsg_open_keylog_fn(const char *path, void *user);
+
 /* Registers who is asked about unknown servers (clients with
  * TLSMSG_OPT_TRUST_ON_FIRST_USE). Without it, and without TLSMSG_OPT_ACCEPT_NEW, an unknown server is refused.
  * options: the object; confirm: called by tlsmsg_client_connect on the
@@ -158,6 +164,16 @@ TLSMSG_API void tlsmsg_options_set_ask_password(struct tlsmsg_options *options,
  * options: the object; uid, gid: the user's and the group's numbers; the process's own without it.
  * Thread rule: one thread at a time per object; never blocks. */
 TLSMSG_API void tlsmsg_options_set_owner(struct tlsmsg_options *options, uid_t uid, gid_t gid);
+
+/* Registers who opens the key log, for a process that may open no file by name any more and has
+ * another one do it. What comes of it must be as a file that the library opens: regular, of the user
+ * that serves, of mode 0600 and with one name.
+ * options: the object; open_keylog: called by tlsmsg_server_new, tlsmsg_server_reload or
+ * tlsmsg_client_new on the caller's thread, or NULL: the library opens it; user: passed to it,
+ * borrowed.
+ * Thread rule: one thread at a time per object; never blocks. */
+TLSMSG_API void tlsmsg_options_set_open_keylog(struct tlsmsg_options *options,
+                                               tlsmsg_open_keylog_fn *open_keylog, void *user);
 
 /* How many values an option has: 0 or 1 for a text, more for a list, 0 for a number. A default
  * counts. For TLSMSG_OPT_KEY it is the index of the last key and 1 more.

@@ -31,6 +31,8 @@ struct tlsmsg_options {
     void *confirm_user; /* borrowed */
     tlsmsg_ask_password_fn *ask_password;
     void *ask_password_user; /* borrowed */
+    tlsmsg_open_keylog_fn *open_keylog;
+    void *open_keylog_user; /* borrowed */
     bool has_owner;
     uid_t owner_uid;
     gid_t owner_gid;
@@ -229,6 +231,13 @@ void tlsmsg_options_set_owner(struct tlsmsg_options *options, uid_t uid, gid_t g
     options->owner_gid = gid;
 }
 
+void tlsmsg_options_set_open_keylog(struct tlsmsg_options *options,
+                                    tlsmsg_open_keylog_fn *open_keylog, void *user)
+{
+    options->open_keylog = open_keylog;
+    options->open_keylog_user = user;
+}
+
 /* A socket option that is a number; -1 where the descriptor has none such. */
 static int socket_option(int fd, int option)
 {
@@ -274,6 +283,8 @@ struct tlsmsg_options *options_copy(const struct tlsmsg_options *o)
     copy->confirm_user = o->confirm_user;
     copy->ask_password = o->ask_password;
     copy->ask_password_user = o->ask_password_user;
+    copy->open_keylog = o->open_keylog;
+    copy->open_keylog_user = o->open_keylog_user;
     copy->has_owner = o->has_owner;
     copy->owner_uid = o->owner_uid;
     copy->owner_gid = o->owner_gid;
@@ -378,6 +389,8 @@ void options_tls(const struct tlsmsg_options *o, struct tls_settings *out)
         .crl = text_of(o, TLSMSG_OPT_CRL),
         .tls_min = (int)tlsmsg_options_number(o, TLSMSG_OPT_TLS_MIN),
         .keylog_file = text_of(o, TLSMSG_OPT_KEYLOG_FILE),
+        .open_keylog = o->open_keylog,
+        .open_keylog_user = o->open_keylog_user,
         .has_owner = o->has_owner,
         .owner_uid = o->owner_uid,
         .owner_gid = o->owner_gid,

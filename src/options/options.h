@@ -35,6 +35,8 @@ struct tls_settings {
     const char *crl;
     int tls_min; /* 12 or 13 */
     const char *keylog_file;
+    tlsmsg_open_keylog_fn *open_keylog; /* NULL: it is opened by name */
+    void *open_keylog_user;
     bool has_owner; /* of what is made by name; else the process's user */
     uid_t owner_uid;
     gid_t owner_gid;

@@ -121,6 +121,47 @@ static void test_place(void **state)
     }
 }
 
+/* ---- somebody else opens it */
+
+static int open_as_told(const char *path, void *user)
+{
+    const mode_t *mode = user;
+
+    errno = EDQUOT;
+    return *mode == 0 ? -1 : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, *mode);
+}
+
+/* What comes of it is looked at as ever. */
+static void test_opened_by_another(void **state)
+{
+    static const struct {
+        mode_t mode; /* 0: it fails */
+        const char *refusal;
+    } rows[] = {{0600, NULL}, {0644, NOT_PLAIN}, {0, ": Disk quota exceeded"}};
+    char path[TEST_PATH_MAX];
+
+    (void)state;
+    (void)log_path(path);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct tlsmsg_options *options = logging_options();
+        struct transport_config *config = NULL;
+        struct tlsmsg_error err = {.code = TLSMSG_OK};
+        mode_t mode = rows[i].mode;
+
+        tlsmsg_options_set_open_keylog(options, open_as_told, &mode);
+        if (rows[i].refusal == NULL) {
+            assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_OK);
+            transport_config_unref(config);
+        } else {
+            assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+            assert_string_equal(err.text + strlen(err.text) - strlen(rows[i].refusal),
+                                rows[i].refusal);
+        }
+        tlsmsg_options_free(options);
+        assert_int_equal(unlink(path), mode == 0 ? -1 : 0);
+    }
+}
+
 /* One line of NSS's format: a label, 64 digits of the client's random, the secret's digits. */
 static void check_line(const char *line, const char *label)
 {
@@ -200,6 +241,7 @@ static void test_no_log_without_the_option(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_opened_by_another),
         cmocka_unit_test(test_secrets_of_a_handshake),
         cmocka_unit_test(test_no_log_without_the_option),
     };

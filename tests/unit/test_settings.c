@@ -93,6 +93,14 @@ static bool give_password(const char *file, char *buf, size_t cap, void *user)
     return snprintf(buf, cap, "secret") == 6;
 }
 
+static int open_nothing(const char *path, void *user)
+{
+    const char **seen = user;
+
+    *seen = path;
+    return -7;
+}
+
 static void test_callbacks_are_kept_and_copied(void **state)
 {
     struct tlsmsg_options *o = new_options(C);
@@ -105,8 +113,10 @@ static void test_callbacks_are_kept_and_copied(void **state)
     options_tls(o, &set);
     assert_null(set.confirm);
     assert_null(set.ask_password);
+    assert_null(set.open_keylog);
     tlsmsg_options_set_confirm(o, answer_yes, &seen);
     tlsmsg_options_set_ask_password(o, give_password, &seen);
+    tlsmsg_options_set_open_keylog(o, open_nothing, &seen);
     copy = options_copy(o);
     assert_non_null(copy);
     tlsmsg_options_free(o);
@@ -117,6 +127,8 @@ static void test_callbacks_are_kept_and_copied(void **state)
     assert_true(set.ask_password("x.key", password, sizeof(password), set.ask_password_user));
     assert_string_equal(seen, "x.key");
     assert_string_equal(password, "secret");
+    assert_int_equal(set.open_keylog("keys", set.open_keylog_user), -7);
+    assert_string_equal(seen, "keys");
     tlsmsg_options_free(copy);
 }
 

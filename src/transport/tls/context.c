@@ -31,8 +31,12 @@
 static int open_or_make(const char *path, const struct tls_settings *settings)
 {
     const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    int fd = settings->checks ? -1 : open(path, flags | O_CREAT | O_EXCL, 0600);
+    int fd;
 
+    if (settings->open_keylog != NULL) {
+        return settings->open_keylog(path, settings->open_keylog_user);
+    }
+    fd = settings->checks ? -1 : open(path, flags | O_CREAT | O_EXCL, 0600);
     if (fd < 0) {
         return settings->checks || errno == EEXIST ? open(path, flags) : -1;
     }
