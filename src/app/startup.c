@@ -132,3 +132,16 @@ char *startup_hide_password(char *const *argv, const char *value)
     }
     return copy;
 }
+
+void startup_set_title(char *const *argv, const char *title)
+{
+    char *line = *argv;
+    size_t room = 0;
+
+    /* The kernel laid the words one behind the other. */
+    for (; *argv != NULL; argv++) {
+        room += *argv == line + room ? strlen(*argv) + 1 : 0;
+    }
+    memset(line, 0, room);
+    (void)snprintf(line, room, "%s", title);
+}

@@ -56,4 +56,8 @@ bool startup_holds_password(const char *value);
  * overwritten. */
 char *startup_hide_password(char *const *argv, const char *value);
 
+/* Has ps(1) show another command line, as far as it fits into the old one, which is overwritten: what
+ * points into it is lost. */
+void startup_set_title(char *const *argv, const char *title);
+
 #endif

@@ -265,20 +265,6 @@ class Metrics(ServiceTest):
         self.assertEqual(server.stderr.bytes().count(b"cannot write metrics"), 1)
 
 
-    def test_folder_that_comes_later_and_is_made_anew(self):
-        os.mkdir(self.path("above"))
-        folder = self.path("above/m")
-        server = self.managed("--quiet", "--metrics-file", folder + "/x.prom",
-                              listener=self.listener())
-        server.stderr.wait_for(b"cannot write metrics")
-        for what in ("comes", "is made anew"):
-            os.mkdir(folder)
-            kernel.wait_until(lambda: os.path.exists(folder + "/x.prom"), f"the folder: it {what}",
-                              limit=15)
-            os.rename(folder, self.path("gone " + what))
-        server.stop()
-
-
 class Confinement(ServiceTest):
     def wait_held(self, server):
         """Whether the build has the sandbox, by the server's own words."""

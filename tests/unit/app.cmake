@@ -107,6 +107,7 @@ app_unit_test(metrics server)
 app_unit_test(metrics_screen server WRAP ${server_wraps})
 app_unit_test(sandbox server)
 app_unit_test(syscall_filter server)
+app_unit_test(keeper server SOURCES support/test_folder.c WRAP clock_now_ns)
 app_unit_test(sandbox_enter server SOURCES support/test_folder.c)
 # Where time_t was widened, glibc's time(2) has the second name.
 app_unit_test(periodic server WRAP time __time64 log_event tlsmsg_server_expiry

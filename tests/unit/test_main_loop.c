@@ -139,7 +139,9 @@ static struct log silent;
 static bool run_with(int number, char *said, size_t cap)
 {
     struct systemd no_manager = {.notify_fd = -1};
-    struct main_loop loop = {.program = "prog", .log = &silent, .systemd = &no_manager};
+    struct keeper keeper = {.fd = -1};
+    struct main_loop loop = {
+        .program = "prog", .log = &silent, .systemd = &no_manager, .keeper = &keeper};
     int saved = dup(STDERR_FILENO);
     int ends[2];
     ssize_t n;

@@ -21,6 +21,7 @@ static int64_t since_unix_s; /* ... and was asked with last */
 static unsigned tellings;
 static unsigned warnings;
 static enum tlsmsg_cause warned_cause;
+static char warned_text[256];
 
 time_t __wrap_time(time_t *out);
 time_t __wrap___time64(time_t *out);
@@ -66,6 +67,7 @@ void __wrap_log_event(struct log *log, const struct tlsmsg_event *event)
     (void)log;
     assert_int_equal(event->level, TLSMSG_LOG_WARNING);
     warned_cause = event->cause;
+    (void)snprintf(warned_text, sizeof(warned_text), "%s", event->text);
     warnings++;
 }
 
@@ -73,11 +75,14 @@ static struct systemd no_manager = {.notify_fd = -1};
 
 static void begin(struct periodic *periodic, const char *metrics_file)
 {
+    static struct keeper keeper;
+
+    keeper_init(&keeper, (const char *const[KEEPER_FILES]){[KEEPER_METRICS] = metrics_file});
     now_unix_s = START;
     next_unix_s = 0;
     warnings = 0;
     tellings = 0;
-    periodic_init(periodic, &no_manager, NULL, NULL, NULL, metrics_file);
+    periodic_init(periodic, &no_manager, NULL, NULL, NULL, &keeper);
 }
 
 static void test_nothing_to_wake_for(void **state)
@@ -198,7 +203,7 @@ static void test_metrics_when_due_and_at_the_end(void **state)
     assert_int_equal(warnings, 0);
 }
 
-static void test_failed_metrics_are_told_once(void **state)
+static void test_failed_metrics_are_told_once_and_their_end(void **state)
 {
     char folder[] = "/tmp/tlsmsg-upkeep-XXXXXX";
     char path[64];
@@ -216,10 +221,14 @@ static void test_failed_metrics_are_told_once(void **state)
 
     assert_int_equal(mkdir(folder, 0700), 0);
     periodic_end(&periodic);
+    assert_int_equal(warnings, 2);
+    assert_string_equal(warned_text, "metrics are written again");
+    periodic_end(&periodic);
+    assert_int_equal(warnings, 2);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(folder), 0);
     periodic_end(&periodic);
-    assert_int_equal(warnings, 2); /* it had worked again in between */
+    assert_int_equal(warnings, 3); /* it had worked again in between */
 }
 
 /* Whoever reads the log an hour later finds it, and not seven hundred times. */
@@ -267,7 +276,7 @@ int main(void)
         cmocka_unit_test(test_ends_are_told_daily),
         cmocka_unit_test(test_what_comes_near_is_told_at_once),
         cmocka_unit_test(test_metrics_when_due_and_at_the_end),
-        cmocka_unit_test(test_failed_metrics_are_told_once),
+        cmocka_unit_test(test_failed_metrics_are_told_once_and_their_end),
         cmocka_unit_test(test_failure_that_lasts_is_told_again),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

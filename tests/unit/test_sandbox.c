@@ -20,10 +20,12 @@
 #include "store/store.h"
 
 static char root[] = "/tmp/tlsmsg-sandbox-XXXXXX";
-static char allowed[96]; /* root/own/in/cert */
-static char output[96];  /* root/out/metrics */
-static char other[96];   /* root/others/own/secret */
-static char late[96];    /* root/late/new/metrics, in a folder that comes later */
+static char apart[] = "/var/tmp/tlsmsg-sandbox-XXXXXX"; /* below another wide folder */
+static char allowed[96];                                /* root/own/in/cert */
+static char output[96];                                 /* root/out/metrics */
+static char other[96];                                  /* root/others/own/secret */
+static char late[96];    /* root/late/new/metrics, in folders that are made anew later */
+static char linked[96];  /* root/mine/links/log -> apart/log/file, in a folder that comes later */
 static char link_to[96]; /* root/mine/links/cert -> ../../own/in/cert */
 
 static long landlock_abi(void)
@@ -53,8 +55,11 @@ static void put(const char *directory, const char *file, char *path, size_t cap)
 
 static int set_up(void **state)
 {
+    char target[96];
+
     (void)state;
     assert_non_null(mkdtemp(root));
+    assert_non_null(mkdtemp(apart));
     make_folder("late");
     (void)snprintf(late, sizeof(late), "%s/late/new/metrics", root);
     make_folder("own");
@@ -65,6 +70,9 @@ static int set_up(void **state)
     put("out", "metrics", output, sizeof(output));
     put("others/own", "secret", other, sizeof(other));
     (void)snprintf(link_to, sizeof(link_to), "%s/mine/links/cert", root);
+    (void)snprintf(linked, sizeof(linked), "%s/mine/links/log", root);
+    (void)snprintf(target, sizeof(target), "%s/log/file", apart);
+    assert_int_equal(symlink(target, linked), 0);
     return symlink("../../own/in/cert", link_to);
 }
 
@@ -73,7 +81,7 @@ static int tear_down(void **state)
     char command[128];
 
     (void)state;
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", root);
+    (void)snprintf(command, sizeof(command), "rm -rf '%s' '%s'", root, apart);
     return system(command);
 }
 
@@ -108,23 +116,51 @@ static int write_input(void)
     return opens(allowed, O_WRONLY);
 }
 
-static int replace_output(void)
-{
-    char fresh[96];
-    int failed;
+static char fresh[128]; /* what is made to be put in place */
 
-    (void)snprintf(fresh, sizeof(fresh), "%s/out/new", root);
-    failed = opens(fresh, O_WRONLY | O_CREAT | O_TRUNC);
-    return failed != 0 ? failed : (rename(fresh, output) == 0 ? 0 : errno);
+static int replace_with_fresh(const char *name)
+{
+    int failed = opens(fresh, O_WRONLY | O_CREAT | O_EXCL);
+
+    return failed != 0 ? failed : (rename(fresh, name) == 0 ? 0 : errno);
 }
 
-/* A folder of that name made anew is another one to the kernel, and lies in the same folder above. */
+static int replace_output(void)
+{
+    (void)snprintf(fresh, sizeof(fresh), "%s/out/new", root);
+    return replace_with_fresh(output);
+}
+
+static int read_output(void)
+{
+    return opens(output, O_RDONLY);
+}
+
+/* A folder of that name made anew is another one to the kernel, and so is the one above it. */
 static int write_in_new_folder(void)
+{
+    (void)snprintf(fresh, sizeof(fresh), "%s.new", late);
+    return replace_with_fresh(late);
+}
+
+/* The link led nowhere when the sandbox was entered. */
+static int write_through_link(void)
+{
+    return opens(linked, O_WRONLY | O_CREAT | O_APPEND);
+}
+
+/* Below none of the wide folders that are on the way to an output. */
+static int write_elsewhere(void)
+{
+    return opens("/dev/shm/tlsmsg-sandbox", O_WRONLY | O_CREAT | O_EXCL);
+}
+
+static int make_folder_there(void)
 {
     char path[96];
 
-    (void)snprintf(path, sizeof(path), "%s/late/new/metrics", root);
-    return opens(path, O_WRONLY | O_CREAT);
+    (void)snprintf(path, sizeof(path), "%s/late/new/more", root);
+    return mkdir(path, 0700) == 0 ? 0 : errno;
 }
 
 static int dumpable(void)
@@ -170,23 +206,39 @@ static int signal_parent(void)
     return kill(getppid(), 0) == 0 ? 0 : errno;
 }
 
-static void confine(void)
+/* The one that writes beside its inputs reads none of them. */
+static void confine(enum sandbox_writes writes)
 {
-    struct sandbox sandbox = {0};
+    struct sandbox sandbox = {.writes = writes};
     char held[256];
 
-    if (!sandbox_may_read(&sandbox, link_to) || !sandbox_may_write(&sandbox, output) ||
-        !sandbox_may_write(&sandbox, late) ||
+    if (!sandbox_may_read(&sandbox, writes == SANDBOX_WRITES_ANEW ? NULL : link_to) ||
+        !sandbox_may_write(&sandbox, output) || !sandbox_may_write(&sandbox, late) ||
+        !sandbox_may_write(&sandbox, linked) ||
         sandbox_restrict(&sandbox, held, sizeof(held), NULL) != TLSMSG_OK) {
         _exit(255);
     }
 }
 
-/* Runs try in a sandboxed child and returns the errno it met, 0 for success. Once it is confined,
- * the folder of what is written last comes into being. */
-static int in_sandbox(int (*try)(void))
+static void make_or_remove_folders(bool make)
 {
-    char folder[96];
+    char path[96];
+
+    if (make) {
+        (void)snprintf(path, sizeof(path), "%s/late", root);
+        assert_int_equal(rmdir(path), 0);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    (void)snprintf(path, sizeof(path), "%s/late/new", root);
+    assert_int_equal(make ? mkdir(path, 0700) : rmdir(path), 0);
+    (void)snprintf(path, sizeof(path), "%s/log", apart);
+    assert_int_equal(make ? mkdir(path, 0700) : rmdir(path), 0);
+}
+
+/* Runs try in a sandboxed child and returns the errno it met, 0 for success. Once it is confined,
+ * the folders of what is written come into being, and one of them anew. */
+static int in_sandbox(enum sandbox_writes writes, int (*try)(void))
+{
     int ends[2];
     pid_t child;
     char word;
@@ -197,21 +249,24 @@ static int in_sandbox(int (*try)(void))
     assert_true(child >= 0);
     if (child == 0) {
         (void)close(ends[0]);
-        confine();
+        confine(writes);
         if (write(ends[1], "c", 1) != 1 || read(ends[1], &word, 1) != 1) {
             _exit(255);
         }
         _exit(try());
     }
     (void)close(ends[1]);
-    (void)snprintf(folder, sizeof(folder), "%s/late/new", root);
     assert_int_equal(read(ends[0], &word, 1), 1);
-    assert_int_equal(mkdir(folder, 0700), 0);
+    make_or_remove_folders(true);
     assert_int_equal(write(ends[0], "g", 1), 1);
     assert_int_equal(waitpid(child, &status, 0), child);
     (void)close(ends[0]);
     (void)unlink(late);
-    assert_int_equal(rmdir(folder), 0);
+    (void)snprintf(fresh, sizeof(fresh), "%s.new", late);
+    (void)unlink(fresh);
+    (void)snprintf(fresh, sizeof(fresh), "%s/log/file", apart);
+    (void)unlink(fresh);
+    make_or_remove_folders(false);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
 }
@@ -220,21 +275,36 @@ static void test_what_is_left(void **state)
 {
     static const struct {
         const char *name;
+        enum sandbox_writes writes;
         int (*try)(void);
         int want;
         long abi; /* that the rule needs; 0: not Landlock's */
     } rows[] = {
-        {"reads its certificate", read_allowed, 0, 0},
-        {"reads it through a link", read_through_link, 0, 0},
-        {"replaces its output", replace_output, 0, 0},
-        {"writes to a folder that comes later", write_in_new_folder, 0, 0},
-        {"leaves no core file", dumpable, 0, 0},
-        {"reads no other file", read_other, EACCES, 1},
-        {"writes no input", write_input, EACCES, 1},
-        {"runs no program", run_program, EACCES, 1},
-        {"binds no port", bind_port, EACCES, 4},
-        {"connects nowhere", connect_out, EACCES, 4},
-        {"signals nobody outside", signal_parent, EPERM, 6},
+        {"reads its certificate", SANDBOX_WRITES_NOTHING, read_allowed, 0, 0},
+        {"reads it through a link", SANDBOX_WRITES_NOTHING, read_through_link, 0, 0},
+        {"leaves no core file", SANDBOX_WRITES_NOTHING, dumpable, 0, 0},
+        {"reads no other file", SANDBOX_WRITES_NOTHING, read_other, EACCES, 1},
+        {"writes no input", SANDBOX_WRITES_NOTHING, write_input, EACCES, 1},
+        {"writes no output", SANDBOX_WRITES_NOTHING, replace_output, EACCES, 1},
+        {"writes to no new folder", SANDBOX_WRITES_NOTHING, write_in_new_folder, EACCES, 1},
+        {"runs no program", SANDBOX_WRITES_NOTHING, run_program, EACCES, 1},
+        {"binds no port", SANDBOX_WRITES_NOTHING, bind_port, EACCES, 4},
+        {"connects nowhere", SANDBOX_WRITES_NOTHING, connect_out, EACCES, 4},
+        {"signals nobody outside", SANDBOX_WRITES_NOTHING, signal_parent, EPERM, 6},
+
+        {"in folders: replaces its output", SANDBOX_WRITES_IN_FOLDERS, replace_output, 0, 0},
+        {"in folders: writes no input", SANDBOX_WRITES_IN_FOLDERS, write_input, EACCES, 1},
+        {"in folders: nor to new ones", SANDBOX_WRITES_IN_FOLDERS, write_in_new_folder, EACCES, 1},
+
+        {"anew: replaces its output", SANDBOX_WRITES_ANEW, replace_output, 0, 0},
+        {"anew: writes to new folders", SANDBOX_WRITES_ANEW, write_in_new_folder, 0, 0},
+        {"anew: through a link, too", SANDBOX_WRITES_ANEW, write_through_link, 0, 0},
+        {"anew: makes no folder", SANDBOX_WRITES_ANEW, make_folder_there, EACCES, 1},
+        {"anew: reads no output", SANDBOX_WRITES_ANEW, read_output, EACCES, 1},
+        {"anew: reads no input", SANDBOX_WRITES_ANEW, read_allowed, EACCES, 1},
+        {"anew: runs no program", SANDBOX_WRITES_ANEW, run_program, EACCES, 1},
+        {"anew: writes nowhere else", SANDBOX_WRITES_ANEW, write_elsewhere, EACCES, 1},
+        {"anew: connects nowhere", SANDBOX_WRITES_ANEW, connect_out, EACCES, 4},
     };
     long abi = landlock_abi();
 
@@ -244,7 +314,7 @@ static void test_what_is_left(void **state)
             print_message("skipped, this kernel has no such rule: %s\n", rows[i].name);
             continue;
         }
-        int got = in_sandbox(rows[i].try);
+        int got = in_sandbox(rows[i].writes, rows[i].try);
 
         if (got != rows[i].want) {
             fail_msg("%s: %s", rows[i].name, strerror(got));

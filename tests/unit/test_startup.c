@@ -1,6 +1,8 @@
 /* Exit codes: every code of the library in every phase. */
 #include "support/unit.h"
 
+#include <string.h>
+
 #include "app/startup.h"
 
 static const struct row {
@@ -41,9 +43,29 @@ static void test_code(void **state)
     assert_int_equal(exit_code_for(row->code, EXIT_WHILE_TALKING), row->talking);
 }
 
+/* As the kernel lays a command line: a word behind the other. One that is elsewhere is left alone. */
+static void test_title(void **state)
+{
+    static const char words[] = "server\0--cert\0x.crt";
+    static const char titled[sizeof(words)] = "keeper-of-files";
+    char line[sizeof(words)];
+    char copy[] = "hidden";
+    char *argv[] = {line, line + 7, copy, line + 14, NULL};
+
+    (void)state;
+    memcpy(line, words, sizeof(line));
+    startup_set_title(argv, "keeper-of-files");
+    assert_memory_equal(line, titled, sizeof(line));
+    assert_string_equal(copy, "hidden");
+    memcpy(line, words, sizeof(line));
+    startup_set_title(argv, "a title that is longer than the line");
+    assert_string_equal(line, "a title that is lon");
+}
+
 int main(void)
 {
-    int failed = 0;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_title)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_code, rows);
     return failed;

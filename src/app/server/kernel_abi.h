@@ -48,6 +48,10 @@ struct landlock_port_rule {
     uint64_t port;
 };
 
+/* ---- close_range(2), in all kernels that have Landlock; not in every C library */
+
+enum { CLOSE_RANGE = 436 };
+
 /* ---- capabilities */
 
 #define CAPABILITY_VERSION_3 0x20080522u /* 64 capabilities, in two sets of 32 */

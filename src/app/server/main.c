@@ -14,6 +14,7 @@
 #include <tlsmsg/tlsmsg.h>
 
 #include "app/config_file.h"
+#include "app/server/keeper.h"
 #include "app/server/main_loop.h"
 #include "app/server/metrics.h"
 #include "app/server/options.h"
@@ -27,12 +28,14 @@
 
 struct program {
     struct server_settings settings;
+    char *const *argv;
     struct log log;
     struct stdout_writer writer;
     struct transcript transcript;
     struct storing *storing; /* NULL: nothing is stored */
     struct tlsmsg_server *server;
     struct systemd systemd;
+    struct keeper keeper;
     int signal_fd;
     int terminal_fd;
 };
@@ -144,10 +147,24 @@ static void prepare_library(void)
     tlsmsg_options_free(nothing);
 }
 
+/* For tlsmsg_options_set_open_keylog. */
+static int open_key_log(const char *path, void *user)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    int fd;
+
+    (void)path;
+    if (keeper_open(user, KEEPER_KEY_LOG, &fd, &err) != TLSMSG_OK) {
+        errno = err.sys_errno != 0 ? err.sys_errno : EIO;
+    }
+    return fd;
+}
+
 /* A reload opens the key log again, as the user that the process is by then and under the sandbox: one
- * that it could not open is refused now. What else is wrong with the file is told where it is opened. */
+ * that it could not open is refused now. What else is wrong with the file is told where it is opened.
+ * keeper: who opens it then; NULL in a check, which makes no file. */
 static enum tlsmsg_code look_at_key_log(const struct server_settings *settings,
-                                        struct tlsmsg_error *err)
+                                        struct keeper *keeper, struct tlsmsg_error *err)
 {
     const char *path = tlsmsg_options_text(settings->options, TLSMSG_OPT_KEYLOG_FILE, 0);
     char shown[256];
@@ -158,7 +175,8 @@ static enum tlsmsg_code look_at_key_log(const struct server_settings *settings,
     if (path == NULL) {
         return TLSMSG_OK;
     }
-    fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    fd = keeper != NULL ? open_key_log(path, keeper)
+                        : open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     failed = fd >= 0 ? 0 : errno;
     if (fd >= 0) {
         (void)close(fd);
@@ -181,12 +199,12 @@ static enum tlsmsg_code look_at_key_log(const struct server_settings *settings,
 }
 
 /* Becomes the user, restricts the process, and looks at what it can no longer reach. */
-static enum tlsmsg_code enter_sandbox(const struct server_settings *settings,
+static enum tlsmsg_code enter_sandbox(const struct server_settings *settings, struct keeper *keeper,
                                       struct sandbox_report *report, struct tlsmsg_error *err)
 {
     enum tlsmsg_code code = sandbox_enter(settings->user, &settings->sandbox, report, err);
 
-    return code == TLSMSG_OK ? look_at_key_log(settings, err) : code;
+    return code == TLSMSG_OK ? look_at_key_log(settings, keeper, err) : code;
 }
 
 /* Goes as far as a start does without opening a socket; with --user as that user, and under the
@@ -201,9 +219,9 @@ static enum exit_code check(const struct server_settings *settings)
     prepare_library();
     if (sandbox_check_user(settings->user, settings->options, &err) != TLSMSG_OK ||
         metrics_check(settings->metrics_file, &err) != TLSMSG_OK ||
-        (settings->user != NULL && enter_sandbox(settings, &report, &err) != TLSMSG_OK) ||
+        (settings->user != NULL && enter_sandbox(settings, NULL, &report, &err) != TLSMSG_OK) ||
         tlsmsg_server_check(settings->options, &handler, &err) != TLSMSG_OK ||
-        (settings->user == NULL && enter_sandbox(settings, &report, &err) != TLSMSG_OK) ||
+        (settings->user == NULL && enter_sandbox(settings, NULL, &report, &err) != TLSMSG_OK) ||
         transcript_file_check(settings->transcript_file, &err) != TLSMSG_OK ||
         storing_check(&settings->storing, &err) != TLSMSG_OK) {
         return fail(&err);
@@ -255,6 +273,20 @@ static enum tlsmsg_code prepare(struct program *program, struct tlsmsg_error *er
     return code;
 }
 
+/* Before keys are read, and before there is a socket that it would hold open, too. */
+static enum tlsmsg_code start_keeper(struct program *program, struct tlsmsg_error *err)
+{
+    struct server_settings *settings = &program->settings;
+    const char *const names[KEEPER_FILES] = {
+        [KEEPER_METRICS] = settings->metrics_file,
+        [KEEPER_TRANSCRIPT] = settings->transcript_file,
+        [KEEPER_KEY_LOG] = tlsmsg_options_text(settings->options, TLSMSG_OPT_KEYLOG_FILE, 0),
+    };
+
+    keeper_init(&program->keeper, names);
+    return keeper_start(&program->keeper, settings->user, &settings->sandbox, program->argv, err);
+}
+
 /* Hands over the sockets that a service manager has passed. */
 static enum tlsmsg_code take_sockets(const struct program *program, struct tlsmsg_error *err)
 {
@@ -284,7 +316,7 @@ static enum tlsmsg_code confine(struct program *program, struct tlsmsg_error *er
     const struct server_settings *settings = &program->settings;
     struct sandbox_report report;
     struct tlsmsg_event event = {.cause = TLSMSG_CAUSE_OTHER};
-    enum tlsmsg_code code = enter_sandbox(settings, &report, err);
+    enum tlsmsg_code code = enter_sandbox(settings, &program->keeper, &report, err);
 
     if (code != TLSMSG_OK) {
         return code;
@@ -306,10 +338,10 @@ static enum tlsmsg_code open_transcript(struct program *program, struct tlsmsg_e
     enum tlsmsg_code code;
     int fd;
 
-    if (program->settings.transcript_file == NULL) {
+    if (!keeper_has(&program->keeper, KEEPER_TRANSCRIPT)) {
         return TLSMSG_OK;
     }
-    code = transcript_file_open(program->settings.transcript_file, &fd, err);
+    code = keeper_open(&program->keeper, KEEPER_TRANSCRIPT, &fd, err);
     if (code == TLSMSG_OK) {
         stdout_writer_set_file(&program->writer, fd);
     }
@@ -361,8 +393,7 @@ static enum exit_code serve(struct program *program)
         .transcript = settings->quiet ? NULL : &program->transcript,
         .log = &program->log,
         .systemd = &program->systemd,
-        .metrics_file = settings->metrics_file,
-        .transcript_file = settings->transcript_file,
+        .keeper = &program->keeper,
         .drain_ms = tlsmsg_options_number(settings->options, TLSMSG_OPT_DRAIN_TIMEOUT)};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code;
@@ -370,7 +401,8 @@ static enum exit_code serve(struct program *program)
 
     if (sandbox_check_user(settings->user, settings->options, &err) != TLSMSG_OK ||
         metrics_check(settings->metrics_file, &err) != TLSMSG_OK ||
-        take_sockets(program, &err) != TLSMSG_OK || prepare(program, &err) != TLSMSG_OK) {
+        start_keeper(program, &err) != TLSMSG_OK || take_sockets(program, &err) != TLSMSG_OK ||
+        prepare(program, &err) != TLSMSG_OK) {
         return fail(&err);
     }
     close_sockets(program);
@@ -380,6 +412,7 @@ static enum exit_code serve(struct program *program)
             TLSMSG_OK) {
         return fail(&err);
     }
+    tlsmsg_options_set_open_keylog(settings->options, open_key_log, &program->keeper);
     /* From here on nobody sits at the terminal, and a reload must not wait for an answer. */
     tlsmsg_options_set_ask_password(settings->options, NULL, NULL);
     code = begin(program);
@@ -397,9 +430,13 @@ static enum exit_code serve(struct program *program)
     return code;
 }
 
-static enum exit_code run(const struct server_settings *settings)
+static enum exit_code run(const struct server_settings *settings, char *const *argv)
 {
-    struct program program = {.settings = *settings, .signal_fd = -1, .writer = {.wake_fd = -1}};
+    struct program program = {.settings = *settings,
+                              .argv = argv,
+                              .signal_fd = -1,
+                              .writer = {.wake_fd = -1},
+                              .keeper = {.fd = -1}};
     enum exit_code code;
 
     /* Files are made with their own modes, none of which lets others write: the mode of a file is
@@ -415,6 +452,7 @@ static enum exit_code run(const struct server_settings *settings)
     tlsmsg_server_free(program.server);
     transcript_fini(&program.transcript);
     stdout_writer_fini(&program.writer);
+    keeper_fini(&program.keeper);
     log_fini(&program.log);
     systemd_close(&program.systemd);
     if (program.signal_fd >= 0) {
@@ -460,7 +498,7 @@ int main(int argc, char **argv)
         if (terminal_can_ask()) {
             tlsmsg_options_set_ask_password(settings.options, terminal_ask_password, NULL);
         }
-        code = settings.check ? check(&settings) : run(&settings);
+        code = settings.check ? check(&settings) : run(&settings, argv);
     }
     server_settings_fini(&settings);
     config_file_fini(&config);

@@ -13,7 +13,6 @@
 
 #include "app/server/metrics.h"
 #include "app/server/periodic.h"
-#include "app/server/transcript_file.h"
 #include "app/signals.h"
 #include "app/startup.h"
 #include "app/terminal.h"
@@ -62,10 +61,10 @@ static bool reopen_transcript(const struct state *state)
     char text[sizeof(err.text) + 64];
     int fd;
 
-    if (state->writer == NULL || loop->transcript_file == NULL) {
+    if (state->writer == NULL || !keeper_has(loop->keeper, KEEPER_TRANSCRIPT)) {
         return true;
     }
-    if (transcript_file_open(loop->transcript_file, &fd, &err) != TLSMSG_OK) {
+    if (keeper_open(loop->keeper, KEEPER_TRANSCRIPT, &fd, &err) != TLSMSG_OK) {
         (void)snprintf(text, sizeof(text), "the transcript goes on in the old file: %s", err.text);
         event.text = text;
         log_event(loop->log, &event);
@@ -172,15 +171,30 @@ static int64_t earlier(int64_t a_ns, int64_t b_ns)
     return a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns;
 }
 
+static void look_at_keeper(const struct main_loop *loop)
+{
+    const struct tlsmsg_event event = {
+        .level = TLSMSG_LOG_ERROR,
+        .cause = TLSMSG_CAUSE_OTHER,
+        .text =
+            "the file keeper (tlsmsg-keeper) has ended: metrics are not written, and transcript "
+            "and key log not opened again, until a restart"};
+
+    if (keeper_look(loop->keeper)) {
+        log_event(loop->log, &event);
+    }
+}
+
 /* One wait and what follows from it. False: all is done. */
 static bool iterate(struct state *state)
 {
     const struct main_loop *loop = state->loop;
-    struct pollfd entries[4] = {
+    struct pollfd entries[5] = {
         {.fd = loop->signal_fd, .events = POLLIN},
         {.fd = state->ended ? -1 : tlsmsg_server_done_fd(loop->server), .events = POLLIN},
         {.fd = state->writer != NULL ? stdout_writer_wake_fd(state->writer) : -1, .events = POLLIN},
         {.fd = -1, .events = POLLOUT},
+        {.fd = keeper_fd(loop->keeper), .events = POLLIN},
     };
     int64_t now_ns = clock_now_ns();
     int64_t due_ns =
@@ -203,7 +217,7 @@ static bool iterate(struct state *state)
     due_ns = earlier(due_ns, state->ended ? state->deadline_ns : 0);
     /* A worker that leaves a line out of the log wakes nobody; it is seen at the next look. */
     due_ns = earlier(due_ns, clock_deadline_ns(now_ns, LOG_SUMMARY_MS));
-    if (poll(entries, 4, clock_poll_ms(now_ns, due_ns)) > 0) {
+    if (poll(entries, 5, clock_poll_ms(now_ns, due_ns)) > 0) {
         if (entries[1].revents != 0) {
             take_end(state);
         }
@@ -211,6 +225,7 @@ static bool iterate(struct state *state)
             take_signals(state);
         }
     }
+    look_at_keeper(loop);
     return true;
 }
 
@@ -242,7 +257,7 @@ bool main_loop_run(const struct main_loop *loop)
     };
 
     periodic_init(&state.periodic, loop->systemd, loop->server, loop->log, loop->storing,
-                  loop->metrics_file);
+                  loop->keeper);
     tell_ready(loop, "");
     while (iterate(&state)) {
     }

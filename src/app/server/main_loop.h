@@ -3,6 +3,7 @@
 #ifndef APP_SERVER_MAIN_LOOP_H
 #define APP_SERVER_MAIN_LOOP_H
 
+#include "app/server/keeper.h"
 #include "app/server/log.h"
 #include "app/server/storing.h"
 #include "app/server/systemd.h"
@@ -15,9 +16,8 @@ struct main_loop {
     struct transcript *transcript;        /* NULL: there is none */
     struct storing *storing;              /* NULL: nothing is stored */
     struct log *log;
-    struct systemd *systemd;     /* told of start, reload and end */
-    const char *metrics_file;    /* NULL: none */
-    const char *transcript_file; /* NULL: stdout */
+    struct systemd *systemd; /* told of start, reload and end */
+    struct keeper *keeper;   /* of the metrics and the transcript's file, where there are any */
     int signal_fd;
     int terminal_fd;  /* of terminal_hold; -1: every SIGHUP reloads */
     int64_t drain_ms; /* 0: none */

@@ -17,7 +17,7 @@
 
 void periodic_init(struct periodic *periodic, struct systemd *systemd,
                    const struct tlsmsg_server *server, struct log *log, struct storing *storing,
-                   const char *metrics_file)
+                   struct keeper *keeper)
 {
     int64_t now_unix_s = (int64_t)time(NULL);
 
@@ -25,7 +25,7 @@ void periodic_init(struct periodic *periodic, struct systemd *systemd,
                                   .server = server,
                                   .log = log,
                                   .storing = storing,
-                                  .metrics_file = metrics_file,
+                                  .keeper = keeper,
                                   .started_unix_s = now_unix_s,
                                   .warned_unix_s = now_unix_s};
     periodic_reloaded(periodic);
@@ -69,11 +69,13 @@ static void write_metrics(struct periodic *periodic, int64_t now_ns)
     text = metrics_print(&stats, &about);
     if (text != NULL) {
         tlsmsg_error_clear(&err);
-        written = metrics_write(periodic->metrics_file, text, &err) == TLSMSG_OK;
+        written = keeper_write_metrics(periodic->keeper, text, &err) == TLSMSG_OK;
         free(text);
     }
     if (!written) {
         tell_metrics_failure(periodic, &err, now_ns);
+    } else if (periodic->metrics_failed) {
+        warn(periodic, TLSMSG_CAUSE_OTHER, "metrics are written again");
     }
     periodic->metrics_failed = !written;
 }
@@ -125,7 +127,7 @@ int64_t periodic_run(struct periodic *periodic, int64_t now_ns)
 
     look_at_ends(periodic);
     due_ns = earlier(due_ns, next_end_ns(periodic, now_ns));
-    if (periodic->metrics_file == NULL) {
+    if (!keeper_has(periodic->keeper, KEEPER_METRICS)) {
         return due_ns;
     }
     if (now_ns >= periodic->metrics_due_ns) {
@@ -146,7 +148,7 @@ void periodic_reloaded(struct periodic *periodic)
 
 void periodic_end(struct periodic *periodic)
 {
-    if (periodic->metrics_file != NULL) {
+    if (keeper_has(periodic->keeper, KEEPER_METRICS)) {
         write_metrics(periodic, periodic->metrics_due_ns);
     }
 }

@@ -5,6 +5,7 @@
 
 #include <tlsmsg/server.h>
 
+#include "app/server/keeper.h"
 #include "app/server/log.h"
 #include "app/server/storing.h"
 #include "app/server/systemd.h"
@@ -14,9 +15,9 @@ struct periodic {
     const struct tlsmsg_server *server; /* borrowed */
     struct log *log;                    /* borrowed */
     struct storing *storing;            /* borrowed; NULL: nothing is stored */
-    const char *metrics_file;           /* borrowed; NULL: none is written */
+    struct keeper *keeper;              /* borrowed; it writes the metrics, if any */
     int64_t metrics_due_ns;
-    bool metrics_failed;     /* was told; the next success ends it */
+    bool metrics_failed;     /* was told; the next success ends it, and is told */
     int64_t metrics_tell_ns; /* when it is told again */
     int64_t started_unix_s;
     int64_t warned_unix_s;   /* when all that ends was told of last, or could have been */
@@ -27,7 +28,7 @@ struct periodic {
 /* Begins now. */
 void periodic_init(struct periodic *periodic, struct systemd *systemd,
                    const struct tlsmsg_server *server, struct log *log, struct storing *storing,
-                   const char *metrics_file);
+                   struct keeper *keeper);
 
 /* Does what is due. Returns when to call again (monotonic clock), 0 for no reason to; the
  * what ends is looked at whenever it is called, and wakes nobody before its last minute. */

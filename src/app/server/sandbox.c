@@ -27,6 +27,7 @@
 
 #define NAME_SHOWN_MAX 256
 #define DNS_PORT 53
+#define LL_OUTPUT (LL_WRITE_FILE | LL_MAKE_REG | LL_REMOVE_FILE)
 
 static bool add_path(const char **list, size_t *n, const char *path)
 {
@@ -48,6 +49,16 @@ bool sandbox_may_read(struct sandbox *sandbox, const char *path)
 bool sandbox_may_write(struct sandbox *sandbox, const char *path)
 {
     return add_path(sandbox->write, &sandbox->write_count, path);
+}
+
+static long landlock_abi(void)
+{
+    return syscall(LANDLOCK_CREATE_RULESET, NULL, 0, LANDLOCK_VERSION_FLAG);
+}
+
+bool sandbox_restricts_files(void)
+{
+    return BUILD_HAS_SANDBOX && landlock_abi() >= 1;
 }
 
 static uint64_t handled_fs(long abi)
@@ -202,38 +213,58 @@ static bool allow_again(int ruleset, const char *path)
 
 /* ---- files that are written: their folder may come later, or be made anew */
 
-/* Whether a file that is read again, or the store, lies in a folder or anywhere below it. */
-static bool holds_inputs(const struct sandbox *sandbox, const char *folder)
+/* Allows rights in the folder that stays, whatever happens below it: one of a system's or a person's
+ * own, as is_wide has them. */
+static bool allow_above(int ruleset, char folder[PATH_MAX], uint64_t rights)
 {
-    size_t len = strlen(folder);
-    char whole[PATH_MAX];
+    struct stat is;
 
-    for (size_t i = 0; i <= sandbox->read_count; i++) {
-        const char *path = i < sandbox->read_count ? sandbox->read[i] : sandbox->store;
-
-        if (path != NULL && (realpath(path, whole) != NULL || from_root(path, whole)) &&
-            strncmp(whole, folder, len) == 0 && whole[len] == '/') {
-            return true;
-        }
+    while (!is_wide(folder) || (stat(folder, &is) != 0 && folder[1] != '\0')) {
+        to_directory(folder);
     }
-    return false;
+    return allow_directory(ruleset, folder, rights);
 }
 
-/* Allows a file's folder, and the one above it, where a new folder of that name would lie: unless
- * that one is wide, or what lies there is not to be written. */
-static bool allow_written(const struct sandbox *sandbox, int ruleset, const char *path,
-                          uint64_t rights)
+/* Allows a file to be made, whichever folders on its way are made anew: by its name, and where that
+ * leads today, as far as it is there. */
+static bool allow_anew(int ruleset, const char *path, uint64_t rights)
 {
-    char folder[PATH_MAX];
-    char above[PATH_MAX];
+    char named[PATH_MAX];
+    char led[PATH_MAX] = "/";
+    struct stat is;
 
-    if (!from_root(path, folder) || !allow_file(ruleset, path, rights)) {
+    if (!from_root(path, named)) {
         return false;
     }
-    to_directory(folder);
-    to_directory(folder);
-    return realpath(folder, above) == NULL || is_wide(above) || holds_inputs(sandbox, above) ||
-           allow_directory(ruleset, above, rights);
+    /* A link may lead to a file that is yet to be made. */
+    while (realpath(named, led) == NULL && !file_follow(named, led) && named[1] != '\0') {
+        to_directory(named);
+    }
+    if (stat(led, &is) != 0 || !S_ISDIR(is.st_mode)) {
+        to_directory(led);
+    }
+    (void)from_root(path, named);
+    to_directory(named);
+    return allow_above(ruleset, named, rights) && allow_above(ruleset, led, rights);
+}
+
+static bool allow_outputs(const struct sandbox *sandbox, int ruleset, uint64_t handled)
+{
+    bool ok = true;
+
+    for (size_t i = 0; i < sandbox->write_count && ok; i++) {
+        switch (sandbox->writes) {
+        case SANDBOX_WRITES_IN_FOLDERS:
+            ok = allow_file(ruleset, sandbox->write[i], LL_OUTPUT & handled);
+            break;
+        case SANDBOX_WRITES_ANEW:
+            ok = allow_anew(ruleset, sandbox->write[i], LL_OUTPUT & handled);
+            break;
+        case SANDBOX_WRITES_NOTHING:
+            break;
+        }
+    }
+    return ok;
 }
 
 /* ---- a store that is reached over the network */
@@ -312,24 +343,20 @@ static uint64_t handled_net(const struct sandbox *sandbox, long abi)
 
 static bool allow_all(const struct sandbox *sandbox, int ruleset, uint64_t handled, uint64_t net)
 {
-    const uint64_t write_rights =
-        (LL_READ_FILE | LL_WRITE_FILE | LL_MAKE_REG | LL_REMOVE_FILE | LL_TRUNCATE) & handled;
+    const uint64_t store_rights = (LL_OUTPUT | LL_READ_FILE | LL_READ_DIR | LL_TRUNCATE) & handled;
 
     for (size_t i = 0; i < sandbox->read_count; i++) {
         if (!allow_again(ruleset, sandbox->read[i])) {
             return false;
         }
     }
-    for (size_t i = 0; i < sandbox->write_count; i++) {
-        if (!allow_written(sandbox, ruleset, sandbox->write[i], write_rights)) {
-            return false;
-        }
+    if (!allow_outputs(sandbox, ruleset, handled)) {
+        return false;
     }
     if (sandbox->connects && !allow_reach(sandbox->reach, ruleset, net)) {
         return false;
     }
-    return sandbox->store == NULL ||
-           allow_file(ruleset, sandbox->store, write_rights | (LL_READ_DIR & handled));
+    return sandbox->store == NULL || allow_file(ruleset, sandbox->store, store_rights);
 }
 
 /* An older kernel takes only as much of the structure as it knows. */
@@ -397,7 +424,7 @@ enum tlsmsg_code sandbox_restrict(const struct sandbox *sandbox, char *held, siz
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot forbid core files");
     }
-    abi = syscall(LANDLOCK_CREATE_RULESET, NULL, 0, LANDLOCK_VERSION_FLAG);
+    abi = landlock_abi();
     if (abi < 1) {
         (void)snprintf(held, cap,
                        "sandbox: no new privileges, no capabilities; this kernel has no "

@@ -17,11 +17,19 @@
 
 struct store_reach;
 
+/* How the process reaches the files of sandbox_may_write. */
+enum sandbox_writes {
+    SANDBOX_WRITES_IN_FOLDERS, /* where they lie now */
+    SANDBOX_WRITES_ANEW,       /* there, and where they come to lie when a folder is made anew */
+    SANDBOX_WRITES_NOTHING     /* not at all: another process does it */
+};
+
 struct sandbox {
     const char *read[SANDBOX_PATHS_MAX]; /* files that are read again on reload; borrowed */
     size_t read_count;
     const char *write[SANDBOX_PATHS_MAX]; /* files that are written or replaced; borrowed */
     size_t write_count;
+    enum sandbox_writes writes;
     const char *store; /* a file that is written beside others of its own, whose folder is synced */
     bool connects;     /* the store is reached over the network, or by a socket */
     const struct store_reach *reach; /* how; borrowed, filled in before the sandbox is entered */
@@ -53,11 +61,14 @@ void sandbox_print_roots_own(const struct sandbox *sandbox, char *out, size_t ca
 enum tlsmsg_code sandbox_enter(const char *user, const struct sandbox *sandbox,
                                struct sandbox_report *report, struct tlsmsg_error *err);
 
+/* Whether sandbox_enter will restrict files: neither every build nor every kernel does. */
+bool sandbox_restricts_files(void);
+
 /* Applies the rules, in any build. They are on the directories of the files, and of what they resolve
  * to now: a rule on a file itself would not follow its atomic replacement. A folder may be replaced
  * as well, and a link on the way may come to point to another beside the old one, so the folder above
  * each may be read too, unless that one is wide: "/", what lies directly in it, somebody's home.
- * The same holds for what is written, unless files to be read or the store lie below the folder above.
+ * SANDBOX_WRITES_ANEW allows writing, but not reading, below the nearest folder that is wide.
  * held, cap: as above.
  * TLSMSG_ERR_SYSTEM where the kernel has the rules and refuses them. */
 enum tlsmsg_code sandbox_restrict(const struct sandbox *sandbox, char *held, size_t cap,
