@@ -142,6 +142,8 @@ void startup_set_title(char *const *argv, const char *title)
     for (; *argv != NULL; argv++) {
         room += *argv == line + room ? strlen(*argv) + 1 : 0;
     }
-    memset(line, 0, room);
-    (void)snprintf(line, room, "%s", title);
+    if (line != NULL) {
+        memset(line, 0, room);
+        (void)snprintf(line, room, "%s", title);
+    }
 }

@@ -169,7 +169,7 @@ static _Noreturn void run(const struct keeper *keeper, const char *user,
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct sandbox own = {.writes = SANDBOX_WRITES_ANEW, .write_count = sandbox->write_count};
     struct sandbox_report report;
-    char *names[KEEPER_FILES];
+    char *names[KEEPER_FILES] = {NULL};
     sigset_t all;
 
     (void)sigfillset(&all);
