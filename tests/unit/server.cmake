@@ -1,5 +1,5 @@
 # The event loop and the server's own pieces.
-foreach(name deferred conversation_states stats)
+foreach(name deferred conversation_states stats shared)
     tlsmsg_unit_test(${name})
 endforeach()
 tlsmsg_unit_test(limits FAILMALLOC WRAP getrlimit getrlimit64 getrandom)
@@ -14,6 +14,9 @@ tlsmsg_unit_test(producers FAILMALLOC)
 tlsmsg_unit_test(accept SOURCES ${socket_support} WRAP ${socket_wraps})
 tlsmsg_unit_test(accept_connections FAILMALLOC SOURCES ${socket_support} ${server_identity}
     WRAP ${socket_wraps})
+tlsmsg_unit_test(server_new FAILMALLOC
+    SOURCES ${socket_support} ${server_identity}
+    WRAP ${socket_wraps} epoll_create1 eventfd getrlimit getrlimit64 pthread_create sysconf)
 tlsmsg_unit_test(server SOURCES ${server_identity})
 tlsmsg_unit_test(server_start SOURCES ${server_identity})
 if(NOT TLSMSG_PLAINTEXT)
