@@ -321,9 +321,8 @@ static void say_farewell(struct conversation *c)
     if (c->said_farewell || c->flow->farewell == NULL) {
         return;
     }
-    if (c->flow->farewell(c)) {
-        act_on(c, messages_send(c));
-    }
+    c->flow->farewell(c);
+    act_on(c, messages_send(c));
     c->said_farewell = true;
 }
 
@@ -414,9 +413,9 @@ void conversation_release(struct conversation *c)
     c->released = c->out.len;
     if (c->state == CONVERSATION_FLUSH) {
         run(c);
-        return;
+    } else {
+        act_on(c, messages_send(c));
     }
-    act_on(c, messages_send(c));
     if (c->state == CONVERSATION_OPEN && c->unread && messages_may_read(c)) {
         worker_requeue(c->worker, c);
     }

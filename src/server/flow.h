@@ -58,8 +58,8 @@ struct flow {
     /* What waited for the iteration's end was decided. */
     void (*decided)(struct conversation *c);
 
-    /* All replies have left: queues the last words. False: there are none. */
-    bool (*farewell)(struct conversation *c);
+    /* All replies have left: queues the last words, if there are any. */
+    void (*farewell)(struct conversation *c);
 
     /* The conversation is over: adds what it knows to what the handler is told. */
     void (*report)(const struct conversation *c, struct tlsmsg_closed *closed);

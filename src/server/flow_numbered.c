@@ -539,7 +539,7 @@ static void code_of(const struct conversation *c, unsigned *code, const char **t
     }
 }
 
-static bool farewell(struct conversation *c)
+static void farewell(struct conversation *c)
 {
     const struct numbered *n = numbered_of(c);
     char line[FRAME_HEADER_MAX + FRAME_BYE_TEXT_MAX + 1];
@@ -551,14 +551,14 @@ static bool farewell(struct conversation *c)
         code_of(c, &code, &text);
     }
     if (code == 0) {
-        return false;
+        return;
     }
     stats_bye(&c->worker->stats, code);
     len = frame_print_bye(line, code, strlen(text));
     memcpy(line + len, text, strlen(text));
     len += strlen(text);
     line[len++] = '\n';
-    return messages_say_now(c, line, len) == TLSMSG_OK;
+    (void)messages_say_now(c, line, len); /* without memory it ends all the same */
 }
 
 static void report(const struct conversation *c, struct tlsmsg_closed *closed)

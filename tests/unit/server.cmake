@@ -14,6 +14,7 @@ tlsmsg_unit_test(producers FAILMALLOC)
 tlsmsg_unit_test(accept SOURCES ${socket_support} WRAP ${socket_wraps})
 tlsmsg_unit_test(accept_connections FAILMALLOC SOURCES ${socket_support} ${server_identity}
     WRAP ${socket_wraps})
+tlsmsg_unit_test(table FAILMALLOC SOURCES ${server_identity})
 tlsmsg_unit_test(server_new FAILMALLOC
     SOURCES ${socket_support} ${server_identity}
     WRAP ${socket_wraps} epoll_create1 eventfd getrlimit getrlimit64 pthread_create sysconf)

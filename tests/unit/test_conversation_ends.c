@@ -18,7 +18,7 @@ static struct scene scene;
 
 static void begin(enum tlsmsg_option option, const char *value, unsigned peer_count)
 {
-    server = scene_server_new(option, value, TLSMSG_OPT_DRAIN_TIMEOUT, "40", TLSMSG_OPT_COUNT);
+    server = scene_server_new(option, value, TLSMSG_OPT_DRAIN_TIMEOUT, "200", TLSMSG_OPT_COUNT);
     scene_begin(&scene, server, peers);
     for (unsigned i = 0; i < peer_count; i++) {
         assert_true(scene_enter(&scene, -1));
@@ -170,15 +170,15 @@ static void test_silence(void **state)
 {
     static const struct act acts[] = {
         {.says = "a"},
-        {.hears = REPLY "a", .passes_ms = 40000},
-        {.does = nobody_was_let_go, .passes_ms = 20000},
+        {.hears = REPLY "a", .passes_ms = 60000},
+        {.does = nobody_was_let_go, .passes_ms = 40000},
         {.has_left = true},
     };
 
     (void)state;
-    begin(TLSMSG_OPT_IDLE_TIMEOUT, "60", 1);
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "100", 1);
     ACTS_PLAY(&scene, acts);
-    end("info timeout 1: idle for 60 s\nclosed 1: timeout, 1 messages\n");
+    end("info timeout 1: idle for 100 s\nclosed 1: timeout, 1 messages\n");
 }
 
 static bool stays_silent(struct scene *s)
@@ -218,18 +218,18 @@ static void test_silence_after_a_handshake(void **state)
 static void test_a_handshake_that_never_begins(void **state)
 {
     static const struct act acts[] = {
-        {.passes_ms = 12000},
-        {.does = nobody_was_let_go, .passes_ms = 8500},
+        {.passes_ms = 60000},
+        {.does = nobody_was_let_go, .passes_ms = 40000},
     };
 
     (void)state;
     if (!BUILD_HAS_TLS) {
         skip();
     }
-    begin(TLSMSG_OPT_HANDSHAKE_TIMEOUT, "20.5", 1);
+    begin(TLSMSG_OPT_HANDSHAKE_TIMEOUT, "100", 1);
     (void)stays_silent(&scene);
     ACTS_PLAY(&scene, acts);
-    end("warning timeout 1: handshake not finished within 20.5 s\n"
+    end("warning timeout 1: handshake not finished within 100 s\n"
         "closed 1: handshake, 0 messages, unheard\n");
 }
 
@@ -251,7 +251,7 @@ static void test_a_handshake_that_stands_still(void **state)
 /* The stop is the server's, not the client's fault. */
 static void test_a_handshake_while_the_server_stops(void **state)
 {
-    static const struct act acts[] = {{.does = server_stops, .passes_ms = 40000}};
+    static const struct act acts[] = {{.does = server_stops, .passes_ms = 200000}};
 
     (void)state;
     if (!BUILD_HAS_TLS) {
@@ -298,16 +298,16 @@ static void expect_end_of_one_that_takes_nothing(const char *event)
 static void test_one_that_takes_nothing(void **state)
 {
     static const struct act acts[] = {
-        {.does = takes_nothing_for_long, .passes_ms = 15000},
-        {.does = nobody_was_let_go, .passes_ms = 15500},
+        {.does = takes_nothing_for_long, .passes_ms = 60000},
+        {.does = nobody_was_let_go, .passes_ms = 40000},
     };
 
     (void)state;
-    begin(TLSMSG_OPT_WRITE_TIMEOUT, "30.5", 1);
+    begin(TLSMSG_OPT_WRITE_TIMEOUT, "100", 1);
     ACTS_PLAY(&scene, acts);
     assert_false(atomic_load(&server->undelivered));
     expect_end_of_one_that_takes_nothing(
-        "warning timeout 1: took no byte of its replies for 30.5 s\n");
+        "warning timeout 1: took no byte of its replies for 100 s\n");
 }
 
 static void test_one_that_takes_nothing_while_the_server_stops(void **state)
@@ -329,7 +329,7 @@ static void test_one_that_takes_nothing_until_the_drain_timeout(void **state)
 {
     static const struct act acts[] = {
         {.does = takes_nothing_for_long},
-        {.does = server_stops, .passes_ms = 40000},
+        {.does = server_stops, .passes_ms = 200000},
     };
 
     (void)state;
@@ -406,17 +406,17 @@ static void test_replies_that_never_come(void **state)
         {.says = "abcd"},
         {.says = "efgh"},
         {.leaves = true},
-        {.passes_ms = 20000},
-        {.does = nobody_was_let_go, .passes_ms = 10500},
+        {.passes_ms = 60000},
+        {.does = nobody_was_let_go, .passes_ms = 40000},
         {.has_left = true},
     };
 
     (void)state;
-    begin(TLSMSG_OPT_WRITE_TIMEOUT, "30.5", 1);
+    begin(TLSMSG_OPT_WRITE_TIMEOUT, "100", 1);
     scene.defer = 1;
     ACTS_PLAY(&scene, acts);
     assert_false(atomic_load(&server->undelivered));
-    end("warning timeout 1: a deferred reply did not come within 30.5 s; the conversation ends "
+    end("warning timeout 1: a deferred reply did not come within 100 s; the conversation ends "
         "without 2\nclosed 1: timeout, 2 messages\n");
 }
 

@@ -384,28 +384,29 @@ static void test_one_address(void **state)
     tlsmsg_server_free(server);
 }
 
-/* A port that is free at the moment. */
-static uint16_t free_port(void)
+/* Options with a socket that was handed over and its own address once more. */
+static struct tlsmsg_options *options_with_both(int listener, const struct address *bound,
+                                                char at[ADDRESS_TEXT_MAX])
 {
-    struct address bound;
-    int fd = loopback_listen(&bound);
+    struct tlsmsg_options *o;
 
-    loopback_close(&fd, 1);
-    return loopback_port(&bound);
+    address_print(bound, at, ADDRESS_TEXT_MAX);
+    o = options_with(at, "1");
+    assert_int_equal(tlsmsg_options_add_listener(o, listener, NULL), TLSMSG_OK);
+    return o;
 }
 
 /* In use by ourselves: it is the options that are wrong. */
 static void test_addresses_that_overlap(void **state)
 {
-    char at[64];
+    char at[ADDRESS_TEXT_MAX];
     char expected[256];
-    struct tlsmsg_options *o;
+    struct address bound;
+    int listener = loopback_listen(&bound);
+    struct tlsmsg_options *o = options_with_both(listener, &bound, at);
     struct tlsmsg_server *server = NULL;
 
     (void)state;
-    (void)snprintf(at, sizeof(at), "127.0.0.1:%u", free_port());
-    o = options_with(at, "1");
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, at, NULL), TLSMSG_OK);
     (void)snprintf(expected, sizeof(expected),
                    "--listen %s overlaps %s, which this server listens on already (try: without "
                    "one of the two)",
@@ -413,28 +414,72 @@ static void test_addresses_that_overlap(void **state)
     expect_failure(o, TLSMSG_ERR_CONFIG, 0, expected);
     assert_int_equal(tlsmsg_server_new(o, NULL, &server, NULL), TLSMSG_ERR_SYSTEM);
     tlsmsg_options_free(o);
+    loopback_close(&listener, 1);
 }
 
 /* Another error than that the address is in use says nothing about ours. */
 static void test_an_address_that_is_forbidden(void **state)
 {
-    static const int answers[] = {0, EACCES, 0};
-    char at[64];
+    static const int answers[] = {EACCES};
+    char at[ADDRESS_TEXT_MAX];
     char expected[256];
-    struct tlsmsg_options *o;
+    struct address bound;
+    int listener = loopback_listen(&bound);
+    struct tlsmsg_options *o = options_with_both(listener, &bound, at);
     struct tlsmsg_server *server = NULL;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
 
     (void)state;
-    (void)snprintf(at, sizeof(at), "127.0.0.1:%u", free_port());
-    o = options_with(at, "1");
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, at, NULL), TLSMSG_OK);
     socket_script_follow(&on_bind, answers);
     assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_SYSTEM);
+    (void)socket_script_forget(NULL);
     assert_int_equal(err.sys_errno, EACCES);
     (void)snprintf(expected, sizeof(expected), "cannot listen on %s", at);
     assert_memory_equal(err.text, expected, strlen(expected));
     tlsmsg_options_free(o);
+    loopback_close(&listener, 1);
+}
+
+/* In use by somebody else, beside an address of ours. */
+static void test_an_address_that_is_in_use(void **state)
+{
+    char at[ADDRESS_TEXT_MAX];
+    char expected[256];
+    struct address bound;
+    struct address other;
+    int fds[] = {loopback_listen(&bound), loopback_listen(&other)};
+    struct tlsmsg_options *o = options_with_both(fds[1], &bound, at);
+    struct tlsmsg_server *server = NULL;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    (void)state;
+    assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_SYSTEM);
+    assert_int_equal(err.sys_errno, EADDRINUSE);
+    (void)snprintf(expected, sizeof(expected), "cannot listen on %s: ", at);
+    assert_memory_equal(err.text, expected, strlen(expected));
+    tlsmsg_options_free(o);
+    loopback_close(fds, 2);
+}
+
+static void test_a_socket_that_was_handed_over(void **state)
+{
+    char at[ADDRESS_TEXT_MAX];
+    struct address bound;
+    int listener = loopback_listen(&bound);
+    struct tlsmsg_options *o = options_with("127.0.0.1:0", "1");
+    struct tlsmsg_server *server;
+
+    (void)state;
+    address_print(&bound, at, sizeof(at));
+    assert_int_equal(tlsmsg_options_add_listener(o, listener, NULL), TLSMSG_OK);
+    server = server_with(o);
+    assert_string_equal(tlsmsg_server_address(server, 0), at);
+    assert_true(server->listeners[0].passed);
+    assert_non_null(tlsmsg_server_address(server, 1));
+    assert_false(server->listeners[1].passed);
+    assert_null(tlsmsg_server_address(server, 2));
+    tlsmsg_server_free(server);
+    loopback_close(&listener, 1);
 }
 
 static int set_up(void **state)
@@ -464,6 +509,8 @@ int main(void)
         cmocka_unit_test_setup(test_one_address, fresh),
         cmocka_unit_test_setup(test_addresses_that_overlap, fresh),
         cmocka_unit_test_setup(test_an_address_that_is_forbidden, fresh),
+        cmocka_unit_test_setup(test_an_address_that_is_in_use, fresh),
+        cmocka_unit_test_setup(test_a_socket_that_was_handed_over, fresh),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,7 +27,14 @@ static struct tlsmsg_options *server_options(const char *listen)
     return o;
 }
 
-static void test_what_cannot_start(void **state)
+static void expect_error(const struct tlsmsg_error *err, enum tlsmsg_code code, const char *text)
+{
+    assert_int_equal(err->code, code);
+    assert_int_equal(err->sys_errno, 0);
+    assert_string_equal(err->text, text);
+}
+
+static void test_a_client_s_options(void **state)
 {
     struct tlsmsg_options *client = NULL;
     struct tlsmsg_options *o = server_options("127.0.0.1:0");
@@ -37,47 +45,90 @@ static void test_what_cannot_start(void **state)
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &client, NULL), TLSMSG_OK);
     assert_int_equal(tlsmsg_server_new(client, NULL, &server, &err), TLSMSG_ERR_CONFIG);
     assert_null(server);
+    expect_error(&err, TLSMSG_ERR_CONFIG, "these are a client's options");
     tlsmsg_error_clear(&err);
     assert_int_equal(tlsmsg_server_check(client, NULL, &err), TLSMSG_ERR_CONFIG);
+    expect_error(&err, TLSMSG_ERR_CONFIG, "these are a client's options");
     tlsmsg_error_clear(&err);
-    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "nonsense:port", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_ERR_CONFIG);
-    tlsmsg_error_clear(&err);
-    assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_CONFIG);
-    tlsmsg_options_free(o);
-    /* The same twice is seen before a socket is opened. */
-    o = server_options("127.0.0.1:4711");
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "127.0.0.1:4712", NULL), TLSMSG_OK);
-    tlsmsg_error_clear(&err);
-    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, "127.0.0.1:4711", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_ERR_CONFIG);
-    assert_non_null(strstr(err.text, "127.0.0.1:4711"));
+    assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_reload(server, client, &err), TLSMSG_ERR_CONFIG);
+    expect_error(&err, TLSMSG_ERR_CONFIG, "these are a client's options");
+    tlsmsg_server_free(server);
+    tlsmsg_server_free(NULL);
     tlsmsg_options_free(o);
     tlsmsg_options_free(client);
-    tlsmsg_server_free(NULL);
 }
 
-static void test_address_in_use(void **state)
+static void test_no_address(void **state)
 {
-    struct tlsmsg_options *o = NULL;
-    struct tlsmsg_server *one = NULL;
-    struct tlsmsg_server *two = NULL;
+    struct tlsmsg_options *o = server_options("nonsense:port");
+    struct tlsmsg_server *server = NULL;
     struct tlsmsg_error err = {0};
+    struct tlsmsg_error again = {0};
 
     (void)state;
-    o = server_options("127.0.0.1:0");
-    assert_int_equal(tlsmsg_server_new(o, NULL, &one, &err), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "--listen"));
+    assert_non_null(strstr(err.text, "nonsense:port"));
+    assert_int_equal(tlsmsg_server_new(o, NULL, &server, &again), TLSMSG_ERR_CONFIG);
+    expect_error(&again, TLSMSG_ERR_CONFIG, err.text);
     tlsmsg_options_free(o);
-    o = server_options(NULL);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, tlsmsg_server_address(one, 0), NULL),
-                     TLSMSG_OK);
-    assert_null(tlsmsg_server_address(one, 1));
-    assert_int_equal(tlsmsg_server_new(o, NULL, &two, &err), TLSMSG_ERR_SYSTEM);
-    assert_non_null(strstr(err.text, "in use"));
+}
+
+/* What is overlapping is seen before a socket is opened, wherever it stands. */
+static void test_overlapping_addresses(void **state)
+{
+    static const struct {
+        const char *listen[4];
+        const char *text; /* NULL: nothing overlaps */
+    } cases[] = {
+        {{"127.0.0.1:4711", "127.0.0.1:4712", "[::1]:4711"}, NULL},
+        {{"127.0.0.1:4711", "127.0.0.1:4711"},
+         "--listen 127.0.0.1:4711 overlaps 127.0.0.1:4711, which this server listens on already "
+         "(try: without one of the two)"},
+        {{"127.0.0.1:4711", "[::1]:4711", "127.0.0.2:4711", "[::1]:4711"},
+         "--listen [::1]:4711 overlaps [::1]:4711, which this server listens on already "
+         "(try: without one of the two)"},
+        {{"127.0.0.1:4711", "*:4711", "127.0.0.2:0"},
+         "--listen *:4711 overlaps 127.0.0.1:4711, which this server listens on already "
+         "(try: without one of the two)"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct tlsmsg_options *o = server_options(NULL);
+        struct tlsmsg_error err = {0};
+
+        for (size_t k = 0; k < 4 && cases[i].listen[k] != NULL; k++) {
+            assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, cases[i].listen[k], NULL),
+                             TLSMSG_OK);
+        }
+        if (cases[i].text == NULL) {
+            assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_OK);
+        } else {
+            assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_ERR_CONFIG);
+            expect_error(&err, TLSMSG_ERR_CONFIG, cases[i].text);
+        }
+        tlsmsg_options_free(o);
+    }
+}
+
+/* As many as there is room for, and one more. */
+static void test_more_addresses_than_there_is_room_for(void **state)
+{
+    struct tlsmsg_options *o = server_options(NULL);
+    struct tlsmsg_error err = {0};
+    char at[32];
+
+    (void)state;
+    for (int i = 0; i < 33; i++) { /* 32 sockets, as the public header says */
+        assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_OK);
+        (void)snprintf(at, sizeof(at), "127.0.0.1:%d", 4000 + i);
+        assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_LISTEN, at, NULL), TLSMSG_OK);
+    }
+    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_ERR_CONFIG);
+    expect_error(&err, TLSMSG_ERR_CONFIG, "more than 32 listening sockets");
     tlsmsg_options_free(o);
-    tlsmsg_server_free(one);
 }
 
 /* Sockets that were handed over leave no room for one that is asked for besides. */
@@ -97,7 +148,7 @@ static void test_more_sockets_than_there_is_room_for(void **state)
         assert_int_equal(tlsmsg_options_add_listener(o, listener, NULL), TLSMSG_OK);
     }
     assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_CONFIG);
-    assert_string_equal(err.text, "more than 32 listening sockets");
+    expect_error(&err, TLSMSG_ERR_CONFIG, "more than 32 listening sockets");
     tlsmsg_options_free(o);
     (void)close(listener);
 }
@@ -142,8 +193,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_cannot_start),
-        cmocka_unit_test(test_address_in_use),
+        cmocka_unit_test(test_a_client_s_options),
+        cmocka_unit_test(test_no_address),
+        cmocka_unit_test(test_overlapping_addresses),
+        cmocka_unit_test(test_more_addresses_than_there_is_room_for),
         cmocka_unit_test(test_more_sockets_than_there_is_room_for),
         cmocka_unit_test(test_nobody_listens_after_a_stop),
     };
