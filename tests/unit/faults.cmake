@@ -26,7 +26,8 @@ endif()
 # Plays that stand in tables (support/acts.h).
 set(play_tests conversation_ends)
 if(NOT TLSMSG_PLAINTEXT)
-    list(APPEND play_tests numbered_rules numbered_times numbered_handler numbered_takeovers)
+    list(APPEND play_tests numbered_rules numbered_times numbered_handler numbered_takeovers
+         numbered_pressure)
 endif()
 foreach(module IN LISTS play_tests)
     tlsmsg_unit_test(${module} WRAP loop_wait ${test_clock}
