@@ -558,7 +558,7 @@ static void farewell(struct conversation *c)
     memcpy(line + len, text, strlen(text));
     len += strlen(text);
     line[len++] = '\n';
-    (void)messages_say_now(c, line, len); /* without memory it ends all the same */
+    (void)messages_say(c, line, len); /* without memory it ends all the same */
 }
 
 static void report(const struct conversation *c, struct tlsmsg_closed *closed)

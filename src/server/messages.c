@@ -77,27 +77,25 @@ static inline enum tlsmsg_code append(struct conversation *c, uint64_t message,
 
 enum tlsmsg_code messages_say(struct conversation *c, const char *data, size_t len)
 {
-    enum tlsmsg_code code = c->write_broken ? TLSMSG_OK : buffer_append(&c->out, data, len);
-
-    if (code == TLSMSG_OK && !c->write_broken) {
-        count(&c->worker->stats.queued_bytes, len);
-        worker_answered(c->worker, c);
-    }
-    return code;
-}
-
-enum tlsmsg_code messages_say_now(struct conversation *c, const char *data, size_t len)
-{
     bool waits = c->released < c->out.len;
-    enum tlsmsg_code code = messages_say(c, data, len);
+    enum tlsmsg_code code;
 
+    if (c->write_broken) {
+        return TLSMSG_OK;
+    }
+    code = buffer_append(&c->out, data, len);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
+    count(&c->worker->stats.queued_bytes, len);
+    worker_answered(c->worker, c);
     if (!waits) {
         if (c->released == 0) {
             c->progress_ns = c->worker->now_ns;
         }
         c->released = c->out.len;
     }
-    return code;
+    return TLSMSG_OK;
 }
 
 void messages_drop_undecided(struct conversation *c, size_t kept)

@@ -26,7 +26,6 @@ struct verdict messages_dispatch(struct conversation *c, const struct incoming *
 /* For a flow: queues bytes of its own, which leave with the iteration's replies, or at once where
  * they wait for nothing. TLSMSG_OK or TLSMSG_ERR_NOMEM. */
 enum tlsmsg_code messages_say(struct conversation *c, const char *data, size_t len);
-enum tlsmsg_code messages_say_now(struct conversation *c, const char *data, size_t len);
 
 /* What is queued behind the first `kept` bytes, which include all that was released, is dropped, and
  * so are replies that were deferred. */

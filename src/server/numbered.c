@@ -81,7 +81,7 @@ struct verdict numbered_greeted(struct conversation *c, uint64_t last, enum tlsm
     if (promise != TLSMSG_PROMISE_NONE && n->hold != NULL && n->from > last + 1) {
         tell_set_back(c);
     }
-    if (messages_say_now(c, line, frame_print_server_hello(line, &hello)) != TLSMSG_OK) {
+    if (messages_say(c, line, frame_print_server_hello(line, &hello)) != TLSMSG_OK) {
         return numbered_no_memory(c);
     }
     c->activity_ns = c->worker->now_ns;

@@ -1,11 +1,15 @@
 /* See scene.h. One scene is on at a time. */
 #include "support/scene.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -302,6 +306,29 @@ bool scene_enter(struct scene *scene, int fd)
     }
     raw_peer_init(&scene->peers[scene->peer_count++], fd, false);
     return true;
+}
+
+bool scene_enter_by_tcp(struct scene *scene)
+{
+    const struct sockaddr_in any = {.sin_family = AF_INET,
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int now = 1;
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof(bound);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int accepted;
+
+    assert_int_equal(bind(listener, (const struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&bound, &len), 0);
+    /* What is said leaves at once, also where the message before it was not acknowledged yet. */
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &now, sizeof(now)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&bound, len), 0);
+    accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    (void)close(listener);
+    assert_true(accepted >= 0);
+    return stepped_adopt(scene->server, accepted) && scene_enter(scene, fd);
 }
 
 bool scene_say(struct raw_peer *p, const char *text)

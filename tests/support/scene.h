@@ -89,6 +89,9 @@ enum stepped_end scene_play(struct scene *scene, scene_step *const *steps, size_
  * take it. */
 bool scene_enter(struct scene *scene, int fd);
 
+/* The same over TCP, where a reset is a reset. */
+bool scene_enter_by_tcp(struct scene *scene);
+
 /* Says a text as one message; false where it can not be said. */
 bool scene_say(struct raw_peer *p, const char *text);
 

@@ -7,7 +7,7 @@ else()
          support/test_certs.c support/test_folder.c)
 endif()
 
-tlsmsg_unit_test(conversation_faults WRAP loop_wait SOURCES ${scene_support} support/loopback.c)
+tlsmsg_unit_test(conversation_faults WRAP loop_wait SOURCES ${scene_support})
 tlsmsg_unit_test(conversation_memory FAILMALLOC WRAP loop_wait
     SOURCES ${scene_support} support/memory_scene.c)
 set(fault_tests conversation_faults conversation_memory)

@@ -3,16 +3,11 @@
  * the same in every run. */
 #include "support/unit.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/build.h"
 #include "base/clock.h"
 #include "server/table.h"
-#include "support/loopback.h"
 #include "support/scene.h"
 
 #define PATIENCE_MS 10000
@@ -60,24 +55,6 @@ static bool healthy_has_left(struct scene *s)
 }
 
 /* ---- reset at each point ---- */
-
-/* A connection over TCP, where a reset is a reset. */
-static bool enter_by_tcp(void)
-{
-    struct address bound;
-    int listener = loopback_listen(&bound);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int now = 1;
-    int accepted;
-
-    /* What is said leaves at once, also where the message before it was not acknowledged yet. */
-    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &now, sizeof(now)), 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&bound.storage, bound.len), 0);
-    accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    (void)close(listener);
-    assert_true(accepted >= 0);
-    return stepped_adopt(server, accepted) && scene_enter(&scene, fd);
-}
 
 static bool victim_has_spoken(struct scene *s)
 {
@@ -135,7 +112,7 @@ static void test_reset_at_each_point(void **state)
 
         begin();
         assert_true(scene_enter(&scene, -1));
-        assert_true(enter_by_tcp());
+        assert_true(scene_enter_by_tcp(&scene));
         steps[n++] = healthy_opens;
         for (size_t i = BUILD_HAS_TLS ? 0 : 1; i < length; i++) {
             steps[n++] = way[i];
@@ -189,7 +166,7 @@ static void play_reset_met_by(unsigned reply, scene_step *const *steps, size_t c
     met_by = reply;
     scene.turn_end = victim_resets_behind_a_message;
     assert_true(scene_enter(&scene, -1));
-    assert_true(enter_by_tcp());
+    assert_true(scene_enter_by_tcp(&scene));
     assert_int_equal(scene_play(&scene, steps, count, PATIENCE_MS), STEPPED_ENDED);
     assert_int_equal(scene.messages, met_by + 1 + 2);
     assert_int_equal(scene.ends[TLSMSG_CLOSE_FAILED], 0);

@@ -150,12 +150,54 @@ static void test_rule(void **state)
     stepped_server_free(server);
 }
 
+/* --- behind a reset --------------------------------------------------------------------------- */
+
+/* Between the reading of a message and its reply the client breaks a rule and resets. */
+static bool resets_behind_a_message(struct scene *s)
+{
+    if (s->messages == 1 && !scene_is_over(&s->peers[0])) {
+        assert_true(scene_say(&s->peers[0], "MSG 3 1\nc\n"));
+        (void)raw_peer_step(&s->peers[0]);
+        raw_peer_drop(&s->peers[0], true);
+    }
+    return true;
+}
+
+/* What came before the reset is still judged; there is nobody to tell. */
+static void test_a_rule_broken_before_a_reset(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "HELLO 1\n"},
+        {.hears = HELLO, .says = "MSG 1 1\na\n"},
+    };
+    struct tlsmsg_stats stats = {.size = sizeof(stats)};
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_MAX_MESSAGE, "64", TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter_by_tcp(&scene));
+    scene.turn_end = resets_behind_a_message;
+    ACTS_PLAY(&scene, acts);
+    assert_string_equal(scene.told, REFUSED(400, "a number out of order")
+                                        "closed 1: refused, 1 messages, BYE 400\n");
+    tlsmsg_server_stats(server, &stats);
+    assert_int_equal(stats.replies, 0);
+    assert_int_equal(stats.byes[0], 1);
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
 int main(void)
 {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_rule_broken_before_a_reset),
+    };
     int failed = 0;
 
     (void)scene_setup(NULL);
     RUN_ROWS(failed, test_rule, rows);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
     (void)scene_teardown(NULL);
     return failed;
 }
