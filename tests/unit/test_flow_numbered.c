@@ -197,11 +197,12 @@ static void test_the_handler_knows_the_last_number(void **state)
 
 /* The first message is answered later; the reply to the second, which waits for it, finds no memory. */
 static size_t failing_reply;
+static size_t reply_len;
 static enum tlsmsg_code reply_code;
 
 static void answer_second(struct tlsmsg_message *message, void *user)
 {
-    const struct iovec text = {.iov_base = "yes", .iov_len = 3};
+    const struct iovec text = {.iov_base = "yes", .iov_len = reply_len};
     struct tlsmsg_token token;
 
     (void)user;
@@ -209,7 +210,7 @@ static void answer_second(struct tlsmsg_message *message, void *user)
         assert_int_equal(tlsmsg_message_defer(message, &token), TLSMSG_OK);
         return;
     }
-    failmalloc_at(failing_reply);
+    failmalloc_at(failing_reply < 3 ? failing_reply : 2);
     reply_code = tlsmsg_message_reply(message, &text, 1);
     failmalloc_at(0);
 }
@@ -221,8 +222,7 @@ static bool first_says_two(struct scene *s)
 
 static bool second_was_answered(struct scene *s)
 {
-    (void)s;
-    return reply_code != TLSMSG_OK;
+    return s->at > 0 && reply_code != TLSMSG_ERR_TIMEOUT;
 }
 
 static void test_no_memory_for_a_reply_that_waits(void **state)
@@ -234,12 +234,22 @@ static void test_no_memory_for_a_reply_that_waits(void **state)
     handler.message = answer_second;
     server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
     raw_peer_offer(true);
-    for (failing_reply = 1; failing_reply <= 2; failing_reply++) {
-        reply_code = TLSMSG_OK;
+    for (failing_reply = 1; failing_reply <= 3; failing_reply++) {
+        /* Its place, and its text; an empty one has none. */
+        bool fails = failing_reply <= 2;
+
+        reply_len = failing_reply <= 2 ? 3 : 0;
+        reply_code = TLSMSG_ERR_TIMEOUT;
         scene_begin(&scene, server, peers);
         assert_true(scene_enter(&scene, -1));
         assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
-        assert_int_equal(reply_code, TLSMSG_ERR_NOMEM);
+        assert_int_equal(reply_code, fails ? TLSMSG_ERR_NOMEM : TLSMSG_OK);
+        assert_int_equal(scene.events[TLSMSG_CAUSE_MEMORY], fails ? 1 : 0);
+        if (fails) {
+            assert_string_equal(scene.told,
+                                "warning memory 1: no room for a reply; the conversation is "
+                                "closed\nclosed 1: failed, 2 messages\n");
+        }
         scene_finish(&scene);
     }
     stepped_server_free(server);

@@ -179,8 +179,9 @@ static void test_a_rule_broken_before_a_reset(void **state)
     assert_true(scene_enter_by_tcp(&scene));
     scene.turn_end = resets_behind_a_message;
     ACTS_PLAY(&scene, acts);
-    assert_string_equal(scene.told, REFUSED(400, "a number out of order")
-                                        "closed 1: refused, 1 messages, BYE 400\n");
+    assert_string_equal(
+        scene.told,
+        REFUSED(400, "a number out of order") "closed 1: refused, 1 messages, BYE 400\n");
     tlsmsg_server_stats(server, &stats);
     assert_int_equal(stats.replies, 0);
     assert_int_equal(stats.byes[0], 1);
