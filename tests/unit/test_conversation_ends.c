@@ -264,6 +264,37 @@ static void test_a_handshake_while_the_server_stops(void **state)
     end("closed 1: handshake, 0 messages, unheard\n");
 }
 
+static bool resets(struct scene *s)
+{
+    raw_peer_drop(&s->peers[0], true);
+    return true;
+}
+
+static void play_reset(size_t most, const char *told)
+{
+    static const struct act acts[] = {{.does = resets}};
+
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter_by_tcp(&scene));
+    peers[0].most = most;
+    ACTS_PLAY(&scene, acts);
+    end(told);
+}
+
+/* Whoever only looks whether somebody is there is no reason for a warning. */
+static void test_a_handshake_that_is_reset(void **state)
+{
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    play_reset(0, "debug probe 1: left without sending a byte\n"
+                  "closed 1: handshake, 0 messages, unheard\n");
+    play_reset(20, "warning handshake 1: the peer reset the connection\n"
+                   "closed 1: handshake, 0 messages\n");
+}
+
 /* --- one that takes nothing ------------------------------------------------------------------- */
 
 /* Replies fill the connection, and more of them wait. */
@@ -537,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_a_handshake_that_never_begins),
         cmocka_unit_test(test_a_handshake_that_stands_still),
         cmocka_unit_test(test_a_handshake_while_the_server_stops),
+        cmocka_unit_test(test_a_handshake_that_is_reset),
         cmocka_unit_test(test_one_that_takes_nothing),
         cmocka_unit_test(test_one_that_takes_nothing_while_the_server_stops),
         cmocka_unit_test(test_one_that_takes_nothing_until_the_drain_timeout),

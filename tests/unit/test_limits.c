@@ -123,6 +123,8 @@ static void test_default_comes_from_the_descriptor_limit(void **state)
     set_up(&a, TLSMSG_OPT_MAX_CONNECTIONS, 0);
     assert_int_equal(a.max_connections, 1024 - 32);
     limits_fini(&a);
+    descriptors = 90;
+    assert_int_equal(limits_allowed(32), 58);
     descriptors = 65;
     assert_int_equal(limits_allowed(32), 33);
     descriptors = 64;

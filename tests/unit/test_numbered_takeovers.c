@@ -39,6 +39,13 @@ static bool hold_ends(struct scene *s)
     return scene_release(s);
 }
 
+static bool nobody_waits(struct scene *s)
+{
+    assert_true(list_is_empty(&s->server->workers[0].waiting));
+    assert_true(list_is_empty(&s->server->workers[0].leaving));
+    return true;
+}
+
 static void test_the_later_connection_has_it(void **state)
 {
     static const struct act acts[] = {
@@ -47,7 +54,7 @@ static void test_the_later_connection_has_it(void **state)
         {.peer = 1, .says = "HELLO 1 producer=p\nMSG 2 1\nb\n"},
         {.peer = 1, .hears = HELLO_OF(1) OK(2, "b")},
         {.hears = TAKEN_OVER, .has_left = true},
-        {.peer = 1, .leaves = true, .has_left = true},
+        {.peer = 1, .does = nobody_waits, .leaves = true, .has_left = true},
     };
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
