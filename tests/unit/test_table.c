@@ -287,12 +287,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(test_each_has_a_slot_of_its_own),
-        BOTH(test_what_one_begins_with),
-        BOTH(test_a_slot_is_used_again),
-        BOTH(test_no_memory_to_grow),
-        BOTH(test_one_that_cannot_be_watched),
-        BOTH(test_memory_is_given_back_after_a_crowd),
+        BOTH(test_each_has_a_slot_of_its_own), BOTH(test_what_one_begins_with),
+        BOTH(test_a_slot_is_used_again),       BOTH(test_no_memory_to_grow),
+        BOTH(test_one_that_cannot_be_watched), BOTH(test_memory_is_given_back_after_a_crowd),
         BOTH(test_a_reload_is_followed_once),
     };
 
