@@ -12,6 +12,7 @@
 #define BEGIN "-----BEGIN "
 #define END "-----END "
 #define DASHES "-----"
+#define MARK "\xEF\xBB\xBF" /* U+FEFF */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -25,8 +26,12 @@ static bool starts_with(const char *at, const char *end, const char *text)
     return (size_t)(end - at) >= strlen(text) && memcmp(at, text, strlen(text)) == 0;
 }
 
+/* A byte order mark may stand before it, as before any line. */
 static bool is_comment(const char *at, const char *end)
 {
+    if (starts_with(at, end, MARK)) {
+        at += strlen(MARK);
+    }
     while (at < end && strchr(" \t\r\f\v", *at) != NULL) {
         at++;
     }
@@ -62,7 +67,7 @@ static void check_block(const struct pem_block *block, const char *from, const c
     FUZZ_CHECK(starts_with(block->bytes, end, BEGIN));
     FUZZ_CHECK(memcmp(block->bytes + block->len - strlen(DASHES), DASHES, strlen(DASHES)) == 0);
     FUZZ_CHECK(memmem(block->bytes, block->len, "\n" END, strlen(END) + 1) != NULL ||
-               memmem(block->bytes, block->len, "\xEF\xBB\xBF" END, strlen(END) + 3) != NULL);
+               memmem(block->bytes, block->len, MARK END, strlen(MARK END)) != NULL);
 }
 
 static unsigned line_of(const char *bytes, const char *at)
