@@ -11,6 +11,7 @@ The same seed on the same source draws the same mutants.
 
 import argparse
 import collections
+import fnmatch
 import pathlib
 import random
 import re
@@ -94,13 +95,13 @@ def read_equivalent():
     return known
 
 
-def draw(count, seed, folders, compiled):
-    """Mutants of each folder in turn, of kinds by chance; compiled: of these files alone."""
+def draw(count, seed, folders, drawn_from):
+    """Mutants of each folder in turn, of kinds by chance; drawn_from: of these files alone."""
     rng = random.Random(seed)
     pools = {folder: collections.defaultdict(list) for folder in folders}
     for folder in folders:
         for path in sorted((ROOT / "src" / folder).rglob("*.c")):
-            if path.relative_to(ROOT) not in compiled:
+            if path.relative_to(ROOT) not in drawn_from:
                 continue
             for number, before in code_lines(path):
                 for kind, after in changes(before):
@@ -178,6 +179,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="which ones are drawn (1)")
     parser.add_argument("--minutes", type=float, default=60, help="no new one after so long (60)")
     parser.add_argument("--folders", default=",".join(FOLDERS), help="of src/ (all)")
+    parser.add_argument("--files", default="*", metavar="PATTERN",
+                        help="of these folders, such as 'store/postgresql*' (all)")
     parser.add_argument("--integration", action="store_true", help="survivors through these tests, too")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--again", type=pathlib.Path, metavar="FILE",
@@ -189,8 +192,10 @@ def main():
         parser.error(f"a count, and folders of {', '.join(FOLDERS)}")
     tree = Tree(ROOT, ROOT / "build/mutate", options.jobs)
     known = read_equivalent()
+    files = {path for path in tree.build.compiled()
+             if fnmatch.fnmatch(str(path), f"src/{options.files}")}
     mutants = read_again(options.again) if options.again else \
-        draw(options.count, options.seed, folders, tree.build.compiled())
+        draw(options.count, options.seed, folders, files)
     mutants = [m for m in mutants
                if (str(m.path), m.before.strip(), m.after.strip()) not in known]
     if options.list:
