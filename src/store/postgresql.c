@@ -189,12 +189,11 @@ static const struct store_backend_ops pg_ops = {
     .close = close_backend,
 };
 
-/* Connects and looks for the tables. */
+/* Connects and looks for the tables. *exists is set where that is done. */
 static enum pg_outcome connect_to(struct pg_db *db, bool *exists, struct tlsmsg_error *err)
 {
     enum pg_outcome outcome = pg_db_ready(db, err);
 
-    *exists = false;
     return outcome == PG_DONE ? pg_schema_find(db, exists, err) : outcome;
 }
 

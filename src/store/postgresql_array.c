@@ -51,7 +51,7 @@ static char *add(struct pg_array *array, const void *bytes, size_t len)
     }
     at = array->data + array->len;
     write_number(at, len, 4);
-    if (bytes != NULL && len > 0) {
+    if (bytes != NULL) {
         memcpy(at + 4, bytes, len);
     }
     array->len += len + 4;

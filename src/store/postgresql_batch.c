@@ -52,14 +52,15 @@ static void begin_columns(struct pg_backend *store, const enum pg_type *types, s
     }
 }
 
-/* The step that runs a statement on the first count columns. False: no memory. */
+/* The step that runs a statement on the first count columns, each far shorter than an int can say.
+ * False: no memory. */
 static bool step_of(struct pg_backend *store, int which, int count, PGresult **result,
                     struct pg_step *step)
 {
     int i;
 
     for (i = 0; i < count; i++) {
-        if (!pg_array_end(&store->columns[i]) || store->columns[i].len > INT32_MAX) {
+        if (!pg_array_end(&store->columns[i])) {
             return false;
         }
         store->values[i] = store->columns[i].data;
@@ -69,7 +70,7 @@ static bool step_of(struct pg_backend *store, int which, int count, PGresult **r
                              .sql = pg_statements[which].sql,
                              .count = count,
                              .values = store->values,
-                             .lengths = count > 0 ? store->lengths : NULL,
+                             .lengths = store->lengths,
                              .result = result};
     return true;
 }
@@ -137,11 +138,11 @@ static void forget_reached(struct pg_backend *store, const struct store_batch *b
 /* ---- producers */
 
 /* Lists the batch's producers; fresh_only: those that bring messages and are not stored yet.
- * Returns how many. */
-static size_t list_producers(struct pg_backend *store, bool fresh_only)
+ * Returns whether there are any. */
+static bool list_producers(struct pg_backend *store, bool fresh_only)
 {
     static const enum pg_type types[] = {PG_TYPE_TEXT, PG_TYPE_TEXT, PG_TYPE_INT8};
-    size_t count = 0;
+    bool any = false;
     size_t i;
 
     begin_columns(store, types, 3);
@@ -153,10 +154,10 @@ static size_t list_producers(struct pg_backend *store, bool fresh_only)
             pg_array_text(&store->columns[0], producer->identity);
             pg_array_text(&store->columns[1], producer->name);
             pg_array_number(&store->columns[2], (int64_t)i);
-            count++;
+            any = true;
         }
     }
-    return count;
+    return any;
 }
 
 /* Keeps what the locked rows say. */
@@ -182,7 +183,7 @@ static enum pg_outcome add_producers(struct pg_backend *store, struct tlsmsg_err
     PGresult *result = NULL;
     enum pg_outcome outcome;
 
-    if (list_producers(store, true) == 0) {
+    if (!list_producers(store, true)) {
         return PG_DONE;
     }
     if (!step_of(store, ADD, 2, NULL, &step)) {
@@ -208,7 +209,7 @@ static enum pg_outcome add_producers(struct pg_backend *store, struct tlsmsg_err
 static enum pg_outcome begin(struct pg_backend *store, struct store_batch *batch,
                              struct tlsmsg_error *err)
 {
-    struct pg_proof proof = {.promise = STORE_PROMISE_DISK};
+    struct pg_proof proof;
     PGresult *proved = NULL;
     PGresult *locked = NULL;
     struct pg_step steps[3] = {
@@ -246,7 +247,7 @@ static enum pg_outcome compare(struct pg_backend *store, const struct store_batc
 {
     static const enum pg_type types[] = {PG_TYPE_INT8, PG_TYPE_INT8, PG_TYPE_BYTEA, PG_TYPE_INT8};
     struct pg_step step;
-    size_t count = 0;
+    bool any = false;
     size_t i;
 
     begin_columns(store, types, 4);
@@ -260,11 +261,11 @@ static enum pg_outcome compare(struct pg_backend *store, const struct store_batc
             pg_array_number(&store->columns[1], (int64_t)item->seq);
             pg_array_bytes(&store->columns[2], item->hash, STORE_HASH_BYTES);
             pg_array_number(&store->columns[3], (int64_t)i);
-            count++;
+            any = true;
         }
     }
     *result = NULL;
-    if (count == 0) {
+    if (!any) {
         return PG_DONE;
     }
     return step_of(store, COMPARE, 4, result, &step) ? pg_db_run_all(&store->db, &step, 1, err)
@@ -310,8 +311,6 @@ static bool judge(struct pg_backend *store, struct store_item *item, bool take_n
     }
     if (item->seq == 0) {
         item->verdict = STORE_TAKEN;
-    } else if (item->seq <= producer->stored) {
-        item->verdict = STORE_DUPLICATE;
     } else if (item->seq <= producer->seq) {
         before = batch_items_get(&store->taken, producer, item->seq);
         item->verdict = STORE_DUPLICATE;

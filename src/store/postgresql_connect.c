@@ -191,8 +191,7 @@ static bool leave_out(struct pg_connecting *connecting, PGconn *connection)
         n++;
     }
     if (count == 1 || n == count) {
-        free_lists(connecting);
-        return true;
+        free_lists(connecting); /* the string as it is */
     }
     for (i = 0; i < LISTS; i++) {
         drop_entry(lists[i], n);

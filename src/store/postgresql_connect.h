@@ -17,7 +17,7 @@ struct pg_connecting;
 #define PG_ENGINE_CHARS 32
 
 /* What a connection is not to be: the host of this one is left out where the string has others, and
- * this engine is no result. */
+ * this engine is no result, nor is a connection that failed. */
 struct pg_but {
     PGconn *connection;
     const char *engine;

@@ -77,10 +77,6 @@ static bool look_elsewhere(struct pg_db *db)
         return false;
     }
     db->look_ns = clock_deadline_ns(clock_now_ns(), LOOK_EVERY_MS);
-    if (PQstatus(db->elsewhere) != CONNECTION_OK) {
-        PQfinish(db->elsewhere);
-        db->elsewhere = NULL;
-    }
     return db->elsewhere != NULL;
 }
 
@@ -161,10 +157,7 @@ static enum pg_outcome judge(const struct pg_db *db, const PGresult *result,
     }
     state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     explain(state != NULL ? PQresultErrorMessage(result) : PQerrorMessage(db->connection), err);
-    if (PQstatus(db->connection) != CONNECTION_OK || state == NULL) {
-        return PG_AWAY;
-    }
-    return outcome_of(state);
+    return state != NULL ? outcome_of(state) : PG_AWAY;
 }
 
 static bool send(struct pg_db *db, const struct pg_step *step)
@@ -235,10 +228,7 @@ static enum arrival take_step(struct pg_db *db, const struct pg_step *step,
         PQclear(result);
     }
     arrival = next(db, &more);
-    if (arrival == ARRIVED && more != NULL) {
-        PQclear(more);
-        return LOST;
-    }
+    PQclear(more); /* NULL; were it one more, the mark would not come where it is due */
     return arrival;
 }
 
@@ -340,7 +330,8 @@ enum pg_outcome pg_db_prepare(struct pg_db *db, struct tlsmsg_error *err)
 
 /* ---- making a connection ready */
 
-/* Takes the late answers, whatever they say: nobody waits for them. */
+/* Takes the late answers, whatever they say: nobody waits for them. A connection that ends before
+ * their mark is met by whatever is sent next. */
 static enum arrival take_late(struct pg_db *db)
 {
     ExecStatusType status;
@@ -353,9 +344,6 @@ static enum arrival take_late(struct pg_db *db)
         PQclear(result);
     } while (arrival == ARRIVED && status != PGRES_PIPELINE_SYNC &&
              PQstatus(db->connection) == CONNECTION_OK);
-    if (arrival == ARRIVED && status != PGRES_PIPELINE_SYNC) {
-        arrival = LOST;
-    }
     return arrival;
 }
 
@@ -472,9 +460,6 @@ enum pg_outcome pg_db_ready(struct pg_db *db, struct tlsmsg_error *err)
 
     if (db->connection != NULL && db->is_late) {
         outcome = catch_up(db, err);
-    }
-    if (outcome == PG_DONE && db->connection != NULL && PQstatus(db->connection) != CONNECTION_OK) {
-        pg_db_disconnect(db);
     }
     if (outcome == PG_DONE && db->connection == NULL) {
         db->connection = take_connection(db, err);

@@ -67,7 +67,11 @@ static bool add_file(struct store_reach *reach, const char *folder, const char *
         return true; /* no name that a file could have */
     }
     reach->files[reach->file_count] = strdup(path);
-    return reach->files[reach->file_count] != NULL && ++reach->file_count > 0;
+    if (reach->files[reach->file_count] == NULL) {
+        return false;
+    }
+    reach->file_count++;
+    return true;
 }
 
 static bool add_files(struct store_reach *reach, const char *home, const PQconninfoOption *options)

@@ -132,7 +132,7 @@ static enum pg_outcome run_all(struct pg_db *db, const char *const *sql, size_t 
 enum pg_outcome pg_schema_create(struct pg_db *db, struct tlsmsg_error *err)
 {
     static const char *const begin[] = {"BEGIN", "SELECT pg_advisory_xact_lock(1953264493)"};
-    bool exists = false;
+    bool exists;
     enum pg_outcome outcome = run_all(db, begin, sizeof(begin) / sizeof(begin[0]), err);
 
     if (outcome == PG_DONE) {
