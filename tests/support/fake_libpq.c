@@ -312,7 +312,9 @@ char *__wrap_PQerrorMessage(const PGconn *connection)
     if (connection == NULL) {
         return (char *)"there is no memory\n";
     }
-    return (char *)(fake_libpq_on(connection)->is_lost ? FAKE_LOST "\nmore\n" : "nothing\n");
+    return (char *)(fake_libpq_on(connection)->is_lost || connection->has_failed ? FAKE_LOST
+                        "\nmore\n"
+                                                                                 : "nothing\n");
 }
 
 void __wrap_PQfinish(PGconn *connection);

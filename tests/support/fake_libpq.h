@@ -30,9 +30,10 @@ enum fake_fault {
     FAKE_SILENT, /* for as long as fake_libpq_speak_after says; ever, if nothing */
     FAKE_MISSING,
     FAKE_TWICE,
-    FAKE_BROKEN, /* its answer is that the connection is lost, which has no SQLSTATE */
-    FAKE_DYING,  /* its answer is the last: the connection is lost with it */
-    FAKE_NO_END  /* what was sent together ends with something else than its mark */
+    FAKE_NAMELESS, /* it fails without an SQLSTATE, in libpq itself */
+    FAKE_BROKEN,   /* its answer is that the connection is lost, which has no SQLSTATE */
+    FAKE_DYING,    /* its answer is the last: the connection is lost with it */
+    FAKE_NO_END    /* what was sent together ends with something else than its mark */
 };
 
 /* sent: a pattern of fnmatch(3), for what is sent as text:
@@ -40,6 +41,7 @@ enum fake_fault {
  *     exec SQL                      outside of the pipeline
  *     prepare NAME: SQL
  *     SQL or NAME, and parameters   'text', or in binary text{'a','b'} int8{1,2} bytea{hex,NULL}
+ *                                 where more than 1024 bytes are shown as <N bytes>
  * What goes to the nth connection begins with "n: ", but for the first one.
  * rows: '|' between values, ';' between rows, "~": NULL. A connection's: what its host, address and
  * port are. */

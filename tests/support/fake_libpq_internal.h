@@ -11,7 +11,7 @@
 
 #define FAKE_SENT_CHARS 8192
 #define SENT_MAX 16
-#define CELLS_MAX 128
+#define CELLS_MAX 512
 #define ROWS_CHARS 2048
 
 struct pg_result {
@@ -29,6 +29,7 @@ struct pg_conn {
     bool is_live;
     size_t number; /* from 1 */
     bool is_lost;
+    bool has_failed; /* to send or to read, once; nothing else tells that something is wrong */
     bool is_nonblocking;
     bool is_pipelined;
     const struct fake_exchange *row; /* of "connect" */

@@ -9,16 +9,20 @@
 
 static int send_text(PGconn *connection, const char *sent)
 {
+    const struct fake_exchange *row;
+
     assert_true(fake_libpq_on(connection)->is_nonblocking && connection->is_pipelined);
     if (connection->is_lost) {
         return 0;
     }
     assert_true(connection->tail < SENT_MAX);
-    connection->sent[connection->tail++] = fake_libpq_sent(connection, sent);
-    if (connection->sent[connection->tail - 1]->fault == FAKE_NOT_SENT) {
-        fake_libpq_lose(connection);
+    row = fake_libpq_sent(connection, sent);
+    if (row->fault == FAKE_NOT_SENT) {
+        connection->has_failed = true;
+        return 0;
     }
-    return !connection->is_lost;
+    connection->sent[connection->tail++] = row;
+    return 1;
 }
 
 int __wrap_PQsendPrepare(PGconn *connection, const char *name, const char *sql, int count,
@@ -65,8 +69,11 @@ int __wrap_PQpipelineSync(PGconn *connection);
 int __wrap_PQpipelineSync(PGconn *connection)
 {
     assert_in_range(fake_libpq_on(connection)->tail, 1, SENT_MAX - 1);
-    if (connection->is_lost || connection->sent[connection->tail - 1]->fault == FAKE_NOT_ENDED) {
-        fake_libpq_lose(connection);
+    if (connection->is_lost) {
+        return 0;
+    }
+    if (connection->sent[connection->tail - 1]->fault == FAKE_NOT_ENDED) {
+        connection->has_failed = true;
         return 0;
     }
     connection->sent[connection->tail++] = NULL;
@@ -87,7 +94,9 @@ static enum fake_fault head_fault(const PGconn *connection)
 
 static bool is_silent(const PGconn *connection)
 {
-    return head_fault(connection) == FAKE_SILENT && !fake_libpq_speaks(false);
+    enum fake_fault fault = head_fault(connection);
+
+    return fault == FAKE_NOT_ENDED || (fault == FAKE_SILENT && !fake_libpq_speaks(false));
 }
 
 int __wrap_PQsocket(const PGconn *connection);
@@ -100,11 +109,11 @@ int __wrap_PQsocket(const PGconn *connection)
 int __wrap_PQflush(PGconn *connection);
 int __wrap_PQflush(PGconn *connection)
 {
-    if (fake_libpq_on(connection)->is_lost || head_fault(connection) == FAKE_NOT_FLUSHED) {
-        fake_libpq_lose(connection);
+    if (head_fault(connection) == FAKE_NOT_FLUSHED && !connection->has_failed) {
+        connection->has_failed = true;
         return -1;
     }
-    return connection->is_unflushed;
+    return connection->is_unflushed && !connection->is_lost;
 }
 
 int __wrap_PQisBusy(PGconn *connection);
@@ -114,7 +123,7 @@ int __wrap_PQisBusy(PGconn *connection)
         return 0;
     }
     return connection->is_incomplete || is_silent(connection) ||
-           head_fault(connection) == FAKE_NOT_READ;
+           (head_fault(connection) == FAKE_NOT_READ && !connection->has_failed);
 }
 
 /* Writable first, then readable, and then nothing more comes. */
@@ -146,11 +155,12 @@ int __wrap_PQconsumeInput(PGconn *connection)
 {
     assert_true(fake_libpq_on(connection)->is_readable);
     connection->is_readable = false;
-    connection->is_incomplete = false;
-    if (head_fault(connection) == FAKE_NOT_READ) {
-        fake_libpq_lose(connection);
+    if (head_fault(connection) == FAKE_NOT_READ && !connection->has_failed) {
+        connection->has_failed = true;
+        return 0;
     }
-    return !connection->is_lost;
+    connection->is_incomplete = false;
+    return 1;
 }
 
 static void note(PGconn *connection, const struct fake_exchange *row)
@@ -182,8 +192,10 @@ static PGresult *answer(PGconn *connection, const struct fake_exchange *row)
     if (connection->is_aborted) {
         return fake_libpq_result(PGRES_PIPELINE_ABORTED, NULL);
     }
-    if (row->fault == FAKE_BROKEN) {
-        fake_libpq_lose(connection);
+    if (row->fault == FAKE_BROKEN || row->fault == FAKE_NAMELESS) {
+        if (row->fault == FAKE_BROKEN) {
+            fake_libpq_lose(connection);
+        }
         return fake_libpq_result(PGRES_FATAL_ERROR, NULL);
     }
     if (row->warning != NULL && connection->given == 0) {

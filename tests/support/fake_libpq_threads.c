@@ -19,7 +19,7 @@ static struct {
     void *user;
     bool is_locked;
     bool is_signalled;
-    int locks; /* and conditions, that were made and are there */
+    int made; /* locks, conditions and attributes that are there */
 } fake;
 
 void fake_libpq_pass_ms(int ms)
@@ -36,7 +36,7 @@ void fake_libpq_begin_threads(void)
 void fake_libpq_end_threads(void)
 {
     assert_null(fake.begin);
-    assert_int_equal(fake.locks, 0);
+    assert_int_equal(fake.made, 0);
 }
 
 void fake_libpq_threads(enum fake_thread when)
@@ -70,6 +70,13 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
     return 0;
 }
 
+time_t __wrap_time(time_t *now);
+time_t __wrap_time(time_t *now)
+{
+    assert_null(now);
+    return FAKE_NOW_MS / 1000;
+}
+
 /* ---- threads */
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*begin)(void *),
@@ -98,12 +105,28 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
     return 0;
 }
 
+int __real_pthread_attr_init(pthread_attr_t *attr);
+int __wrap_pthread_attr_init(pthread_attr_t *attr);
+int __wrap_pthread_attr_init(pthread_attr_t *attr)
+{
+    fake.made++;
+    return __real_pthread_attr_init(attr);
+}
+
+int __real_pthread_attr_destroy(pthread_attr_t *attr);
+int __wrap_pthread_attr_destroy(pthread_attr_t *attr);
+int __wrap_pthread_attr_destroy(pthread_attr_t *attr)
+{
+    fake.made--;
+    return __real_pthread_attr_destroy(attr);
+}
+
 int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr);
 int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
 {
     (void)mutex;
     assert_null(attr);
-    fake.locks++;
+    fake.made++;
     return 0;
 }
 
@@ -112,7 +135,7 @@ int __wrap_pthread_mutex_destroy(pthread_mutex_t *mutex)
 {
     (void)mutex;
     assert_false(fake.is_locked);
-    fake.locks--;
+    fake.made--;
     return 0;
 }
 
@@ -134,6 +157,22 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
     return 0;
 }
 
+int __real_pthread_condattr_init(pthread_condattr_t *attr);
+int __wrap_pthread_condattr_init(pthread_condattr_t *attr);
+int __wrap_pthread_condattr_init(pthread_condattr_t *attr)
+{
+    fake.made++;
+    return __real_pthread_condattr_init(attr);
+}
+
+int __real_pthread_condattr_destroy(pthread_condattr_t *attr);
+int __wrap_pthread_condattr_destroy(pthread_condattr_t *attr);
+int __wrap_pthread_condattr_destroy(pthread_condattr_t *attr)
+{
+    fake.made--;
+    return __real_pthread_condattr_destroy(attr);
+}
+
 /* The clock of a wait is the one that nobody sets. */
 int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr);
 int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr)
@@ -143,7 +182,7 @@ int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *att
     (void)cond;
     assert_int_equal(pthread_condattr_getclock(attr, &clock), 0);
     assert_int_equal(clock, CLOCK_MONOTONIC);
-    fake.locks++;
+    fake.made++;
     return 0;
 }
 
@@ -151,7 +190,7 @@ int __wrap_pthread_cond_destroy(pthread_cond_t *cond);
 int __wrap_pthread_cond_destroy(pthread_cond_t *cond)
 {
     (void)cond;
-    fake.locks--;
+    fake.made--;
     return 0;
 }
 

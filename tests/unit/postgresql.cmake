@@ -9,9 +9,10 @@ set(libpq_wraps
     PQresultErrorField PQresultErrorMessage PQresultStatus PQsendPrepare PQsendQueryParams
     PQsendQueryPrepared PQsetNoticeReceiver PQsetnonblocking PQsocket PQstatus PQtransactionStatus
     PQunescapeBytea
-    clock_gettime clock_now_ns poll
-    pthread_cond_destroy pthread_cond_init pthread_cond_signal pthread_cond_timedwait pthread_create
-    pthread_mutex_destroy pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock)
+    clock_gettime clock_now_ns poll time
+    pthread_attr_destroy pthread_attr_init pthread_cond_destroy pthread_cond_init
+    pthread_cond_signal pthread_cond_timedwait pthread_condattr_destroy pthread_condattr_init
+    pthread_create pthread_mutex_destroy pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock)
 set(libpq_support fake_libpq fake_libpq_pipeline fake_libpq_threads fake_libpq_values)
 
 # libpq_unit_test(<module> [BATCH] [FAILMALLOC])
@@ -37,4 +38,12 @@ libpq_unit_test(postgresql_batch_faults BATCH FAILMALLOC)
 libpq_unit_test(postgresql_connect FAILMALLOC)
 libpq_unit_test(postgresql_db)
 libpq_unit_test(postgresql_late)
+store_unit_test(postgresql_reach FAILMALLOC SOURCES support/test_folder.c)
 libpq_unit_test(postgresql_schema)
+
+# And the store tool's commands on it.
+set(tool_sources sha256.c store/database.c store/progress.c store/show.c)
+libpq_unit_test(database FAILMALLOC)
+list(TRANSFORM tool_sources PREPEND ${PROJECT_SOURCE_DIR}/src/app/)
+target_sources(test_database PRIVATE ${tool_sources} $<TARGET_OBJECTS:tlsmsg_app>)
+target_link_libraries(test_database PRIVATE OpenSSL::Crypto)

@@ -16,6 +16,7 @@
 #define PROVES PROOF ", tlsmsg.has_standby()"
 #define PROVES_BARE PROOF ", NULL::boolean"
 #define LATE "the store's engine has not answered in time (does it wait for a standby?)"
+#define START_NS ((int64_t)30 * CLOCK_NS_PER_S)
 #define NOT_ONE                                                                                    \
     "--store: what follows postgresql:// is not a connection string of libpq (not shown, for it "  \
     "may hold a password; try: postgresql://USER@HOST/DATABASE, with %40 for an @ in a password)"
@@ -311,29 +312,57 @@ static void test_run_begins(void **state)
     assert_cause(&err, TLSMSG_ERR_SYSTEM, "the store's engine: ERROR:  it is 53100");
 }
 
-/* A silent engine holds a start up for 30 seconds, and no longer. */
-static void test_start_is_bounded(void **state)
-{
-    static const struct fake_exchange proving[] = {{PROVES, .fault = FAKE_SILENT}};
-    enum store_promise promise;
-    int64_t began_ns;
-
-    (void)state;
-    pg_of(backend)->db.engine[0] = '\0'; /* it is not looked elsewhere */
-    FAKE_PLAY(proving);
-    began_ns = clock_now_ns();
-    assert_int_equal(backend->ops->prove(backend, &promise, &err), TLSMSG_ERR_SYSTEM);
-    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
-    assert_int_equal(clock_now_ns() - began_ns, 30 * INT64_C(1000000000));
-}
-
-/* ---- coming back */
-
 static bool has_ended(void *user)
 {
     (void)user;
     return true;
 }
+
+/* A silent engine holds each step of a start up for 30 seconds, and no longer. */
+static void test_start_is_bounded(void **state)
+{
+    static const struct fake_exchange opens[] = {{"2: connect *", .rows = "a||"},
+                                                 {"2: " FAKE_IDENTIFY, .fault = FAKE_SILENT}};
+    static const struct fake_exchange proves[] = {{PROVES, .fault = FAKE_SILENT}};
+    static const struct fake_exchange begins[] = {{"INSERT *", .fault = FAKE_SILENT}};
+    struct store_backend *second = NULL;
+    enum store_promise promise;
+    int64_t began_ns = clock_now_ns();
+
+    (void)state;
+    pg_of(backend)->db.engine[0] = '\0'; /* it is not looked elsewhere */
+    FAKE_PLAY(proves);
+    assert_int_equal(backend->ops->prove(backend, &promise, &err), TLSMSG_ERR_SYSTEM);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_int_equal(clock_now_ns() - began_ns, START_NS);
+    tlsmsg_error_clear(&err);
+    pg_of(backend)->db.patience = (struct store_patience){.has_ended = has_ended};
+    FAKE_PLAY(begins);
+    assert_int_equal(backend->ops->begin_run(backend, "@", "1", &err), TLSMSG_ERR_SYSTEM);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_int_equal(clock_now_ns() - began_ns, 2 * START_NS);
+    tlsmsg_error_clear(&err);
+    FAKE_PLAY(opens);
+    assert_int_equal(postgresql_backend_open(FAKE_TARGET, &second, &err), TLSMSG_ERR_SYSTEM);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_int_equal(clock_now_ns() - began_ns, 3 * START_NS);
+}
+
+/* So is a check. */
+static void test_check_is_bounded(void **state)
+{
+    static const struct fake_exchange script[] = {{"connect *", .rows = "a||"},
+                                                  {FAKE_IDENTIFY, .fault = FAKE_SILENT}};
+    int64_t began_ns = clock_now_ns();
+
+    (void)state;
+    FAKE_PLAY(script);
+    assert_int_equal(postgresql_check(FAKE_TARGET, &err), TLSMSG_ERR_SYSTEM);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_int_equal(clock_now_ns() - began_ns, START_NS);
+}
+
+/* ---- coming back */
 
 static const struct rejoined {
     const char *name;
@@ -487,6 +516,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_proves_nothing, begin_open, end),
         cmocka_unit_test_setup_teardown(test_run_begins, begin_open, end),
         cmocka_unit_test_setup_teardown(test_start_is_bounded, begin_open, end),
+        cmocka_unit_test_setup_teardown(test_check_is_bounded, begin, end),
         cmocka_unit_test_setup_teardown(test_rejoin_without_patience, begin_open, end),
         cmocka_unit_test_setup_teardown(test_warns_of_blindness, begin_open, end),
         cmocka_unit_test_setup_teardown(test_upkeep_is_the_engines, begin_open, end),

@@ -71,6 +71,53 @@ static void test_a_large_one(void **state)
     pg_array_fini(&array);
 }
 
+/* What fits is put where it is: nothing is allocated for it, also in the next array, and it may fill
+ * all that there is. */
+static void test_what_fits(void **state)
+{
+    static const char filling[1024 - 20 - 3 * 4 - 1] = "x";
+    struct pg_array array = {.data = NULL};
+    int round;
+
+    (void)state;
+    failmalloc_at(0);
+    for (round = 0; round < 2; round++) {
+        pg_array_begin(&array, PG_TYPE_BYTEA);
+        pg_array_bytes(&array, "y", 1);
+        pg_array_bytes(&array, filling, sizeof(filling));
+        pg_array_bytes(&array, NULL, 0);
+        assert_true(pg_array_end(&array));
+        assert_int_equal(array.len, 1024);
+        assert_int_equal(array.capacity, 1024);
+        assert_memory_equal(array.data + 20, "\0\0\0\1y", 5);
+        assert_memory_equal(array.data + 1020, "\xff\xff\xff\xff", 4);
+    }
+    pg_array_begin(&array, PG_TYPE_BYTEA);
+    pg_array_bytes(&array, filling, sizeof(filling));
+    pg_array_bytes(&array, filling, 5);
+    assert_int_equal(array.len, 1024);
+    assert_int_equal(failmalloc_count(), 1);
+    pg_array_bytes(&array, NULL, 0);
+    assert_int_equal(array.capacity, 2048);
+    assert_int_equal(failmalloc_count(), 2);
+    pg_array_fini(&array);
+}
+
+/* What is kept from one array to the next. */
+static void test_the_most_that_is_kept(void **state)
+{
+    static const char large[2 * 1024 * 1024] = "x";
+    struct pg_array array = {.data = NULL};
+
+    (void)state;
+    pg_array_begin(&array, PG_TYPE_BYTEA);
+    pg_array_bytes(&array, large, sizeof(large));
+    assert_int_equal(array.capacity, 4 * 1024 * 1024);
+    pg_array_begin(&array, PG_TYPE_BYTEA);
+    assert_int_equal(array.capacity, 4 * 1024 * 1024);
+    pg_array_fini(&array);
+}
+
 /* Whichever element finds no memory: the end says so, and the next array is whole. */
 static void test_no_memory(void **state)
 {
@@ -85,6 +132,7 @@ static void test_no_memory(void **state)
         pg_array_bytes(&array, bytes, sizeof(bytes));
         pg_array_bytes(&array, NULL, 0);
         pg_array_number(&array, 2);
+        assert_int_equal(failmalloc_count(), n); /* nothing is tried again */
         failmalloc_at(0);
         assert_false(pg_array_end(&array));
         pg_array_begin(&array, PG_TYPE_INT8);
@@ -99,8 +147,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elements),
-        cmocka_unit_test(test_a_large_one),
+        cmocka_unit_test(test_elements),  cmocka_unit_test(test_a_large_one),
+        cmocka_unit_test(test_what_fits), cmocka_unit_test(test_the_most_that_is_kept),
         cmocka_unit_test(test_no_memory),
     };
 

@@ -5,7 +5,7 @@
 
 #define LOCK_A "text{''} text{'~a'} int8{" FAKE_PLACE_A "}"
 #define LOCK_AB "text{'',''} text{'~a','~b'} int8{" FAKE_PLACE_A "," FAKE_PLACE_B "}"
-#define A_AT_4 "7|4|" FAKE_PLACE_A
+#define A_AT_4 "71|4|" FAKE_PLACE_A
 #define H1 FAKE_HASH("01")
 #define H2 FAKE_HASH("02")
 #define NOW "1790000000123"
@@ -35,7 +35,7 @@ static void expect_commit_of_a(const char *seq)
 {
     char marked[128];
 
-    (void)snprintf(marked, sizeof(marked), "int8{7} int8{%s} int8{" NOW "}", seq);
+    (void)snprintf(marked, sizeof(marked), "int8{71} int8{%s} int8{" NOW "}", seq);
     fake_expect_commit(marked);
 }
 
@@ -49,7 +49,7 @@ static void test_new_message(void **state)
     (void)state;
     it->body = "\0y";
     fake_expect_begin(LOCK_A, A_AT_4);
-    fake_expect("write int8{1789999999000} int8{3} text{'peer'} int8{7} int8{5} int8{4} bytea{" H1
+    fake_expect("write int8{1789999999000} int8{3} text{'peer'} int8{71} int8{5} int8{4} bytea{" H1
                 "} bytea{0079} int8{9}",
                 NULL)
         ->status = "INSERT 0 1";
@@ -69,9 +69,9 @@ static void test_new_producer(void **state)
     (void)state;
     fake_expect_begin(LOCK_AB, "");
     (void)fake_expect("add text{''} text{'~b'}", NULL);
-    (void)fake_expect("lock " LOCK_AB, "8|0|" FAKE_PLACE_B);
-    (void)fake_expect_write("8", "1", "0", "NULL", 1);
-    fake_expect_commit("int8{8} int8{1} int8{" NOW "}");
+    (void)fake_expect("lock " LOCK_AB, "82|0|" FAKE_PLACE_B);
+    (void)fake_expect_write("82", "1", "0", "NULL", 1);
+    fake_expect_commit("int8{82} int8{1} int8{" NOW "}");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(question, STORE_TAKEN, 0);
     ASSERT_ITEM(first, STORE_TAKEN, 1);
@@ -85,8 +85,8 @@ static void test_new_producer_made_by_another(void **state)
     (void)state;
     fake_expect_begin(LOCK_A, "");
     (void)fake_expect("add text{''} text{'~a'}", NULL);
-    (void)fake_expect("lock " LOCK_A, "7|2|" FAKE_PLACE_A);
-    (void)fake_expect("compare int8{7} int8{1} bytea{" H1 "} int8{0}", "0|t|f");
+    (void)fake_expect("lock " LOCK_A, "71|2|" FAKE_PLACE_A);
+    (void)fake_expect("compare int8{71} int8{1} bytea{" H1 "} int8{0}", "0|t|f");
     expect_commit_of_a("2");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(first, STORE_DUPLICATE, 2);
@@ -124,12 +124,29 @@ static void test_question_and_message(void **state)
     (void)state;
     fake_expect_begin(LOCK_A, "");
     (void)fake_expect("add text{''} text{'~a'}", NULL);
-    (void)fake_expect("lock " LOCK_A, "7|0|" FAKE_PLACE_A);
-    (void)fake_expect_write("7", "1", "0", "NULL", 1);
+    (void)fake_expect("lock " LOCK_A, "71|0|" FAKE_PLACE_A);
+    (void)fake_expect_write("71", "1", "0", "NULL", 1);
     expect_commit_of_a("1");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(first, STORE_TAKEN, 1);
     ASSERT_ITEM(question, STORE_TAKEN, 1);
+}
+
+/* Wherever they are in the table, and with numbers of more than one digit. */
+static void test_first_and_last_place(void **state)
+{
+    struct store_item *first = item("~av", 13, 1, 0);
+    struct store_item *last = item("~bd", 1, 1, 0);
+
+    (void)state;
+    fake_expect_begin("text{'',''} text{'~av','~bd'} int8{0,63}", "18|12|0");
+    (void)fake_expect("add text{''} text{'~bd'}", NULL);
+    (void)fake_expect("lock text{'',''} text{'~av','~bd'} int8{0,63}", "18|12|0;19|0|63");
+    fake_expect_write("18,19", "13,1", "12,0", "NULL,NULL", 2)->status = "INSERT 0 2";
+    fake_expect_commit("int8{18,19} int8{13,1} int8{" NOW "," NOW "}");
+    assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
+    ASSERT_ITEM(first, STORE_TAKEN, 13);
+    ASSERT_ITEM(last, STORE_TAKEN, 1);
 }
 
 static void test_several_in_order(void **state)
@@ -139,10 +156,10 @@ static void test_several_in_order(void **state)
 
     (void)state;
     its[3]->jumps = true;
-    fake_expect_begin(LOCK_AB, A_AT_4 ";8|0|" FAKE_PLACE_B);
-    fake_expect_write("7,8,7,7", "5,1,6,8", "4,0,5,6", H1 "," H2 "," H2 "," H1, 4)->status =
+    fake_expect_begin(LOCK_AB, A_AT_4 ";82|0|" FAKE_PLACE_B);
+    fake_expect_write("71,82,71,71", "5,1,6,8", "4,0,5,6", H1 "," H2 "," H2 "," H1, 4)->status =
         "INSERT 0 4";
-    fake_expect_commit("int8{7,8} int8{8,1} int8{" NOW "," NOW "}");
+    fake_expect_commit("int8{71,82} int8{8,1} int8{" NOW "," NOW "}");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(its[0], STORE_TAKEN, 5);
     ASSERT_ITEM(its[1], STORE_TAKEN, 1);
@@ -171,7 +188,7 @@ static void test_no_room_for_new_ones(void **state)
     (void)state;
     fake_batch()->take_new = false;
     fake_expect_begin(LOCK_A, A_AT_4);
-    (void)fake_expect("compare int8{7} int8{4} bytea{" H1 "} int8{0}", "0|t|f");
+    (void)fake_expect("compare int8{71} int8{4} bytea{" H1 "} int8{0}", "0|t|f");
     expect_commit_of_a("4");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(known, STORE_DUPLICATE, 4);
@@ -192,11 +209,11 @@ static void test_stored_before(void **state)
     struct store_item *next = item("~a", 5, 2, 1);
 
     (void)state;
-    fake_expect_begin(LOCK_AB, A_AT_4 ";8|0|" FAKE_PLACE_B);
-    (void)fake_expect("compare int8{7,7,7} int8{1,2,3} bytea{" H1 "," H1 "," H1 "} int8{0,1,2}",
+    fake_expect_begin(LOCK_AB, A_AT_4 ";82|0|" FAKE_PLACE_B);
+    (void)fake_expect("compare int8{71,71,71} int8{1,2,3} bytea{" H1 "," H1 "," H1 "} int8{0,1,2}",
                       "2|f|f;0|t|f");
-    (void)fake_expect_write("7", "5", "4", H1, 1);
-    fake_expect_commit("int8{7,8} int8{5,0} int8{" NOW "," NOW "}");
+    (void)fake_expect_write("71", "5", "4", H1, 1);
+    fake_expect_commit("int8{71,82} int8{5,0} int8{" NOW "," NOW "}");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(same, STORE_DUPLICATE, 4);
     ASSERT_ITEM(pruned, STORE_DUPLICATE, 4);
@@ -230,7 +247,7 @@ static void test_twice_in_a_batch(void **state)
     behind = item("~a", 0, 2, 0);
     question = item("~a", 0, 1, 0);
     fake_expect_begin(LOCK_A, A_AT_4);
-    (void)fake_expect_write("7", "5", "4", row->hashes[0] != 0 ? H1 : "NULL", 1);
+    (void)fake_expect_write("71", "5", "4", row->hashes[0] != 0 ? H1 : "NULL", 1);
     expect_commit_of_a("5");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(first, STORE_TAKEN, 5);
@@ -249,7 +266,7 @@ static void test_below_a_jump(void **state)
     (void)state;
     jumped->jumps = true;
     fake_expect_begin(LOCK_A, A_AT_4);
-    (void)fake_expect_write("7", "8", "4", H1, 1);
+    (void)fake_expect_write("71", "8", "4", H1, 1);
     expect_commit_of_a("8");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(jumped, STORE_TAKEN, 8);
@@ -259,7 +276,7 @@ static void test_below_a_jump(void **state)
 /* As many as there are, each refused by itself. */
 static void test_many_with_other_bytes(void **state)
 {
-    char sent[FAKE_TEXT_CHARS] = "compare int8{7";
+    char sent[FAKE_TEXT_CHARS] = "compare int8{71";
     char rows[FAKE_TEXT_CHARS] = "0|f|f";
     struct store_item *its[30];
     int i;
@@ -268,7 +285,7 @@ static void test_many_with_other_bytes(void **state)
     for (i = 0; i < 30; i++) {
         its[i] = item("~a", 4, (uint64_t)i + 1, 1);
         if (i > 0) {
-            (void)strcat(sent, ",7");
+            (void)strcat(sent, ",71");
             (void)sprintf(rows + strlen(rows), ";%d|f|f", i);
         }
     }
@@ -277,6 +294,7 @@ static void test_many_with_other_bytes(void **state)
     (void)fake_expect(sent, rows);
     expect_commit_of_a("4");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
+    assert_int_equal(fake_store()->refused_capacity, 32);
     for (i = 0; i < 30; i++) {
         ASSERT_ITEM(its[i], STORE_OTHER_BYTES, 4);
     }
@@ -310,13 +328,34 @@ static void test_conflict_with_the_same_bytes(void **state)
 
     (void)state;
     fake_expect_begin(LOCK_A, A_AT_4);
-    (void)fake_expect_write("7,7", "5,6", "4,5", H1 "," H2, 2);
-    (void)fake_expect("compare int8{7,7} int8{5,6} bytea{" H1 "," H2 "} int8{1,2}", "1|t|t;2|t|f");
+    (void)fake_expect_write("71,71", "5,6", "4,5", H1 "," H2, 2);
+    (void)fake_expect("compare int8{71,71} int8{5,6} bytea{" H1 "," H2 "} int8{1,2}",
+                      "1|t|t;2|t|f");
     expect_commit_of_a("6");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(question, STORE_TAKEN, 4);
     ASSERT_ITEM(ours, STORE_TAKEN, 5);
     ASSERT_ITEM(theirs, STORE_DUPLICATE, 6);
+}
+
+static void test_conflict_among_many(void **state)
+{
+    struct store_item *its[12];
+    uint64_t i;
+
+    (void)state;
+    for (i = 0; i < 12; i++) {
+        its[i] = item("~a", 5 + i, 1, 1);
+    }
+    fake_expect_begin(LOCK_A, A_AT_4);
+    fake_expect("write *", NULL)->status = "INSERT 0 11";
+    (void)fake_expect("compare *", "11|t|f");
+    expect_commit_of_a("16");
+    assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
+    for (i = 0; i < 11; i++) {
+        ASSERT_ITEM(its[i], STORE_TAKEN, 5 + i);
+    }
+    ASSERT_ITEM(its[11], STORE_DUPLICATE, 16);
 }
 
 /* The batch is begun anew, and knows of it from the start. What it refused before is only refused once
@@ -326,26 +365,28 @@ static void test_conflict_with_other_bytes(void **state)
     struct store_item *theirs = item("~a", 5, 1, 1);
     struct store_item *old = item("~a", 3, 1, 1);
     struct store_item *another = item("~b", 1, 2, 2);
+    struct store_item *again = item("~b", 1, 3, 1);
     int round;
 
     (void)state;
     for (round = 0; round < 2; round++) {
-        fake_expect_begin(LOCK_AB, A_AT_4 ";8|0|" FAKE_PLACE_B);
-        (void)fake_expect("compare int8{7} int8{3} bytea{" H1 "} int8{1}", "1|f|f");
+        fake_expect_begin(LOCK_AB, A_AT_4 ";82|0|" FAKE_PLACE_B);
+        (void)fake_expect("compare int8{71} int8{3} bytea{" H1 "} int8{1}", "1|f|f");
         if (round == 0) {
-            (void)fake_expect_write("7,8", "5,1", "4,0", H1 "," H2, 2);
-            (void)fake_expect("compare int8{7,8} int8{5,1} bytea{" H1 "," H2 "} int8{0,2}",
+            (void)fake_expect_write("71,82", "5,1", "4,0", H1 "," H2, 2);
+            (void)fake_expect("compare int8{71,82} int8{5,1} bytea{" H1 "," H2 "} int8{0,2}",
                               "0|f|f;2|t|t");
             (void)fake_expect("ROLLBACK", NULL);
         } else {
-            (void)fake_expect_write("8", "1", "0", H2, 1);
-            fake_expect_commit("int8{7,8} int8{4,1} int8{" NOW "," NOW "}");
+            (void)fake_expect_write("82", "1", "0", H2, 1);
+            fake_expect_commit("int8{71,82} int8{4,1} int8{" NOW "," NOW "}");
         }
     }
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     ASSERT_ITEM(theirs, STORE_OTHER_BYTES, 4);
     ASSERT_ITEM(old, STORE_OTHER_BYTES, 4);
     ASSERT_ITEM(another, STORE_TAKEN, 1);
+    ASSERT_ITEM(again, STORE_OTHER_BYTES, 1);
 }
 
 int main(void)
@@ -357,6 +398,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_question, begin, end),
         cmocka_unit_test_setup_teardown(test_question_for_nobody, begin, end),
         cmocka_unit_test_setup_teardown(test_question_and_message, begin, end),
+        cmocka_unit_test_setup_teardown(test_first_and_last_place, begin, end),
         cmocka_unit_test_setup_teardown(test_several_in_order, begin, end),
         cmocka_unit_test_setup_teardown(test_gap, begin, end),
         cmocka_unit_test_setup_teardown(test_no_room_for_new_ones, begin, end),
@@ -365,6 +407,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_with_other_bytes, begin, end),
         cmocka_unit_test_setup_teardown(test_refused_in_the_batch_before, begin, end),
         cmocka_unit_test_setup_teardown(test_conflict_with_the_same_bytes, begin, end),
+        cmocka_unit_test_setup_teardown(test_conflict_among_many, begin, end),
         cmocka_unit_test_setup_teardown(test_conflict_with_other_bytes, begin, end),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

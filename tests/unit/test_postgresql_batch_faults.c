@@ -6,7 +6,8 @@
 #include "support/fake_batch.h"
 
 #define LOCK_A "text{''} text{'~a'} int8{" FAKE_PLACE_A "}"
-#define A_AT_4 "7|4|" FAKE_PLACE_A
+#define LOCK_AB "text{'',''} text{'~a','~b'} int8{" FAKE_PLACE_A "," FAKE_PLACE_B "}"
+#define A_AT_4 "71|4|" FAKE_PLACE_A
 #define H1 FAKE_HASH("01")
 #define NOW "1790000000123"
 
@@ -34,7 +35,7 @@ static const struct fake_exchange whole[] = {
     {"prove", .rows = "|f|~"},
     {"lock *", .rows = A_AT_4},
     {.sent = "add *"},
-    {"lock *", .rows = A_AT_4 ";8|0|" FAKE_PLACE_B},
+    {"lock *", .rows = A_AT_4 ";82|0|" FAKE_PLACE_B},
     {"compare *", .rows = "0|t|f"},
     {"write *", .status = "INSERT 0 1"},
     {"compare *", .rows = "1|t|t;2|t|f"},
@@ -187,8 +188,8 @@ static void expect_whole_of_a(const char *proof, const char *standby)
     (void)fake_expect("BEGIN *", NULL);
     (void)fake_expect("prove", proof);
     (void)fake_expect("lock " LOCK_A, A_AT_4);
-    (void)fake_expect_write("7", "5", "4", H1, 1);
-    (void)fake_expect("mark int8{7} int8{5} int8{" NOW "}", NULL);
+    (void)fake_expect_write("71", "5", "4", H1, 1);
+    (void)fake_expect("mark int8{71} int8{5} int8{" NOW "}", NULL);
     fake_expect("COMMIT", NULL)->status = "COMMIT";
     (void)fake_expect("standby", standby);
 }
@@ -273,16 +274,16 @@ static void expect_bad(const char *locked, const char *rows)
 static void test_one_is_refused(void **state)
 {
     struct store_item *its[] = {fake_item("~a", 5, 1, 1), fake_item("~a", 6, 1, 1),
-                                fake_item("~a", 7, 1, 1), fake_item("~a", 6, 2, 1)};
+                                fake_item("~a", 0, 1, 0), fake_item("~a", 6, 2, 1)};
 
     (void)state;
     expect_bad(LOCK_A, A_AT_4); /* all four */
     expect_bad(LOCK_A, A_AT_4); /* the first two */
     expect_whole_of_a("|t|t", "f");
-    expect_bad(LOCK_A, "7|5|" FAKE_PLACE_A);        /* the second */
-    fake_expect_begin(LOCK_A, "7|5|" FAKE_PLACE_A); /* the other two */
-    (void)fake_expect_write("7", "6", "5", H1, 1);
-    fake_expect_commit("int8{7} int8{6} int8{" NOW "}");
+    expect_bad(LOCK_A, "71|5|" FAKE_PLACE_A);        /* the second */
+    fake_expect_begin(LOCK_A, "71|5|" FAKE_PLACE_A); /* the other two */
+    (void)fake_expect_write("71", "6", "5", H1, 1);
+    fake_expect_commit("int8{71} int8{6} int8{" NOW "}");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     assert_int_equal(err.code, TLSMSG_OK);
     ASSERT_ITEM(its[0], STORE_TAKEN, 5);
@@ -295,20 +296,21 @@ static void test_one_is_refused(void **state)
 /* The second half means less than the first. And of three, one is the first half. */
 static void test_weaker_second_half(void **state)
 {
+    struct store_item *its[] = {fake_item("~a", 5, 1, 1), fake_item("~a", 0, 1, 0),
+                                fake_item("~b", 0, 1, 0)};
+
     (void)state;
-    (void)fake_item("~a", 5, 1, 1);
-    (void)fake_item("~a", 0, 1, 0);
-    (void)fake_item("~a", 0, 1, 0);
-    expect_bad(LOCK_A, A_AT_4);
+    expect_bad(LOCK_AB, A_AT_4);
     expect_whole_of_a("|t|t", "t");
-    fake_expect_begin(LOCK_A, "7|5|" FAKE_PLACE_A);
+    fake_expect_begin(LOCK_AB, "71|5|" FAKE_PLACE_A);
     (void)fake_expect("mark *", NULL);
     fake_expect("COMMIT", NULL)->status = "COMMIT";
     (void)fake_expect("standby", "f");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     assert_int_equal(fake_batch()->promise, STORE_PROMISE_DISK);
-    assert_int_equal(fake_batch()->items[1]->verdict, STORE_TAKEN);
-    assert_int_equal(fake_batch()->items[2]->verdict, STORE_TAKEN);
+    ASSERT_ITEM(its[0], STORE_TAKEN, 5);
+    ASSERT_ITEM(its[1], STORE_TAKEN, 5);
+    ASSERT_ITEM(its[2], STORE_TAKEN, 0);
 }
 
 /* Both halves mean the most. */
@@ -319,7 +321,7 @@ static void test_halves_of_a_kind(void **state)
     (void)fake_item("~a", 0, 1, 0);
     expect_bad(LOCK_A, A_AT_4);
     expect_whole_of_a("|t|t", "t");
-    fake_expect_begin(LOCK_A, "7|5|" FAKE_PLACE_A);
+    fake_expect_begin(LOCK_A, "71|5|" FAKE_PLACE_A);
     fake_expect_commit("*");
     assert_int_equal(fake_append(&err), STORE_RESULT_DONE);
     assert_int_equal(fake_batch()->promise, STORE_PROMISE_REPLICATED);
@@ -401,6 +403,45 @@ static void test_no_memory_to_refuse(void **state)
     (void)end(NULL);
 }
 
+/* What a rare large one needs is given back, so a new producer with a name of megabytes may find no
+ * memory also where it was listed before. */
+static void test_no_memory_to_list_again(void **state)
+{
+    static char name[5 * 1024 * 1024];
+    size_t again;
+
+    (void)state;
+    memset(name, 'n', sizeof(name) - 1);
+    for (again = 0; again < 2; again++) {
+        fake_store_begin();
+        (void)fake_item(name, 1, 1, 0);
+        fake_expect_begin("*", "");
+        if (again > 0) {
+            (void)fake_expect("add text{''} text{<5242879 bytes>}", NULL);
+        }
+        (void)fake_expect("ROLLBACK", NULL);
+        failmalloc_at(7 + 2 * again); /* producers, items, columns 1 to 3, 2 again as it grows */
+        assert_int_equal(fake_append(&err), STORE_RESULT_FAILED);
+        assert_cause(&err, TLSMSG_ERR_NOMEM, "out of memory");
+        (void)end(NULL);
+    }
+}
+
+static void test_no_memory_to_commit(void **state)
+{
+    static char peer[5 * 1024 * 1024];
+
+    (void)state;
+    memset(peer, 'p', sizeof(peer) - 1);
+    fake_item("~a", 5, 1, 0)->peer = peer;
+    fake_expect_begin(LOCK_A, A_AT_4);
+    fake_expect("write * text{<5242879 bytes>} *", NULL)->status = "INSERT 0 1";
+    (void)fake_expect("ROLLBACK", NULL);
+    failmalloc_at(13); /* producers, items, columns 1 to 9, 3 again as it grows, and once more */
+    assert_int_equal(fake_append(&err), STORE_RESULT_FAILED);
+    assert_cause(&err, TLSMSG_ERR_NOMEM, "out of memory");
+}
+
 static void test_no_memory_to_refuse_within_a_batch(void **state)
 {
     (void)state;
@@ -437,6 +478,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_weaker_second_half, begin, end),
         cmocka_unit_test_setup_teardown(test_halves_of_a_kind, begin, end),
         cmocka_unit_test_setup_teardown(test_half_fails, begin, end),
+        cmocka_unit_test(test_no_memory_to_list_again),
+        cmocka_unit_test_setup_teardown(test_no_memory_to_commit, begin, end),
         cmocka_unit_test_setup_teardown(test_no_memory_to_refuse_within_a_batch, begin, end),
         cmocka_unit_test_setup_teardown(test_no_memory_to_refuse_alone, begin, end),
     };

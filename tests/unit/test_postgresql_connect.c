@@ -1,7 +1,9 @@
 /* Connecting to a scripted engine: which hosts are left out, who closes what, and what a connection
  * string is refused for. */
+#include <signal.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/postgresql_connect.h"
 #include "support/failmalloc.h"
 #include "support/fake_store.h"
@@ -55,6 +57,7 @@ static const struct but {
     {"a:1,a:2,a:3/d", "a|192.0.2.1|2", " host=a,a port=1,3"},
     {"a,b,c/d?port=7", "b|192.0.2.2|7", " host=a,c port=7"},
     {"ab,abc,a/d?port=7", "a|192.0.2.2|7", " host=ab,abc port=7"},
+    {"/d?host=,b&port=7", "b|192.0.2.2|7", " host= port=7"},
     {"/d?host=b,a&port=7", "a|192.0.2.2|7", " host=b port=7"},
     {"a:1,b:2/d", "c|192.0.2.3|1", ""},
     {"a:1,b:2/d", "b|192.0.2.3|1", ""},
@@ -96,13 +99,20 @@ static void test_not_within_the_wait(void **state)
 {
     static const struct fake_exchange script[] = {
         {FAKE_CONNECT(FAKE_TARGET, "any"), .rows = "a||"}};
+    int64_t began_ns = clock_now_ns();
     struct pg_connecting *connecting;
     PGconn *connection = NULL;
+    sigset_t blocked;
 
     (void)state;
     fake_libpq_threads(FAKE_LATER);
     connecting = pg_connecting_begin(FAKE_TARGET, true, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    assert_false(sigismember(&blocked, SIGTERM)); /* that is the thread's alone */
     assert_false(pg_connecting_wait(&connecting, 100, &connection));
+    assert_int_equal(clock_now_ns() - began_ns, (int64_t)100 * CLOCK_NS_PER_MS);
+    assert_false(pg_connecting_wait(&connecting, 0, &connection));
+    assert_int_equal(clock_now_ns() - began_ns, (int64_t)100 * CLOCK_NS_PER_MS);
     assert_non_null(connecting);
     assert_null(connection);
     FAKE_PLAY(script);

@@ -371,6 +371,19 @@ static void test_break(void **state)
     (void)end(NULL);
 }
 
+/* An error of libpq's own, such as no memory: the connection may be as good as before. */
+static void test_error_without_a_name(void **state)
+{
+    static const struct fake_exchange script[] = {{"SELECT 1", .fault = FAKE_NAMELESS}};
+
+    (void)state;
+    make_ready();
+    FAKE_PLAY(script);
+    assert_int_equal(pg_db_run(&db, "SELECT 1", 0, NULL, NULL, &err), PG_AWAY);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, "the store's engine: nothing");
+    assert_true(db.is_set_up);
+}
+
 static const struct fake_exchange no_ends[] = {{"SELECT 1", .fault = FAKE_NOT_ENDED},
                                                {"SELECT 1", .fault = FAKE_NO_END}};
 
@@ -478,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lost_meanwhile, begin, end),
         cmocka_unit_test_setup_teardown(test_several_at_once, begin, end),
         cmocka_unit_test_setup_teardown(test_first_error_decides, begin, end),
+        cmocka_unit_test_setup_teardown(test_error_without_a_name, begin, end),
         cmocka_unit_test(test_no_end),
         cmocka_unit_test_setup_teardown(test_warnings, begin, end),
         cmocka_unit_test_setup_teardown(test_nothing_to_undo, begin, end),

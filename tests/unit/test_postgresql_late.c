@@ -2,7 +2,10 @@
  * later, and meanwhile it is looked whether another host takes writes. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "support/fake_store.h"
+
+#define SLICE_NS ((int64_t)100 * CLOCK_NS_PER_MS)
 
 #define LATE "the store's engine has not answered in time (does it wait for a standby?)"
 #define BREAK "the store's engine: " FAKE_LOST
@@ -348,13 +351,16 @@ static void test_answer_in_time_while_looking(void **state)
     static const struct fake_exchange silent[] = {{"ONE", .fault = FAKE_SILENT}};
     static const struct fake_exchange found[] = {{ELSEWHERE, .rows = "b|192.0.2.2|5433"},
                                                  {"2: " EXEC_ENGINE, .rows = "1790000001.5"}};
+    int64_t began_ns;
 
     (void)state;
     make_ready();
     fake_libpq_threads(FAKE_LATER);
     FAKE_PLAY(silent);
     fake_libpq_speak_after(15);
+    began_ns = clock_now_ns();
     assert_int_equal(run("ONE"), PG_DONE);
+    assert_int_equal(clock_now_ns() - began_ns, 15 * SLICE_NS); /* the look has taken none of it */
     assert_null(db.looking);
     FAKE_PLAY(found);
     fake_libpq_run_thread();

@@ -92,6 +92,43 @@ static void test_find(void **state)
     (void)end(NULL);
 }
 
+static const struct judged {
+    const char *name; /* the row */
+    enum pg_outcome outcome;
+    struct pg_proof proof;
+    const char *text;
+} judged[] = {
+    {"|f|f", PG_DONE, {STORE_PROMISE_DISK, false}, ""},
+    {"|f|t", PG_DONE, {STORE_PROMISE_DISK, false}, ""},
+    {"|f|~", PG_DONE, {STORE_PROMISE_DISK, false}, ""},
+    {"|t|f", PG_DONE, {STORE_PROMISE_REPLICATED, false}, ""},
+    {"|t|t", PG_DONE, {STORE_PROMISE_REPLICATED, false}, ""},
+    {"|t|~", PG_DONE, {STORE_PROMISE_DISK, true}, ""},
+    {"fsync=off|t|~",
+     PG_FAILED,
+     {(enum store_promise)99, false},
+     "the store's engine can't keep a promise with fsync=off (try: change that there)"},
+};
+
+/* A proof that fails leaves what was promised before. */
+static void test_judge(void **state)
+{
+    const struct judged *row = *state;
+    const struct fake_exchange script[] = {{"SELECT concat_ws(*", .rows = row->name}};
+    struct pg_proof proof = {(enum store_promise)99, false};
+    PGresult *result = NULL;
+
+    (void)begin(NULL);
+    FAKE_PLAY(script);
+    assert_int_equal(pg_db_run(&db, pg_proof_sql, 0, NULL, &result, &err), PG_DONE);
+    assert_int_equal(pg_proof_judge(result, &proof, &err), row->outcome);
+    assert_cause(&err, row->outcome == PG_DONE ? TLSMSG_OK : TLSMSG_ERR_CONFIG, row->text);
+    assert_int_equal(proof.promise, row->proof.promise);
+    assert_int_equal(proof.is_blind, row->proof.is_blind);
+    PQclear(result);
+    (void)end(NULL);
+}
+
 /* Somebody else was quicker. */
 static void test_made_by_another(void **state)
 {
@@ -178,6 +215,7 @@ int main(void)
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_find, found);
+    RUN_ROWS(failed, test_judge, judged);
     RUN_ROWS(failed, test_transaction, transactions);
     return failed;
 }
