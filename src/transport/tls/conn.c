@@ -120,7 +120,6 @@ bool transport_peer_certificate(const struct transport *t, size_t i, struct tlsm
     if (chain == NULL || i >= (size_t)sk_X509_num(chain)) {
         return false;
     }
-    tls_error_begin();
     cert = sk_X509_value(chain, (int)i);
     x509_text_name(X509_get_subject_name(cert), out->subject, sizeof(out->subject));
     x509_text_name(X509_get_issuer_name(cert), out->issuer, sizeof(out->issuer));

@@ -372,10 +372,3 @@ enum tlsmsg_code tls_error_blame(struct tlsmsg_error *err, const char *format, .
     va_end(args);
     return error_set(err, TLSMSG_ERR_CONFIG, 0, "%s", text);
 }
-
-int tls_error_reason(int library)
-{
-    unsigned long code = ERR_peek_last_error();
-
-    return ERR_GET_LIB(code) == library ? ERR_GET_REASON(code) : 0;
-}

@@ -52,10 +52,6 @@ enum tlsmsg_code tls_error_blame(struct tlsmsg_error *err, const char *format, .
 /* True where the library failed for want of memory; and the queue emptied. */
 bool tls_error_take_no_memory(void);
 
-/* The latest error's reason code when it comes from the given library, else 0. For callers that
- * tell expected failures apart. */
-int tls_error_reason(int library);
-
 /* The name of an alert as RFC 8446 section 6 has it, with spaces: "unknown ca"; NULL for a number
  * without one. */
 const char *alert_name(int alert);

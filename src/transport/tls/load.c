@@ -275,11 +275,6 @@ enum tlsmsg_code load_file(struct file *file, const char *path, const struct tls
     return code;
 }
 
-BIO *load_bio(const struct file *file)
-{
-    return BIO_new_mem_buf(file->bytes, (int)file->len);
-}
-
 /* Decodes one block and appends what is in it. */
 static enum tlsmsg_code take_certificate(const struct file *file, const char *what,
                                          const struct pem_block *block, STACK_OF(X509) *out,

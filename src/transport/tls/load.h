@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <openssl/bio.h>
 #include <openssl/x509.h>
 
 #include <tlsmsg/error.h>
@@ -86,9 +85,6 @@ int64_t load_report_first_end(const struct load_report *report, enum loaded_kind
  * TLSMSG_ERR_CONFIG (`cannot read key 'x.key': No such file or directory (...)`) or _NOMEM. */
 enum tlsmsg_code load_file(struct file *file, const char *path, const struct tls_settings *settings,
                            const char *what, const char *hint, struct tlsmsg_error *err);
-
-/* A read-only BIO over a file's bytes, borrowed from it; NULL when out of memory. */
-BIO *load_bio(const struct file *file);
 
 /* Appends all certificates of a PEM file, in order. TLSMSG_ERR_CONFIG where there is none or one
  * can't be read; TLSMSG_ERR_NOMEM. */
