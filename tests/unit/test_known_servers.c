@@ -1,4 +1,5 @@
-/* First-use records on disk: what a line is, who may write, and that nothing is ever lost. */
+/* First-use records on disk: who may write, and that nothing is ever lost. What a line is: see
+ * test_known_lines.c. */
 #include "transport/tls/known_servers.h"
 
 #include <errno.h>
@@ -121,94 +122,6 @@ static enum known_answer find(const char *server, const struct pin *pin)
 
     assert_int_equal(known_servers_find(path, server, pin, &answer, &record, NULL), TLSMSG_OK);
     return answer;
-}
-
-struct line {
-    const char *name;
-    const char *text;
-    const char *says; /* NULL: all lines are fine, and a:1 is recorded with PIN_A */
-};
-
-static const struct line lines[] = {
-    {"a record", "a:1 " PIN_A DATE "\n", NULL},
-    {"no end of the line", "a:1 " PIN_A DATE, NULL},
-    {"comments and empty lines", "# mine\n\na:1 " PIN_A DATE "\n# more\n\n", NULL},
-    {"among others", "b:1 " PIN_B DATE "\na:1 " PIN_A DATE "\na:2 " PIN_B DATE "\n", NULL},
-    {"two keys of one server", "a:1 " PIN_B DATE "\na:1 " PIN_A DATE "\n", NULL},
-    {"two keys, the other order", "a:1 " PIN_A DATE "\na:1 " PIN_B DATE "\n", NULL},
-    {"a name in other case", "A:1 " PIN_A DATE "\n", NULL},
-    {"a name with the dot at its end", "a.:1 " PIN_A DATE "\n", NULL},
-    {"one word", "a:1 " PIN_A DATE "\nnonsense\n", "line 2"},
-    {"no port", "a " PIN_A DATE "\n", "line 1"},
-    {"no date", "# x\n\na:1 " PIN_A "\n", "line 3"},
-    {"no pin", "a:1" DATE "\n", "line 1"},
-    {"no server", " " PIN_A DATE "\n", "line 1"},
-    {"a bad pin", "a:1 sha256//AAAA=" DATE "\n", "line 1"},
-    {"a pin with bits to spare",
-     "a:1 sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=" DATE "\n", "line 1"},
-    {"a bad date", "a:1 " PIN_A " 31.01.2026\n", "line 1"},
-    {"a short date", "a:1 " PIN_A " 2026-01-3\n", "line 1"},
-    {"more after the date", "a:1 " PIN_A DATE " x\n", "line 1"},
-    {"a carriage return", "a:1 " PIN_A DATE "\r\n", NULL},
-    {"blanks at the end", "a:1 " PIN_A DATE " \t\n", NULL},
-    {"a byte order mark",
-     "\xEF\xBB\xBF"
-     "a:1 " PIN_A DATE "\n",
-     NULL},
-    {"a byte order mark further down",
-     "#\n\xEF\xBB\xBF"
-     "a:1 " PIN_A DATE "\n",
-     NULL},
-    {"an address", "[::1]:1 " PIN_B DATE "\n[fe80::1%eth0]:1 " PIN_B DATE "\na:1 " PIN_A DATE "\n",
-     NULL},
-    {"a port with zeros in front", "a:01 " PIN_A DATE "\n", "line 1"},
-    {"a port beyond all", "a:65536 " PIN_A DATE "\n", "line 1"},
-    {"port 0", "a:0 " PIN_A DATE "\n", "line 1"},
-    {"an address without brackets", "::1:1 " PIN_A DATE "\n", "line 1"},
-    {"brackets that don't end", "[::1:1 " PIN_A DATE "\n", "line 1"},
-    {"brackets around nothing", "[]:1 " PIN_A DATE "\n", "line 1"},
-    {"several names, as ssh has them", "a,b:1 " PIN_A DATE "\n", "line 1"},
-    {"a star, as ssh has it", "*:1 " PIN_A DATE "\n", "line 1"},
-    {"a hashed name, as ssh has it", "|1|AAAA=|AAAA=:1 " PIN_A DATE "\n", "line 1"},
-    {"an URL", "https://a:1 " PIN_A DATE "\n", "line 1"},
-    {"tabs", "a:1\t" PIN_A "\t2026-01-31\n", "line 1"},
-    {"a pin in other case", "a:1 SHA256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" DATE "\n",
-     "line 1"},
-    {"a pin without its end", "a:1 sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" DATE "\n",
-     "line 1"},
-    {"lines that end in CR alone", "a:1 " PIN_A DATE "\ra:2 " PIN_A DATE "\r", "CR alone"},
-    {"a letter without width", "a\xE2\x80\x8B:1 " PIN_A DATE "\n", "line 1"},
-    {"no port", "a: " PIN_A DATE "\n", "line 1"},
-    {"two blanks", "a:1  " PIN_A DATE "\n", "line 1"},
-    {"a bad line after the one that counts", "a:1 " PIN_A DATE "\n\n\nb\n", "line 4"},
-};
-
-static void test_lines(void **state)
-{
-    const struct line *row = *state;
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct known_record record;
-    enum known_answer answer;
-    char before[1024];
-
-    assert_int_equal(set_up(NULL), 0);
-    write_text(row->text);
-    if (row->says == NULL) {
-        assert_int_equal(find("a:1", &pin_a), KNOWN_SAME);
-        assert_int_equal(find("c:1", &pin_a), KNOWN_NOT);
-        tear_down(NULL);
-        return;
-    }
-    (void)snprintf(before, sizeof(before), "%s", row->text);
-    assert_int_equal(known_servers_find(path, "a:1", &pin_a, &answer, &record, &err),
-                     TLSMSG_ERR_CONFIG);
-    assert_non_null(strstr(err.text, row->says));
-    assert_non_null(strstr(err.text, path));
-    tlsmsg_error_clear(&err);
-    assert_int_equal(known_servers_add(path, "z:1", &pin_a, &err), TLSMSG_ERR_CONFIG);
-    assert_non_null(strstr(err.text, row->says));
-    assert_string_equal(contents(), before);
-    tear_down(NULL);
 }
 
 static void test_other_key(void **state)
@@ -559,8 +472,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_file_that_ends_early, set_up, tear_down),
         cmocka_unit_test(test_default_path),
     };
-    int failed = 0;
 
-    RUN_ROWS(failed, test_lines, lines);
-    return failed + cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -295,7 +295,7 @@ static enum tlsmsg_code append_line(const char *path, const char *line, struct t
     if (code != TLSMSG_OK) {
         return code;
     }
-    buffer_init(&contents, 2 * FILE_MAX_BYTES, 0);
+    buffer_init(&contents, SIZE_MAX, 0);
     if (buffer_append(&contents, file.bytes, file.len) != TLSMSG_OK ||
         (file.len > 0 && file.bytes[file.len - 1] != '\n' &&
          buffer_append(&contents, "\n", 1) != TLSMSG_OK) ||
