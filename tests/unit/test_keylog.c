@@ -217,6 +217,157 @@ static void test_secrets_of_a_handshake(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+/* Where a program has closed its standard input. */
+static void test_log_on_descriptor_0(void **state)
+{
+    struct bare_client client;
+    struct transport_config *config;
+    char path[TEST_PATH_MAX];
+    struct stat info;
+    int input = dup(STDIN_FILENO);
+
+    (void)state;
+    (void)close(STDIN_FILENO);
+    config = tls_config_from(logging_options(), NULL);
+    assert_int_equal(fstat(STDIN_FILENO, &info), 0);
+    assert_int_equal(info.st_size, 0);
+    bare_client_init(&client, &files, TLS1_3_VERSION);
+    bare_client_join(&client, config, NULL);
+    assert_true(bare_client_handshake(&client));
+    assert_int_equal(stat(log_path(path), &info), 0);
+    assert_true(info.st_size > 0);
+    bare_client_fini(&client);
+    transport_config_unref(config);
+    assert_int_equal(fstat(STDIN_FILENO, &info), -1); /* it is closed with it */
+    assert_int_equal(unlink(path), 0);
+    if (input >= 0) {
+        assert_int_equal(dup2(input, STDIN_FILENO), STDIN_FILENO);
+        assert_int_equal(close(input), 0);
+    }
+}
+
+/* ---- a check, and a log of another user's */
+
+static struct {
+    unsigned calls;
+    uid_t uid;
+    gid_t gid;
+    int sys_errno; /* 0: it is done, as far as the test is concerned */
+} chowned;
+
+int __wrap_fchown(int fd, uid_t uid, gid_t gid);
+
+int __wrap_fchown(int fd, uid_t uid, gid_t gid)
+{
+    assert_true(fd >= 0);
+    chowned.calls++;
+    chowned.uid = uid;
+    chowned.gid = gid;
+    errno = chowned.sys_errno;
+    return chowned.sys_errno == 0 ? 0 : -1;
+}
+
+/* Loads from the options as they are, checking only or not. */
+static enum tlsmsg_code load(bool checks, bool has_owner, uid_t owner, struct tlsmsg_error *err)
+{
+    struct tlsmsg_options *options = logging_options();
+    struct transport_config *config = NULL;
+    struct tls_settings settings;
+    enum tlsmsg_code code;
+
+    options_tls(options, &settings);
+    settings.checks = checks;
+    settings.has_owner = has_owner;
+    settings.owner_uid = owner;
+    settings.owner_gid = 77;
+    code = transport_config_new(&settings, NULL, &config, err);
+    assert_int_equal(config != NULL, code == TLSMSG_OK);
+    if (config != NULL) {
+        assert_string_equal(
+            transport_config_warning(config, transport_config_warning_count(config) - 1),
+            "SESSION SECRETS ARE LOGGED: whoever reads the file of --keylog-file "
+            "reads every message");
+    }
+    transport_config_unref(config);
+    tlsmsg_options_free(options);
+    return code;
+}
+
+static void test_a_check_leaves_nothing_behind(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char path[TEST_PATH_MAX];
+    struct stat info;
+    int fd;
+
+    (void)state;
+    assert_int_equal(load(true, false, 0, &err), TLSMSG_OK);
+    assert_int_equal(access(log_path(path), F_OK), -1);
+    /* One that is there is judged as it would be. */
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(load(true, false, 0, &err), TLSMSG_OK);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    assert_int_equal(load(true, false, 0, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(fstat(fd, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0644);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void test_a_log_of_another_user(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char path[TEST_PATH_MAX];
+    char text[512];
+
+    (void)state;
+    memset(&chowned, 0, sizeof(chowned));
+    assert_int_equal(load(false, true, geteuid(), &err), TLSMSG_OK);
+    assert_int_equal(chowned.calls, 0); /* it is that user's already */
+    assert_int_equal(unlink(log_path(path)), 0);
+
+    chowned.sys_errno = EPERM;
+    assert_int_equal(load(false, true, geteuid() + 1, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(chowned.calls, 1);
+    assert_int_equal(chowned.uid, geteuid() + 1);
+    assert_int_equal(chowned.gid, 77);
+    (void)snprintf(text, sizeof(text), "cannot open key log '%s': Operation not permitted", path);
+    assert_string_equal(err.text, text);
+    assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
+    assert_int_equal(err.sys_errno, EPERM);
+    assert_int_equal(unlink(path), 0);
+
+    /* Made, and yet not that user's: it would be refused at the next start. */
+    tlsmsg_error_clear(&err);
+    chowned.sys_errno = 0;
+    assert_int_equal(load(false, true, geteuid() + 1, &err), TLSMSG_ERR_CONFIG);
+    (void)snprintf(text, sizeof(text), "key log '%s' " NOT_PLAIN, path);
+    assert_string_equal(err.text, text);
+    assert_int_equal(err.sys_errno, 0);
+    /* One that is there is nobody's to give away. */
+    assert_int_equal(chowned.calls, 2);
+    assert_int_equal(load(false, true, geteuid() + 1, NULL), TLSMSG_ERR_CONFIG);
+    assert_int_equal(chowned.calls, 2);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* A second name may be somebody else's way to it. */
+static void test_a_log_with_two_names(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char path[TEST_PATH_MAX];
+    char second[TEST_PATH_MAX];
+
+    (void)state;
+    assert_int_equal(load(false, false, 0, &err), TLSMSG_OK);
+    assert_int_equal(link(log_path(path), test_folder_file(&files.folder, "second", second)), 0);
+    assert_int_equal(load(false, false, 0, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(unlink(second), 0);
+    assert_int_equal(load(false, false, 0, NULL), TLSMSG_OK);
+    assert_int_equal(unlink(path), 0);
+}
+
 /* Without the option nothing is written anywhere, whatever the environment says. */
 static void test_no_log_without_the_option(void **state)
 {
@@ -243,6 +394,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_opened_by_another),
         cmocka_unit_test(test_secrets_of_a_handshake),
+        cmocka_unit_test(test_log_on_descriptor_0),
+        cmocka_unit_test(test_a_check_leaves_nothing_behind),
+        cmocka_unit_test(test_a_log_of_another_user),
+        cmocka_unit_test(test_a_log_with_two_names),
         cmocka_unit_test(test_no_log_without_the_option),
     };
     int failed = 0;

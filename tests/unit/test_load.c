@@ -102,6 +102,34 @@ static void test_the_first_to_end(void **state)
     transport_config_unref(config);
 }
 
+/* Each kind by itself; what is not given has no end. */
+static void test_each_kind_that_ends(void **state)
+{
+    struct transport_config *config;
+    struct test_cert ca;
+    char path[TEST_PATH_MAX];
+    int64_t now_s = (int64_t)time(NULL);
+
+    (void)state;
+    test_cert_make(&ca, &(struct test_cert_spec){.common_name = "kinds",
+                                                 .is_ca = true,
+                                                 .from_s = -3600,
+                                                 .until_s = 200 * TEST_DAY_S});
+    test_cert_write(&ca, test_folder_file(&files.folder, "kinds.crt", path));
+    test_crl_write(&(struct test_crl_spec){.issuer = &ca, .until_s = 100 * TEST_DAY_S},
+                   test_folder_file(&files.folder, "kinds.crl", path));
+    config = tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, "kinds.crt", TLSMSG_OPT_CRL,
+                        "kinds.crl", TLSMSG_OPT_COUNT);
+    assert_in_range(transport_config_expiry(config, TLSMSG_EXPIRY_CA) - now_s,
+                    200 * TEST_DAY_S - HOUR, 200 * TEST_DAY_S + HOUR);
+    assert_in_range(transport_config_expiry(config, TLSMSG_EXPIRY_CRL) - now_s,
+                    100 * TEST_DAY_S - HOUR, 100 * TEST_DAY_S + HOUR);
+    assert_true(transport_config_expiry(config, TLSMSG_EXPIRY_CERTIFICATE) == 0);
+    assert_true(transport_config_expiry(config, TLSMSG_EXPIRY_COUNT) == 0);
+    transport_config_unref(config);
+    test_cert_free(&ca);
+}
+
 /* Certificates that only some names get are given to somebody, so they are looked at, too. */
 static void test_a_certificate_for_another_name(void **state)
 {
@@ -480,6 +508,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_to_end),
+        cmocka_unit_test(test_each_kind_that_ends),
         cmocka_unit_test(test_telling_since),
         cmocka_unit_test(test_a_group_that_is_meant),
         cmocka_unit_test(test_a_certificate_for_another_name),

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "support/tls_ends.h"
@@ -53,6 +54,7 @@ static void rehearse(const struct test_cert *own, X509 *const *issuers, size_t c
         assert_true(sk_X509_push(it.issuers, issuers[i]) > 0);
     }
     code = rehearse_certificate(&it, &settings, &report, &err);
+    assert_int_equal(ERR_peek_error(), 0); /* nothing that another call would take for its own */
     assert_string_equal(err.text, refused != NULL ? refused : "");
     assert_int_equal(code, refused != NULL ? TLSMSG_ERR_CONFIG : TLSMSG_OK);
     assert_int_equal(err.code, code);

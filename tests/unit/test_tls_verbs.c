@@ -361,6 +361,40 @@ static void a_last_word_waits_for_room(void **state)
     pair_fini(&p);
 }
 
+static void padding_hides_lengths(void **state)
+{
+    struct transport_config *config =
+        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                   "server.key", TLSMSG_OPT_PAD, "512", TLSMSG_OPT_COUNT);
+    static const struct {
+        size_t len;
+        size_t record; /* with its header, its type and its tag */
+    } rows[] = {{1, 5 + 512 + 16}, {511, 5 + 512 + 16}, {512, 5 + 1024 + 16}};
+    static const char message[512];
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    size_t sent;
+    size_t before;
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, config, client_config, "localhost");
+    assert_true(pair_open(&p, TLS_STEPS));
+    assert_int_equal(transport_send(p.server.transport, message, 1, &sent, &err), TRANSPORT_OK);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        before = p.to_client.total;
+        assert_int_equal(transport_send(p.server.transport, message, rows[i].len, &sent, &err),
+                         TRANSPORT_OK);
+        assert_int_equal(p.to_client.total - before, rows[i].record);
+    }
+    pair_fini(&p);
+    transport_config_unref(config);
+    open_pair(&p);
+    before = p.to_server.total;
+    assert_int_equal(transport_send(p.client.transport, message, 1, &sent, &err), TRANSPORT_OK);
+    assert_int_equal(p.to_server.total - before, 5 + 2 + 16);
+    pair_fini(&p);
+}
+
 static void says_what_is_linked(void **state)
 {
     char text[128];
@@ -381,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_server_does_not_read_into_a_half_sent_record),
         cmocka_unit_test(a_ticket_goes_with_the_first_reply),
         cmocka_unit_test(a_last_word_waits_for_room),
+        cmocka_unit_test(padding_hides_lengths),
         cmocka_unit_test(says_what_is_linked),
     };
     int failed = 0;
