@@ -44,3 +44,25 @@ endforeach()
 if(TLSMSG_POSTGRESQL)
     include(postgresql.cmake)
 endif()
+
+# The store's tool, whose main a test can call.
+get_target_property(tool_sources tlsmsg-store SOURCES)
+list(FILTER tool_sources INCLUDE REGEX "^(store/|sha256)")
+list(TRANSFORM tool_sources PREPEND ${PROJECT_SOURCE_DIR}/src/app/)
+add_library(store_tool_program OBJECT ${tool_sources})
+target_include_directories(store_tool_program PRIVATE
+    ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+target_link_libraries(store_tool_program PRIVATE tlsmsg_flags tlsmsg_engines OpenSSL::Crypto)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/app/store/main.c PROPERTIES COMPILE_OPTIONS
+    "-include;${PROJECT_SOURCE_DIR}/tests/support/tool_main.h")
+# store_tool_test(<module> [WRAP <function>...]): runs of the whole tool, on a store of the test's own.
+function(store_tool_test module)
+    cmake_parse_arguments(PARSE_ARGV 1 tool "" "" "WRAP")
+    store_unit_test(${module} FAILMALLOC
+        SOURCES ${sqlite_scene} support/sqlite_faults.c support/system_faults.c support/tool_run.c
+        WRAP ${sqlite_faults} ${system_faults} ${tool_WRAP})
+    target_sources(test_${module} PRIVATE
+        $<TARGET_OBJECTS:store_tool_program> $<TARGET_OBJECTS:tlsmsg_app>)
+    target_link_libraries(test_${module} PRIVATE OpenSSL::Crypto)
+endfunction()
+store_tool_test(store_tool WRAP isatty poll)
