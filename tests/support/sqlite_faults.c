@@ -8,8 +8,9 @@
 #include <sqlite3.h>
 
 void (*sqlite_on_open)(void);
+void (*sqlite_on_step)(const char *sql);
 
-#define FAULTS_MAX 4
+#define FAULTS_MAX 512
 
 static struct fault {
     enum sqlite_call call;
@@ -29,6 +30,7 @@ static int moved_told = -1;
 static int checkpoint_mode = -1;
 static int busy_timeout = -1;
 static unsigned busy_at_begin;
+static int backup_pages;
 
 int __real_sqlite3_step(sqlite3_stmt *statement);
 int __wrap_sqlite3_step(sqlite3_stmt *statement);
@@ -54,6 +56,14 @@ int __real_sqlite3_open_v2(const char *name, sqlite3 **out, int flags, const cha
 int __wrap_sqlite3_open_v2(const char *name, sqlite3 **out, int flags, const char *vfs);
 int __real_sqlite3_close(sqlite3 *db);
 int __wrap_sqlite3_close(sqlite3 *db);
+sqlite3_backup *__real_sqlite3_backup_init(sqlite3 *to, const char *to_name, sqlite3 *from,
+                                           const char *from_name);
+sqlite3_backup *__wrap_sqlite3_backup_init(sqlite3 *to, const char *to_name, sqlite3 *from,
+                                           const char *from_name);
+int __real_sqlite3_backup_step(sqlite3_backup *backup, int pages);
+int __wrap_sqlite3_backup_step(sqlite3_backup *backup, int pages);
+int __real_sqlite3_backup_finish(sqlite3_backup *backup);
+int __wrap_sqlite3_backup_finish(sqlite3_backup *backup);
 int __real_sqlite3_busy_timeout(sqlite3 *db, int ms);
 int __wrap_sqlite3_busy_timeout(sqlite3 *db, int ms);
 int __real_sqlite3_errcode(sqlite3 *db);
@@ -169,9 +179,13 @@ int __wrap_sqlite3_step(sqlite3_stmt *statement)
     int result;
 
     note_busy(statement);
-    return fails(SQLITE_CALL_STEP, sqlite3_sql(statement), &result)
-               ? result
-               : __real_sqlite3_step(statement);
+    if (fails(SQLITE_CALL_STEP, sqlite3_sql(statement), &result)) {
+        return result;
+    }
+    if (sqlite_on_step != NULL) {
+        sqlite_on_step(sqlite3_sql(statement));
+    }
+    return __real_sqlite3_step(statement);
 }
 
 int __wrap_sqlite3_prepare_v2(sqlite3 *db, const char *sql, int bytes, sqlite3_stmt **out,
@@ -253,6 +267,40 @@ int __wrap_sqlite3_close(sqlite3 *db)
     int result;
 
     return fails(SQLITE_CALL_CLOSE, NULL, &result) ? result : closed;
+}
+
+int sqlite_last_backup_pages(void)
+{
+    return backup_pages;
+}
+
+sqlite3_backup *__wrap_sqlite3_backup_init(sqlite3 *to, const char *to_name, sqlite3 *from,
+                                           const char *from_name)
+{
+    int result;
+
+    return fails(SQLITE_CALL_BACKUP_INIT, NULL, &result)
+               ? NULL
+               : __real_sqlite3_backup_init(to, to_name, from, from_name);
+}
+
+int __wrap_sqlite3_backup_step(sqlite3_backup *backup, int pages)
+{
+    int result;
+
+    backup_pages = pages;
+    return fails(SQLITE_CALL_BACKUP_STEP, NULL, &result)
+               ? result
+               : __real_sqlite3_backup_step(backup, pages);
+}
+
+/* It is finished all the same. */
+int __wrap_sqlite3_backup_finish(sqlite3_backup *backup)
+{
+    int finished = __real_sqlite3_backup_finish(backup);
+    int result;
+
+    return fails(SQLITE_CALL_BACKUP_FINISH, NULL, &result) ? result : finished;
 }
 
 int __wrap_sqlite3_busy_timeout(sqlite3 *db, int ms)

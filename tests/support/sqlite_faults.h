@@ -14,7 +14,10 @@ enum sqlite_call {
     SQLITE_CALL_CHECKPOINT, /* these have no SQL */
     SQLITE_CALL_TXN_STATE,
     SQLITE_CALL_OPEN, /* gives no connection with SQLITE_NOMEM, one with all else */
-    SQLITE_CALL_CLOSE
+    SQLITE_CALL_CLOSE,
+    SQLITE_CALL_BACKUP_INIT, /* any result: NULL */
+    SQLITE_CALL_BACKUP_STEP,
+    SQLITE_CALL_BACKUP_FINISH
 };
 
 /* What SQLite says of a fault that was met, with the SQLite result's number in front of ')'. */
@@ -38,13 +41,17 @@ unsigned sqlite_fault_calls(void);
 int sqlite_last_checkpoint_mode(void);
 int sqlite_last_busy_timeout(void);
 
+/* The pages that the last step of a backup was to copy. */
+int sqlite_last_backup_pages(void);
+
 /* How many statements were in the midst of their rows when the last transaction began to write. */
 unsigned sqlite_busy_at_begin(void);
 
 /* What the next checkpoint tells of its frames, beside its result; -1: what is true. */
 void sqlite_checkpoint_tells(int frames, int moved);
 
-/* Called behind each open that worked; NULL: nobody is. */
+/* Called behind each open that worked, and before each step that does something; NULL: nobody is. */
 extern void (*sqlite_on_open)(void);
+extern void (*sqlite_on_step)(const char *sql);
 
 #endif

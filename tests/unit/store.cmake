@@ -20,6 +20,7 @@ store_unit_test(store_start FAILMALLOC SOURCES ${script_support} support/test_fo
 set(sqlite_scene support/sqlite_scene.c support/test_folder.c)
 set(sqlite_faults sqlite3_step sqlite3_prepare_v2 sqlite3_prepare_v3 sqlite3_exec
     sqlite3_wal_checkpoint_v2 sqlite3_txn_state sqlite3_open_v2 sqlite3_close sqlite3_busy_timeout
+    sqlite3_backup_init sqlite3_backup_step sqlite3_backup_finish
     sqlite3_errcode sqlite3_extended_errcode sqlite3_errmsg sqlite3_system_errno)
 set(system_faults open open64 fstat fstat64 fstatfs fstatfs64 realpath flock ftruncate ftruncate64
     pread pread64 pwrite pwrite64 fsync getentropy)
@@ -66,3 +67,5 @@ function(store_tool_test module)
     target_link_libraries(test_${module} PRIVATE OpenSSL::Crypto)
 endfunction()
 store_tool_test(store_tool WRAP isatty poll)
+store_tool_test(store_verify)
+store_tool_test(store_upkeep_tool WRAP nanosleep)
