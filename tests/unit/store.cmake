@@ -69,3 +69,5 @@ endfunction()
 store_tool_test(store_tool WRAP isatty poll)
 store_tool_test(store_verify)
 store_tool_test(store_upkeep_tool WRAP nanosleep)
+store_tool_test(store_progress WRAP clock_now_ns terminal_takes_style geteuid getpwuid initgroups
+                setgroups setresgid setresuid)
