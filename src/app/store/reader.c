@@ -128,6 +128,7 @@ void reader_close(struct reader *reader)
 static void fill(sqlite3_stmt *from, struct reader_row *row)
 {
     const char *identity = (const char *)sqlite3_column_text(from, 4);
+    const char *body = sqlite3_column_blob(from, 8); /* NULL: no bytes */
 
     *row = (struct reader_row){
         .id = sqlite3_column_int64(from, 0),
@@ -139,7 +140,7 @@ static void fill(sqlite3_stmt *from, struct reader_row *row)
         .seq = (uint64_t)sqlite3_column_int64(from, 6),
         .hash = sqlite3_column_blob(from, 7),
         .hash_len = (size_t)sqlite3_column_bytes(from, 7),
-        .body = sqlite3_column_blob(from, 8),
+        .body = body != NULL ? body : "",
         .len = (size_t)sqlite3_column_bytes(from, 8),
     };
 }

@@ -133,7 +133,7 @@ static enum tlsmsg_code show_object(struct show *show, const struct reader_row *
     json_string(&json, "producer", row->producer);
     json_number(&json, "seq", row->seq);
     json_number(&json, "bytes", row->len);
-    json_bytes(&json, "message", row->body != NULL ? row->body : "", row->len);
+    json_bytes(&json, "message", row->body, row->len);
     return json_end(&json, "\n");
 }
 

@@ -87,7 +87,7 @@ static enum tlsmsg_code check_message(const struct reader_row *row, void *user,
     if (row->hash == NULL && row->producer != NULL && row->producer[0] == '@') {
         return TLSMSG_OK; /* the document's flow has no hashes */
     }
-    if (!sha256(row->body != NULL ? row->body : "", row->len, hash)) {
+    if (!sha256(row->body, row->len, hash)) {
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "cannot compute SHA-256");
     }
     verify->hashed++;
