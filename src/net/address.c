@@ -256,13 +256,13 @@ static void print_v4(const struct sockaddr_in *v4, char *buf, size_t cap)
 void address_print(const struct address *a, char *buf, size_t cap)
 {
     char host[INET6_ADDRSTRLEN];
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
+    const struct sockaddr_in6 *v6 = &a->socket.v6;
 
-    if (a->storage.ss_family == AF_INET) {
-        print_v4((const struct sockaddr_in *)&a->storage, buf, cap);
+    if (a->socket.any.sa_family == AF_INET) {
+        print_v4(&a->socket.v4, buf, cap);
         return;
     }
-    if (a->storage.ss_family != AF_INET6) {
+    if (a->socket.any.sa_family != AF_INET6) {
         (void)snprintf(buf, cap, "unknown");
         return;
     }
@@ -285,15 +285,15 @@ void address_name_print(const struct address_name *n, char *buf, size_t cap)
 
 void address_key(const struct address *a, uint8_t key[16])
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->storage;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
+    const struct sockaddr_in *v4 = &a->socket.v4;
+    const struct sockaddr_in6 *v6 = &a->socket.v6;
 
     memset(key, 0, 16);
-    if (a->storage.ss_family == AF_INET) {
+    if (a->socket.any.sa_family == AF_INET) {
         key[10] = 0xFF;
         key[11] = 0xFF;
         memcpy(key + 12, &v4->sin_addr, 4);
-    } else if (a->storage.ss_family == AF_INET6) {
+    } else if (a->socket.any.sa_family == AF_INET6) {
         /* A socket for both families shows IPv4 peers mapped: their last bytes are the address. */
         memcpy(key, &v6->sin6_addr, IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? 16 : NETWORK_BYTES);
     }
@@ -301,24 +301,24 @@ void address_key(const struct address *a, uint8_t key[16])
 
 static bool is_any(const struct address *a)
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->storage;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
+    const struct sockaddr_in *v4 = &a->socket.v4;
+    const struct sockaddr_in6 *v6 = &a->socket.v6;
 
-    return a->storage.ss_family == AF_INET ? v4->sin_addr.s_addr == INADDR_ANY
-                                           : IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
+    return a->socket.any.sa_family == AF_INET ? v4->sin_addr.s_addr == INADDR_ANY
+                                              : IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
 }
 
 bool address_overlaps(const struct address *a, const struct address *b)
 {
-    const struct sockaddr_in *a4 = (const struct sockaddr_in *)&a->storage;
-    const struct sockaddr_in *b4 = (const struct sockaddr_in *)&b->storage;
-    const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)&a->storage;
-    const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)&b->storage;
+    const struct sockaddr_in *a4 = &a->socket.v4;
+    const struct sockaddr_in *b4 = &b->socket.v4;
+    const struct sockaddr_in6 *a6 = &a->socket.v6;
+    const struct sockaddr_in6 *b6 = &b->socket.v6;
 
-    if (a->storage.ss_family != b->storage.ss_family) {
+    if (a->socket.any.sa_family != b->socket.any.sa_family) {
         return false;
     }
-    if (a->storage.ss_family == AF_INET) {
+    if (a->socket.any.sa_family == AF_INET) {
         return a4->sin_port == b4->sin_port &&
                (is_any(a) || is_any(b) || a4->sin_addr.s_addr == b4->sin_addr.s_addr);
     }
@@ -334,16 +334,15 @@ static bool literal(const struct address_name *name, sa_family_t family, struct 
     bool any = strcmp(name->host, ADDRESS_ANY) == 0;
 
     memset(out, 0, sizeof(*out));
-    out->storage.ss_family = family;
+    out->socket.any.sa_family = family;
     if (family == AF_INET) {
-        struct sockaddr_in *v4 = (struct sockaddr_in *)&out->storage;
+        struct sockaddr_in *v4 = &out->socket.v4;
 
         v4->sin_port = htons(name->port);
         return any || inet_pton(AF_INET, name->host, &v4->sin_addr) == 1;
     }
-    ((struct sockaddr_in6 *)&out->storage)->sin6_port = htons(name->port);
-    return any ||
-           inet_pton(AF_INET6, name->host, &((struct sockaddr_in6 *)&out->storage)->sin6_addr) == 1;
+    out->socket.v6.sin6_port = htons(name->port);
+    return any || inet_pton(AF_INET6, name->host, &out->socket.v6.sin6_addr) == 1;
 }
 
 bool address_names_overlap(const struct address_name *a, const struct address_name *b)

@@ -2,6 +2,7 @@
 #ifndef NET_ADDRESS_H
 #define NET_ADDRESS_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,9 +22,14 @@ struct address_name {
     uint16_t port;
 };
 
-/* A socket address of either family. */
+/* A socket address of either family. Not a sockaddr_storage: the server keeps one for each
+ * connection, idle ones too, and that is four times as long. */
 struct address {
-    struct sockaddr_storage storage;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } socket;
     socklen_t len;
 };
 

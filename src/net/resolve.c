@@ -42,7 +42,7 @@ static bool is_listed(const struct answer *answer, const struct addrinfo *info)
 
     for (i = 0; i < answer->count; i++) {
         if (answer->addresses[i].len == info->ai_addrlen &&
-            memcmp(&answer->addresses[i].storage, info->ai_addr, info->ai_addrlen) == 0) {
+            memcmp(&answer->addresses[i].socket, info->ai_addr, info->ai_addrlen) == 0) {
             return true;
         }
     }
@@ -71,7 +71,7 @@ static void look_up(const struct address_name *name, int flags, struct answer *a
             !is_listed(answer, info)) {
             struct address *a = &answer->addresses[answer->count++];
 
-            memcpy(&a->storage, info->ai_addr, info->ai_addrlen);
+            memcpy(&a->socket, info->ai_addr, info->ai_addrlen);
             a->len = info->ai_addrlen;
         }
     }

@@ -33,8 +33,7 @@ static const int on = 1;
 
 static in_port_t *port_of(struct address *a)
 {
-    return a->storage.ss_family == AF_INET6 ? &((struct sockaddr_in6 *)&a->storage)->sin6_port
-                                            : &((struct sockaddr_in *)&a->storage)->sin_port;
+    return a->socket.any.sa_family == AF_INET6 ? &a->socket.v6.sin6_port : &a->socket.v4.sin_port;
 }
 
 static int new_socket(sa_family_t family)
@@ -45,7 +44,7 @@ static int new_socket(sa_family_t family)
 /* Opens one listening socket. Returns the descriptor, or -1 with errno. */
 static int listen_on(const struct address *a)
 {
-    int fd = new_socket(a->storage.ss_family);
+    int fd = new_socket(a->socket.any.sa_family);
     int saved_errno;
 
     if (fd < 0) {
@@ -53,10 +52,9 @@ static int listen_on(const struct address *a)
     }
     /* SO_REUSEADDR: a restart must not wait a minute for old connections. */
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-        (a->storage.ss_family != AF_INET6 ||
+        (a->socket.any.sa_family != AF_INET6 ||
          setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
-        bind(fd, (const struct sockaddr *)&a->storage, a->len) == 0 &&
-        listen(fd, LISTEN_BACKLOG) == 0) {
+        bind(fd, &a->socket.any, a->len) == 0 && listen(fd, LISTEN_BACKLOG) == 0) {
         return fd;
     }
     saved_errno = errno;
@@ -137,10 +135,10 @@ static void all_addresses(uint16_t port, struct address *out, size_t *count)
     memset(out, 0, 2 * sizeof(*out));
     *count = 0;
     if (has_ipv6()) {
-        memcpy(&out[*count].storage, &v6, sizeof(v6));
+        memcpy(&out[*count].socket, &v6, sizeof(v6));
         out[(*count)++].len = sizeof(v6);
     }
-    memcpy(&out[*count].storage, &v4, sizeof(v4));
+    memcpy(&out[*count].socket, &v4, sizeof(v4));
     out[(*count)++].len = sizeof(v4);
 }
 
@@ -335,9 +333,8 @@ int socket_accept(int listener, struct address *peer)
         int fd;
 
         memset(peer, 0, sizeof(*peer));
-        peer->len = sizeof(peer->storage);
-        fd = accept4(listener, (struct sockaddr *)&peer->storage, &peer->len,
-                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+        peer->len = sizeof(peer->socket);
+        fd = accept4(listener, &peer->socket.any, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             /* Fails on what is not a TCP socket, which is then none the worse for it. */
             (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -353,7 +350,7 @@ int socket_accept(int listener, struct address *peer)
 
 int socket_connect_start(const struct address *a, bool *done, int *sys_errno)
 {
-    int fd = new_socket(a->storage.ss_family);
+    int fd = new_socket(a->socket.any.sa_family);
 
     *done = false;
     if (fd < 0) {
@@ -361,7 +358,7 @@ int socket_connect_start(const struct address *a, bool *done, int *sys_errno)
         return -1;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (connect(fd, (const struct sockaddr *)&a->storage, a->len) == 0) {
+    if (connect(fd, &a->socket.any, a->len) == 0) {
         *done = true;
         return fd;
     }
@@ -388,8 +385,8 @@ int socket_connect_result(int fd)
 enum tlsmsg_code socket_local(int fd, struct address *out, struct tlsmsg_error *err)
 {
     memset(out, 0, sizeof(*out));
-    out->len = sizeof(out->storage);
-    if (getsockname(fd, (struct sockaddr *)&out->storage, &out->len) != 0) {
+    out->len = sizeof(out->socket);
+    if (getsockname(fd, &out->socket.any, &out->len) != 0) {
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot read a socket's own address");
     }
     return TLSMSG_OK;

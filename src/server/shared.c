@@ -210,7 +210,7 @@ void conversation_describe(const struct conversation *c, struct peer_view *who)
     who->peer = (struct tlsmsg_peer){
         .connection = c->id,
         .address = who->address,
-        .socket_address = (const struct sockaddr *)&c->peer.storage,
+        .socket_address = &c->peer.socket.any,
         .tls = encrypted ? &who->tls : NULL,
     };
 }

@@ -45,19 +45,19 @@ static void check_name(bool listens, const char *text)
 
 static void check_socket(const uint8_t *data, size_t len)
 {
-    struct address a = {.len = sizeof(a.storage)};
+    struct address a = {.len = sizeof(a.socket)};
     char text[ADDRESS_TEXT_MAX];
     struct address_name name;
     uint8_t key[16];
 
-    memcpy(&a.storage, data, len < sizeof(a.storage) ? len : sizeof(a.storage));
-    a.storage.ss_family = (sa_family_t)(a.storage.ss_family % 3 == 0   ? AF_INET
-                                        : a.storage.ss_family % 3 == 1 ? AF_INET6
-                                                                       : AF_UNIX);
+    memcpy(&a.socket, data, len < sizeof(a.socket) ? len : sizeof(a.socket));
+    a.socket.any.sa_family = (sa_family_t)(a.socket.any.sa_family % 3 == 0   ? AF_INET
+                                           : a.socket.any.sa_family % 3 == 1 ? AF_INET6
+                                                                             : AF_UNIX);
     address_print(&a, text, sizeof(text));
     address_key(&a, key);
     FUZZ_CHECK(strlen(text) < sizeof(text) - 1 && fuzz_is_printable(text, strlen(text)));
-    if (a.storage.ss_family != AF_UNIX) {
+    if (a.socket.any.sa_family != AF_UNIX) {
         FUZZ_CHECK(address_parse_listen(text, "--listen", &name, NULL) == TLSMSG_OK);
         FUZZ_CHECK(address_is_literal(name.host));
     }

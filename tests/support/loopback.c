@@ -22,9 +22,8 @@ struct address_name loopback_name(const char *host, uint16_t port)
 
 uint16_t loopback_port(const struct address *a)
 {
-    return ntohs(a->storage.ss_family == AF_INET6
-                     ? ((const struct sockaddr_in6 *)&a->storage)->sin6_port
-                     : ((const struct sockaddr_in *)&a->storage)->sin_port);
+    return ntohs(a->socket.any.sa_family == AF_INET6 ? a->socket.v6.sin6_port
+                                                     : a->socket.v4.sin_port);
 }
 
 int loopback_listen(struct address *bound)

@@ -149,7 +149,7 @@ bool stepped_adopt(struct tlsmsg_server *server, int fd)
     struct address peer = {.len = sizeof(struct sockaddr_in)};
     struct conversation *c;
 
-    peer.storage.ss_family = AF_INET;
+    peer.socket.any.sa_family = AF_INET;
     if (limits_enter(&s->limits, &peer, w->now_ns) != LIMIT_NONE) {
         (void)close(fd);
         return false;

@@ -72,9 +72,8 @@ static const char *come(void)
 
     assert_true(fd >= 0);
     clients[client_count++] = fd;
-    assert_int_equal(connect(fd, (struct sockaddr *)&server->listeners[0].bound.storage,
-                             server->listeners[0].bound.len),
-                     0);
+    assert_int_equal(
+        connect(fd, &server->listeners[0].bound.socket.any, server->listeners[0].bound.len), 0);
     assert_int_equal(socket_local(fd, &own, NULL), TLSMSG_OK);
     address_print(&own, text, sizeof(text));
     return text;

@@ -199,8 +199,8 @@ static const struct print_row print_rows[] = {
 static struct address make_address(const struct print_row *row)
 {
     struct address a = {0};
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&a.storage;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a.storage;
+    struct sockaddr_in *v4 = &a.socket.v4;
+    struct sockaddr_in6 *v6 = &a.socket.v6;
 
     if (row->v4 != NULL) {
         v4->sin_family = AF_INET;
@@ -236,7 +236,7 @@ static void test_other_families_print_something(void **state)
     static const uint8_t zero[16];
 
     (void)state;
-    a.storage.ss_family = AF_UNIX;
+    a.socket.any.sa_family = AF_UNIX;
     a.len = sizeof(sa_family_t);
     address_print(&a, buf, sizeof(buf));
     assert_string_equal(buf, "unknown");

@@ -55,7 +55,7 @@ enum tlsmsg_code __wrap_resolve_name(const struct address_name *name, int64_t de
                                  .sin_port = htons((uint16_t)(i + 1)),
                                  .sin_addr.s_addr = htonl(0xc0000201 + (uint32_t)i)};
 
-        memcpy(&out[i].storage, &at, sizeof(at));
+        memcpy(&out[i].socket, &at, sizeof(at));
         out[i].len = sizeof(at);
     }
     return network.lookup_code == TLSMSG_OK
@@ -71,7 +71,7 @@ int __wrap_socket_connect_start(const struct address *a, bool *done, int *sys_er
     struct sockaddr_in at;
     int fd;
 
-    memcpy(&at, &a->storage, sizeof(at));
+    memcpy(&at, &a->socket, sizeof(at));
     network.last = ntohs(at.sin_port);
     *done = begins == CONNECTED;
     if (begins > 0) {

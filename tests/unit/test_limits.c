@@ -53,7 +53,7 @@ static int fresh(void **state)
 static struct address v4(uint32_t host)
 {
     struct address a = {.len = sizeof(struct sockaddr_in)};
-    struct sockaddr_in *in = (struct sockaddr_in *)&a.storage;
+    struct sockaddr_in *in = &a.socket.v4;
 
     in->sin_family = AF_INET;
     in->sin_addr.s_addr = htonl(host);

@@ -82,13 +82,11 @@ static void assert_is_any(const struct address *a, int family)
 {
     static const struct in6_addr none = IN6ADDR_ANY_INIT;
 
-    assert_int_equal(a->storage.ss_family, family);
+    assert_int_equal(a->socket.any.sa_family, family);
     if (family == AF_INET6) {
-        assert_memory_equal(&((const struct sockaddr_in6 *)&a->storage)->sin6_addr, &none,
-                            sizeof(none));
+        assert_memory_equal(&a->socket.v6.sin6_addr, &none, sizeof(none));
     } else {
-        assert_int_equal(((const struct sockaddr_in *)&a->storage)->sin_addr.s_addr,
-                         htonl(INADDR_ANY));
+        assert_int_equal(a->socket.v4.sin_addr.s_addr, htonl(INADDR_ANY));
     }
 }
 

@@ -92,15 +92,15 @@ static void test_literal_needs_no_lookup(void **state)
 
     assert_int_equal(resolve_name(&n, 0, out, RESOLVE_MAX, &count, &err), TLSMSG_OK);
     assert_int_equal(count, 1);
-    assert_int_equal(out[0].storage.ss_family, row->family);
+    assert_int_equal(out[0].socket.any.sa_family, row->family);
     assert_int_equal(out[0].len, row->len);
     if (row->family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&out[0].storage;
+        const struct sockaddr_in6 *v6 = &out[0].socket.v6;
 
         assert_int_equal(ntohs(v6->sin6_port), 4433);
         assert_int_equal(v6->sin6_scope_id, row->scope);
     } else {
-        assert_int_equal(ntohs(((const struct sockaddr_in *)&out[0].storage)->sin_port), 4433);
+        assert_int_equal(ntohs(out[0].socket.v4.sin_port), 4433);
     }
     assert_int_equal(fake_lookup_count(), before);
 }

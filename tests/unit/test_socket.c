@@ -201,7 +201,7 @@ static void test_unusable_address_and_descriptor(void **state)
     bool done = true;
 
     (void)state;
-    nonsense.storage.ss_family = AF_UNIX;
+    nonsense.socket.any.sa_family = AF_UNIX;
     nonsense.len = sizeof(sa_family_t);
     assert_int_equal(socket_connect_start(&nonsense, &done, &sys_errno), -1);
     assert_true(sys_errno != 0);

@@ -260,7 +260,7 @@ static void test_family_that_is_switched_off_is_passed_over(void **state)
     socket_script_follow(&on_socket, answers);
     assert_int_equal(socket_listen(&n, fds, bound, FDS_MAX, &count, NULL), TLSMSG_OK);
     assert_int_equal(count, 1);
-    assert_int_equal(bound[0].storage.ss_family, AF_INET);
+    assert_int_equal(bound[0].socket.any.sa_family, AF_INET);
     loopback_close(fds, count);
 }
 
