@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/client_ends.h"
@@ -23,6 +24,7 @@
 
 #include "app/client/console.h"
 #include "base/build.h"
+#include "base/clock.h"
 
 /* Of the client. */
 struct ends {
@@ -33,6 +35,7 @@ struct ends {
 
 void __real_console_init(struct console *console, int fd, const struct console_style *style);
 void __wrap_console_init(struct console *console, int fd, const struct console_style *style);
+int __wrap_nanosleep(const struct timespec *pause, struct timespec *left);
 
 static struct test_folder folder;
 static struct ends ends;
@@ -219,6 +222,14 @@ void __wrap_console_init(struct console *console, int fd, const struct console_s
         }
     }
     __real_console_init(console, fd, style);
+}
+
+/* Nothing is waited for: the clock is later. */
+int __wrap_nanosleep(const struct timespec *pause, struct timespec *left)
+{
+    (void)left;
+    test_clock_advance((int64_t)pause->tv_sec * 1000 + pause->tv_nsec / CLOCK_NS_PER_MS + 1);
+    return 0;
 }
 
 /* ---- the client's descriptors */

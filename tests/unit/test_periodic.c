@@ -162,6 +162,25 @@ static void test_what_comes_near_is_told_at_once(void **state)
     assert_int_equal(since_unix_s, START + 100);
 }
 
+/* The next look is when the next end comes, where that is soon; never at once again. */
+static void test_when_it_looks_next(void **state)
+{
+    const int64_t second_ns = INT64_C(1000000000);
+    struct periodic periodic;
+
+    (void)state;
+    begin(&periodic, NULL);
+    next_unix_s = START + 61;
+    periodic_reloaded(&periodic);
+    assert_int_equal(periodic_run(&periodic, 7), 0);
+    now_unix_s = START + 1;
+    assert_int_equal(periodic_run(&periodic, 7), 7 + 60 * second_ns);
+    now_unix_s = START + 60;
+    assert_int_equal(periodic_run(&periodic, 8), 8 + second_ns);
+    now_unix_s = START + 61;
+    assert_int_equal(periodic_run(&periodic, 9), 9 + second_ns);
+}
+
 static bool holds(const char *path, const char *text)
 {
     char data[8192] = "";
@@ -275,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_watchdog_comes_first),
         cmocka_unit_test(test_ends_are_told_daily),
         cmocka_unit_test(test_what_comes_near_is_told_at_once),
+        cmocka_unit_test(test_when_it_looks_next),
         cmocka_unit_test(test_metrics_when_due_and_at_the_end),
         cmocka_unit_test(test_failed_metrics_are_told_once_and_their_end),
         cmocka_unit_test(test_failure_that_lasts_is_told_again),

@@ -162,6 +162,67 @@ static void test_text(void **state)
     assert_non_null(strstr(print(&report, false, false), ", not yet\n"));
 }
 
+static void test_text_of_a_chain(void **state)
+{
+    struct report report = good_report();
+
+    (void)state;
+    report.chain[1] = report.chain[0];
+    (void)strcpy(report.chain[1].subject, "CN=b");
+    (void)strcpy(report.chain[1].names, "no name");
+    report.chain[2] = report.chain[0];
+    report.chain[2].not_before_unix_s = NOW;
+    report.chain[2].not_after_unix_s = NOW;
+    report.count = 3;
+    report.tls.protocol = "tlsmsg/1";
+    assert_string_equal(print(&report, false, false),
+                        "127.0.0.1:1\n"
+                        "  version       TLSv1.3\n"
+                        "  cipher        TLS_X\n"
+                        "  group         X25519\n"
+                        "  protocol      tlsmsg/1\n"
+                        "  certificate   CN=a\n"
+                        "    names       a, b\n"
+                        "    issuer      CN=b\n"
+                        "    valid       2024-10-03 to 2024-10-14, 10 days left\n"
+                        "  sent issuer   CN=b\n"
+                        "    issuer      CN=b\n"
+                        "    valid       2024-10-03 to 2024-10-14, 10 days left\n"
+                        "  sent issuer   CN=a\n"
+                        "    names       a, b\n"
+                        "    issuer      CN=b\n"
+                        "    valid       2024-10-04 to 2024-10-04, 0 days left\n"
+                        "  pin           sha256//p\n"
+                        "  verification  trusted: its name holds\n");
+    (void)strcpy(report.chain[0].names, "no name");
+    report.count = 1;
+    assert_non_null(strstr(print(&report, false, false), "    names       no name\n"));
+    assert_null(strstr(print(&report, true, false), "\"names\""));
+}
+
+static const struct end {
+    const char *name;
+    int64_t days;
+    const char *shown; /* by a connection, with its colour */
+} certificate_ends[] = {
+    {"today", 0, "\033[33m2024-10-04, 0 days left\033[0m\n"},
+    {"soon", 29, "\033[33m2024-11-02, 29 days left\033[0m\n"},
+    {"later", 30, "2024-11-03, 30 days left\n"},
+    {"over", -1, "\033[31m2024-10-03, 1 days ago\033[0m\n"},
+};
+
+static struct report connection(int64_t days);
+
+static void test_days(void **state)
+{
+    const struct end *row = *state;
+    struct report report = connection(row->days);
+    char line[128];
+
+    (void)snprintf(line, sizeof(line), "  expires      %s", row->shown);
+    assert_non_null(strstr(print_connection(&report, true), line));
+}
+
 static void test_text_of_a_failed_handshake(void **state)
 {
     struct report report = {
@@ -255,12 +316,15 @@ int main(void)
         cmocka_unit_test(test_detail_leaves_the_address_out),
         cmocka_unit_test_teardown(test_json, tear_down),
         cmocka_unit_test_teardown(test_json_of_nothing, tear_down),
+        cmocka_unit_test_teardown(test_text_of_a_chain, tear_down),
         cmocka_unit_test_teardown(test_text, tear_down),
         cmocka_unit_test_teardown(test_text_of_a_failed_handshake, tear_down),
         cmocka_unit_test_teardown(test_connection_in_lines, tear_down),
         cmocka_unit_test_teardown(test_connection_in_a_table, tear_down),
         cmocka_unit_test_teardown(test_plaintext_connection, tear_down),
     };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    RUN_ROWS(failed, test_days, certificate_ends);
+    return failed + tear_down(NULL);
 }

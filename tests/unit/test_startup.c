@@ -1,9 +1,12 @@
-/* Exit codes: every code of the library in every phase. */
+/* Exit codes: every code of the library in every phase. What stands on a command line: the title,
+ * and passwords. */
 #include "support/unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/startup.h"
+#include "support/failmalloc.h"
 
 static const struct row {
     const char *name;
@@ -62,10 +65,76 @@ static void test_title(void **state)
     assert_string_equal(line, "a title that is lon");
 }
 
+/* ---- passwords */
+
+static const struct password {
+    const char *name;
+    const char *value;
+    bool holds;
+} passwords[] = {
+    {"nothing", NULL, false},
+    {"a file", "/var/lib/store", false},
+    {"a file with a colon and an at", "a:b@c", false},
+    {"words", "host=h password=p", true},
+    {"words without", "host=h user=u", false},
+    {"a URI", "postgresql://u:p@h/d", true},
+    {"a URI with a user alone", "postgresql://u@h/d", false},
+    {"a URI with a port alone", "postgresql://h:5432/d", false},
+    {"a URI with a user and a port", "postgresql://u@h:5432/d", false},
+    {"a URI with a parameter", "postgresql://u@h/d?password=p", true},
+};
+
+static void test_password(void **state)
+{
+    const struct password *row = *state;
+
+    assert_int_equal(startup_holds_password(row->value), row->holds);
+}
+
+static void test_a_password_is_hidden(void **state)
+{
+    char first[] = "program";
+    char second[] = "--store=postgresql://u:p@h/d";
+    char third[] = "--quiet";
+    char *argv[] = {first, second, third, NULL};
+    char *copy = startup_hide_password(argv, second + 8);
+
+    (void)state;
+    assert_string_equal(copy, "postgresql://u:p@h/d");
+    assert_string_equal(first, "program");
+    assert_string_equal(second, "--store=********************");
+    assert_string_equal(third, "--quiet");
+    free(copy);
+}
+
+static void test_what_is_not_to_be_hidden(void **state)
+{
+    char first[] = "--store=postgresql://u@h/d";
+    char second[] = "postgresql://u:p@h/d";
+    char *argv[] = {first, second, NULL};
+
+    (void)state;
+    assert_null(startup_hide_password(argv, first + 8));
+    assert_null(startup_hide_password(argv, NULL));
+    assert_null(startup_hide_password(argv, "postgresql://u:p@elsewhere/d"));
+    assert_string_equal(first, "--store=postgresql://u@h/d");
+    assert_string_equal(second, "postgresql://u:p@h/d");
+    failmalloc_at(1);
+    assert_null(startup_hide_password(argv, second)); /* without memory it stays as it is */
+    failmalloc_at(0);
+    assert_string_equal(second, "postgresql://u:p@h/d");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_title)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_title),
+        cmocka_unit_test(test_a_password_is_hidden),
+        cmocka_unit_test(test_what_is_not_to_be_hidden),
+    };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    RUN_ROWS(failed, test_password, passwords);
 
     RUN_ROWS(failed, test_code, rows);
     return failed;

@@ -1,0 +1,192 @@
+/* The client program around its conversations: how it starts, whom it trusts, what it reports, and how
+ * it connects. */
+#include "support/unit.h"
+
+#include "support/client_run.h"
+
+#define FLOW "--document-flow"
+#define PROMPT CLIENT_RUN_PROMPT
+#define REPLY CLIENT_RUN_REPLY
+#define CLIENT "tlsmsg-client: "
+#define SERVER CLIENT "127.0.0.1:*: "
+#define HELLO ">HELLO 1 last=0 max=1048576 window=4 promise=none\n"
+#define SCREEN                                                                                     \
+    "127.0.0.1:*\n"                                                                                \
+    "  version       TLSv1.3\n"                                                                    \
+    "  cipher        TLS_*\n"                                                                      \
+    "  group         X25519*\n"                                                                    \
+    "  protocol      the document's flow\n"                                                        \
+    "  certificate   CN=server\n"                                                                  \
+    "    names       localhost, 127.0.0.1\n"                                                       \
+    "    issuer      CN=Test CA\n"                                                                 \
+    "    valid       20*-*-* to 20*-*-*, * days left\n"                                            \
+    "  pin           sha256//*=\n"                                                                 \
+    "  verification  "
+#define WRONG_PIN "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+static const struct client_run starts[] = {
+    {.name = "an option that there is not",
+     .args = {"--nothing"},
+     .exit = 2,
+     .err = CLIENT "unknown option '--nothing' (try 'tlsmsg-client --help')\n"},
+    {.name = "a second address",
+     .args = {"host"},
+     .exit = 2,
+     .err = CLIENT "unexpected argument '127.0.0.1:*' (try 'tlsmsg-client --help')\n"},
+    {.name = "a CA that is not there",
+     .args = {"--ca", "/none"},
+     .exit = 2,
+     .err = CLIENT
+     "cannot read CA file '/none': No such file or directory (scripts/gen-certs.sh makes one)\n"},
+    {.name = "an empty message",
+     .args = {"-m", ""},
+     .exit = 2,
+     .err = CLIENT "--message: an empty message can't be sent\n"},
+    {.name = "a probe with a message",
+     .args = {"--probe", "-mx"},
+     .exit = 2,
+     .err = CLIENT "--probe sends no message (leave --probe or --message out)\n"},
+    {.name = "the version", .args = {"--version"}, .out = "tlsmsg-client 0.* (TLS, OpenSSL *)\n"},
+    {.name = "the version, which nobody takes",
+     .args = {"--version"},
+     .full_stdout = true,
+     .exit = 1,
+     .err = CLIENT "cannot write to stdout: No space left on device\n"},
+};
+
+static const struct client_run probes[] = {
+    {.name = "a server that is trusted",
+     .args = {FLOW, "--probe"},
+     .steps = {"accept", "end"},
+     .out = SCREEN "trusted: its chain leads to --ca, and its name holds\n"},
+    {.name = "a server that is trusted, in JSON",
+     .args = {"--probe", "--format", "json"},
+     .steps = {"accept", "end"},
+     .out = "{\"time\":\"*\",\"address\":\"127.0.0.1:*\",\"tls\":{\"version\":\"TLSv1.3\","
+            "\"cipher\":\"*\",\"group\":\"*\",\"protocol\":\"tlsmsg/1\"},\"pin\":\"sha256//"
+            "*=\",\"chain\":[{\"subject\":\"CN=server\","
+            "\"issuer\":\"CN=Test CA\",\"names\":\"localhost, "
+            "127.0.0.1\",\"pin\":\"sha256//*=\",\"not_before\":\"*\",\"not_after\":\"*"
+            "\",\"days_left\":*}],\"result\":\"trusted\",\"detail\":\"its chain leads to --ca, "
+            "and its name holds\",\"exit\":0}\n"},
+    {.name = "a server of another key",
+     .args = {FLOW, "--probe", "--pin", WRONG_PIN},
+     .steps = {"refuse"},
+     .exit = 4,
+     .out = SCREEN "untrusted: the server's pin is "
+                   "sha256//*=, which no --pin allows (a new "
+                   "key? compare with scripts/gen-certs.sh show on the server)\n",
+     .err = SERVER "the server's pin is sha256//*=, which no --pin "
+                   "allows (a new key? compare with scripts/gen-certs.sh show on the server)\n"},
+    {.name = "a server that wants a certificate",
+     .args = {FLOW, "--probe"},
+     .is_strict = true,
+     .steps = {"refuse"},
+     .exit = 5,
+     .out = SCREEN "refused: the server wants a client certificate (alert: certificate "
+                   "required); --cert and --key give one\n",
+     .err = SERVER "the server wants a client certificate (alert: certificate required); --cert "
+                   "and --key give one\n"},
+    {.name = "a server that wants a certificate, in JSON",
+     .args = {FLOW, "--probe", "--format=json"},
+     .is_strict = true,
+     .steps = {"refuse"},
+     .exit = 5,
+     .out = "{\"time\":\"*\",\"address\":\"127.0.0.1:*\",\"tls\":{\"version\":\"TLSv1.3\","
+            "\"cipher\":\"*\",\"group\":\"*\"},\"pin\":\"sha256//"
+            "*=\",\"chain\":[{\"subject\":\"CN=server\","
+            "\"issuer\":\"CN=Test CA\",\"names\":\"localhost, "
+            "127.0.0.1\",\"pin\":\"sha256//*=\",\"not_before\":\"*\",\"not_after\":\"*"
+            "\",\"days_left\":*}],\"result\":\"refused\",\"detail\":\"the server wants a client "
+            "certificate (alert: certificate required); --cert and --key give one\",\"exit\":5}\n",
+     .err = SERVER "the server wants a client certificate (alert: certificate required); --cert "
+                   "and --key give one\n"},
+    {.name = "whose verdict nobody takes",
+     .args = {FLOW, "--probe"},
+     .full_stdout = true,
+     .steps = {"accept", "end"},
+     .exit = 1,
+     .err = CLIENT "cannot write to stdout: No space left on device\n"},
+    {.name = "a server that is not there",
+     .args = {FLOW, "--probe", "127.0.0.1:1"},
+     .is_alone = true,
+     .exit = 3,
+     .err = CLIENT "cannot connect to 127.0.0.1:*: Connection refused\n"},
+    {.name = "by a record",
+     .args = {FLOW, "--probe", "--trust-on-first-use", "--accept-new", "--known-servers", "@known"},
+     .steps = {"accept", "end"},
+     .out = SCREEN "trusted: its chain, its name and its key are as asked for\n"},
+};
+
+static const struct client_run meetings[] = {
+    {.name = "nobody is there",
+     .args = {"-q", "-m", "one", "127.0.0.1:1"},
+     .is_alone = true,
+     .exit = 3,
+     .err = CLIENT "cannot connect to 127.0.0.1:*: Connection refused\n"},
+    {.name = "nobody is there for a while",
+     .args = {"-q", "-m", "one", "--retry", "30", "127.0.0.1:1"},
+     .is_alone = true,
+     .exit = 3,
+     .err = CLIENT "cannot connect to 127.0.0.1:*: Connection refused; trying again\n" CLIENT
+                   "cannot connect to 127.0.0.1:*: Connection refused\n"},
+    {.name = "a greeting that comes at the second connection",
+     .args = {"-q", "-m", "one"},
+     .steps = {"accept", "hello", "close", "accept", "hello", HELLO, "<MSG 1 3\none\n",
+               ">OK 1 1\nx\n", "end"},
+     .out = "x\n"},
+    {.name = "a wrong pin",
+     .args = {"-m", "one", "--pin", WRONG_PIN},
+     .steps = {"refuse"},
+     .exit = 4,
+     .err = SERVER "the server's pin is sha256//*=, which no --pin "
+                   "allows (a new key? compare with scripts/gen-certs.sh show on the server)\n"},
+    {.name = "a new server that is recorded",
+     .args = {"-q", "-m", "one", "--trust-on-first-use", "--accept-new", "--known-servers",
+              "@known2"},
+     .steps = {"accept", "hello", HELLO, "<MSG 1 3\none\n", ">OK 1 1\nx\n", "end"},
+     .out = "x\n"},
+};
+
+static const struct client_run typed[] = {
+    {.name = "a server by its record",
+     .args = {FLOW, "--trust-on-first-use", "--accept-new", "--known-servers", "@known2"},
+     .kind = STDIN_TERMINAL,
+     .input = "\x04",
+     .steps = {"accept", "end"},
+     .out = CLIENT "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by /tmp/*/ca.crt "
+                   "and its key's record of first use\n" PROMPT "\n"},
+    {.name = "nobody is there, and something was typed",
+     .args = {"--retry", "0", "127.0.0.1:1"},
+     .is_alone = true,
+     .kind = STDIN_TERMINAL,
+     .input = "one\n",
+     .exit = 3,
+     .out = CLIENT "cannot connect to 127.0.0.1:*: Connection refused\n" CLIENT
+                   "nothing was sent (what was typed was discarded)\n"},
+    {.name = "nobody is there, and nothing was typed",
+     .args = {"--retry", "0", "127.0.0.1:1"},
+     .is_alone = true,
+     .kind = STDIN_TERMINAL,
+     .exit = 3,
+     .out = CLIENT "cannot connect to 127.0.0.1:*: Connection refused\n"},
+    {.name = "a wrong pin with a message",
+     .args = {"--retry", "0", "-m", "x", "--pin", WRONG_PIN},
+     .kind = STDIN_TERMINAL,
+     .input = "one\n",
+     .steps = {"refuse"},
+     .exit = 4,
+     .out = SERVER "the server's pin is sha256//*=, which no --pin "
+                   "allows (a new key? compare with scripts/gen-certs.sh show on the server)\n"},
+};
+
+int main(void)
+{
+    int failed = client_run_setup(NULL);
+
+    RUN_ROWS(failed, client_run_row, starts);
+    RUN_ROWS(failed, client_run_row, probes);
+    RUN_ROWS(failed, client_run_row, meetings);
+    RUN_ROWS(failed, client_run_row, typed);
+    return failed + client_run_teardown(NULL);
+}
