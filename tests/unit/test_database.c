@@ -1,9 +1,11 @@
 /* tlsmsg-store's commands on a store in a scripted engine: what each asks, and what it shows. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/store/database.h"
+#include "app/store/progress.h"
 #include "support/failmalloc.h"
 #include "support/fake_store.h"
 
@@ -35,6 +37,7 @@
 static struct tlsmsg_error err;
 static uint64_t faults;
 static char shown[16384];
+static char told[1024];
 
 static int begin(void **state)
 {
@@ -51,6 +54,33 @@ static int end(void **state)
     failmalloc_at(0);
     fake_libpq_end();
     return 0;
+}
+
+/* ---- what is told of progress, in place of a terminal's line */
+
+void __wrap_progress_begin(struct progress *progress, const char *what);
+void __wrap_progress_begin(struct progress *progress, const char *what)
+{
+    (void)memset(progress, 0, sizeof(*progress));
+    (void)snprintf(told, sizeof(told), "%s", what);
+}
+
+void __wrap_progress_tell(struct progress *progress, uint64_t done, uint64_t all);
+void __wrap_progress_tell(struct progress *progress, uint64_t done, uint64_t all)
+{
+    size_t len = strlen(told);
+
+    (void)progress;
+    (void)snprintf(told + len, sizeof(told) - len, " %" PRIu64 "/%" PRIu64, done, all);
+}
+
+void __wrap_progress_end(struct progress *progress);
+void __wrap_progress_end(struct progress *progress)
+{
+    size_t len = strlen(told);
+
+    (void)progress;
+    (void)snprintf(told + len, sizeof(told) - len, " end");
 }
 
 /* Runs a command; shown receives what it writes to stdout. */
@@ -226,6 +256,7 @@ static void test_next_fails(void **state)
 /* ---- verifying */
 
 #define BAD(id, producer, hash) "700|" id "|0|3|p||" producer "|5|" hash "|\\x6869"
+#define TOLD "verified message"
 #define NOT_STORED(id, name) "message " id " (number 5 of '" name "') is not what was stored\n"
 
 static const struct verified {
@@ -235,24 +266,29 @@ static const struct verified {
     const char *jumps;
     const char *shown;
     uint64_t faults;
+    const char *told;
 } verified[] = {
-    {"nothing", "", "", "0", "0 messages, 0 with a hash: sound\n", 0},
-    {"all is well", ROW_1 ";" ROW_2 ";" ROW_3, "", "0", "3 messages, 2 with a hash: sound\n", 0},
-    {"jumps", ROW_1, "", "2",
-     "1 messages, 1 with a hash, 2 jumps in their senders' numbers: sound\n", 0},
+    {"nothing", "", "", "0", "0 messages, 0 with a hash: sound\n", 0, TOLD " end"},
+    {"all is well", ROW_1 ";" ROW_2 ";" ROW_3, "", "0", "3 messages, 2 with a hash: sound\n", 0,
+     TOLD " 1/30 2/30 3/30 end"},
+    {"jumps", ROW_1, "", "12",
+     "1 messages, 1 with a hash, 12 jumps in their senders' numbers: sound\n", 0, TOLD " 1/30 end"},
+    {"a jump", ROW_1, "", "1",
+     "1 messages, 1 with a hash, 1 jumps in their senders' numbers: sound\n", 0, TOLD " 1/30 end"},
     {"other bytes", BAD("4", "~p", "\\x" FAKE_HASH("2a")), "", "0",
-     NOT_STORED("4", "~p") "1 messages, 1 with a hash: 1 faults\n", 1},
+     NOT_STORED("4", "~p") "1 messages, 1 with a hash: 1 faults\n", 1, TOLD " 1/30 end end"},
     {"a longer hash", BAD("4", "~p", "\\x" HASH_OF_HI "00"), "", "0",
-     NOT_STORED("4", "~p") "1 messages, 1 with a hash: 1 faults\n", 1},
+     NOT_STORED("4", "~p") "1 messages, 1 with a hash: 1 faults\n", 1, TOLD " 1/30 end end"},
     {"no hash", BAD("4", "~p", "~") ";" BAD("5", "~", "~"), "", "0",
-     NOT_STORED("4", "~p") NOT_STORED("5", "?") "2 messages, 2 with a hash: 2 faults\n", 2},
+     NOT_STORED("4", "~p") NOT_STORED("5", "?") "2 messages, 2 with a hash: 2 faults\n", 2,
+     TOLD " 1/30 end 2/30 end end"},
     {"a hash in the document's flow", BAD("4", "@p", "\\x" FAKE_HASH("2a")), "", "0",
-     NOT_STORED("4", "@p") "1 messages, 1 with a hash: 1 faults\n", 1},
+     NOT_STORED("4", "@p") "1 messages, 1 with a hash: 1 faults\n", 1, TOLD " 1/30 end end"},
     {"gaps", "", "~p|3|7;~q|1|3", "0",
      "messages of '~p' between its numbers 3 and 7 are missing: they were deleted\n"
      "messages of '~q' between its numbers 1 and 3 are missing: they were deleted\n"
      "0 messages, 0 with a hash: 2 faults\n",
-     2},
+     2, TOLD " end end end"},
 };
 
 static void test_verify(void **state)
@@ -263,7 +299,7 @@ static void test_verify(void **state)
     size_t count = COUNT_OF(start);
 
     memcpy(script, start, sizeof(start));
-    script[count++] = (struct fake_exchange){GUESS, .rows = "3"};
+    script[count++] = (struct fake_exchange){GUESS, .rows = "30"};
     script[count++] = (struct fake_exchange){NEXT("0", "0"), .rows = row->messages};
     if (row->messages[0] != '\0') {
         script[count++] = (struct fake_exchange){NEXT("70*", "*"), .rows = ""};
@@ -274,6 +310,7 @@ static void test_verify(void **state)
     fake_libpq_play(script, count);
     assert_int_equal(run_command(COMMAND_VERIFY), TLSMSG_OK);
     assert_string_equal(shown, row->shown);
+    assert_string_equal(told, row->told);
     assert_int_equal(faults, row->faults);
     (void)end(NULL);
 }
@@ -283,7 +320,7 @@ static void test_verify_many_faults(void **state)
 {
     char gaps[1024] = "~p|1|3";
     const struct fake_exchange script[] = {START,
-                                           {GUESS, .rows = "3"},
+                                           {GUESS, .rows = "30"},
                                            {NEXT("0", "0"), .rows = ""},
                                            {GAPS, .rows = gaps},
                                            {JUMPS, .rows = "0"}};
@@ -316,7 +353,7 @@ static void test_verify_many_faults(void **state)
 static void test_verify_fails(void **state)
 {
     static const struct fake_exchange whole[] = {START,
-                                                 {GUESS, .rows = "3"},
+                                                 {GUESS, .rows = "30"},
                                                  {NEXT("0", "0"), .rows = BAD("4", "~p", "~")},
                                                  {NEXT("700", "4"), .rows = ""},
                                                  {GAPS, .rows = ""},
@@ -350,13 +387,16 @@ static void test_prune(void **state)
                                                   {DELETE("3"), .status = "DELETE 4"},
                                                   {DELETE("3"), .status = "DELETE 0"},
                                                   {DELETE("5"), .status = "DELETE 0"},
-                                                  {OLDEST("5"), .rows = ""},
+                                                  {OLDEST("5"), .rows = "7"},
+                                                  {DELETE("7"), .status = "DELETE 1"},
+                                                  {DELETE("7"), .status = "DELETE 0"},
+                                                  {OLDEST("7"), .rows = ""},
                                                   {FORGET, .status = "DELETE 7"}};
 
     (void)state;
     FAKE_PLAY(script);
     assert_int_equal(run_command(COMMAND_PRUNE), TLSMSG_OK);
-    assert_string_equal(shown, "1004 messages deleted\n");
+    assert_string_equal(shown, "1005 messages deleted\n");
 }
 
 static void test_prune_fails(void **state)

@@ -126,7 +126,7 @@ static enum tlsmsg_code next(void *user, bool *more, reader_take *take, void *ta
     for (row = 0; code == TLSMSG_OK && row < PQntuples(result); row++) {
         code = give(result, row, take, taker, err);
     }
-    if (code == TLSMSG_OK && *more) {
+    if (*more) {
         keep(database->xid, PQgetvalue(result, row - 1, 0));
         keep(database->id, PQgetvalue(result, row - 1, 1));
     }
@@ -365,7 +365,7 @@ static enum tlsmsg_code init(struct database *database, struct tlsmsg_error *err
 
 static enum tlsmsg_code find_store(struct database *database, struct tlsmsg_error *err)
 {
-    bool exists = false;
+    bool exists;
     enum pg_outcome outcome = pg_db_ready(&database->db, err);
 
     if (outcome == PG_DONE) {
