@@ -74,6 +74,25 @@ static void test_open(void **state)
     assert_int_equal(failmalloc_live(), live);
 }
 
+/* What a batch needed goes with it. */
+static void test_close_after_a_batch(void **state)
+{
+    static const struct fake_exchange script[] = {
+        {.sent = "BEGIN *"}, {"prove", .rows = "|f|f"},      {"lock *", .rows = ""},
+        {.sent = "mark *"},  {"COMMIT", .status = "COMMIT"}, {"standby", .rows = "f"}};
+    struct store_item question = {.identity = "", .producer = "~a", .connection = 1};
+    struct store_item *items[] = {&question};
+    struct store_batch batch = {.items = items, .count = 1};
+    long live = failmalloc_live();
+
+    (void)begin_open(state);
+    FAKE_PLAY(script);
+    assert_int_equal(backend->ops->append(backend, &batch, &err), STORE_RESULT_DONE);
+    assert_int_equal(question.verdict, STORE_TAKEN);
+    (void)end(state);
+    assert_int_equal(failmalloc_live(), live);
+}
+
 /* The tables are made where they are missing. */
 static void test_open_makes_the_tables(void **state)
 {
@@ -508,6 +527,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open),
+        cmocka_unit_test(test_close_after_a_batch),
         cmocka_unit_test_setup_teardown(test_open_makes_the_tables, begin, end),
         cmocka_unit_test_setup_teardown(test_not_made, begin, end),
         cmocka_unit_test_setup_teardown(test_open_no_target, begin, end),
