@@ -44,7 +44,7 @@ libpq_unit_test(postgresql_schema)
 
 # And the store tool's commands on it.
 set(tool_sources sha256.c store/database.c store/show.c)
-libpq_unit_test(database FAILMALLOC WRAP progress_begin progress_tell progress_end)
+libpq_unit_test(database FAILMALLOC WRAP progress_begin progress_tell progress_end sha256)
 list(TRANSFORM tool_sources PREPEND ${PROJECT_SOURCE_DIR}/src/app/)
 target_sources(test_database PRIVATE ${tool_sources} $<TARGET_OBJECTS:tlsmsg_app>)
 target_link_libraries(test_database PRIVATE OpenSSL::Crypto)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/sha256.h"
 #include "app/store/database.h"
 #include "app/store/progress.h"
 #include "support/failmalloc.h"
@@ -38,12 +39,14 @@ static struct tlsmsg_error err;
 static uint64_t faults;
 static char shown[16384];
 static char told[1024];
+static bool can_hash;
 
 static int begin(void **state)
 {
     (void)state;
     tlsmsg_error_clear(&err);
     faults = 99;
+    can_hash = true;
     fake_libpq_begin();
     return 0;
 }
@@ -81,6 +84,15 @@ void __wrap_progress_end(struct progress *progress)
 
     (void)progress;
     (void)snprintf(told + len, sizeof(told) - len, " end");
+}
+
+/* ---- what hashes */
+
+bool __real_sha256(const void *data, size_t len, unsigned char out[SHA256_OUT_BYTES]);
+bool __wrap_sha256(const void *data, size_t len, unsigned char out[SHA256_OUT_BYTES]);
+bool __wrap_sha256(const void *data, size_t len, unsigned char out[SHA256_OUT_BYTES])
+{
+    return can_hash && __real_sha256(data, len, out);
 }
 
 /* Runs a command; shown receives what it writes to stdout. */
@@ -315,6 +327,20 @@ static void test_verify(void **state)
     (void)end(NULL);
 }
 
+static void test_verify_cannot_hash(void **state)
+{
+    static const struct fake_exchange script[] = {
+        START, {GUESS, .rows = "30"}, {NEXT("0", "0"), .rows = ROW_2 ";" ROW_1}};
+
+    (void)state;
+    can_hash = false;
+    FAKE_PLAY(script);
+    assert_int_equal(run_command(COMMAND_VERIFY), TLSMSG_ERR_NOMEM);
+    assert_cause(&err, TLSMSG_ERR_NOMEM, "cannot compute SHA-256");
+    assert_string_equal(shown, "");
+    assert_int_equal(faults, 0);
+}
+
 /* A hundred faults are shown, and all are counted. */
 static void test_verify_many_faults(void **state)
 {
@@ -480,6 +506,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tail, begin, end),
         cmocka_unit_test(test_no_memory_for_a_message),
         cmocka_unit_test_setup_teardown(test_next_fails, begin, end),
+        cmocka_unit_test_setup_teardown(test_verify_cannot_hash, begin, end),
         cmocka_unit_test(test_verify_many_faults),
         cmocka_unit_test(test_verify_fails),
         cmocka_unit_test_setup_teardown(test_prune, begin, end),

@@ -40,10 +40,30 @@ static void make_ready(void)
 
 /* ---- making ready */
 
+/* All that a new connection is told, word for word. */
 static void test_ready_once(void **state)
 {
+    static const struct fake_exchange script[] = {
+        {FAKE_CONNECT(FAKE_TARGET, "read-write"), .rows = "a|192.0.2.1|5432"},
+        {FAKE_IDENTIFY, .rows = FAKE_PID "|" FAKE_ENGINE},
+        {"SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN "
+         "'remote_apply' THEN 'remote_apply' ELSE 'on' END, false), "
+         "set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false), "
+         "set_config('idle_in_transaction_session_timeout', '60s', false), "
+         "set_config('tcp_keepalives_idle', '10', false), "
+         "set_config('tcp_keepalives_interval', '5', false), "
+         "set_config('tcp_keepalives_count', '2', false), "
+         "set_config('client_min_messages', 'warning', false), set_config('bytea_output', 'hex', "
+         "false), set_config('search_path', 'pg_catalog', false)",
+         .rows = "on"},
+        {"SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', "
+         "false), set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', "
+         "'force_generic_plan', false), set_config('jit', 'off', false)",
+         .rows = "off"}};
+
     (void)state;
-    make_ready();
+    FAKE_PLAY(script);
+    assert_int_equal(pg_db_ready(&db, &err), PG_DONE);
     assert_true(db.is_set_up);
     assert_false(db.is_pooled);
     assert_string_equal(db.engine, FAKE_ENGINE);
