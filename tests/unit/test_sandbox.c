@@ -21,10 +21,13 @@
 
 static char root[] = "/tmp/tlsmsg-sandbox-XXXXXX";
 static char apart[] = "/var/tmp/tlsmsg-sandbox-XXXXXX"; /* below another wide folder */
-static char allowed[96];                                /* root/own/in/cert */
-static char output[96];                                 /* root/out/metrics */
-static char other[96];                                  /* root/others/own/secret */
+static char top[] = "/tlsmsg-sandbox-XXXXXX";           /* which root alone can make */
+static bool has_top;
+static char allowed[96]; /* root/own/in/cert */
+static char output[96];  /* root/out/metrics */
+static char other[96];   /* root/others/own/secret */
 static char late[96];    /* root/late/new/metrics, in folders that are made anew later */
+static char highest[96]; /* top/file */
 static char linked[96];  /* root/mine/links/log -> apart/log/file, in a folder that comes later */
 static char link_to[96]; /* root/mine/links/cert -> ../../own/in/cert */
 
@@ -60,6 +63,8 @@ static int set_up(void **state)
     (void)state;
     assert_non_null(mkdtemp(root));
     assert_non_null(mkdtemp(apart));
+    has_top = mkdtemp(top) != NULL;
+    (void)snprintf(highest, sizeof(highest), "%s/file", top);
     make_folder("late");
     (void)snprintf(late, sizeof(late), "%s/late/new/metrics", root);
     make_folder("own");
@@ -82,6 +87,7 @@ static int tear_down(void **state)
 
     (void)state;
     (void)snprintf(command, sizeof(command), "rm -rf '%s' '%s'", root, apart);
+    (void)rmdir(top);
     return system(command);
 }
 
@@ -149,6 +155,12 @@ static int write_through_link(void)
     return opens(linked, O_WRONLY | O_CREAT | O_APPEND);
 }
 
+/* No folder of a system's is above it. */
+static int write_highest(void)
+{
+    return has_top ? opens(highest, O_WRONLY | O_CREAT | O_APPEND) : 0;
+}
+
 /* Below none of the wide folders that are on the way to an output. */
 static int write_elsewhere(void)
 {
@@ -207,7 +219,7 @@ static int signal_parent(void)
 }
 
 /* The one that writes beside its inputs reads none of them. */
-static void confine(enum sandbox_writes writes)
+static void confine(enum sandbox_writes writes, bool has_highest)
 {
     struct sandbox sandbox = {.writes = writes};
     char held[256];
@@ -215,6 +227,7 @@ static void confine(enum sandbox_writes writes)
     if (!sandbox_may_read(&sandbox, writes == SANDBOX_WRITES_ANEW ? NULL : link_to) ||
         !sandbox_may_write(&sandbox, output) || !sandbox_may_write(&sandbox, late) ||
         !sandbox_may_write(&sandbox, linked) ||
+        !sandbox_may_write(&sandbox, has_highest ? highest : NULL) ||
         sandbox_restrict(&sandbox, held, sizeof(held), NULL) != TLSMSG_OK) {
         _exit(255);
     }
@@ -228,6 +241,7 @@ static void make_or_remove_folders(bool make)
         (void)snprintf(path, sizeof(path), "%s/late", root);
         assert_int_equal(rmdir(path), 0);
         assert_int_equal(mkdir(path, 0700), 0);
+        assert_true(!has_top || (rmdir(top) == 0 && mkdir(top, 0700) == 0));
     }
     (void)snprintf(path, sizeof(path), "%s/late/new", root);
     assert_int_equal(make ? mkdir(path, 0700) : rmdir(path), 0);
@@ -249,7 +263,7 @@ static int in_sandbox(enum sandbox_writes writes, int (*try)(void))
     assert_true(child >= 0);
     if (child == 0) {
         (void)close(ends[0]);
-        confine(writes);
+        confine(writes, try == write_highest);
         if (write(ends[1], "c", 1) != 1 || read(ends[1], &word, 1) != 1) {
             _exit(255);
         }
@@ -264,6 +278,7 @@ static int in_sandbox(enum sandbox_writes writes, int (*try)(void))
     (void)unlink(late);
     (void)snprintf(fresh, sizeof(fresh), "%s.new", late);
     (void)unlink(fresh);
+    (void)unlink(highest);
     (void)snprintf(fresh, sizeof(fresh), "%s/log/file", apart);
     (void)unlink(fresh);
     make_or_remove_folders(false);
@@ -299,6 +314,7 @@ static void test_what_is_left(void **state)
         {"anew: replaces its output", SANDBOX_WRITES_ANEW, replace_output, 0, 0},
         {"anew: writes to new folders", SANDBOX_WRITES_ANEW, write_in_new_folder, 0, 0},
         {"anew: through a link, too", SANDBOX_WRITES_ANEW, write_through_link, 0, 0},
+        {"anew: in a folder of the root's", SANDBOX_WRITES_ANEW, write_highest, 0, 0},
         {"anew: makes no folder", SANDBOX_WRITES_ANEW, make_folder_there, EACCES, 1},
         {"anew: reads no output", SANDBOX_WRITES_ANEW, read_output, EACCES, 1},
         {"anew: reads no input", SANDBOX_WRITES_ANEW, read_allowed, EACCES, 1},

@@ -14,7 +14,7 @@ enum { LANDLOCK_CREATE_RULESET = 444, LANDLOCK_ADD_RULE = 445, LANDLOCK_RESTRICT
 
 enum { LANDLOCK_VERSION_FLAG = 1, LANDLOCK_PATH_BENEATH = 1, LANDLOCK_NET_PORT = 2 };
 
-/* Rights on files; what each needs of the kernel is in sandbox.c. */
+/* Rights on files; what each needs of the kernel is in landlock.c. */
 #define LL_EXECUTE (1ull << 0)
 #define LL_WRITE_FILE (1ull << 1)
 #define LL_READ_FILE (1ull << 2)

@@ -68,7 +68,8 @@ bool sandbox_restricts_files(void);
  * to now: a rule on a file itself would not follow its atomic replacement. A folder may be replaced
  * as well, and a link on the way may come to point to another beside the old one, so the folder above
  * each may be read too, unless that one is wide: "/", what lies directly in it, somebody's home.
- * SANDBOX_WRITES_ANEW allows writing, but not reading, below the nearest folder that is wide.
+ * SANDBOX_WRITES_ANEW allows writing, but not reading, below the nearest folder that is never made
+ * anew: a home, or one that every system has, such as /run or /var/lib.
  * held, cap: as above.
  * TLSMSG_ERR_SYSTEM where the kernel has the rules and refuses them. */
 enum tlsmsg_code sandbox_restrict(const struct sandbox *sandbox, char *held, size_t cap,
