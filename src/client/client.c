@@ -426,8 +426,7 @@ static enum tlsmsg_client_result in_time(struct tlsmsg_client *c, struct tlsmsg_
 
 static enum tlsmsg_client_result say_goodbye(struct tlsmsg_client *c, struct tlsmsg_error *err)
 {
-    struct tlsmsg_error ignored = {.code = TLSMSG_OK};
-    enum transport_result result = transport_shutdown(c->transport, &ignored);
+    enum transport_result result = transport_shutdown(c->transport, NULL);
     if (result == TRANSPORT_WANT_WRITE || result == TRANSPORT_WANT_READ) {
         c->wants = result == TRANSPORT_WANT_WRITE ? POLLOUT : POLLIN;
         return in_time(c, err);

@@ -189,7 +189,6 @@ static enum tlsmsg_code parse_connect(const char *text, struct address_name *out
  * a port behind it. False: no guess. */
 static bool guess_connect(const char *text, struct address_name *out)
 {
-    struct tlsmsg_error ignored = {.code = TLSMSG_OK};
     const char *scheme = strstr(text, "://");
     const char *start = scheme != NULL ? scheme + strlen("://") : text;
     size_t len = strcspn(start, "/?# ");
@@ -201,7 +200,7 @@ static bool guess_connect(const char *text, struct address_name *out)
 
     (void)snprintf(kept, sizeof(kept), "%.*s%s%.*s", (int)(len < sizeof(kept) ? len : 0), start,
                    port_len > 0 ? ":" : "", (int)port_len, start + len + gap);
-    if (kept[0] != '\0' && parse_connect(kept, out, &ignored) == TLSMSG_OK) {
+    if (kept[0] != '\0' && parse_connect(kept, out, NULL) == TLSMSG_OK) {
         return true;
     }
     colon = strrchr(kept, ':');
@@ -209,8 +208,7 @@ static bool guess_connect(const char *text, struct address_name *out)
         return false;
     }
     (void)snprintf(bracketed, sizeof(bracketed), "[%.*s]%s", (int)(colon - kept), kept, colon);
-    tlsmsg_error_clear(&ignored);
-    return parse_connect(bracketed, out, &ignored) == TLSMSG_OK;
+    return parse_connect(bracketed, out, NULL) == TLSMSG_OK;
 }
 
 enum tlsmsg_code address_parse_connect(const char *text, struct address_name *out,

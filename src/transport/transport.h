@@ -93,7 +93,7 @@ enum transport_result transport_send(struct transport *t, const void *buf, size_
 /* Says that nothing more will be sent (close_notify where there is a session) and shuts the
  * source's writing side. OK when said; WANT_WRITE: call again. ERROR: it could not be said (broken,
  * or in the middle of a half-sent message), and the writing side is shut all the same. Safe in every
- * state; receiving goes on. */
+ * state; receiving goes on. err may be NULL. */
 enum transport_result transport_shutdown(struct transport *t, struct tlsmsg_error *err);
 
 /* After a handshake that failed only because the server is not known yet, and the settings name who

@@ -39,7 +39,7 @@ static enum transport_result play(struct script *script, size_t len,
     if (step->write_errno != 0) {
         source->write_errno = step->write_errno;
     }
-    if (step->result == TRANSPORT_ERROR) {
+    if (step->result == TRANSPORT_ERROR && err != NULL) {
         error_set(err, step->code, 0, SCRIPT_TEXT);
         err->sys_errno = SCRIPT_ERRNO;
         err->ssl_code = SCRIPT_SSL_CODE;

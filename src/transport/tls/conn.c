@@ -138,13 +138,12 @@ void transport_accept_key(struct transport *t, const char *pin)
 
 bool transport_ask_user(struct transport *t, char pin[TRANSPORT_PIN_MAX])
 {
-    struct tlsmsg_error ignored = {.code = TLSMSG_OK};
     STACK_OF(X509) *chain = SSL_get_peer_cert_chain(t->ssl);
 
     if (!t->broken || !t->key.asks_user || sk_X509_num(chain) < 1) {
         return false;
     }
-    (void)transport_shutdown(t, &ignored);
+    (void)transport_shutdown(t, NULL);
     return client_trust_ask(t->config->client_trust, sk_X509_value(chain, 0), pin);
 }
 
