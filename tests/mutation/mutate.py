@@ -39,7 +39,7 @@ STORE = re.compile(r"^(\s+)[a-z]\w*(?:->|\.)[\w.\[\]>-]* (?:\||&|\+|-)?= .*;$")
 CONDITION = re.compile(r"^(\s+(?:\} else )?if \()(.*)(\) \{)$")
 CONSTANT = re.compile(r"(?<![\w.\"'-])([1-9]\d{0,4})(?![\w.\"'])")
 LISTED = re.compile(r"(src/\S+) \| (.*) \| (.*) \| \(line (\d+)\)")
-ROOM = re.compile(r"\b(?:m|c|re)alloc\(|^\s*char \w+\[\d+\];$")
+ROOM = re.compile(r"\b(?:m|c|re)alloc\(|^\s*(?:unsigned )?char \w+\[.*\];$")
 
 Mutant = collections.namedtuple("Mutant", "folder path number before after kind")
 
