@@ -188,11 +188,37 @@ static void test_the_client_keeps_the_policy_too(void **state)
     transport_config_unref(client);
 }
 
+/* What can't be seen from one handshake: sessions, buffers and what is renegotiated. */
+static void test_what_a_context_is_set_to(void **state)
+{
+    const long mode = SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY;
+    const uint64_t wanted = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                            SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct tls_settings settings = {.is_server = i == 0};
+        SSL_CTX *ctx = NULL;
+
+        assert_int_equal(policy_context_new(&settings, &ctx, NULL), TLSMSG_OK);
+        assert_int_equal(SSL_CTX_get_mode(ctx) & mode, mode);
+        assert_true((SSL_CTX_get_options(ctx) & wanted) == wanted);
+        assert_int_equal(SSL_CTX_get_read_ahead(ctx), 1);
+        assert_int_equal(SSL_CTX_get_max_early_data(ctx), 0);
+        assert_int_equal(SSL_CTX_get_recv_max_early_data(ctx), 64 * 1024);
+        assert_int_equal(SSL_CTX_get_session_cache_mode(ctx), SSL_SESS_CACHE_OFF);
+        assert_int_equal(SSL_CTX_get_num_tickets(ctx), 0);
+        SSL_CTX_free(ctx);
+    }
+}
+
 static void test_group_names(void **state)
 {
     (void)state;
     assert_string_equal(policy_group_name("x25519"), "X25519");
     assert_string_equal(policy_group_name("secp256r1"), "P-256");
+    assert_string_equal(policy_group_name("prime256v1"), "P-256");
     assert_string_equal(policy_group_name("secp384r1"), "P-384");
     assert_string_equal(policy_group_name("X25519MLKEM768"), "X25519MLKEM768");
     assert_null(policy_group_name(NULL));
@@ -391,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_the_client_renegotiates_neither),
         cmocka_unit_test(test_key_updates_are_followed),
         cmocka_unit_test(test_the_client_keeps_the_policy_too),
+        cmocka_unit_test(test_what_a_context_is_set_to),
         cmocka_unit_test(test_group_names),
     };
     int failed = 0;
