@@ -363,6 +363,7 @@ static void show(const struct choice *c, X509 *cert)
     memory_source_init(&ours, &in, &out);
     memory_source_init(&theirs, &out, &in);
     source_link_init(&link, &theirs.base, !c->is_client);
+    link.ssl = peer;
     bio = source_bio_new(method, &link);
     FUZZ_CHECK(peer != NULL && bio != NULL);
     SSL_set_bio(peer, bio, bio);

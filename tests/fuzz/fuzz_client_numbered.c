@@ -13,7 +13,6 @@
 #include "client/internal.h"
 
 #define STEPS_MAX 400
-#define CLOSE_STEPS_MAX 1000
 #define TEXT "to the server"
 
 /* Of the first byte, beside how many arrive. */
@@ -234,8 +233,9 @@ static void close_client(void)
 {
     enum tlsmsg_client_result result = TLSMSG_CLIENT_AGAIN;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
+    size_t steps = 2 * wire.len + 8; /* a byte at a time, with a rest before each */
 
-    for (int i = 0; i < CLOSE_STEPS_MAX && result == TLSMSG_CLIENT_AGAIN; i++) {
+    for (size_t i = 0; i < steps && result == TLSMSG_CLIENT_AGAIN; i++) {
         result = tlsmsg_client_close(client, &err);
     }
     FUZZ_CHECK(client->state == CLIENT_DONE);

@@ -288,6 +288,7 @@ void bare_server_join(struct bare_server *s, struct transport_config *client,
     pair_end_init(&s->client, client, &s->client_source.base, server_name);
     source_link_init(&s->link, &s->server_source.base, false);
     s->ssl = SSL_new(s->ctx);
+    s->link.ssl = s->ssl;
     bio = source_bio_new(s->method, &s->link);
     assert_non_null(s->ssl);
     assert_non_null(bio);

@@ -13,7 +13,7 @@ set(known_lock_wraps FAILMALLOC WRAP flock nanosleep)
 
 foreach(module alerts server_name identity certificates verify resumption tickets policy pin
         known_servers allow ticket_file load revocation client_trust read_ahead x509_text keylog sni
-        bio errors config_memory pem hints unknown_server conn tls_verbs rehearsal known_lines known_lock error_queue list_dates key_passwords config_blocks)
+        bio hello_length errors config_memory pem hints unknown_server conn tls_verbs rehearsal known_lines known_lock error_queue list_dates key_passwords config_blocks)
     tlsmsg_unit_test(${module} SOURCES ${tls_support} ${${module}_wraps})
     target_link_libraries(test_${module} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
 endforeach()

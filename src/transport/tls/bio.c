@@ -111,6 +111,14 @@ static bool watch_hello(struct hello_guard *g, const unsigned char *p, size_t le
     return true;
 }
 
+/* TLS 1.2 has one ClientHello, and encrypts messages in records that don't say so. The library may
+ * have agreed on it and read on since the transport asked it last. */
+static bool may_bring_hello(const struct source_link *link)
+{
+    return !link->guard.is_over && link->peer == LINK_PEER_TLS &&
+           (link->ssl == NULL || SSL_version(link->ssl) != TLS1_2_VERSION);
+}
+
 static bool read_source(struct source_link *link, char *buf, size_t cap, size_t *got)
 {
     if (link->eof || link->is_too_long || link->read_errno != 0 || link->peer != LINK_PEER_TLS) {
@@ -122,8 +130,8 @@ static bool read_source(struct source_link *link, char *buf, size_t cap, size_t 
             link->heard = true;
             link->peer = judge_peer(link, buf, *got);
         }
-        link->is_too_long = !link->guard.is_over && link->peer == LINK_PEER_TLS &&
-                            !watch_hello(&link->guard, (const unsigned char *)buf, *got);
+        link->is_too_long =
+            may_bring_hello(link) && !watch_hello(&link->guard, (const unsigned char *)buf, *got);
         return link->peer == LINK_PEER_TLS && !link->is_too_long;
     case BYTE_EOF:
         link->eof = true;

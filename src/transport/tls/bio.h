@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#include <openssl/bio.h>
+#include <openssl/ssl.h>
 
 #include "net/socket.h"
 
@@ -37,13 +37,14 @@ struct hello_guard {
 
 struct source_link {
     struct byte_source *source; /* borrowed */
-    int read_errno;             /* not 0: reading failed for good */
-    int write_errno;            /* not 0: writing failed for good, and what is written is lost */
-    enum link_peer peer;        /* other than LINK_PEER_TLS: its bytes are kept from OpenSSL */
-    bool alert_is_tls;          /* a first byte 0x15 counts as TLS too (a client's view) */
-    bool heard;                 /* a byte came */
-    bool eof;                   /* the peer shut its writing side */
-    bool is_too_long;           /* the ClientHello */
+    const SSL *ssl;      /* that reads through it, borrowed; NULL: its version is not known */
+    int read_errno;      /* not 0: reading failed for good */
+    int write_errno;     /* not 0: writing failed for good, and what is written is lost */
+    enum link_peer peer; /* other than LINK_PEER_TLS: its bytes are kept from OpenSSL */
+    bool alert_is_tls;   /* a first byte 0x15 counts as TLS too (a client's view) */
+    bool heard;          /* a byte came */
+    bool eof;            /* the peer shut its writing side */
+    bool is_too_long;    /* the ClientHello */
     struct hello_guard guard;
     bool muted; /* reads find nothing, without asking the source */
     bool cork;  /* the next write may wait for the one after it */

@@ -25,6 +25,7 @@ static enum tlsmsg_code set_up(struct transport *t, const char *server_name,
         return tls_error_config(err, TLSMSG_ERR_NOMEM, "cannot make a TLS session");
     }
     SSL_set_bio(t->ssl, bio, bio);
+    t->link.ssl = t->ssl;
     if (t->state.is_server) {
         SSL_set_accept_state(t->ssl);
         return TLSMSG_OK;

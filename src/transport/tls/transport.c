@@ -144,8 +144,7 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
         return misuse(t, err);
     }
     result = attempt(t, call_handshake, NULL, 0, NULL, err);
-    /* TLS 1.2 has one ClientHello, and encrypts messages in records that don't say so. */
-    t->link.guard.is_over |= result == TRANSPORT_OK || SSL_version(t->ssl) == TLS1_2_VERSION;
+    t->link.guard.is_over |= result == TRANSPORT_OK;
     if (result == TRANSPORT_CLOSED) {
         t->broken = true;
         error_set(err, TLSMSG_ERR_HANDSHAKE, 0,
