@@ -28,7 +28,11 @@ static enum store_result answer(enum store_result result, const char *doing, siz
     /* Nothing is left over of what went wrong before. */
     assert_int_equal(err->code, TLSMSG_OK);
     if (result == STORE_RESULT_FAILED || result == STORE_RESULT_AWAY) {
-        (void)error_set(err, TLSMSG_ERR_SYSTEM, 0, "%s %zu went wrong", doing, step + 1);
+        if (script.words != NULL) {
+            (void)error_set(err, TLSMSG_ERR_SYSTEM, 0, "%s", script.words);
+        } else {
+            (void)error_set(err, TLSMSG_ERR_SYSTEM, 0, "%s %zu went wrong", doing, step + 1);
+        }
     }
     return result;
 }

@@ -18,7 +18,7 @@ struct script_step {
 
 struct script_news {
     enum store_news news;
-    char text[400];
+    char text[700];
 };
 
 struct script {
@@ -39,6 +39,7 @@ struct script {
     enum store_result tidies[SCRIPT_STEPS];
     uint64_t log_bytes[SCRIPT_STEPS];
     const char *warnings[SCRIPT_STEPS]; /* each is given once */
+    const char *words;                  /* of what goes wrong; NULL: which step it was */
     bool tells_room;
     uint64_t room;
     void (*on_append)(const struct store_batch *batch); /* in each, before its answer; or NULL */

@@ -391,6 +391,12 @@ static void test_settings(void **state)
         assert_int_equal(sqlite3_db_config(db, switched[i][0], -1, &value), SQLITE_OK);
         assert_int_equal(value, switched[i][1]);
     }
+    /* Of what went wrong all is told. */
+    assert_int_equal(sqlite3_exec(db,
+                                  "INSERT INTO producer(identity, name, seq, seen) VALUES('a', 'b',"
+                                  " 0, 0), ('a', 'b', 0, 0)",
+                                  NULL, NULL, NULL),
+                     SQLITE_CONSTRAINT_UNIQUE);
     backend->ops->close(backend, false);
 }
 

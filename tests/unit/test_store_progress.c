@@ -11,12 +11,13 @@
 #include "app/store/reader.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "support/sqlite_scene.h"
+#include "support/tool_run.h"
 #include "support/unit.h"
 
 #define NOBODY 65534
 
 static int64_t now_ns;
+static int64_t step_ns; /* by which each look at the clock moves it */
 static bool is_terminal;
 
 bool __wrap_terminal_takes_style(int fd);
@@ -30,6 +31,7 @@ bool __wrap_terminal_takes_style(int fd)
 
 int64_t __wrap_clock_now_ns(void)
 {
+    now_ns += step_ns;
     return now_ns;
 }
 
@@ -272,6 +274,39 @@ static void test_root_follows_no_link(void **state)
     assert_int_equal(scene_descriptors(), descriptors);
 }
 
+/* ---- the tool's own work */
+
+static void test_work_of_the_tool_is_shown(void **state)
+{
+    char copy[TEST_PATH_MAX];
+    int64_t pages;
+    char wanted[128];
+
+    (void)state;
+    user.root = 1000;
+    is_terminal = true;
+    step_ns = CLOCK_NS_PER_S;
+    tool_init();
+    tool_change("INSERT INTO producer VALUES(1, '', 'p', 0, 1)");
+    tool_add(1, 1, "one");
+    tool_add(1, 2, "two");
+    (void)tool_run("verify", scene.path, NULL);
+    assert_string_equal(tool_ran.out, "2 messages, 2 with a hash: sound\n");
+    assert_string_equal(tool_ran.err, "\rverified message 1 of 2 (50 %)\033[K"
+                                      "\rverified message 2 of 2 (100 %)\033[K\r\033[K");
+    /* A fault has a line of its own. */
+    tool_change("UPDATE message SET hash = NULL WHERE id = 1");
+    (void)tool_run("verify", scene.path, NULL);
+    assert_string_equal(tool_ran.err, "\rverified message 1 of 2 (50 %)\033[K\r\033[K"
+                                      "\rverified message 2 of 2 (100 %)\033[K\r\033[K");
+    pages = scene_ask("PRAGMA page_count");
+    (void)tool_run("backup", scene.path, test_folder_file(&scene.folder, "copy.db", copy), NULL);
+    (void)snprintf(wanted, sizeof(wanted), "\rcopied page %d of %d (100 %%)\033[K\r\033[K",
+                   (int)pages, (int)pages);
+    assert_string_equal(tool_ran.err, wanted);
+    step_ns = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +319,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_owner_that_can_not_be_become, begin,
                                         scene_tear_down),
         cmocka_unit_test_setup_teardown(test_root_follows_no_link, begin, scene_tear_down),
+        cmocka_unit_test_setup_teardown(test_work_of_the_tool_is_shown, begin, scene_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -350,6 +350,30 @@ static void test_a_file_is_ours_alone(void **state)
     assert_int_equal(script.told, i);
 }
 
+/* As long as names are shown in whole. */
+static void test_a_long_name_is_told_in_whole(void **state)
+{
+    char text[2 * TEST_PATH_MAX + 100];
+    char name[201];
+
+    (void)state;
+    memset(name, 'x', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    (void)test_folder_file(&folder, name, path);
+    assert_int_equal(open_file(true), TLSMSG_OK);
+    store_close(store);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(open_file(true), TLSMSG_OK);
+    store_close(store);
+    (void)snprintf(text, sizeof(text),
+                   "store '%s' can be read or written by others (try: chmod 600 '%s')", path, path);
+    script_assert_news(0, STORE_WARNING, text);
+    /* The folder's own clean-up knows no names so long. */
+    assert_int_equal(unlink(path), 0);
+    (void)snprintf(text, sizeof(text), "%s-lock", path);
+    assert_int_equal(unlink(text), 0);
+}
+
 static void test_a_run_is_a_row(void **state)
 {
     sqlite3 *db;
@@ -438,6 +462,8 @@ int main(void)
         cmocka_unit_test_setup(test_the_thread_takes_no_signal, reset),
         cmocka_unit_test_setup(test_a_workers_bound, reset),
         cmocka_unit_test_setup_teardown(test_a_file_is_ours_alone, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_a_long_name_is_told_in_whole, make_folder,
+                                        remove_folder),
         cmocka_unit_test_setup_teardown(test_a_run_is_a_row, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_what_can_not_be_a_store_is_refused_and_no_more,
                                         make_folder, remove_folder),

@@ -150,6 +150,16 @@ static void test_an_object_each(void **state)
         NULL);
 }
 
+/* Its letters take four bytes each. */
+static void test_an_identity_of_large_letters(void **state)
+{
+    (void)state;
+    tool_change("UPDATE producer SET identity = replace(hex(zeroblob(15)), '0', '𝐀')");
+    tool_add(1, 1, "hello");
+    (void)tool_run("list", scene.path, NULL);
+    tool_assert(0, "      1  2026-11-27 01:10:01  𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀𝐀  hello\n", NULL);
+}
+
 /* A terminal's line ends at its right edge, whatever stands there. */
 static const struct cut_row {
     const char *name;
@@ -433,6 +443,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers, begin, scene_tear_down),
         cmocka_unit_test_setup_teardown(test_a_line_each, begin, scene_tear_down),
+        cmocka_unit_test_setup_teardown(test_an_identity_of_large_letters, begin, scene_tear_down),
         cmocka_unit_test_setup_teardown(test_an_object_each, begin, scene_tear_down),
         cmocka_unit_test_setup_teardown(test_widths, begin, scene_tear_down),
         cmocka_unit_test_setup_teardown(test_a_long_head_leaves_less, begin, scene_tear_down),

@@ -1,6 +1,7 @@
 /* From a worker's records to their decisions: what a batch is made of, what it counts, and what becomes
  * of it where there is no room or no memory. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -441,6 +442,26 @@ static void test_room_that_nobody_tells_is_there(void **state)
     assert_true(script.took_new[1]);
 }
 
+/* However long an engine's words are, they are told in whole. */
+static void test_long_words_of_an_engine(void **state)
+{
+    static const char head[] = "the store is away, and messages wait for it: ";
+    char words[sizeof(((struct tlsmsg_error *)0)->text)];
+    char wanted[sizeof(words) + sizeof(head)];
+    unsigned i;
+
+    (void)state;
+    memset(words, 'w', sizeof(words) - 1);
+    words[sizeof(words) - 1] = '\0';
+    (void)snprintf(wanted, sizeof(wanted), "%s%s", head, words);
+    script.words = words;
+    for (i = 0; i < 3; i++) {
+        script.appends[i] = STORE_RESULT_AWAY;
+    }
+    answer_next(STORE_RESULT_AWAY, "t");
+    script_assert_news(0, STORE_ERROR, wanted);
+}
+
 /* An engine that says nothing of it keeps what it promised at the start. */
 static void test_a_promise_stays(void **state)
 {
@@ -562,6 +583,7 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(test_min_free_to_the_byte, begin, end),
         cmocka_unit_test_setup_teardown(test_room_that_nobody_tells_is_there, begin, end),
+        cmocka_unit_test_setup_teardown(test_long_words_of_an_engine, begin, end),
         cmocka_unit_test_setup_teardown(test_a_promise_stays, begin, end),
         cmocka_unit_test_setup_teardown(test_a_promise_that_falls_is_told, begin, end),
         cmocka_unit_test_setup_teardown(test_no_memory_for_a_batch, begin, end),

@@ -95,7 +95,8 @@ static int copy_pages(sqlite3_backup *backup, struct progress *progress)
     int result;
 
     do {
-        result = sqlite3_backup_step(backup, restarts < BACKUP_RESTARTS_MAX ? BACKUP_PAGES : -1);
+        result =
+            sqlite3_backup_step(backup, restarts < BACKUP_RESTARTS_MAX ? BACKUP_PAGES : -1) & 0xFF;
         restarts += sqlite3_backup_remaining(backup) >= before;
         before = sqlite3_backup_remaining(backup);
         progress_tell(progress, (uint64_t)(sqlite3_backup_pagecount(backup) - before),

@@ -182,7 +182,7 @@ enum tlsmsg_code show_messages(const struct show_source *source,
     }
     while (code == TLSMSG_OK && (more || taken->follows)) {
         code = source->next(source->user, &more, take, &show, err);
-        if (code == TLSMSG_OK && show.out.len > 0) {
+        if (code == TLSMSG_OK) {
             code = flush(&show, err);
         }
         if (code == TLSMSG_OK && !more && taken->follows && !pause_following(err)) {
