@@ -252,6 +252,12 @@ static void test_check_of_what_can_not_be_read(void **state)
     system_fault_at(SYSTEM_OPEN, 2, EACCES);
     assert_int_equal(sqlite_db_check(scene.path, &scene.err), TLSMSG_ERR_CONFIG);
     assert_text(TLSMSG_ERR_CONFIG, EACCES, "cannot open store '", "': Permission denied");
+    tlsmsg_error_clear(&scene.err);
+    /* A full disk is no fault of the command line. */
+    system_fault_at(SYSTEM_OPEN, 2, ENOSPC);
+    assert_int_equal(sqlite_db_check(scene.path, &scene.err), TLSMSG_ERR_SYSTEM);
+    assert_text(TLSMSG_ERR_SYSTEM, ENOSPC, "cannot open store '",
+                "' (try: make room): No space left on device");
     assert_int_equal(scene_descriptors(), descriptors);
 }
 
