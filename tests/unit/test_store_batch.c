@@ -132,6 +132,55 @@ static void test_items_are_found_by_producer_and_number(void **state)
     assert_int_equal(table.capacity, 0);
 }
 
+/* A search for what is not there ends, though all that is there meets at every second place. */
+static void test_a_search_ends(void **state)
+{
+    enum { HALF = 32 };
+    static struct store_item items[HALF];
+    struct batch_producer owner = {.id = 1};
+    struct batch_items table = {.places = NULL};
+    struct batch_producers producers = {.places = NULL};
+    uint64_t even_seqs[HALF + 1];
+    const char *even_names[HALF + 1];
+    struct store_item probe = {.seq = 0};
+    size_t found;
+    bool fresh;
+    size_t i;
+
+    (void)state;
+    name_all();
+    assert_true(batch_items_begin(&table, HALF));
+    for (found = 0; found <= HALF; found++) {
+        do {
+            probe.seq++;
+            assert_true(batch_items_begin(&table, HALF));
+            batch_items_add(&table, &owner, &probe);
+            for (i = 0; table.places[i].producer == NULL; i++) {
+            }
+        } while (i % 2 != 0);
+        even_seqs[found] = probe.seq;
+    }
+    assert_true(batch_items_begin(&table, HALF));
+    for (i = 0; i < HALF; i++) {
+        items[i].seq = even_seqs[i];
+        batch_items_add(&table, &owner, &items[i]);
+    }
+    assert_null(batch_items_get(&table, &owner, even_seqs[HALF]));
+    batch_items_fini(&table);
+    for (found = 0, i = 0; found <= HALF; i++) {
+        assert_true(batch_producers_begin(&producers, HALF));
+        if ((batch_producers_get(&producers, "", names[i], &fresh) - producers.places) % 2 == 0) {
+            even_names[found++] = names[i];
+        }
+    }
+    assert_true(batch_producers_begin(&producers, HALF));
+    for (i = 0; i <= HALF; i++) {
+        (void)batch_producers_get(&producers, "", even_names[i], &fresh);
+        assert_true(fresh);
+    }
+    batch_producers_fini(&producers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +188,7 @@ int main(void)
         cmocka_unit_test(test_identity_and_name_are_two_things),
         cmocka_unit_test(test_a_table_is_empty_at_each_beginning),
         cmocka_unit_test(test_items_are_found_by_producer_and_number),
+        cmocka_unit_test(test_a_search_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

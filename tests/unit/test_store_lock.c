@@ -339,6 +339,36 @@ static void test_the_folders_sync(void **state)
                 "': Input/output error");
 }
 
+/* A program without stdin gets its number for what it opens next. */
+static void test_descriptor_0_is_like_any_other(void **state)
+{
+    int before = dup(STDIN_FILENO);
+
+    (void)state;
+    (void)close(STDIN_FILENO);
+    make();
+    assert_int_equal(file.folder_fd, 0);
+    sqlite_file_close(&file);
+    assert_int_equal(fcntl(0, F_GETFD), -1);
+    assert_int_equal(dup2(before, STDIN_FILENO), STDIN_FILENO);
+    make();
+    make_log(10, 'a');
+    (void)close(STDIN_FILENO);
+    assert_int_equal(sqlite_file_rewrite_log(&file, &scene.err), TLSMSG_OK);
+    assert_int_equal(fcntl(0, F_GETFD), -1);
+    assert_int_equal(mkfifo(test_folder_file(&scene.folder, "store.db-lock", lock_path), 0600), 0);
+    assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(fcntl(0, F_GETFD), -1);
+    assert_int_equal(unlink(lock_path), 0);
+    tlsmsg_error_clear(&scene.err);
+    assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_OK);
+    assert_int_equal(file.lock_fd, 0);
+    sqlite_file_close(&file);
+    assert_int_equal(fcntl(0, F_GETFD), -1);
+    assert_int_equal(dup2(before, STDIN_FILENO), STDIN_FILENO);
+    (void)close(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names_that_lead_elsewhere, begin, end),
         cmocka_unit_test_setup_teardown(test_a_log_is_written_over_itself, begin, end),
         cmocka_unit_test_setup_teardown(test_the_folders_sync, begin, end),
+        cmocka_unit_test_setup_teardown(test_descriptor_0_is_like_any_other, begin, end),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

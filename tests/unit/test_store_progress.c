@@ -274,6 +274,17 @@ static void test_root_follows_no_link(void **state)
     assert_int_equal(scene_descriptors(), descriptors);
 }
 
+/* As root nothing is done to what is somebody else's. */
+static void test_nothing_is_done_by_who_could_not_be_become(void **state)
+{
+    (void)state;
+    make_foreign(scene.folder.path, 88);
+    user.fails = "setresuid";
+    (void)tool_run("init", scene.path, NULL);
+    tool_assert(1, "", "cannot become the store's owner: Operation not permitted");
+    assert_int_not_equal(access(scene.path, F_OK), 0);
+}
+
 /* ---- the tool's own work */
 
 static void test_work_of_the_tool_is_shown(void **state)
@@ -319,6 +330,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_owner_that_can_not_be_become, begin,
                                         scene_tear_down),
         cmocka_unit_test_setup_teardown(test_root_follows_no_link, begin, scene_tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing_is_done_by_who_could_not_be_become, begin,
+                                        scene_tear_down),
         cmocka_unit_test_setup_teardown(test_work_of_the_tool_is_shown, begin, scene_tear_down),
     };
 
