@@ -51,14 +51,16 @@ class TrustTest(ClientTest):
 
         def handle(sock):
             context = tls.server_context(leaf.certificate, leaf.key)
+            was_sent = False  # by this connection: one that was refused may be told of it later
             try:
                 end = tls.accept(sock, context)
                 while data := end.receive():
+                    was_sent = True
                     got.append(data)
                     end.send(texts.reply(data))
                 end.answer_close()
             except (ssl.SSLError, OSError):
-                if got:
+                if was_sent:
                     raise
 
         return self.peer(handle, host), got
@@ -202,14 +204,16 @@ class FirstUse(TrustTest):
 
         def handle(sock):
             context = tls.server_context(current[0].certificate, current[0].key)
+            was_sent = False
             try:
                 end = tls.accept(sock, context)
                 while data := end.receive():
+                    was_sent = True
                     got.append(data)
                     end.send(texts.reply(data))
                 end.answer_close()
             except (ssl.SSLError, OSError):
-                if got:
+                if was_sent:
                     raise
 
         peer = self.peer(handle)
