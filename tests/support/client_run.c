@@ -1,15 +1,19 @@
 /* See client_run.h. */
 #include "support/client_run.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -232,6 +236,31 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *left)
     return 0;
 }
 
+static atomic_uint syncs;
+static atomic_uint failing_sync;
+
+unsigned client_run_fail_sync(unsigned nth)
+{
+    atomic_store(&failing_sync, nth);
+    return atomic_exchange(&syncs, 0);
+}
+
+/* In place of the C library's, for SQLite, too: nothing here has to last. */
+int fdatasync(int fd)
+{
+    (void)fd;
+    if (atomic_fetch_add(&syncs, 1) + 1 == atomic_load(&failing_sync)) {
+        errno = EIO;
+        return -1;
+    }
+    return 0;
+}
+
+int fsync(int fd)
+{
+    return fdatasync(fd);
+}
+
 /* ---- the client's descriptors */
 
 static void write_whole(int fd, const char *text, size_t len)
@@ -293,7 +322,7 @@ static int open_stdin(const struct client_run *run)
 
 static int open_output(const struct client_run *run, int fd, int in)
 {
-    int opened = ends.master >= 0                          ? dup(in)
+    int opened = run->kind == STDIN_TERMINAL               ? dup(in)
                  : fd == STDOUT_FILENO && run->full_stdout ? open("/dev/full", O_WRONLY | O_CLOEXEC)
                                                            : memfd_create("output", MFD_CLOEXEC);
 
@@ -309,8 +338,12 @@ static void begin(const struct client_run *run)
     (void)fflush(stdout);
     (void)fflush(stderr);
     fds[0] = open_stdin(run);
+    if (run->is_watched) {
+        fds[2] = open_terminal();
+        assert_int_equal(unsetenv("NO_COLOR") | setenv("TERM", "xterm", 1), 0);
+    }
     for (int i = 1; i < 3; i++) {
-        fds[i] = open_output(run, i, fds[0]);
+        fds[i] = i == 2 && run->is_watched ? fds[i] : open_output(run, i, fds[0]);
     }
     for (int i = 0; i < 3; i++) {
         ends.saved[i] = fcntl(i, F_DUPFD_CLOEXEC, 3);
@@ -328,7 +361,12 @@ static void finish(const struct client_run *run)
     if (ends.master >= 0) {
         take_terminal();
         close(ends.master);
-    } else {
+    }
+    if (run->is_watched) {
+        memcpy(ran.err, ran.out, sizeof(ran.err));
+        take_file(STDOUT_FILENO, ran.out, sizeof(ran.out));
+        assert_int_equal(setenv("NO_COLOR", "1", 1), 0);
+    } else if (run->kind != STDIN_TERMINAL) {
         take_file(STDERR_FILENO, ran.err, sizeof(ran.err));
         if (!run->full_stdout) {
             take_file(STDOUT_FILENO, ran.out, sizeof(ran.out));
@@ -372,7 +410,20 @@ static int fill_arguments(const struct client_run *run, const char *address,
     return argc;
 }
 
-const struct client_ran *client_run(const struct client_run *run)
+/* So that a server that still waits for a client goes on, and fails. */
+static void connect_once_more(const struct peer *peer)
+{
+    const struct sockaddr_in at = {.sin_family = AF_INET,
+                                   .sin_port = htons(peer->port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+    close(fd);
+}
+
+static const struct client_ran *run_client(const struct client_run *run, bool may_be_short)
 {
     struct peer *peer = run->is_strict ? ends_strict_peer() : ends_peer();
     char texts[CLIENT_RUN_ARGS + 6][TEST_PATH_MAX];
@@ -389,14 +440,29 @@ const struct client_ran *client_run(const struct client_run *run)
         peer_start(peer, play);
     }
     ran.exit = client_main(argc, argv);
+    if (may_be_short) {
+        connect_once_more(peer);
+    }
     if (run->steps[0] != NULL) {
         pthread_join(peer->thread, NULL);
         peer->playing = false;
     }
     finish(run);
-    peer_finish(peer);
+    if (!may_be_short) {
+        peer_finish(peer);
+    }
     peer_free(peer);
     return &ran;
+}
+
+const struct client_ran *client_run(const struct client_run *run)
+{
+    return run_client(run, false);
+}
+
+const struct client_ran *client_run_cut_short(const struct client_run *run)
+{
+    return run_client(run, true);
 }
 
 void client_run_expect(const struct client_run *run)

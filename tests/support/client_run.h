@@ -38,6 +38,7 @@ struct client_run {
     const char *input;
     size_t input_len; /* 0: the whole text */
     bool full_stdout; /* takes nothing */
+    bool is_watched;  /* stderr is a terminal that takes colours, stdout is none */
     bool is_held;     /* until the script says go */
     bool is_strict;   /* the server wants a certificate of the client */
     const char *steps[CLIENT_RUN_STEPS];
@@ -82,6 +83,13 @@ const char *client_run_path(const char *name);
 
 /* Runs it and fails the test where a step went wrong. Valid until the next run. */
 const struct client_ran *client_run(const struct client_run *run);
+
+/* In the next run the nth sync of a file fails; 0: none. Returns how many there were since the last
+ * call. */
+unsigned client_run_fail_sync(unsigned nth);
+
+/* The same where the client may end before the script does, and what it leaves of that is no failure. */
+const struct client_ran *client_run_cut_short(const struct client_run *run);
 
 /* The same, and compares what it left; the second for RUN_ROWS. */
 void client_run_expect(const struct client_run *run);

@@ -8,6 +8,8 @@
 static atomic_size_t count;
 static atomic_size_t failing; /* 0: none */
 static atomic_long live;
+static atomic_bool is_choosy;
+static _Thread_local bool is_chosen;
 
 void (*failmalloc_on_free)(void *block);
 
@@ -33,6 +35,12 @@ void failmalloc_at(size_t n)
     atomic_store(&failing, n);
 }
 
+void failmalloc_of_this_thread(bool alone)
+{
+    is_chosen = alone;
+    atomic_store(&is_choosy, alone);
+}
+
 size_t failmalloc_count(void)
 {
     return atomic_load(&count);
@@ -51,8 +59,12 @@ bool failmalloc_try(size_t n, void (*scenario)(void *state), void *state)
 
 static bool fails_now(void)
 {
-    size_t n = atomic_fetch_add(&count, 1) + 1;
+    size_t n;
 
+    if (atomic_load(&is_choosy) && !is_chosen) {
+        return false;
+    }
+    n = atomic_fetch_add(&count, 1) + 1;
     if (n != atomic_load(&failing)) {
         return false;
     }

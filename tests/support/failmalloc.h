@@ -17,6 +17,9 @@
 /* Counts anew and lets the nth allocation from now fail (once); 0: none fails. */
 void failmalloc_at(size_t n);
 
+/* From now on the allocations of this thread alone are counted and can fail; not: those of all. */
+void failmalloc_of_this_thread(bool alone);
+
 /* Allocations since the last failmalloc_at, failed ones included. */
 size_t failmalloc_count(void);
 

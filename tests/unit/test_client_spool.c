@@ -1,9 +1,12 @@
 /* The client program with a spool: what is kept, what a later run delivers, and what is told. */
 #include "support/unit.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "support/client_run.h"
+#include "support/glob_text.h"
 
 #define PROMPT CLIENT_RUN_PROMPT
 #define REPLY CLIENT_RUN_REPLY
@@ -144,10 +147,105 @@ static const struct client_run runs[] = {
      .err = CLIENT "--spool: cannot open spool '/dev/null/x': Not a directory\n"},
 };
 
+/* ---- a message that is longer than any server need take */
+
+#define LONG_BYTES (1024 * 1024 + 1)
+
+static char long_message[32 + LONG_BYTES];
+
+static const struct client_run of_a_long_one[] = {
+    {.name = "whose server was not reached",
+     .args = {"--spool", "@long1", "-q", "--retry", "0", "-m", "one", "-M", "@long"},
+     .steps = {"accept", "hello", "close"},
+     .exit = 1,
+     .err = SERVER "the server closed the conversation (close_notify); try: connect again\n" CLIENT
+                   "message 2 was not kept: it is longer than 1048576 bytes, and the server, which "
+                   "may take more, was not reached\n" CLIENT
+                   "1 message waits in spool '/tmp/*/long1'\n"},
+    {.name = "whose server takes less",
+     .args = {"--spool", "@long2", "-q", "-M", "@long"},
+     .steps = {"accept", "hello", ">HELLO 1 last=0 max=1048576 window=4 promise=disk\n", "end"},
+     .exit = 1,
+     .err = CLIENT
+     "message 1 was not kept: it is longer than the 1048576 bytes that the server takes\n"},
+    {.name = "whose server takes it",
+     .args = {"--spool", "@long3", "-q", "-M", "@long"},
+     .steps = {"accept", "hello", ">HELLO 1 last=0 max=1048577 window=4 promise=disk\n",
+               long_message, ">OK 1 1\nx\n", "end"},
+     .out = "x\n"},
+};
+
+static void write_long_message(void)
+{
+    FILE *file = fopen(client_run_path("long"), "w");
+    size_t head = (size_t)snprintf(long_message, 32, "<MSG 1 %d\n", LONG_BYTES);
+
+    assert_non_null(file);
+    memset(long_message + head, 'x', LONG_BYTES);
+    long_message[head + LONG_BYTES] = '\n';
+    assert_int_equal(fwrite(long_message + head, 1, LONG_BYTES, file), LONG_BYTES);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* ---- a disk that fails */
+
+static void remove_spool(void)
+{
+    static const char *const names[] = {"failing", "failing-wal", "failing-shm", "failing-lock"};
+
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        (void)unlink(client_run_path(names[i]));
+    }
+}
+
+static const struct client_run failing = {.args = {"--spool", "@failing", "-q", "--retry", "0"},
+                                          .before = remove_spool,
+                                          .input = "one\ntwo\n",
+                                          .steps = {"accept", "hello", KEEPS("0"),
+                                                    "<MSG 1 3\none\nMSG 2 3\ntwo\n",
+                                                    ">OK 1 1\nx\nOK 2 1\ny\n", "end"},
+                                          .out = "x\ny\n",
+                                          .left_at = 8};
+
+/* Whichever sync of the spool fails: it is told and no success, or it is one that SQLite does without
+ * (a folder's). */
+static void test_each_sync_fails(void **state)
+{
+    unsigned failures = 0;
+    unsigned syncs;
+
+    (void)state;
+    (void)client_run_fail_sync(0);
+    client_run_expect(&failing);
+    syncs = client_run_fail_sync(0);
+    for (unsigned n = 1; n <= syncs; n++) {
+        const struct client_ran *ran;
+
+        (void)client_run_fail_sync(n);
+        ran = client_run_cut_short(&failing);
+        if (ran->exit != 0) {
+            failures++;
+            assert_int_equal(ran->exit, 1);
+            assert_memory_equal(ran->err, CLIENT "--spool: cannot ", 31);
+            assert_true(strstr(ran->err, "/failing': disk I/O error (SQLite 1034)\n") != NULL ||
+                        strstr(ran->err, "/failing': Input/output error\n") != NULL);
+        } else {
+            expect_text("stderr", "", ran->err);
+            expect_text("stdout", failing.out, ran->out);
+        }
+    }
+    assert_true(failures >= 3);
+    (void)client_run_fail_sync(0);
+}
+
 int main(void)
 {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_sync_fails)};
     int failed = client_run_setup(NULL);
 
+    write_long_message();
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
     RUN_ROWS(failed, client_run_row, runs);
+    RUN_ROWS(failed, client_run_row, of_a_long_one);
     return failed + client_run_teardown(NULL);
 }

@@ -260,6 +260,49 @@ static const struct client_run producers[] = {
      .err = CLIENT "--producer needs tlsmsg/1, which --document-flow leaves out\n"},
 };
 
+static const struct client_run watched[] = {
+    {.name = "for a second and more",
+     .args = {"-q"},
+     .is_watched = true,
+     .input = "one\na\xff\ntwo\n",
+     .steps = {"accept", "hello", ONE_AT_A_TIME, "<MSG 1 3\none\n", "late 1999", ">OK 1 1\nx\n",
+               "<MSG 2 3\ntwo\n", "late 1", ">OK 2 1\ny\n", "end"},
+     .out = "x\ny\n",
+     .exit = 1,
+     .err = "\r*1 messages, * a second, 0 unanswered\033[K\r\033[K" CLIENT
+            "line 2 of stdin was not sent: it is not valid UTF-8\n*",
+     .left_at = 11},
+};
+
+static const struct client_run given[] = {
+    {.name = "one that is too long",
+     .args = {"-q", "-m", "one", "-m", "123456789", "-m", "three"},
+     .steps = {"accept", "hello", SHORT, "<MSG 1 3\none\nMSG 2 5\nthree\n",
+               ">OK 1 1\nx\nOK 2 1\ny\n", "end"},
+     .out = "x\ny\n",
+     .exit = 1,
+     .err = CLIENT "message 2 was not sent: it is longer than the 8 bytes that the server takes\n"},
+    {.name = "one alone that is too long",
+     .args = {"-q", "-m", "123456789"},
+     .steps = {"accept", "hello", SHORT, "end"},
+     .exit = 1,
+     .err = CLIENT "message 1 was not sent: it is longer than the 8 bytes that the server takes\n"},
+    {.name = "one that is too long, of a producer",
+     .args = {"--producer", "p", "-q", "-m", "one", "-m", "123456789", "-m", "three"},
+     .steps = {"accept", "hello", KEEPS("0"), "<MSG 1 3\none\n", ">OK 1 1\nx\n", "end"},
+     .out = "x\n",
+     .exit = 1,
+     .err = CLIENT
+     "message 2 was not sent: it is longer than the 8 bytes that the server takes\n" CLIENT
+     "3 messages: 1 answered, 1 refused, 1 not sent (from message 3)\n"},
+    {.name = "a server that has all and more",
+     .args = {"--producer", "p", "-q", "-m", "one"},
+     .steps = {"accept", "hello", KEEPS("2"), "end"},
+     .exit = 1,
+     .err = CLIENT "the input ends with message 1, and the server has 2 of this producer (is it "
+                   "another input?)\n"},
+};
+
 int main(void)
 {
     int failed = client_run_setup(NULL);
@@ -268,5 +311,7 @@ int main(void)
     RUN_ROWS(failed, client_run_row, ends);
     RUN_ROWS(failed, client_run_row, again);
     RUN_ROWS(failed, client_run_row, producers);
+    RUN_ROWS(failed, client_run_row, given);
+    RUN_ROWS(failed, client_run_row, watched);
     return failed + client_run_teardown(NULL);
 }

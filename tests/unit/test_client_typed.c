@@ -11,7 +11,20 @@
 #define HELLO ">HELLO 1 last=0 max=1048576 window=4 promise=none\n"
 #define CONNECTED CLIENT "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by /*/ca.crt\n"
 
+#define X64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X1024 X64 X64 X64 X64 X64 X64 X64 X64 X64 X64 X64 X64 X64 X64 X64 X64
+
 static const struct client_run document[] = {
+    {.name = "more than a line of a terminal holds",
+     .args = {FLOW},
+     .kind = STDIN_TERMINAL,
+     .input = X1024 X1024 X1024 X1024 "\n\x04",
+     .steps = {"accept", "end"},
+     .exit = 1,
+     .out = CLIENT
+     "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by /tmp/*/ca.crt\n" PROMPT
+     "tlsmsg-client: line 1 of stdin was not sent: the terminal may have cut it at 4095 bytes; "
+     "try: a file, a pipe or -m\n" PROMPT "\n"},
     {.name = "exit",
      .args = {FLOW},
      .kind = STDIN_TERMINAL,

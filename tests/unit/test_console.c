@@ -98,11 +98,71 @@ static void test_failure_is_kept(void **state)
     (void)close(full);
 }
 
+/* ---- what write(2) may do */
+
+/* Of the next writes: an errno, 0 for one that takes nothing, or 1 for one that takes a byte. */
+static const int *script;
+static char written[16];
+
+ssize_t __real_write(int fd, const void *data, size_t len);
+ssize_t __wrap_write(int fd, const void *data, size_t len);
+
+ssize_t __wrap_write(int fd, const void *data, size_t len)
+{
+    if (script == NULL) {
+        return __real_write(fd, data, len);
+    }
+    if (*script == 0 || *script == 1) {
+        size_t taken = (size_t)*script++;
+
+        (void)strncat(written, data, taken);
+        return (ssize_t)taken;
+    }
+    errno = *script++;
+    return -1;
+}
+
+static const struct writes {
+    const char *name;
+    int script[6];
+    const char *written;
+    int cause;
+} writes[] = {
+    {"byte by byte", {1, 1, 1}, "ab\n", 0},
+    {"interrupted, and full for a while", {EINTR, 1, EAGAIN, 1, EINTR, 1}, "ab\n", 0},
+    {"taken no more", {1, EPIPE}, "a", EPIPE},
+    {"taken none, for no cause", {1, EAGAIN, 0}, "a", EIO},
+};
+
+static void test_writes(void **state)
+{
+    const struct console_style style = {.phrases = phrases_get(1), .quiet = true};
+    const struct console_reply ab = {.text = "ab", .len = 2};
+    const struct writes *row = *state;
+    struct console console;
+    int ends[2];
+    bool good;
+
+    open_ends(ends, false); /* has room, whatever the script says */
+    console_init(&console, ends[1], &style);
+    written[0] = '\0';
+    script = row->script;
+    good = console_reply(&console, &ab);
+    script = NULL;
+    assert_string_equal(written, row->written);
+    assert_int_equal(console.cause, row->cause);
+    assert_int_equal(good, row->cause == 0);
+    console_fini(&console);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_failure_is_kept)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_shown, rows);
+    RUN_ROWS(failed, test_writes, writes);
     return failed;
 }

@@ -139,6 +139,7 @@ static void goes_on_under_a_new_name(void **state)
     add(&d, "c");
     assert_int_equal(step_until(&d, is_empty), EXIT_DONE);
     assert_string_equal(replies, "xyz");
+    assert_int_equal(d.bytes, 0);
     assert_int_not_equal(strncmp(greeted_with[0], greeted_with[1], 40), 0);
     assert_non_null(strstr(greeted_with[1], " from=1\n"));
     delivery_fini(&d);

@@ -145,10 +145,26 @@ static void test_fails(void **state)
     (void)close(fd);
 }
 
+/* What could not be written to before does not become writable by being opened again. */
+static void test_what_cannot_be_written(void **state)
+{
+    struct stdout_target target;
+    int ends[2];
+
+    (void)state;
+    open_pipe(ends);
+    stdout_target_init(&target, ends[0]);
+    assert_int_equal(target.kind, STDOUT_POLLED);
+    stdout_target_fini(&target);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_file_takes_all),
-                                       cmocka_unit_test(test_reader_has_gone)};
+                                       cmocka_unit_test(test_reader_has_gone),
+                                       cmocka_unit_test(test_what_cannot_be_written)};
     int failed = 0;
 
     (void)signal(SIGPIPE, SIG_IGN);

@@ -40,7 +40,7 @@ static int tear_down(void **state)
 
 static void assert_told(const char *text)
 {
-    char buf[256] = {0};
+    char buf[2048] = {0};
     ssize_t n = recv(manager, buf, sizeof(buf) - 1, 0);
 
     assert_true(n >= 0);
@@ -63,6 +63,27 @@ static void test_ready_is_told_and_environment_cleared(void **state)
     assert_null(getenv("NOTIFY_SOCKET"));
     systemd_notify(&s, "READY=1\nSTATUS=%s", "serving");
     assert_told("READY=1\nSTATUS=serving");
+    systemd_close(&s);
+}
+
+static void test_a_long_status_is_cut(void **state)
+{
+    char status[1100];
+    struct systemd s;
+
+    (void)state;
+    memset(status, 'x', sizeof(status));
+    status[1023] = '\0';
+    systemd_open(&s);
+    systemd_notify(&s, "%s", status);
+    assert_told(status);
+    status[1023] = 'x';
+    status[sizeof(status) - 1] = '\0';
+    systemd_notify(&s, "%s", status);
+    status[1023] = '\0';
+    assert_told(status);
+    systemd_notify(&s, "%s", "");
+    assert_told_nothing();
     systemd_close(&s);
 }
 
@@ -164,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_ready_is_told_and_environment_cleared, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_a_long_status_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reloading_carries_the_monotonic_time, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_watchdog_beats_twice_an_interval, set_up, tear_down),

@@ -133,7 +133,8 @@ static enum exit_code refuse_long(struct stream *s, uint64_t number, int64_t nex
                          "was not reached"
                        : "it is longer than the %" PRIu64 " bytes that the server takes",
                    s->delivery->max);
-    s->stopped = s->ended = s->session->is_whole;
+    s->stopped = s->session->is_whole;
+    s->ended |= s->stopped;
     return refuse(s, number, next_at, why);
 }
 
