@@ -117,6 +117,7 @@ int main(void) { return 0; }'
             need "$tool" has "$tool"
         done
         need g++ has g++
+        need ninja-build has ninja
         need libedit-dev pkg-config --exists libedit
         need libsqlite3-dev pkg-config --exists sqlite3
         need libpq-dev pkg-config --exists libpq

@@ -67,6 +67,12 @@ jobs=$(nproc)
 passed=0 failed=0 skipped=0
 broken= # stages that failed
 
+# Ninja takes seconds less than make for each of these builds. A folder that was made otherwise stays
+# as it is: CMake refuses another generator there.
+if command -v ninja >/dev/null && ! grep -qs '^CMAKE_MAKE_PROGRAM:.*/make$' "$out"/*/CMakeCache.txt; then
+    export CMAKE_GENERATOR="${CMAKE_GENERATOR:-Ninja}"
+fi
+
 # build NAME PRESET [OPTION...]: in build/test/NAME; what it says goes to build/test/NAME.log.
 # Nobody debugs these programs: lines and functions are all that the tools name, and a compiler
 # writes those in less time than types and variables.
