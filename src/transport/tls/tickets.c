@@ -481,21 +481,18 @@ static const unsigned char *stamp_of(const struct transport_config *config, SSL_
     return stamp;
 }
 
-/* A resumed session keeps its stamp, and what is left of its life: in TLS 1.3 the library has begun a
- * new one just now, in TLS 1.2 it counts from the full handshake by itself. */
-static bool stamp_again(const SSL *ssl, SSL_SESSION *session, int64_t now_s)
+/* A resumed session keeps its stamp, which it had or would not have been resumed, and what is left of
+ * its life: in TLS 1.3 the library has begun a new one just now, in TLS 1.2 it counts from the full
+ * handshake by itself. */
+static void keep_life(const SSL *ssl, SSL_SESSION *session, int64_t now_s)
 {
     const unsigned char *stamp = stamp_of(transport_from_ssl(ssl)->config, session);
 
-    if (stamp == NULL) {
-        return false;
-    }
-    if (SSL_version(ssl) == TLS1_3_VERSION) {
+    if (stamp != NULL && SSL_version(ssl) == TLS1_3_VERSION) {
         int64_t left_s = get_time(stamp + STAMP_BEGAN) + TICKETS_LIFETIME_S - now_s;
 
         (void)SSL_SESSION_set_timeout(session, (long)later(left_s, 1));
     }
-    return true;
 }
 
 /* The generate-ticket callback (SSL_CTX_set_session_ticket_cb(3)). */
@@ -508,7 +505,8 @@ static int stamp_ticket(SSL *ssl, void *unused)
 
     (void)unused;
     if (SSL_session_reused(ssl) == 1) {
-        return stamp_again(ssl, session, now_s) ? 1 : 0;
+        keep_life(ssl, session, now_s);
+        return 1;
     }
     if (refuse_oversized(ssl)) {
         return 0;
