@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "support/config.h"
 #include "support/tls_ends.h"
 #include "support/unit.h"
 #include "transport/tls/internal.h"
@@ -101,6 +102,46 @@ static void both_ends_know_what_was_agreed_on(void **state)
     }
 }
 
+/* Whatever else a client offers, a server goes on, in the document's flow. */
+static void other_protocols_are_passed_over(void **state)
+{
+    static const struct {
+        const char *offer; /* on the wire: each name behind its length */
+        const char *protocol;
+    } rows[] = {
+        {"\x08tlsmsg/1", "tlsmsg/1"},
+        {"\x02h2\x08tlsmsg/1", "tlsmsg/1"},
+        {"\x08tlsmsg/1\x02h2", "tlsmsg/1"},
+        {"\x02h2", NULL},
+        {"\x02h2\x08http/1.1", NULL},
+        {"\x08tlsmsg/2", NULL},
+        {"\x09tlsmsg/10", NULL},
+        {"\x07tlsmsg/", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct bare_client c;
+        struct tlsmsg_tls tls;
+
+        bare_client_init(&c, &files, TLS1_3_VERSION);
+        assert_int_equal(SSL_CTX_use_certificate(c.ctx, files.alice.cert), 1);
+        assert_int_equal(SSL_CTX_use_PrivateKey(c.ctx, files.alice.key), 1);
+        assert_int_equal(SSL_CTX_set_alpn_protos(c.ctx, (const unsigned char *)rows[i].offer,
+                                                 (unsigned)strlen(rows[i].offer)),
+                         0);
+        bare_client_join(&c, server, NULL);
+        assert_true(bare_client_handshake(&c));
+        assert_true(transport_describe(c.server.transport, &tls));
+        if (rows[i].protocol != NULL) {
+            assert_string_equal(tls.protocol, rows[i].protocol);
+        } else {
+            assert_null(tls.protocol);
+        }
+        bare_client_fini(&c);
+    }
+}
+
 /* A client that refuses what it was shown can say so in full. */
 static void a_failed_handshake_is_known_as_far_as_it_came(void **state)
 {
@@ -169,6 +210,47 @@ static void certificates_are_told_in_full(void **state)
     test_cert_free(&root);
 }
 
+/* Options that do nothing by themselves, and files that can't be what they are to be. */
+static void options_that_need_others(void **state)
+{
+    static const struct {
+        enum tlsmsg_role role;
+        enum tlsmsg_option option;
+        const char *value;
+        const char *text;
+    } rows[] = {
+        {TLSMSG_ROLE_CLIENT, TLSMSG_OPT_KEY, "alice.key",
+         "--key and --key-password-file need --cert FILE"},
+        {TLSMSG_ROLE_CLIENT, TLSMSG_OPT_KEY_PASSWORD_FILE, "alice.key",
+         "--key and --key-password-file need --cert FILE"},
+        {TLSMSG_ROLE_SERVER, TLSMSG_OPT_COUNT, NULL,
+         "a TLS server needs --cert FILE and --key FILE (scripts/gen-certs.sh makes them)"},
+        {TLSMSG_ROLE_SERVER, TLSMSG_OPT_CRL, "ca.crl",
+         "--crl needs --client-ca FILE: without it no client shows a certificate"},
+        {TLSMSG_ROLE_SERVER, TLSMSG_OPT_TICKET_KEYS, "/dev/null",
+         "cannot read ticket key file '/dev/null': it is not a regular file"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        bool has_pair = rows[i].role == TLSMSG_ROLE_SERVER && rows[i].option != TLSMSG_OPT_COUNT;
+        struct tlsmsg_options *options =
+            has_pair ? tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt",
+                                   TLSMSG_OPT_KEY, "server.key", rows[i].option, rows[i].value,
+                                   TLSMSG_OPT_COUNT)
+                     : tls_options(&files, rows[i].role, rows[i].option, rows[i].value,
+                                   TLSMSG_OPT_COUNT);
+        struct transport_config *config = NULL;
+        struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+        assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+        assert_null(config);
+        assert_string_equal(err.text, rows[i].text);
+        assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
+        tlsmsg_options_free(options);
+    }
+}
+
 /* Nothing to hold a certificate against: a mistake that is told before a byte is sent. */
 static void a_client_needs_a_name(void **state)
 {
@@ -206,8 +288,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_known_before),
         cmocka_unit_test(both_ends_know_what_was_agreed_on),
+        cmocka_unit_test(other_protocols_are_passed_over),
         cmocka_unit_test(a_failed_handshake_is_known_as_far_as_it_came),
         cmocka_unit_test(certificates_are_told_in_full),
+        cmocka_unit_test(options_that_need_others),
         cmocka_unit_test(a_client_needs_a_name),
     };
 
