@@ -27,6 +27,7 @@ static struct {
     void *user;
     int patience_ms;
     unsigned long turns;
+    int timeout_ms;
     unsigned long turns_max;
     enum stepped_end end;
 } run;
@@ -52,6 +53,7 @@ size_t __wrap_loop_wait(struct loop *loop, struct loop_event *events, size_t cap
         run.turns_max += 1000; /* enough to fail in */
         give_up(STEPPED_SPUN);
     }
+    run.timeout_ms = timeout_ms;
     idle_since_ns = clock_now_ns();
     for (;;) {
         size_t n = __real_loop_wait(loop, events, cap, 0, woken);
@@ -200,4 +202,9 @@ enum stepped_end stepped_run(struct tlsmsg_server *server, stepped_idle *idle, v
 unsigned long stepped_turns(void)
 {
     return run.turns;
+}
+
+int stepped_timeout_ms(void)
+{
+    return run.timeout_ms;
 }

@@ -46,4 +46,7 @@ enum stepped_end stepped_run(struct tlsmsg_server *server, stepped_idle *idle, v
 /* Turns of the worker in the run that is on, or in the last one. */
 unsigned long stepped_turns(void);
 
+/* How long the worker would wait in the turn that is on, as loop_wait's. */
+int stepped_timeout_ms(void);
+
 #endif

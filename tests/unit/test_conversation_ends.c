@@ -164,6 +164,47 @@ static void test_a_connection_that_is_cut_in_a_hold(void **state)
     end("closed 1: reset, 1 messages\n");
 }
 
+static bool sends_garbage(struct scene *s)
+{
+    static const char record[] = "\x17\x03\x03\x00\x20 not what the keys would have made";
+
+    assert_true(raw_peer_to_wire(&s->peers[0], record, 5 + 32));
+    return true;
+}
+
+/* What can't be read any more can't be answered; the alert is not overtaken. */
+static void test_what_is_no_record(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "a"},
+        {.hears = REPLY "a", .does = sends_garbage},
+    };
+
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
+    ACTS_PLAY(&scene, acts);
+    end("warning other 1: TLS failed: a record was altered on its way\nclosed 1: failed, 1 messages\n");
+}
+
+static void test_tls_where_there_is_none(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "\x16\x03\x01\x02"},
+        {.has_left = true},
+    };
+
+    (void)state;
+    if (BUILD_HAS_TLS) {
+        skip();
+    }
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
+    ACTS_PLAY(&scene, acts);
+    end("warning tls-peer 1: the peer speaks TLS, this is the plaintext build\nclosed 1: invalid-utf8, 0 messages\n");
+}
+
 /* --- deadlines -------------------------------------------------------------------------------- */
 
 static void test_silence(void **state)
@@ -500,6 +541,26 @@ static void test_one_that_never_closes(void **state)
     stepped_server_free(server);
 }
 
+/* Its word was said, and a reply that is due can't be taken any more. */
+static void test_one_that_is_cut_after_its_word(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "abcd"},
+        {.leaves = true},
+        {.does = is_cut},
+        {.does = has_lingered},
+    };
+
+    (void)state;
+    begin(TLSMSG_OPT_WRITE_TIMEOUT, "0", 2);
+    scene.defer = 1;
+    ACTS_PLAY(&scene, acts);
+    assert_memory_equal(scene.told, "closed 1: clean, 1 messages\n",
+                        strlen("closed 1: clean, 1 messages\n"));
+    scene_finish(&scene);
+    stepped_server_free(server);
+}
+
 static bool sends_kib(struct scene *s, int kib)
 {
     static char bytes[1024];
@@ -563,6 +624,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_connection_that_is_cut),
         cmocka_unit_test(test_a_connection_that_is_cut_in_a_hold),
+        cmocka_unit_test(test_what_is_no_record),
+        cmocka_unit_test(test_tls_where_there_is_none),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_silence_after_a_handshake),
         cmocka_unit_test(test_a_handshake_that_never_begins),
@@ -578,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_replies_that_never_come),
         cmocka_unit_test(test_replies_that_never_come_while_the_server_stops),
         cmocka_unit_test(test_one_that_never_closes),
+        cmocka_unit_test(test_one_that_is_cut_after_its_word),
         cmocka_unit_test(test_one_that_goes_on_sending),
         cmocka_unit_test(test_places_that_are_used_up),
     };

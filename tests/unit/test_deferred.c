@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/deferred.h"
+#include "support/failmalloc.h"
 
 static char text[] = "reply";
 
@@ -126,6 +127,72 @@ static void test_untaken_replies_are_freed(void **state)
     mailbox_fini(&box);
 }
 
+/* Neither a place nor what is posted is there by half. */
+static void test_no_memory(void **state)
+{
+    struct mailbox box;
+    struct reply_queue q;
+    bool release;
+    bool fail;
+
+    (void)state;
+    reply_queue_init(&q);
+    failmalloc_at(1);
+    assert_false(reply_queue_add(&q, 1));
+    failmalloc_at(0);
+    assert_int_equal(q.count, 0);
+    assert_null(reply_queue_first(&q));
+    mailbox_init(&box);
+    for (size_t n = 1; n <= 2; n++) {
+        failmalloc_at(n);
+        assert_int_equal(mailbox_post(&box, &(struct posted){.data = text, .len = 5}),
+                         TLSMSG_ERR_NOMEM);
+        failmalloc_at(0);
+        assert_int_equal(take_all(&box, &release, &fail), 0);
+    }
+    /* What has no text needs no memory for it. */
+    failmalloc_at(2);
+    assert_int_equal(mailbox_post(&box, &(struct posted){.data = text, .len = 0}), TLSMSG_OK);
+    failmalloc_at(0);
+    assert_int_equal(take_all(&box, &release, &fail), 1);
+    mailbox_fini(&box);
+}
+
+/* All that was posted comes along as it was. */
+static void test_what_is_posted(void **state)
+{
+    const struct posted what = {.kind = POSTED_REFUSAL,
+                                .token = {.connection = 1, .message = 2, .worker = 3, .slot = 4},
+                                .data = text,
+                                .len = 5,
+                                .code = 507,
+                                .last = 9,
+                                .promise = TLSMSG_PROMISE_DISK};
+    struct mailbox box;
+    struct list posted;
+    struct posted *got;
+    bool release;
+    bool fail;
+
+    (void)state;
+    mailbox_init(&box);
+    assert_int_equal(mailbox_post(&box, &what), TLSMSG_OK);
+    list_init(&posted);
+    mailbox_take(&box, &posted, &release, &fail);
+    got = LIST_ITEM(list_take_first(&posted), struct posted, link);
+    assert_int_equal(got->kind, POSTED_REFUSAL);
+    assert_memory_equal(&got->token, &what.token, sizeof(what.token));
+    assert_ptr_not_equal(got->data, text);
+    assert_memory_equal(got->data, text, 5);
+    assert_int_equal(got->len, 5);
+    assert_int_equal(got->code, 507);
+    assert_int_equal(got->last, 9);
+    assert_int_equal(got->promise, TLSMSG_PROMISE_DISK);
+    posted_free(got);
+    posted_free(NULL);
+    mailbox_fini(&box);
+}
+
 static void *post_many(void *arg)
 {
     for (int i = 0; i < 1000; i++) {
@@ -164,6 +231,8 @@ int main(void)
         cmocka_unit_test(test_posted_replies_keep_their_order),
         cmocka_unit_test(test_release_is_told_once_and_failure_wins),
         cmocka_unit_test(test_untaken_replies_are_freed),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_what_is_posted),
         cmocka_unit_test(test_none_is_lost_between_threads),
     };
 

@@ -26,6 +26,7 @@
 /* The machine's answers: so many calls go well, and then none does. */
 static unsigned eventfds;
 static unsigned epolls;
+static unsigned watches;
 static unsigned threads;
 static long processors;
 static rlim_t descriptors;
@@ -35,6 +36,8 @@ int __real_eventfd(unsigned value, int flags);
 int __wrap_eventfd(unsigned value, int flags);
 int __real_epoll_create1(int flags);
 int __wrap_epoll_create1(int flags);
+int __real_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
                           void *arg);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
@@ -62,6 +65,16 @@ int __wrap_epoll_create1(int flags)
     }
     epolls--;
     return __real_epoll_create1(flags);
+}
+
+int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+    if (watches == 0) {
+        errno = ENOSPC;
+        return -1;
+    }
+    watches--;
+    return __real_epoll_ctl(epoll_fd, operation, fd, event);
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
@@ -163,7 +176,7 @@ static void expect_failure(struct tlsmsg_options *o, enum tlsmsg_code code, int 
 static int fresh(void **state)
 {
     (void)state;
-    eventfds = epolls = threads = 1000;
+    eventfds = epolls = threads = watches = 1000;
     processors = 2;
     descriptors = 1024;
     all_signals_blocked = true;
@@ -235,6 +248,9 @@ static void test_no_event_descriptor(void **state)
     epolls = 1;
     expect_failure(o, TLSMSG_ERR_SYSTEM, ENFILE,
                    "cannot create an event loop: Too many open files in system");
+    epolls = 1000;
+    watches = 3; /* a wake-up and a listener, and the second worker's wake-up */
+    expect_failure(o, TLSMSG_ERR_SYSTEM, 0, "cannot watch the listening sockets");
     assert_int_equal(open_descriptors(), before);
     tlsmsg_options_free(o);
 }
