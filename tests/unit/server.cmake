@@ -1,5 +1,5 @@
 # The event loop and the server's own pieces.
-foreach(name conversation_states stats shared)
+foreach(name conversation_states stats shared waiting)
     tlsmsg_unit_test(${name})
 endforeach()
 tlsmsg_unit_test(limits FAILMALLOC WRAP getrlimit getrlimit64 getrandom)
