@@ -340,6 +340,125 @@ static void test_the_first_refusal_is_told(void **state)
         "closed 1: refused, 3 messages, BYE 507\n");
 }
 
+/* One behind a reply that waits for its turn: that was decided. */
+static bool deferred_one_is_refused(struct scene *s)
+{
+    assert_int_equal(s->token_count, 1);
+    assert_int_equal(s->tokens[0].message, 2);
+    assert_int_equal(tlsmsg_server_refuse(s->server, &s->tokens[0], 507), TLSMSG_OK);
+    return true;
+}
+
+static void defer_the_second(struct tlsmsg_message *message, void *user)
+{
+    scene.defer = tlsmsg_message_number(message) == 2 ? 1 : 0;
+    scene_handler()->message(message, user);
+}
+
+static void test_a_deferred_message_is_refused_in_a_hold(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "HELLO 1\n"},
+        {.hears = HELLO, .holds = "MSG 1 1\na\nMSG 2 1\nb\nMSG 3 1\nc\n"},
+        {.does = deferred_one_is_refused},
+        {.does = hold_ends},
+        {.hears = OK(1, "a") "BYE 507 7\nno room\n", .has_left = true},
+    };
+    struct tlsmsg_handler handler = *scene_handler();
+
+    (void)state;
+    handler.message = defer_the_second;
+    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter(&scene, -1));
+    ACTS_PLAY(&scene, acts);
+    end("info other 1: refused, BYE 507: no room; the conversation is closed\n"
+        "closed 1: refused, 3 messages, BYE 507\n");
+}
+
+/* It ends already, for the client's own mistake: that is what it hears. */
+static void test_a_mistake_comes_before_a_refusal(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "HELLO 1\n"},
+        {.hears = HELLO, .holds = "MSG 1 1\na\nMSG 3 1\nc\n"},
+        {.does = it_is_refused},
+        {.does = hold_ends},
+        {.hears = "BYE 400 21\na number out of order\n", .has_left = true},
+    };
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter(&scene, -1));
+    refusal = 507;
+    ACTS_PLAY(&scene, acts);
+    end("warning other 1: refused, BYE 400: a number out of order; the conversation is closed\n"
+        "closed 1: refused, 1 messages, BYE 400\n");
+}
+
+/* --- what a message tells of itself ----------------------------------------------------------- */
+
+static char looked_at[512];
+
+static void look_at(struct tlsmsg_message *message, void *user)
+{
+    const unsigned char *hash = tlsmsg_message_hash(message);
+    const char *producer = tlsmsg_message_producer(message);
+    size_t at = strlen(looked_at);
+    size_t len;
+
+    (void)user;
+    (void)tlsmsg_message_data(message, &len);
+    (void)snprintf(looked_at + at, sizeof(looked_at) - at, "%llu of %s, %zu bytes%s",
+                   (unsigned long long)tlsmsg_message_number(message),
+                   producer != NULL ? producer : "(none)", len,
+                   tlsmsg_message_is_duplicate(message) ? ", again" : "");
+    at = strlen(looked_at);
+    if (hash != NULL) {
+        (void)snprintf(looked_at + at, sizeof(looked_at) - at, ", %02x%02x..%02x", hash[0], hash[1],
+                       hash[31]);
+    }
+    (void)strncat(looked_at, "\n", sizeof(looked_at) - strlen(looked_at) - 1);
+}
+
+/* SHA-256 of "a" is ca97..bb, of "bc" 1e0b..ac. */
+static void test_what_a_message_tells(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "HELLO 1 producer=p\nMSG 1 1\na\nMSG 2 2\nb"},
+        {.says = "c\n"},
+        {.hears = HELLO "OK 1 37\n你好，我已收到你的消息：a\nOK 2 38\n你好，我已收到你的消息：bc\n",
+         .leaves = true,
+         .has_left = true},
+        {.peer = 1, .says = "HELLO 1 producer=p\nMSG 2 2\nbc\n"},
+        {.peer = 1,
+         .hears = HELLO_OF(2, "none") "OK 2 38\n你好，我已收到你的消息：bc\n",
+         .leaves = true,
+         .has_left = true},
+        {.peer = 2, .says = "HELLO 1\nMSG 1 1\na\n"},
+        {.peer = 2, .hears = HELLO OK(1, "a"), .leaves = true, .has_left = true},
+    };
+    struct tlsmsg_handler handler = *scene_handler();
+
+    (void)state;
+    looked_at[0] = '\0';
+    handler.message = look_at;
+    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
+    raw_peer_offer(true);
+    scene_begin(&scene, server, peers);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(scene_enter(&scene, -1));
+    }
+    ACTS_PLAY(&scene, acts);
+    assert_string_equal(looked_at, "1 of p, 1 bytes, ca97..bb\n2 of p, 2 bytes, 1e0b..ac\n"
+                                   "2 of p, 2 bytes, again, 1e0b..ac\n1 of (none), 1 bytes\n");
+    end("closed 1: clean, 2 messages, of p\n"
+        "closed 2: clean, 0 messages, 1 duplicates, of p\nclosed 3: clean, 1 messages\n");
+}
+
 /* --- a number that the library keeps ---------------------------------------------------------- */
 
 static void test_other_bytes_under_the_last_number(void **state)
@@ -373,6 +492,9 @@ int main(void)
         cmocka_unit_test(test_a_greeting_is_refused),
         cmocka_unit_test(test_a_set_back_is_told_once_a_minute),
         cmocka_unit_test(test_the_first_refusal_is_told),
+        cmocka_unit_test(test_a_deferred_message_is_refused_in_a_hold),
+        cmocka_unit_test(test_a_mistake_comes_before_a_refusal),
+        cmocka_unit_test(test_what_a_message_tells),
         cmocka_unit_test(test_other_bytes_under_the_last_number),
     };
     int failed = 0;

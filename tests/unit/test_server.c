@@ -157,9 +157,16 @@ static struct tlsmsg_server *start(struct tlsmsg_options *o, const struct tlsmsg
 static void finish(struct tlsmsg_server *server, enum tlsmsg_code want)
 {
     struct pollfd done = {.fd = tlsmsg_server_done_fd(server), .events = POLLIN};
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
 
     assert_int_equal(poll(&done, 1, WAIT_MS), 1);
-    assert_int_equal(tlsmsg_server_wait(server, NULL), want);
+    assert_int_equal(tlsmsg_server_wait(server, &err), want);
+    assert_int_equal(err.code, want);
+    assert_int_equal(err.sys_errno, 0);
+    assert_string_equal(err.text, want == TLSMSG_ERR_CLOSED ? "the handler failed"
+                                  : want == TLSMSG_ERR_TIMEOUT
+                                      ? "a reply could not be delivered before the drain timeout"
+                                      : "");
     tlsmsg_server_free(server);
 }
 
@@ -304,6 +311,28 @@ static void test_budget_ends_the_server(void **state)
     assert_int_equal(stats.conversations, 2);
     assert_int_equal(stats.closed[TLSMSG_CLOSE_CLEAN], 2);
     finish(server, TLSMSG_OK);
+}
+
+/* Whoever has not begun when the last place is taken does not keep the server. */
+static void test_a_handshake_does_not_keep_a_full_server(void **state)
+{
+    struct tlsmsg_server *server = start(server_options(1), &handler);
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    int idle = socket(AF_INET, SOCK_STREAM, 0);
+    struct tlsmsg_client *client;
+
+    (void)state;
+    if (BUILD_HAS_TLS) { /* in plaintext it would be a conversation */
+        at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        at.sin_port = htons((uint16_t)atoi(strchr(tlsmsg_server_address(server, 0), ':') + 1));
+        assert_int_equal(connect(idle, (struct sockaddr *)&at, sizeof(at)), 0);
+    }
+    client = connect_to(server);
+    say(client, "hello");
+    expect_reply(client, DOCUMENT_REPLY "hello");
+    leave(client);
+    finish(server, TLSMSG_OK);
+    (void)close(idle);
 }
 
 static void test_replies_wait_for_a_held_turn(void **state)
@@ -534,6 +563,7 @@ int main(void)
         cmocka_unit_test_setup(test_older_structures_are_kept_apart, fresh),
         cmocka_unit_test_setup(test_default_reply_without_a_handler, fresh),
         cmocka_unit_test_setup(test_budget_ends_the_server, fresh),
+        cmocka_unit_test_setup(test_a_handshake_does_not_keep_a_full_server, fresh),
         cmocka_unit_test_setup(test_replies_wait_for_a_held_turn, fresh),
         cmocka_unit_test_setup(test_failed_turn_ends_the_server_unanswered, fresh),
         cmocka_unit_test_setup(test_failure_told_by_a_release, fresh),

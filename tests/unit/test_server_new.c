@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -477,6 +478,27 @@ static void test_an_address_that_is_in_use(void **state)
     loopback_close(fds, 2);
 }
 
+/* Something else has its number by the time that the server takes it. */
+static void test_a_socket_that_is_gone(void **state)
+{
+    struct address bound;
+    int listener = loopback_listen(&bound);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct tlsmsg_options *o = options_with("127.0.0.1:0", "1");
+    struct tlsmsg_server *server = NULL;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    (void)state;
+    assert_int_equal(tlsmsg_options_add_listener(o, listener, NULL), TLSMSG_OK);
+    assert_true(dup2(null, listener) == listener);
+    assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_SYSTEM);
+    assert_int_equal(err.code, TLSMSG_ERR_SYSTEM);
+    assert_int_equal(err.sys_errno, ENOTSOCK);
+    assert_null(server);
+    tlsmsg_options_free(o);
+    loopback_close((const int[]){listener, null}, 2);
+}
+
 static void test_a_socket_that_was_handed_over(void **state)
 {
     char at[ADDRESS_TEXT_MAX];
@@ -526,6 +548,7 @@ int main(void)
         cmocka_unit_test_setup(test_addresses_that_overlap, fresh),
         cmocka_unit_test_setup(test_an_address_that_is_forbidden, fresh),
         cmocka_unit_test_setup(test_an_address_that_is_in_use, fresh),
+        cmocka_unit_test_setup(test_a_socket_that_is_gone, fresh),
         cmocka_unit_test_setup(test_a_socket_that_was_handed_over, fresh),
     };
 

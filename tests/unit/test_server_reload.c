@@ -7,9 +7,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <tlsmsg/tlsmsg.h>
 
+#include "server/internal.h"
 #include "support/test_certs.h"
 #include "support/test_folder.h"
 
@@ -227,6 +230,63 @@ static void test_options_of_a_client_are_refused(void **state)
     finish();
 }
 
+/* What is in force stays, and so does its number. */
+static void test_a_reload_that_fails(void **state)
+{
+    struct tlsmsg_options *wrong = options_with(ca_file);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    const struct transport_config *before;
+
+    (void)state;
+    start(key_file);
+    before = server->config;
+    assert_int_equal(tlsmsg_server_reload(server, wrong, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
+    assert_ptr_equal(server->config, before);
+    assert_int_equal(atomic_load(&server->config_generation), 0);
+    assert_int_equal(tlsmsg_server_reload(server, options, NULL), TLSMSG_OK);
+    assert_ptr_not_equal(server->config, before);
+    assert_int_equal(atomic_load(&server->config_generation), 1);
+    converse();
+    tlsmsg_options_free(wrong);
+    finish();
+}
+
+/* A check looks only. */
+static void test_a_check_leaves_nothing_behind(void **state)
+{
+    struct tlsmsg_options *o = options_with(key_file);
+    struct tlsmsg_server *made = NULL;
+    char keylog[TEST_PATH_MAX];
+
+    (void)state;
+    set(o, TLSMSG_OPT_KEYLOG_FILE, test_folder_file(&folder, "keys", keylog));
+    assert_int_equal(tlsmsg_server_check(o, NULL, NULL), TLSMSG_OK);
+    assert_int_equal(access(keylog, F_OK), -1);
+    assert_int_equal(tlsmsg_server_new(o, NULL, &made, NULL), TLSMSG_OK);
+    assert_int_equal(access(keylog, F_OK), 0);
+    tlsmsg_server_free(made);
+    tlsmsg_options_free(o);
+}
+
+/* Its first certificate ends in a year; of that nothing is told before. */
+static void test_when_certificates_end(void **state)
+{
+    int64_t now_s = (int64_t)time(NULL);
+    int64_t end_s;
+    int64_t next_s;
+
+    (void)state;
+    start(key_file);
+    end_s = tlsmsg_server_expiry(server, TLSMSG_EXPIRY_CERTIFICATE);
+    assert_in_range(end_s - now_s, 360 * TEST_DAY_S, 366 * TEST_DAY_S);
+    assert_int_equal(tlsmsg_server_expiry(server, TLSMSG_EXPIRY_CRL), 0);
+    next_s = tlsmsg_server_tell_ends(server, 0);
+    assert_in_range(next_s, now_s, end_s);
+    assert_int_equal(atomic_load(&warnings), 0);
+    finish();
+}
+
 /* The second comes and goes while the first tells its warnings. */
 static void test_reload_while_another_warns(void **state)
 {
@@ -247,6 +307,9 @@ int main(void)
         cmocka_unit_test(test_reload_while_another_reads),
         cmocka_unit_test(test_reload_while_another_warns),
         cmocka_unit_test(test_options_of_a_client_are_refused),
+        cmocka_unit_test(test_a_reload_that_fails),
+        cmocka_unit_test(test_a_check_leaves_nothing_behind),
+        cmocka_unit_test(test_when_certificates_end),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, group_tear_down);

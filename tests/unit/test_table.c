@@ -146,6 +146,8 @@ static void test_a_slot_is_used_again(void **state)
     worker_hold_bytes(worker, 10);
     all[1]->held_bytes = 10;
     conversation_abort(all[1], TLSMSG_CLOSE_RESET);
+    conversation_abort(all[1], TLSMSG_CLOSE_FAILED); /* again: nothing happens */
+    assert_int_equal(all[1]->reason, TLSMSG_CLOSE_RESET);
     assert_true(list_is_empty(&worker->replies));
     assert_true(list_is_empty(&worker->requeued));
     assert_true(list_is_empty(&worker->paused));

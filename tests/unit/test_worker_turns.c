@@ -30,7 +30,7 @@ static void end(void)
 #define BETWEEN_LOOKS 7
 
 static int others[MANY];
-static uint64_t told_of[MANY];  /* connections, in the order of their events */
+static uint64_t told_of[MANY];    /* connections, in the order of their events */
 static unsigned long turns[MANY]; /* of these */
 static unsigned told;
 
@@ -275,6 +275,33 @@ static void test_a_failure_ends_all_at_once(void **state)
     end();
 }
 
+static bool another_worker_fails(struct scene *s)
+{
+    server_advance(s->server, SERVER_FAILED);
+    return true;
+}
+
+/* Whoever failed first: all workers end alike. */
+static void test_another_worker_s_failure(void **state)
+{
+    static const struct act acts[] = {
+        {.does = is_open},
+        {.does = another_worker_fails},
+    };
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter(&scene, -1));
+    assert_true(scene_enter(&scene, -1));
+    ACTS_PLAY(&scene, acts);
+    assert_true(server->workers[0].failed);
+    assert_string_equal(scene.told, "");
+    assert_true(is_cut_off(&peers[0]));
+    assert_true(is_cut_off(&peers[1]));
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_the_listeners_pause_alone),
         cmocka_unit_test(test_memory_to_wait_for),
         cmocka_unit_test(test_a_failure_ends_all_at_once),
+        cmocka_unit_test(test_another_worker_s_failure),
     };
 
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
