@@ -11,7 +11,7 @@ else()
     set(server_identity support/ends_identity_tls.c support/test_certs.c support/test_folder.c)
 endif()
 tlsmsg_unit_test(deferred FAILMALLOC)
-tlsmsg_unit_test(producers FAILMALLOC)
+tlsmsg_unit_test(producers FAILMALLOC WRAP tsearch)
 tlsmsg_unit_test(accept SOURCES ${socket_support} WRAP ${socket_wraps})
 tlsmsg_unit_test(accept_connections FAILMALLOC SOURCES ${socket_support} ${server_identity}
     WRAP ${socket_wraps})

@@ -152,6 +152,11 @@ static bool memory_is_short_now(struct scene *s)
     return true;
 }
 
+static bool it_has_ended(struct scene *s)
+{
+    return s->closed == 1;
+}
+
 /* Greeted, or told why not: nobody waits for ever. */
 static bool second_has_its_answer(struct scene *s)
 {
@@ -200,6 +205,64 @@ static void test_no_memory_for_a_takeover(void **state)
     scene_init(&scene, server, peers);
 }
 
+/* --- replies ---------------------------------------------------------------------------------- */
+
+#define LONG_BYTES (100 * 1024)
+
+static char long_reply[LONG_BYTES];
+static enum tlsmsg_code reply_code;
+
+static void answer_at_length(struct tlsmsg_message *message, void *user)
+{
+    const struct iovec text = {.iov_base = long_reply, .iov_len = sizeof(long_reply)};
+
+    (void)user;
+    failmalloc_at(1);
+    reply_code = tlsmsg_message_reply(message, &text, 1);
+    failmalloc_at(0);
+}
+
+static void test_no_memory_for_a_reply(void **state)
+{
+    static const struct act acts[] = {{.says = "HELLO 1\nMSG 1 1\na\n"}, {.does = it_has_ended}};
+
+    (void)state;
+    assert_true(scene_enter(&scene, -1));
+    server->handler.message = answer_at_length;
+    ACTS_PLAY(&scene, acts);
+    assert_int_equal(reply_code, TLSMSG_ERR_NOMEM);
+    assert_string_equal(scene.told,
+                        "warning memory 1: no room for a reply; the conversation is closed\n"
+                        "closed 1: failed, 1 messages\n");
+}
+
+/* A reply from another thread has come over; there is no room for it in the queue. */
+static bool late_reply_is_given(struct scene *s)
+{
+    assert_int_equal(s->token_count, 1);
+    failmalloc_at(3);
+    assert_int_equal(tlsmsg_server_reply(s->server, &s->tokens[0], long_reply, sizeof(long_reply)),
+                     TLSMSG_OK);
+    return true;
+}
+
+static void test_no_memory_for_a_late_reply(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "HELLO 1\nMSG 1 1\na\n"},
+        {.hears = HELLO, .does = late_reply_is_given},
+        {.does = it_has_ended},
+    };
+
+    (void)state;
+    assert_true(scene_enter(&scene, -1));
+    scene.defer = 1;
+    ACTS_PLAY(&scene, acts);
+    assert_string_equal(scene.told,
+                        "warning memory 1: no room for a reply; the conversation is closed\n"
+                        "closed 1: failed, 1 messages\n");
+}
+
 #define BOTH(function) cmocka_unit_test_setup_teardown(function, fresh, finish)
 
 int main(void)
@@ -207,7 +270,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(test_no_hash_of_a_whole_message), BOTH(test_no_hash_of_a_part),
         BOTH(test_no_hash_at_the_end),         BOTH(test_no_memory_for_a_conversation),
-        BOTH(test_no_memory_for_a_takeover),
+        BOTH(test_no_memory_for_a_takeover),   BOTH(test_no_memory_for_a_reply),
+        BOTH(test_no_memory_for_a_late_reply),
     };
 
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);

@@ -8,6 +8,17 @@
 
 static struct producers table;
 
+/* Its memory is the C library's own. */
+static bool tree_fails;
+
+void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
+{
+    return tree_fails ? NULL : __real_tsearch(key, root, compare);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -159,7 +170,10 @@ static void test_names_are_forgotten_after_a_day(void **state)
     assert_int_equal(claim("CN=alice", "a", 1, 0, &got), PRODUCERS_YOURS);
     got.producer->last = 5;
     bytes = producers_bytes(&table);
-    assert_int_equal(bytes, sizeof(struct producer) + strlen("CN=alice" "a") + 6 * sizeof(void *));
+    assert_int_equal(bytes, sizeof(struct producer) +
+                                strlen("CN=alice"
+                                       "a") +
+                                6 * sizeof(void *));
     assert_true(bytes > sizeof(struct producer));
     /* As long as it is connected it isn't forgotten, however long that is. */
     assert_int_equal(claim("", "b", 2, 3 * PRODUCERS_KEEP_NS, &got), PRODUCERS_YOURS);
@@ -211,6 +225,13 @@ static void test_no_memory(void **state)
     assert_int_equal(got.pushed.connection, 0);
     assert_int_equal(table.count, 0);
     assert_int_equal(producers_bytes(&table), 0);
+    tree_fails = true;
+    assert_int_equal(claim("", "a", 1, 0, &got), PRODUCERS_NOMEM);
+    tree_fails = false;
+    assert_null(got.producer);
+    assert_int_equal(table.count, 0);
+    assert_int_equal(producers_bytes(&table), 0);
+    assert_int_equal(claim("", "a", 1, 0, &got), PRODUCERS_YOURS);
 }
 
 int main(void)

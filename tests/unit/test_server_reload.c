@@ -40,7 +40,7 @@ static void set(struct tlsmsg_options *o, enum tlsmsg_option option, const char 
     assert_int_equal(tlsmsg_options_set(o, option, value, NULL), TLSMSG_OK);
 }
 
-static struct tlsmsg_options *options_with(const char *key)
+static struct tlsmsg_options *options_of(const char *cert, const char *key)
 {
     struct tlsmsg_options *o = NULL;
 
@@ -48,9 +48,14 @@ static struct tlsmsg_options *options_with(const char *key)
     set(o, TLSMSG_OPT_LISTEN, "127.0.0.1:0");
     set(o, TLSMSG_OPT_WORKERS, "2");
     set(o, TLSMSG_OPT_REPLY, REPLY);
-    set(o, TLSMSG_OPT_CERT, cert_file);
+    set(o, TLSMSG_OPT_CERT, cert);
     set(o, TLSMSG_OPT_KEY, key);
     return o;
+}
+
+static struct tlsmsg_options *options_with(const char *key)
+{
+    return options_of(cert_file, key);
 }
 
 static void reload_within(void)
@@ -287,6 +292,37 @@ static void test_when_certificates_end(void **state)
     finish();
 }
 
+/* One that ends soon is told of when it is asked for, but not what was so before already. */
+static void test_a_certificate_that_ends_soon(void **state)
+{
+    struct tlsmsg_options *o;
+    struct test_cert soon;
+    char file[TEST_PATH_MAX];
+    char key[TEST_PATH_MAX];
+    int64_t now_s = (int64_t)time(NULL);
+
+    (void)state;
+    test_cert_make(&soon, &(struct test_cert_spec){.common_name = "soon",
+                                                   .alternative_names = "DNS:localhost",
+                                                   .from_s = -300 * TEST_DAY_S,
+                                                   .until_s = 5 * TEST_DAY_S});
+    test_cert_write(&soon, test_folder_file(&folder, "soon.crt", file));
+    test_cert_write_key(&soon, test_folder_file(&folder, "soon.key", key), NULL);
+    test_cert_free(&soon);
+    start(key_file);
+    assert_int_equal(atomic_load(&warnings), 0);
+    o = options_of(file, key);
+    assert_int_equal(tlsmsg_server_reload(server, o, NULL), TLSMSG_OK);
+    assert_true(atomic_load(&warnings) > 0);
+    atomic_store(&warnings, 0);
+    assert_in_range(tlsmsg_server_tell_ends(server, 0), now_s, now_s + 6 * TEST_DAY_S);
+    assert_int_equal(atomic_load(&warnings), 1);
+    assert_in_range(tlsmsg_server_tell_ends(server, now_s + 3600), now_s, now_s + 6 * TEST_DAY_S);
+    assert_int_equal(atomic_load(&warnings), 1);
+    tlsmsg_options_free(o);
+    finish();
+}
+
 /* The second comes and goes while the first tells its warnings. */
 static void test_reload_while_another_warns(void **state)
 {
@@ -310,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_a_reload_that_fails),
         cmocka_unit_test(test_a_check_leaves_nothing_behind),
         cmocka_unit_test(test_when_certificates_end),
+        cmocka_unit_test(test_a_certificate_that_ends_soon),
     };
 
     return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
