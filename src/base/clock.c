@@ -40,6 +40,14 @@ int64_t clock_deadline_ns(int64_t now_ns, int64_t ms)
     return now_ns + ms * CLOCK_NS_PER_MS;
 }
 
+int64_t clock_earlier_ns(int64_t a_ns, int64_t b_ns)
+{
+    if (a_ns == 0 || b_ns == 0) {
+        return a_ns == 0 ? b_ns : a_ns;
+    }
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
 int clock_poll_ms(int64_t now_ns, int64_t deadline_ns)
 {
     uint64_t left_ns;

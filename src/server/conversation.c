@@ -14,38 +14,28 @@
 
 #define BIT(state) (1u << (state))
 
-static const struct {
-    const char *name;
-    unsigned allowed;
-} states[CONVERSATION_STATE_COUNT] = {
-    [CONVERSATION_HANDSHAKE] = {"handshake", BIT(CONVERSATION_OPEN) | BIT(CONVERSATION_LINGER) |
-                                                 BIT(CONVERSATION_DEAD)},
-    [CONVERSATION_OPEN] = {"open", BIT(CONVERSATION_FLUSH) | BIT(CONVERSATION_LINGER) |
-                                       BIT(CONVERSATION_DEAD)},
-    [CONVERSATION_FLUSH] = {"flush", BIT(CONVERSATION_SHUTDOWN) | BIT(CONVERSATION_LINGER) |
-                                         BIT(CONVERSATION_DEAD)},
-    [CONVERSATION_SHUTDOWN] = {"shutdown", BIT(CONVERSATION_LINGER) | BIT(CONVERSATION_DEAD)},
-    [CONVERSATION_LINGER] = {"linger", BIT(CONVERSATION_DEAD)},
-    [CONVERSATION_DEAD] = {"dead", 0},
+/* From each state, those that may follow. */
+static const unsigned allowed[CONVERSATION_STATE_COUNT] = {
+    [CONVERSATION_HANDSHAKE] =
+        BIT(CONVERSATION_OPEN) | BIT(CONVERSATION_LINGER) | BIT(CONVERSATION_DEAD),
+    [CONVERSATION_OPEN] =
+        BIT(CONVERSATION_FLUSH) | BIT(CONVERSATION_LINGER) | BIT(CONVERSATION_DEAD),
+    [CONVERSATION_FLUSH] =
+        BIT(CONVERSATION_SHUTDOWN) | BIT(CONVERSATION_LINGER) | BIT(CONVERSATION_DEAD),
+    [CONVERSATION_SHUTDOWN] = BIT(CONVERSATION_LINGER) | BIT(CONVERSATION_DEAD),
+    [CONVERSATION_LINGER] = BIT(CONVERSATION_DEAD),
+    [CONVERSATION_DEAD] = 0,
 };
-
-const char *conversation_state_name(enum conversation_state state)
-{
-    return (unsigned)state < CONVERSATION_STATE_COUNT ? states[state].name : "unknown";
-}
 
 bool conversation_may_move(enum conversation_state from, enum conversation_state to)
 {
-    return (states[from].allowed & BIT(to)) != 0;
+    return (allowed[from] & BIT(to)) != 0;
 }
 
 /* A move that the table does not allow is a bug: an assertion in debug builds, a closed
  * conversation in release builds. */
 static void move(struct conversation *c, enum conversation_state to)
 {
-    if (c->state == CONVERSATION_DEAD) {
-        return;
-    }
     if (!conversation_may_move(c->state, to)) {
         assert(false && "illegal move of a conversation");
         to = CONVERSATION_DEAD;
@@ -430,9 +420,6 @@ void conversation_refuse(struct conversation *c, uint64_t message, unsigned code
 {
     struct verdict verdict = {FINISH, TLSMSG_CLOSE_FAILED};
 
-    if (c->state != CONVERSATION_OPEN && c->state != CONVERSATION_FLUSH) {
-        return;
-    }
     if (c->flow->refused != NULL) {
         verdict = c->flow->refused(c, message, code);
     } else {
@@ -469,8 +456,7 @@ void conversation_shed(struct conversation *c)
 
 void conversation_take_over(struct conversation *c)
 {
-    if ((c->state == CONVERSATION_OPEN || c->state == CONVERSATION_FLUSH) &&
-        c->flow->taken_over != NULL) {
+    if (c->flow->taken_over != NULL) {
         act_on(c, c->flow->taken_over(c));
         run(c);
     }
@@ -569,10 +555,6 @@ void conversation_expire(struct conversation *c)
 void conversation_drain(struct conversation *c)
 {
     c->draining = true;
-    if (c->state == CONVERSATION_OPEN && c->messages > 0) {
-        c->limited = true;
-        socket_source_limit(&c->source);
-    }
     if (c->state == CONVERSATION_OPEN) {
         worker_requeue(c->worker, c);
     }

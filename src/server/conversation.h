@@ -27,7 +27,9 @@ void conversation_drain(struct conversation *c);
 /* Ends at once, nothing more is sent. reason: used where none is known yet. */
 void conversation_abort(struct conversation *c, enum tlsmsg_close_reason reason);
 
-/* The reply to a deferred message is there; data is taken. */
+/* What follows is of conversations in OPEN or FLUSH alone.
+ *
+ * The reply to a deferred message is there; data is taken. */
 void conversation_answer(struct conversation *c, uint64_t message, char *data, size_t len);
 
 /* A message (by its index; 0: the greeting) can't be answered: ends in order, without the replies
@@ -43,8 +45,7 @@ void conversation_wake(struct conversation *c);
 void conversation_shed(struct conversation *c);
 void conversation_take_over(struct conversation *c);
 
-/* Name of a state, and whether the table allows a move; for logs and tests. */
-const char *conversation_state_name(enum conversation_state state);
+/* Whether a move is allowed. */
 bool conversation_may_move(enum conversation_state from, enum conversation_state to);
 
 #endif

@@ -361,11 +361,6 @@ static size_t reply_head(const struct conversation *c, uint64_t message, size_t 
 
 /* --- deadlines -------------------------------------------------------------------------------- */
 
-static int64_t sooner(int64_t a, int64_t b)
-{
-    return a == 0 || (b != 0 && b < a) ? b : a;
-}
-
 /* What the end of a hold has moved on: the peer isn't slow because we didn't listen. */
 static int64_t later(int64_t a, int64_t b)
 {
@@ -391,7 +386,7 @@ static int64_t deadline(const struct conversation *c)
     if (n->len > RATE_BYTES) {
         int64_t earned_ns = (int64_t)(p->body.len / RATE_BYTES) * CLOCK_NS_PER_S;
 
-        due = sooner(due, later(p->began_ns, c->activity_ns) + earned_ns + RATE_GRACE_NS);
+        due = clock_earlier_ns(due, later(p->began_ns, c->activity_ns) + earned_ns + RATE_GRACE_NS);
     }
     return due;
 }

@@ -46,15 +46,6 @@ uint32_t waiting_interest(const struct conversation *c)
     }
 }
 
-/* The earlier of two deadlines, of which 0 is none. */
-static int64_t earlier(int64_t a, int64_t b)
-{
-    if (a == 0 || b == 0) {
-        return a == 0 ? b : a;
-    }
-    return a < b ? a : b;
-}
-
 bool waiting_is_writing(const struct conversation *c)
 {
     return c->released > 0 || c->read_wants_out;
@@ -85,7 +76,7 @@ static int64_t drain_deadline(const struct conversation *c)
         return 0;
     }
     return c->state == CONVERSATION_OPEN && c->messages == 0
-               ? earlier(w->drain_deadline_ns, clock_deadline_ns(since, FIRST_MESSAGE_MS))
+               ? clock_earlier_ns(w->drain_deadline_ns, clock_deadline_ns(since, FIRST_MESSAGE_MS))
                : w->drain_deadline_ns;
 }
 
@@ -103,20 +94,20 @@ int64_t waiting_deadline(const struct conversation *c)
 
     switch (c->state) {
     case CONVERSATION_HANDSHAKE:
-        return earlier(clock_deadline_ns(c->accepted_ns, settings->handshake_timeout_ms),
-                       drain_deadline(c));
+        return clock_earlier_ns(clock_deadline_ns(c->accepted_ns, settings->handshake_timeout_ms),
+                                drain_deadline(c));
     case CONVERSATION_OPEN:
         /* Idle is the peer's silence, not our not listening. */
         if (settings->idle_timeout_ms != 0 && messages_may_read(c) && c->out.len == 0 &&
             c->deferred.count == 0) {
             deadline = clock_deadline_ns(c->activity_ns, settings->idle_timeout_ms);
         }
-        deadline = earlier(deadline, drain_deadline(c));
+        deadline = clock_earlier_ns(deadline, drain_deadline(c));
         break;
     case CONVERSATION_FLUSH:
         deadline = drain_deadline(c);
         if (waiting_awaits_handler(c)) {
-            deadline = earlier(deadline, answer_deadline(c));
+            deadline = clock_earlier_ns(deadline, answer_deadline(c));
         }
         break;
     case CONVERSATION_SHUTDOWN:
@@ -126,16 +117,17 @@ int64_t waiting_deadline(const struct conversation *c)
         return 0;
     }
     if (c->state == CONVERSATION_OPEN && c->flow->deadline != NULL) {
-        deadline = earlier(deadline, c->flow->deadline(c));
+        deadline = clock_earlier_ns(deadline, c->flow->deadline(c));
     }
     if (c->said_farewell || c->hurry_ns != 0) {
-        deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, LINGER_MS));
+        deadline = clock_earlier_ns(deadline, clock_deadline_ns(c->progress_ns, LINGER_MS));
     }
     if (c->hurry_ns != 0) {
-        deadline = earlier(deadline, clock_deadline_ns(c->hurry_ns, HURRY_MS));
+        deadline = clock_earlier_ns(deadline, clock_deadline_ns(c->hurry_ns, HURRY_MS));
     }
     if (waiting_is_writing(c)) {
-        deadline = earlier(deadline, clock_deadline_ns(c->progress_ns, settings->write_timeout_ms));
+        deadline = clock_earlier_ns(deadline,
+                                    clock_deadline_ns(c->progress_ns, settings->write_timeout_ms));
     }
     return deadline;
 }

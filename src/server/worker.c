@@ -347,11 +347,9 @@ static int wait_ms(const struct worker *w)
     }
     /* Nobody tells when others have given memory back. */
     if (w->over && !list_is_empty(&w->paused)) {
-        next = next == 0 || next > w->now_ns + OVER_NS ? w->now_ns + OVER_NS : next;
+        next = clock_earlier_ns(next, w->now_ns + OVER_NS);
     }
-    if (w->resume_ns != 0 && (next == 0 || w->resume_ns < next)) {
-        next = w->resume_ns;
-    }
+    next = clock_earlier_ns(next, w->resume_ns);
     return clock_poll_ms(next == 0 ? 0 : clock_now_ns(), next);
 }
 

@@ -139,12 +139,24 @@ static void test_now_never_goes_back(void **state)
     assert_true(last > 0);
 }
 
+static void test_earlier(void **state)
+{
+    (void)state;
+    assert_int_equal(clock_earlier_ns(3, 5), 3);
+    assert_int_equal(clock_earlier_ns(5, 3), 3);
+    assert_int_equal(clock_earlier_ns(0, 5), 5);
+    assert_int_equal(clock_earlier_ns(5, 0), 5);
+    assert_int_equal(clock_earlier_ns(0, 0), 0);
+    assert_int_equal(clock_earlier_ns(-3, 5), -3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_date_is_cut),
         cmocka_unit_test(test_wall_time_is_now),
         cmocka_unit_test(test_now_never_goes_back),
+        cmocka_unit_test(test_earlier),
     };
     int failed = 0;
 

@@ -236,6 +236,32 @@ static void test_no_memory_for_a_reply(void **state)
                         "closed 1: failed, 1 messages\n");
 }
 
+static void defer_without_memory(struct tlsmsg_message *message, void *user)
+{
+    struct tlsmsg_token token;
+
+    (void)user;
+    failmalloc_at(1);
+    reply_code = tlsmsg_message_defer(message, &token);
+    failmalloc_at(0);
+}
+
+/* What could not be taken for later is answered as if that had not been tried. */
+static void test_no_memory_to_defer(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "HELLO 1\nMSG 1 1\na\n"},
+        {.hears = HELLO "OK 1 37\n你好，我已收到你的消息：a\n", .leaves = true, .has_left = true},
+    };
+
+    (void)state;
+    assert_true(scene_enter(&scene, -1));
+    server->handler.message = defer_without_memory;
+    ACTS_PLAY(&scene, acts);
+    assert_int_equal(reply_code, TLSMSG_ERR_NOMEM);
+    assert_string_equal(scene.told, "closed 1: clean, 1 messages\n");
+}
+
 /* A reply from another thread has come over; there is no room for it in the queue. */
 static bool late_reply_is_given(struct scene *s)
 {
@@ -271,7 +297,7 @@ int main(void)
         BOTH(test_no_hash_of_a_whole_message), BOTH(test_no_hash_of_a_part),
         BOTH(test_no_hash_at_the_end),         BOTH(test_no_memory_for_a_conversation),
         BOTH(test_no_memory_for_a_takeover),   BOTH(test_no_memory_for_a_reply),
-        BOTH(test_no_memory_for_a_late_reply),
+        BOTH(test_no_memory_to_defer),         BOTH(test_no_memory_for_a_late_reply),
     };
 
     return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
