@@ -24,7 +24,7 @@ if(NOT TLSMSG_PLAINTEXT)
     list(APPEND fault_tests openssl_memory key_updates handshake_causes flow_numbered)
 endif()
 # Plays that stand in tables (support/acts.h).
-set(play_tests conversation_counters conversation_ends worker_turns)
+set(play_tests conversation_counters conversation_ends conversation_times worker_turns)
 if(NOT TLSMSG_PLAINTEXT)
     list(APPEND play_tests numbered_rules numbered_times numbered_handler numbered_takeovers
          numbered_pressure)

@@ -182,6 +182,27 @@ static bool is_kept(struct scene *s)
     return true;
 }
 
+/* What is read at most, a longest reply and a last word fit into the queue. */
+static bool queue_has_room(struct scene *s)
+{
+    assert_int_equal(scene_conversation(s, 0)->out.limit,
+                     64 * KIB + MIB + MIB + KIB + 64 + 256 + KIB);
+    return true;
+}
+
+static void test_room_for_what_has_to_be_said(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "HELLO 1\n"},
+        {.hears = HELLO, .does = queue_has_room, .leaves = true, .has_left = true},
+    };
+
+    (void)state;
+    begin(1);
+    ACTS_PLAY(&scene, acts);
+    end("closed 1: clean, 0 messages\n");
+}
+
 /* What it becomes, a reply beside itself, finds no room any more. */
 static void test_a_long_message_without_room(void **state)
 {
@@ -290,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_oldest_unfinished_message_goes_first),
         cmocka_unit_test(test_each_goes_where_that_does_not_do),
+        cmocka_unit_test(test_room_for_what_has_to_be_said),
         cmocka_unit_test(test_a_long_message_without_room),
         cmocka_unit_test(test_a_message_that_needs_no_room),
         cmocka_unit_test(test_who_holds_something_is_not_read),

@@ -135,6 +135,29 @@ static void test_what_a_lost_connection_brought_is_waited_for(void **state)
     stepped_server_free(server);
 }
 
+/* All that the first one brought is decided: its end needs no hold's end. */
+static void test_another_s_hold_is_not_waited_for(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "HELLO 1 producer=p\nMSG 1 1\na\n"},
+        {.hears = HELLO OK(1, "a")},
+        {.peer = 1, .says = "HELLO 1\n"},
+        {.peer = 1, .hears = HELLO, .holds = "MSG 1 1\nb\n"},
+        {.does = first_is_cut},
+        {.peer = 2, .says = "HELLO 1 producer=p\n"},
+        {.peer = 2, .hears = HELLO_OF(1)},
+        {.does = hold_ends},
+        {.peer = 1, .hears = OK(1, "b"), .leaves = true, .has_left = true},
+        {.peer = 2, .leaves = true, .has_left = true},
+    };
+
+    (void)state;
+    begin(3);
+    ACTS_PLAY(&scene, acts);
+    end("closed 1: reset, 1 messages, of p\nclosed 2: clean, 1 messages\n"
+        "closed 3: clean, 0 messages, of p\n");
+}
+
 /* One waits at most. */
 static void test_a_third_takes_the_place_of_the_second(void **state)
 {
@@ -251,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_names_do_not_meet),
         cmocka_unit_test(test_what_is_undecided_is_waited_for),
         cmocka_unit_test(test_what_a_lost_connection_brought_is_waited_for),
+        cmocka_unit_test(test_another_s_hold_is_not_waited_for),
         cmocka_unit_test(test_a_third_takes_the_place_of_the_second),
         cmocka_unit_test(test_one_that_waits_is_cut),
         cmocka_unit_test(test_an_earlier_connection_comes_too_late),

@@ -206,11 +206,13 @@ static void test_no_memory(void **state)
     struct tlsmsg_server *server;
     struct tlsmsg_error err;
     unsigned before = open_descriptors();
-    long live = failmalloc_live();
     enum tlsmsg_code code;
     size_t n = 0;
+    long live;
 
     (void)state;
+    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_MAX_PER_ADDRESS, "1", NULL), TLSMSG_OK);
+    live = failmalloc_live();
     do {
         err = (struct tlsmsg_error){.code = TLSMSG_OK};
         server = (struct tlsmsg_server *)&told;
@@ -229,6 +231,7 @@ static void test_no_memory(void **state)
     assert_true(n > 4);
     tlsmsg_server_free(server);
     assert_int_equal(open_descriptors(), before);
+    assert_int_equal(failmalloc_live(), live);
     tlsmsg_options_free(o);
 }
 

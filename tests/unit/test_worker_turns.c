@@ -235,6 +235,58 @@ static void test_memory_to_wait_for(void **state)
     play_waits("100", acts, COUNT_OF(acts));
 }
 
+/* --- a reload --------------------------------------------------------------------------------- */
+
+static unsigned generation; /* of the worker, when a first byte had come */
+
+static bool config_is_new(struct scene *s)
+{
+    assert_int_equal(tlsmsg_server_reload(s->server, s->server->options, NULL), TLSMSG_OK);
+    assert_int_not_equal(s->server->workers[0].config_generation,
+                         atomic_load(&s->server->config_generation));
+    generation = atomic_load(&s->server->config_generation);
+    s->peers[0].most = 20;
+    return true;
+}
+
+static bool config_is_followed(struct scene *s)
+{
+    assert_int_equal(s->server->workers[0].config_generation, generation);
+    assert_int_equal(tlsmsg_server_reload(s->server, s->server->options, NULL), TLSMSG_OK);
+    s->peers[0].most = (size_t)-1;
+    return true;
+}
+
+/* Its handshake goes on with what it began with. */
+static bool config_stays(struct scene *s)
+{
+    assert_true(s->peers[0].open);
+    assert_int_equal(s->server->workers[0].config_generation, generation);
+    return true;
+}
+
+/* A connection that has said nothing so far gets what the last reload has brought. */
+static void test_a_connection_follows_a_reload_until_it_speaks(void **state)
+{
+    static const struct act acts[] = {
+        {.does = config_is_new},
+        {.does = config_is_followed},
+        {.does = config_stays},
+        {.leaves = true, .has_left = true},
+    };
+
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter(&scene, -1));
+    peers[0].most = 0;
+    ACTS_PLAY(&scene, acts);
+    end();
+}
+
 /* --- a handler that fails --------------------------------------------------------------------- */
 
 static bool fails(struct scene *s)
@@ -310,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_deadlines_to_wait_for),
         cmocka_unit_test(test_the_listeners_pause_alone),
         cmocka_unit_test(test_memory_to_wait_for),
+        cmocka_unit_test(test_a_connection_follows_a_reload_until_it_speaks),
         cmocka_unit_test(test_a_failure_ends_all_at_once),
         cmocka_unit_test(test_another_worker_s_failure),
     };
