@@ -382,6 +382,7 @@ static struct verdict read_failed(struct conversation *c, const struct tlsmsg_er
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, c, "%s", err->text);
         return (struct verdict){FINISH, TLSMSG_CLOSE_FAILED};
     case TLSMSG_ERR_IS_TLS:
+        c->heard = true;
         worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_TLS_PEER, c, "%s", err->text);
         return (struct verdict){FINISH, TLSMSG_CLOSE_INVALID_UTF8};
     default:

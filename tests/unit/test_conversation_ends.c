@@ -37,12 +37,6 @@ static bool is_open(struct scene *s)
     return s->peers[0].open;
 }
 
-static bool nobody_was_let_go(struct scene *s)
-{
-    assert_string_equal(s->told, "");
-    return true;
-}
-
 static bool server_stops(struct scene *s)
 {
     tlsmsg_server_stop(s->server);
