@@ -45,6 +45,10 @@ endforeach()
 if(TLSMSG_POSTGRESQL)
     include(postgresql.cmake)
 endif()
+# Compiled here whether or not the build has PostgreSQL.
+tlsmsg_unit_test(postgresql_none)
+target_sources(test_postgresql_none PRIVATE ${PROJECT_SOURCE_DIR}/src/store/postgresql_none.c
+    ${PROJECT_SOURCE_DIR}/src/app/store/database_none.c)
 
 # The store's tool, whose main a test can call.
 get_target_property(tool_sources tlsmsg-store SOURCES)
