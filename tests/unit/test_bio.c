@@ -110,6 +110,51 @@ static void test_length_of_any_hello_is_judged(void **state)
     }
 }
 
+/* A message of 64 KiB is passed over to its very end, over records, and what follows it is judged. */
+static void test_a_long_message_is_passed_over(void **state)
+{
+    enum { RECORD = 16384, LEN = 65536 };
+    static unsigned char bytes[LEN + 64];
+    static const unsigned char head[] = {11, LEN >> 16, 0, 0};
+    static const unsigned char hello[] = {1, 0, 0x80, 0x01}; /* one byte over the longest */
+
+    (void)state;
+    for (unsigned with_hello = 0; with_hello < 2; with_hello++) {
+        BIO_METHOD *method = source_bio_method_new();
+        struct memory_pipe in;
+        struct memory_pipe out;
+        struct memory_source source;
+        struct source_link link;
+        size_t total = sizeof(head) + LEN + (with_hello ? sizeof(hello) : 0);
+        char buf[1024];
+        size_t got;
+        BIO *bio;
+
+        memcpy(bytes, head, sizeof(head));
+        memcpy(bytes + sizeof(head) + LEN, hello, sizeof(hello));
+        memory_pipe_init(&in, LEN + 1024);
+        memory_pipe_init(&out, 16);
+        for (size_t at = 0; at < total; at += RECORD) {
+            size_t len = total - at < RECORD ? total - at : RECORD;
+            const unsigned char record[] = {22, 3, 3, (unsigned char)(len >> 8),
+                                            (unsigned char)len};
+
+            memory_pipe_put(&in, record, sizeof(record));
+            memory_pipe_put(&in, bytes + at, len);
+        }
+        memory_source_init(&source, &in, &out);
+        source_link_init(&link, &source.base, false);
+        bio = source_bio_new(method, &link);
+        while (BIO_read_ex(bio, buf, sizeof(buf), &got) == 1) {
+        }
+        assert_int_equal(link.is_too_long, with_hello);
+        BIO_free(bio);
+        BIO_meth_free(method);
+        memory_pipe_fini(&in);
+        memory_pipe_fini(&out);
+    }
+}
+
 /* From there on what looks like a hello's length is none. */
 static void test_encrypted_records_are_not_judged(void **state)
 {
@@ -366,6 +411,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_length_of_any_hello_is_judged),
+        cmocka_unit_test(test_a_long_message_is_passed_over),
         cmocka_unit_test(test_encrypted_records_are_not_judged),
         cmocka_unit_test(test_what_ends_a_read_ends_all),
         cmocka_unit_test(test_a_source_that_does_not_say_why),
