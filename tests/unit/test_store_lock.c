@@ -47,7 +47,7 @@ static void make(void)
 /* The error names the path, between two texts. */
 static void assert_text(enum tlsmsg_code code, int sys_errno, const char *first, const char *then)
 {
-    char text[TEST_PATH_MAX + 200];
+    char text[2 * TEST_PATH_MAX + 200];
 
     (void)snprintf(text, sizeof(text), "%s%s%s", first, scene.path, then);
     scene_assert_error(code, sys_errno, text);
