@@ -48,16 +48,20 @@ static const struct server_run talks[] = {
      .args = {"-q", "--log-level", "info"},
      .steps = {"<one", REPLY("one"), "hup", "shown reloaded", "leave", "term"},
      .err = "* info: other: sandbox: *\n" LISTENING RELOADED},
+    /* Replies count a moment after the client has them; all do once the conversation is over. */
     {.name = "asked for its state",
-     .args = {"-q"},
-     .steps = {"<one", REPLY("one"), "usr1", "shown ends first", "leave", "term"},
+     .args = {"--format", "json"},
+     .steps = {"<one", REPLY("one"), "leave", "said closed", "usr1", "shown ends first", "term"},
+     .out = "*\n*\n*\n*\"event\":\"closed\"*\n",
      .err = LISTENING "tlsmsg-server *\n"
                       "  up 0 d *, workers: 1, listening on 127.0.0.1:*\n"
-                      "  connections:   1 open (0 in handshake), 1 accepted\n"
+                      "  connections:   * open (0 in handshake), 1 accepted\n"
                       "  conversations: 1 begun\n"
                       "  messages:      1 in 20 bytes\n"
                       "  replies:       1 in 99 bytes, 0 bytes wait\n"
-                      "  ends first:    certificate on *\n"},
+                      "  ended:         1 clean\n"
+                      "  ends first:    certificate on *\n"
+                      "  transcript:    * bytes wait for stdout\n"},
     {.name = "stopped under a conversation",
      .args = {"-q", "--drain-timeout", "0"},
      .steps = {"<one", REPLY("one"), "term"},
