@@ -151,6 +151,8 @@ static const struct client_run runs[] = {
 
 #define LONG_BYTES (1024 * 1024 + 1)
 
+#define LONG_AT 15 /* behind "<MSG 1 1048577\n" */
+
 static char long_message[32 + LONG_BYTES];
 
 static const struct client_run of_a_long_one[] = {
@@ -173,6 +175,14 @@ static const struct client_run of_a_long_one[] = {
      .steps = {"accept", "hello", ">HELLO 1 last=0 max=1048577 window=4 promise=disk\n",
                long_message, ">OK 1 1\nx\n", "end"},
      .out = "x\n"},
+    {.name = "as a line, whose server takes it",
+     .args = {"--spool", "@long4", "-q"},
+     .input = long_message + LONG_AT,
+     .input_len = LONG_BYTES + 1,
+     .steps = {"accept", "hello", ">HELLO 1 last=0 max=1048577 window=4 promise=disk\n",
+               long_message, ">OK 1 1\nx\n", "end"},
+     .out = "x\n",
+     .left_at = LONG_BYTES + 1},
 };
 
 static void write_long_message(void)

@@ -136,6 +136,33 @@ static const struct server_run checks[] = {
      .err = SERVER "--user: there is no user 'nobody-of-that-name'\n"},
 };
 
+static const struct server_run configured[] = {
+    {.name = "a password that others can read",
+     .args = {"--config", "@open"},
+     .exit = 2,
+     .err = SERVER "warning: '/*/open' holds a password and others can read it; try: chmod o= "
+                   "/*/open\n" SERVER "--user: there is no user 'password=x'\n"},
+    {.name = "a password that others cannot read",
+     .args = {"--config", "@private"},
+     .exit = 2,
+     .err = SERVER "--user: there is no user 'password=x'\n"},
+    {.name = "no password",
+     .args = {"--config", "@harmless"},
+     .exit = 2,
+     .err = SERVER "--user: there is no user 'x'\n"},
+};
+
+static void write_config(const char *name, const char *text, mode_t mode)
+{
+    char path[TEST_PATH_MAX];
+    FILE *file = fopen(server_run_path(name, path), "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
 #define AS_ROOT                                                                                    \
     SERVER "checked as root, who alone can read '/*/server.crt', '/*/server.key'; try: --user "    \
            "NAME checks as the service's user\n"
@@ -266,6 +293,10 @@ int main(void)
     RUN_ROWS(failed, server_run_row, talks);
     RUN_ROWS(failed, server_run_row, starts);
     RUN_ROWS(failed, server_run_row, checks);
+    write_config("open", "user password=x\nlang password=y\n", 0644);
+    write_config("private", "user password=x\nlang password=y\n", 0600);
+    write_config("harmless", "user x\nlang y\n", 0644);
+    RUN_ROWS(failed, server_run_row, configured);
     if (geteuid() == 0) {
         RUN_ROWS(failed, server_run_row, checks_by_root);
     } else {

@@ -1,6 +1,7 @@
 /* The file of --transcript: what is opened, with which mode, and what is refused without waiting. */
 #include "support/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -117,9 +118,44 @@ static void test_check_makes_nothing(void **state)
     test_folder_remove(&folder);
 }
 
+/* ---- a device that comes there between the look and the opening */
+
+static bool comes_later;
+
+int __real_stat(const char *path, struct stat *is);
+int __wrap_stat(const char *path, struct stat *is);
+
+int __wrap_stat(const char *path, struct stat *is)
+{
+    if (comes_later) {
+        errno = ENOENT;
+        return -1;
+    }
+    return __real_stat(path, is);
+}
+
+static void test_a_device_that_comes_later(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    int next = dup(STDOUT_FILENO); /* the lowest that is free */
+    int fd = 7;
+
+    (void)state;
+    assert_int_equal(close(next), 0);
+    comes_later = true;
+    assert_int_equal(transcript_file_open("/dev/null", &fd, &err), TLSMSG_ERR_CONFIG);
+    comes_later = false;
+    assert_string_equal(err.text, "cannot open transcript '/dev/null': it is not a regular file");
+    assert_int_equal(fd, -1);
+    assert_int_equal(fcntl(next, F_GETFD), -1); /* closed again */
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check_makes_nothing)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_check_makes_nothing),
+        cmocka_unit_test(test_a_device_that_comes_later),
+    };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_row, rows);
