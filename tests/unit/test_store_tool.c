@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -398,6 +399,33 @@ static void test_what_can_not_be_shown(void **state)
     tool_assert(2, "", "the store is empty (try: tlsmsg-store init)");
 }
 
+/* What a crashed server has left in the log is for the next one; a log without anything goes. */
+static void test_the_log_is_left_as_it_was(void **state)
+{
+    static const char *const commands[] = {"list", "export", "verify"};
+    struct store_backend *backend = scene_open();
+    struct store_item once = scene_item("p", 1, scene_hash_a);
+    struct stat before;
+    struct stat after;
+    char name[TEST_PATH_MAX];
+    size_t i;
+
+    (void)state;
+    scene_append(backend, &once, 1, true);
+    backend->ops->close(backend, true);
+    assert_int_equal(stat(test_folder_file(&scene.folder, "store.db-wal", name), &before), 0);
+    for (i = 0; i < COUNT_OF(commands); i++) {
+        (void)tool_run(commands[i], scene.path, NULL);
+        assert_int_equal(stat(name, &after), 0);
+        assert_int_equal(after.st_size, before.st_size);
+        assert_int_equal(after.st_ino, before.st_ino);
+    }
+    backend = scene_open();
+    backend->ops->close(backend, false);
+    assert_int_equal(tool_run("list", scene.path, NULL), 0);
+    assert_int_not_equal(access(name, F_OK), 0);
+}
+
 /* A client's spool is shown like a store. */
 static void test_a_spool_is_shown(void **state)
 {
@@ -451,6 +479,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_list_of_many, begin, scene_tear_down),
         cmocka_unit_test_setup_teardown(test_tail_follows, begin, scene_tear_down),
         cmocka_unit_test_setup_teardown(test_what_can_not_be_shown, begin, scene_tear_down),
+        cmocka_unit_test_setup_teardown(test_the_log_is_left_as_it_was, begin, scene_tear_down),
         cmocka_unit_test_setup_teardown(test_a_spool_is_shown, begin, scene_tear_down),
         cmocka_unit_test_setup_teardown(test_no_memory_to_show, begin, scene_tear_down),
     };

@@ -87,14 +87,14 @@ int main(int argc, char **argv)
     struct store_options_taken taken = {.command = COMMAND_COUNT, .lines = 10};
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     enum exit_code code = EXIT_DONE;
+    enum tlsmsg_code result;
     uint64_t faults = 0;
     char *hidden;
     int asked = ARGS_NONE;
 
     startup_descriptors();
-    if (args_parse(&store_options, argc, argv, store_options_take, &taken, &asked, &err) ==
-            TLSMSG_OK &&
-        asked != ARGS_NONE) {
+    result = args_parse(&store_options, argc, argv, store_options_take, &taken, &asked, &err);
+    if (result == TLSMSG_OK && asked != ARGS_NONE) {
         code = args_answer(&store_options, asked, false);
         return (int)code;
     }
@@ -102,12 +102,15 @@ int main(int argc, char **argv)
     if (hidden != NULL) {
         taken.target = hidden;
     }
-    if (err.code == TLSMSG_OK && store_options_check(&taken, &err) == TLSMSG_OK) {
-        (void)run(&taken, &faults, &err);
+    if (result == TLSMSG_OK) {
+        result = store_options_check(&taken, &err);
     }
-    if (err.code != TLSMSG_OK) {
+    if (result == TLSMSG_OK) {
+        result = run(&taken, &faults, &err);
+    }
+    if (result != TLSMSG_OK) {
         startup_warn(name, "%s", err.text);
-        code = exit_code_for(err.code, EXIT_WHILE_STARTING);
+        code = exit_code_for(result, EXIT_WHILE_STARTING);
     }
     if (startup_flush_stdout(name) != EXIT_DONE || (code == EXIT_DONE && faults > 0)) {
         code = EXIT_OTHER;
