@@ -191,6 +191,65 @@ static void test_too_many_key_updates_in_a_row(void **state)
     stepped_server_free(server);
 }
 
+/* ---- what a turn takes of one ---- */
+
+static unsigned rekeys_first;
+static unsigned most_of_a_turn; /* messages */
+static unsigned before_turn;
+
+static bool count_turn(struct scene *s)
+{
+    if (s->messages - before_turn > most_of_a_turn) {
+        most_of_a_turn = s->messages - before_turn;
+    }
+    before_turn = s->messages;
+    return true;
+}
+
+static bool rekeys_and_says_two(struct scene *s)
+{
+    struct raw_peer *p = &s->peers[0];
+
+    if (!p->open) {
+        return false;
+    }
+    for (unsigned i = 0; i < rekeys_first; i++) {
+        assert_true(raw_peer_rekey(p));
+    }
+    return scene_say(p, "a") && scene_say(p, "b");
+}
+
+static bool both_are_read(struct scene *s)
+{
+    return s->messages == 2;
+}
+
+/* Each counts as several records, of which a conversation has 64 in a turn. */
+static void test_key_updates_are_a_part_of_a_turn(void **state)
+{
+    static scene_step *const steps[] = {rekeys_and_says_two, both_are_read};
+    static const struct {
+        unsigned rekeys;
+        unsigned messages;
+    } cases[] = {{0, 2}, {2, 2}, {15, 1}};
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        scene_begin(&scene, server, peers);
+        rekeys_first = cases[i].rekeys;
+        most_of_a_turn = before_turn = 0;
+        scene.turn_end = count_turn;
+        assert_true(scene_enter(&scene, -1));
+        assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
+        if (most_of_a_turn != cases[i].messages) {
+            fail_msg("%u key updates: %u messages", rekeys_first, most_of_a_turn);
+        }
+        scene_finish(&scene);
+    }
+    stepped_server_free(server);
+}
+
 /* ---- a program that uses the TLS library too, and leaves its errors ---- */
 
 #define ROUNDS 4
@@ -264,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_key_updates_while_a_record_is_half_sent),
         cmocka_unit_test(test_key_updates_from_one_that_never_reads),
         cmocka_unit_test(test_too_many_key_updates_in_a_row),
+        cmocka_unit_test(test_key_updates_are_a_part_of_a_turn),
         cmocka_unit_test(test_errors_of_the_program_are_not_the_peers),
     };
 
