@@ -194,6 +194,23 @@ static void test_names_are_forgotten_after_a_day(void **state)
     assert_int_equal(table.count, 2);
 }
 
+/* To the nanosecond, whoever comes. */
+static void test_a_day_ends_when_it_is_over(void **state)
+{
+    struct producers_claimed got;
+    uint64_t next;
+
+    (void)state;
+    assert_int_equal(claim("", "a", 1, 0, &got), PRODUCERS_YOURS);
+    assert_false(leave(got.producer, 1, 0, &next));
+    assert_int_equal(claim("", "b", 2, PRODUCERS_KEEP_NS - 1, &got), PRODUCERS_YOURS);
+    assert_int_equal(table.count, 2);
+    assert_int_equal(claim("", "c", 3, PRODUCERS_KEEP_NS, &got), PRODUCERS_YOURS);
+    assert_int_equal(table.count, 2);
+    assert_int_equal(claim("", "a", 4, PRODUCERS_KEEP_NS, &got), PRODUCERS_YOURS);
+    assert_int_equal(table.count, 3);
+}
+
 /* Each worker has a clock of its own: who left last may have left at an earlier time. */
 static void test_clocks_of_workers_differ(void **state)
 {
@@ -244,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_waits_may_leave, begin, end),
         cmocka_unit_test_setup_teardown(test_the_longest_unused_goes_first, begin, end),
         cmocka_unit_test_setup_teardown(test_names_are_forgotten_after_a_day, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_day_ends_when_it_is_over, begin, end),
         cmocka_unit_test_setup_teardown(test_clocks_of_workers_differ, begin, end),
         cmocka_unit_test_setup_teardown(test_no_memory, begin, end),
     };
