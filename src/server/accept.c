@@ -110,7 +110,7 @@ static void accept_one(struct worker *w, int fd, const struct address *peer)
 
 static void accept_failed(struct worker *w, int error)
 {
-    if (error == EAGAIN || error == EWOULDBLOCK) {
+    if (error == EAGAIN) {
         return;
     }
     pause_accepting(w);
