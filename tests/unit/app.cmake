@@ -97,7 +97,7 @@ set(checked_lock pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock pthr
 app_unit_test(log server SOURCES support/checked_lock.c
     WRAP clock_now_ns clock_print_wall ${checked_lock})
 app_unit_test(stdout_target server)
-app_unit_test(transcript_file server SOURCES support/test_folder.c WRAP stat)
+app_unit_test(transcript_file server SOURCES support/test_folder.c WRAP stat stat64)
 app_unit_test(backlog server)
 app_unit_test(stdout_writer server SOURCES support/checked_lock.c WRAP ${checked_lock})
 app_unit_test(transcript_text server)
