@@ -234,6 +234,22 @@ static void test_a_handshake_that_is_reset(void **state)
                    "closed 1: handshake, 0 messages\n");
 }
 
+/* No word and no end of file. */
+static void test_a_conversation_that_is_reset(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "a"},
+        {.hears = REPLY "a", .does = resets},
+    };
+
+    (void)state;
+    server = scene_server_new(TLSMSG_OPT_COUNT);
+    scene_begin(&scene, server, peers);
+    assert_true(scene_enter_by_tcp(&scene));
+    ACTS_PLAY(&scene, acts);
+    end("info reset 1: the peer reset the connection\nclosed 1: reset, 1 messages\n");
+}
+
 /* --- the server's stop ------------------------------------------------------------------------ */
 
 static void test_the_server_stops(void **state)
@@ -409,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_what_is_no_record),
         cmocka_unit_test(test_tls_where_there_is_none),
         cmocka_unit_test(test_a_handshake_that_is_reset),
+        cmocka_unit_test(test_a_conversation_that_is_reset),
         cmocka_unit_test(test_the_server_stops),
         cmocka_unit_test(test_the_server_stops_before_a_first_message),
         cmocka_unit_test(test_what_came_before_the_stop_is_answered),
