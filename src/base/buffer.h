@@ -91,11 +91,18 @@ static inline enum tlsmsg_code buffer_reserve(struct buffer *b, size_t len)
     return b->data != NULL && len <= buffer_room(b) ? TLSMSG_OK : buffer_make_room(b, len);
 }
 
+/* Where the next byte goes, for which room must be reserved. */
+static inline char *buffer_place(const struct buffer *b)
+{
+    assert(b->data != NULL);
+    return b->data + b->head + b->len;
+}
+
 /* Appends len bytes, for which room must be reserved. */
 static inline void buffer_put(struct buffer *b, const char *data, size_t len)
 {
     assert(len <= buffer_room(b));
-    memcpy(b->data + b->head + b->len, data, len);
+    memcpy(buffer_place(b), data, len);
     b->len += len;
 }
 

@@ -55,7 +55,7 @@ static inline enum tlsmsg_code append(struct conversation *c, uint64_t message,
     if (code != TLSMSG_OK) {
         return code;
     }
-    at = buffer_end(&c->out);
+    at = buffer_place(&c->out);
     if (c->flow->reply_head != NULL) {
         size_t head_len = c->flow->reply_head(c, message, total, at);
 
