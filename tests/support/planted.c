@@ -46,10 +46,13 @@ __attribute__((noinline)) int planted_shift(int n)
     return 1 << places;
 }
 
-static int shared;
+static volatile int shared;
+static pthread_barrier_t both;
 
+/* Both threads are there before either counts: of one that has ended nothing may be remembered. */
 static void *count_up(void *times)
 {
+    (void)pthread_barrier_wait(&both);
     for (int i = 0; i < *(int *)times; i++) {
         shared++; /* without a lock */
     }
@@ -60,7 +63,8 @@ __attribute__((noinline)) int planted_race(int n)
 {
     pthread_t other;
 
-    if (pthread_create(&other, NULL, count_up, &n) != 0) {
+    if (pthread_barrier_init(&both, NULL, 2) != 0 ||
+        pthread_create(&other, NULL, count_up, &n) != 0) {
         return 0;
     }
     (void)count_up(&n);

@@ -38,9 +38,9 @@ int socket_script_forget(void **state)
 /* The next answer; errno is set where it is one. */
 static int next_answer(struct socket_script *script)
 {
-    int answer = script->answers == NULL ? 0 : script->answers[script->calls];
+    unsigned call = atomic_fetch_add(&script->calls, 1);
+    int answer = script->answers == NULL ? 0 : script->answers[call];
 
-    script->calls++;
     if (answer > 0) {
         errno = answer;
     }

@@ -27,7 +27,7 @@
 /* The machine's answers: so many calls go well, and then none does. */
 static unsigned eventfds;
 static unsigned epolls;
-static unsigned watches;
+static atomic_int watches; /* workers count it down, too */
 static unsigned threads;
 static long processors;
 static rlim_t descriptors;
@@ -70,11 +70,10 @@ int __wrap_epoll_create1(int flags)
 
 int __wrap_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
 {
-    if (watches == 0) {
+    if (atomic_fetch_sub(&watches, 1) <= 0) {
         errno = ENOSPC;
         return -1;
     }
-    watches--;
     return __real_epoll_ctl(epoll_fd, operation, fd, event);
 }
 
@@ -177,7 +176,8 @@ static void expect_failure(struct tlsmsg_options *o, enum tlsmsg_code code, int 
 static int fresh(void **state)
 {
     (void)state;
-    eventfds = epolls = threads = watches = 1000;
+    eventfds = epolls = threads = 1000;
+    watches = 1000;
     processors = 2;
     descriptors = 1024;
     all_signals_blocked = true;
