@@ -204,6 +204,7 @@ class Backup(StoreTest):
         end.send(message(4, b"d"))
         self.expect(end, ok(4, b"d"))
         end.close()
+        server.stop()
         self.assertIn(b"error", server.log())
         self.assertIn(b"producer 'job' has acknowledged messages up to 3, but the last that is "
                       b"stored is 1", server.log())
