@@ -20,7 +20,7 @@ int64_t clock_since_boot_ns(void);
 /* now + ms as a deadline; 0 (none) when ms is 0. */
 int64_t clock_deadline_ns(int64_t now_ns, int64_t ms);
 
-/* The earlier of two deadlines. */
+/* The earlier of two deadlines, of which 0 is none. */
 int64_t clock_earlier_ns(int64_t a_ns, int64_t b_ns);
 
 /* Milliseconds until a deadline for poll(2): rounded up, 0 when past, -1 for none. */

@@ -166,11 +166,6 @@ static void take_end(struct state *state)
     state->deadline_ns = clock_deadline_ns(from_ns, state->loop->drain_ms);
 }
 
-static int64_t earlier(int64_t a_ns, int64_t b_ns)
-{
-    return a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns;
-}
-
 static void look_at_keeper(const struct main_loop *loop)
 {
     const struct tlsmsg_event event = {
@@ -197,8 +192,8 @@ static bool iterate(struct state *state)
         {.fd = keeper_fd(loop->keeper), .events = POLLIN},
     };
     int64_t now_ns = clock_now_ns();
-    int64_t due_ns =
-        earlier(log_tell_left_out(loop->log, now_ns), periodic_run(&state->periodic, now_ns));
+    int64_t due_ns = clock_earlier_ns(log_tell_left_out(loop->log, now_ns),
+                                      periodic_run(&state->periodic, now_ns));
     bool waits = false;
 
     if (state->writer != NULL) {
@@ -214,9 +209,9 @@ static bool iterate(struct state *state)
             return false;
         }
     }
-    due_ns = earlier(due_ns, state->ended ? state->deadline_ns : 0);
+    due_ns = clock_earlier_ns(due_ns, state->ended ? state->deadline_ns : 0);
     /* A worker that leaves a line out of the log wakes nobody; it is seen at the next look. */
-    due_ns = earlier(due_ns, clock_deadline_ns(now_ns, LOG_SUMMARY_MS));
+    due_ns = clock_earlier_ns(due_ns, clock_deadline_ns(now_ns, LOG_SUMMARY_MS));
     if (poll(entries, 5, clock_poll_ms(now_ns, due_ns)) > 0) {
         if (entries[1].revents != 0) {
             take_end(state);

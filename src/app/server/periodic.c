@@ -104,11 +104,6 @@ static void look_at_ends(struct periodic *periodic)
     }
 }
 
-static int64_t earlier(int64_t a_ns, int64_t b_ns)
-{
-    return a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns;
-}
-
 /* When the next end comes near, on the monotonic clock, where that is so soon that a short life could
  * be over before the next look; 0: the other occasions do. */
 static int64_t next_end_ns(const struct periodic *periodic, int64_t now_ns)
@@ -126,7 +121,7 @@ int64_t periodic_run(struct periodic *periodic, int64_t now_ns)
     int64_t due_ns = systemd_watchdog(periodic->systemd, now_ns);
 
     look_at_ends(periodic);
-    due_ns = earlier(due_ns, next_end_ns(periodic, now_ns));
+    due_ns = clock_earlier_ns(due_ns, next_end_ns(periodic, now_ns));
     if (!keeper_has(periodic->keeper, KEEPER_METRICS)) {
         return due_ns;
     }
@@ -134,7 +129,7 @@ int64_t periodic_run(struct periodic *periodic, int64_t now_ns)
         write_metrics(periodic, now_ns);
         periodic->metrics_due_ns = now_ns + METRICS_INTERVAL_NS;
     }
-    return earlier(due_ns, periodic->metrics_due_ns);
+    return clock_earlier_ns(due_ns, periodic->metrics_due_ns);
 }
 
 void periodic_reloaded(struct periodic *periodic)
