@@ -387,6 +387,30 @@ bool scene_time_passes(struct scene *scene)
     return true;
 }
 
+bool scene_is_open(struct scene *scene)
+{
+    return scene->peers[0].open;
+}
+
+bool scene_cut(struct scene *scene)
+{
+    raw_peer_drop(&scene->peers[0], false);
+    return true;
+}
+
+bool scene_stop(struct scene *scene)
+{
+    tlsmsg_server_stop(scene->server);
+    return true;
+}
+
+bool scene_told_nothing(struct scene *scene)
+{
+    assert_int_equal(scene->closed, 0);
+    assert_string_equal(scene->told, "");
+    return true;
+}
+
 struct conversation *scene_conversation(const struct scene *scene, unsigned peer)
 {
     const struct worker *w = &scene->server->workers[0];

@@ -101,6 +101,15 @@ bool scene_was_played(const struct scene *scene);
 /* A step: wait_ms pass in which nobody says anything. For deadlines alone. */
 bool scene_time_passes(struct scene *scene);
 
+/* Steps: the first peer's handshake is done; it is gone without a word; the server begins to stop. */
+bool scene_is_open(struct scene *scene);
+bool scene_cut(struct scene *scene);
+bool scene_stop(struct scene *scene);
+
+/* A step: nothing was told, and no conversation has ended. Where nobody has anything to do, that is
+ * how it stays. */
+bool scene_told_nothing(struct scene *scene);
+
 /* A peer's conversation, NULL where it has none any more. */
 struct conversation *scene_conversation(const struct scene *scene, unsigned peer);
 

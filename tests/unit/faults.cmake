@@ -6,6 +6,8 @@ else()
     list(APPEND scene_support support/raw_peer_tls.c support/ends_identity_tls.c
          support/test_certs.c support/test_folder.c)
 endif()
+# Plays that stand in tables (support/acts.h, support/play.h).
+set(play_support support/acts.c support/play.c support/test_clock.c)
 
 tlsmsg_unit_test(conversation_faults WRAP loop_wait SOURCES ${scene_support})
 tlsmsg_unit_test(conversation_memory FAILMALLOC WRAP loop_wait
@@ -20,10 +22,9 @@ if(NOT TLSMSG_PLAINTEXT)
     tlsmsg_unit_test(key_updates WRAP loop_wait SOURCES ${scene_support})
     tlsmsg_unit_test(handshake_causes WRAP loop_wait SOURCES ${scene_support})
     tlsmsg_unit_test(flow_numbered FAILMALLOC WRAP loop_wait ${test_clock}
-        SOURCES ${scene_support} support/test_clock.c)
+        SOURCES ${scene_support} ${play_support})
     list(APPEND fault_tests openssl_memory key_updates handshake_causes flow_numbered)
 endif()
-# Plays that stand in tables (support/acts.h).
 set(play_tests conversation_counters conversation_ends conversation_times worker_turns)
 if(NOT TLSMSG_PLAINTEXT)
     list(APPEND play_tests numbered_rules numbered_times numbered_handler numbered_takeovers
@@ -31,12 +32,12 @@ if(NOT TLSMSG_PLAINTEXT)
 endif()
 foreach(module IN LISTS play_tests)
     tlsmsg_unit_test(${module} WRAP loop_wait ${test_clock}
-        SOURCES ${scene_support} support/acts.c support/test_clock.c)
+        SOURCES ${scene_support} ${play_support})
     list(APPEND fault_tests ${module})
 endforeach()
 if(NOT TLSMSG_PLAINTEXT)
     tlsmsg_unit_test(numbered_memory FAILMALLOC WRAP loop_wait ${test_clock} digest_add digest_end
-        SOURCES ${scene_support} support/acts.c support/test_clock.c)
+        SOURCES ${scene_support} ${play_support})
     list(APPEND fault_tests numbered_memory)
 endif()
 foreach(module IN LISTS fault_tests)

@@ -6,27 +6,13 @@
 #include <string.h>
 
 #include "base/build.h"
-#include "support/acts.h"
+#include "support/play.h"
 
 #define REPLY SCENE_REPLY
 
-static struct raw_peer peers[SCENE_PEERS];
-static struct tlsmsg_server *server;
-static struct scene scene;
-
 static void begin(unsigned peer_count)
 {
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
-    for (unsigned i = 0; i < peer_count; i++) {
-        assert_true(scene_enter(&scene, -1));
-    }
-}
-
-static void end(void)
-{
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), peer_count);
 }
 
 static struct tlsmsg_stats counted(void)
@@ -35,11 +21,6 @@ static struct tlsmsg_stats counted(void)
 
     tlsmsg_server_stats(server, &stats);
     return stats;
-}
-
-static bool is_open(struct scene *s)
-{
-    return s->peers[0].open;
 }
 
 /* --- counters --------------------------------------------------------------------------------- */
@@ -93,7 +74,7 @@ static void test_what_is_counted(void **state)
     assert_int_equal(stats.open, 0);
     assert_int_equal(stats.closed[TLSMSG_CLOSE_CLEAN], 2);
     assert_int_equal(scene.connected, 2);
-    end();
+    play_end();
 }
 
 static bool held_one_is_counted(struct scene *s)
@@ -127,7 +108,7 @@ static void test_latency_includes_a_hold(void **state)
     assert_int_equal(stats.latency[TLSMSG_LATENCY_BUCKETS - 1], 1);
     assert_in_range(stats.latency_sum_us, 5000000, 25000000);
     assert_int_equal(stats.replies, 1);
-    end();
+    play_end();
 }
 
 /* --- names of what isn't there ---------------------------------------------------------------- */
@@ -169,7 +150,7 @@ static void test_names_of_others_change_nothing(void **state)
     begin(1);
     ACTS_PLAY(&scene, acts);
     assert_string_equal(scene.told, "closed 1: clean, 2 messages\n");
-    end();
+    play_end();
 }
 
 /* --- how long a reply may be ------------------------------------------------------------------ */
@@ -185,7 +166,7 @@ static size_t longest(const struct tlsmsg_server *s)
 
 static void test_longest_reply_from_another_thread(void **state)
 {
-    static const struct act acts[] = {{.does = is_open, .leaves = true, .has_left = true}};
+    static const struct act acts[] = {{.does = scene_is_open, .leaves = true, .has_left = true}};
     const struct tlsmsg_token nobody = {.connection = 99};
     size_t most;
 
@@ -201,7 +182,7 @@ static void test_longest_reply_from_another_thread(void **state)
         free(reply);
     }
     ACTS_PLAY(&scene, acts);
-    end();
+    play_end();
 }
 
 /* The longest at once, one byte more, and twice. */
@@ -245,9 +226,7 @@ static void test_longest_reply_at_once(void **state)
     handler.message = answer_at_length;
     reply = calloc(1, REPLY_MAX_BYTES);
     assert_non_null(reply);
-    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_with(&handler, TLSMSG_OPT_COUNT), 1);
     ACTS_PLAY(&scene, acts);
     assert_int_equal(codes[0], TLSMSG_ERR_LIMIT);
     assert_int_equal(codes[1], TLSMSG_OK);
@@ -255,7 +234,7 @@ static void test_longest_reply_at_once(void **state)
     assert_int_equal(codes[3], TLSMSG_ERR_STATE);
     assert_string_equal(scene.told, "closed 1: clean, 1 messages\n");
     free(reply);
-    end();
+    play_end();
 }
 
 /* --- what a message tells of itself ----------------------------------------------------------- */
@@ -290,7 +269,7 @@ static void look_at(struct tlsmsg_message *message, void *user)
 static void test_what_a_message_tells(void **state)
 {
     static const struct act acts[] = {
-        {.does = is_open},
+        {.does = scene_is_open},
         {.peer = 1, .says = "a"},
         {.peer = 1, .hears = REPLY "a"},
         {.peer = 1, .says = "a"},
@@ -301,13 +280,10 @@ static void test_what_a_message_tells(void **state)
 
     (void)state;
     handler.message = look_at;
-    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_with(&handler, TLSMSG_OPT_COUNT), 2);
     ACTS_PLAY(&scene, acts);
     assert_int_equal(scene.messages, 2);
-    end();
+    play_end();
 }
 
 int main(void)

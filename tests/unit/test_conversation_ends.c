@@ -8,45 +8,14 @@
 #include <unistd.h>
 
 #include "base/build.h"
-#include "support/acts.h"
+#include "support/play.h"
 
 #define REPLY SCENE_REPLY
 
-static struct raw_peer peers[SCENE_PEERS];
-static struct tlsmsg_server *server;
-static struct scene scene;
-
 static void begin(enum tlsmsg_option option, const char *value, unsigned peer_count)
 {
-    server = scene_server_new(option, value, TLSMSG_OPT_DRAIN_TIMEOUT, "200", TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
-    for (unsigned i = 0; i < peer_count; i++) {
-        assert_true(scene_enter(&scene, -1));
-    }
-}
-
-static void end(const char *told)
-{
-    assert_string_equal(scene.told, told);
-    scene_finish(&scene);
-    stepped_server_free(server);
-}
-
-static bool is_open(struct scene *s)
-{
-    return s->peers[0].open;
-}
-
-static bool server_stops(struct scene *s)
-{
-    tlsmsg_server_stop(s->server);
-    return true;
-}
-
-static bool is_cut(struct scene *s)
-{
-    raw_peer_drop(&s->peers[0], false);
-    return true;
+    play_begin(scene_server_new(option, value, TLSMSG_OPT_DRAIN_TIMEOUT, "200", TLSMSG_OPT_COUNT),
+               peer_count);
 }
 
 /* --- the client's end ------------------------------------------------------------------------- */
@@ -116,7 +85,7 @@ static void test_client_s_end(void **state)
     size_t count = 0;
 
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
-    acts[count++] = (struct act){.does = is_open};
+    acts[count++] = (struct act){.does = scene_is_open};
     for (size_t i = 0; i < 3 && row->says[i] != NULL; i++) {
         acts[count++] = (struct act){.says = row->says[i]};
     }
@@ -125,7 +94,7 @@ static void test_client_s_end(void **state)
                                  .leaves = !row->says_no_goodbye,
                                  .has_left = true};
     acts_play(&scene, acts, count);
-    end(told);
+    play_end_told(told);
 }
 
 /* What can't be sent any more loses nothing that was said before. */
@@ -133,13 +102,14 @@ static void test_a_connection_that_is_cut(void **state)
 {
     static const struct act acts[] = {
         {.says = "a"},
-        {.hears = REPLY "a", .does = is_cut},
+        {.hears = REPLY "a", .does = scene_cut},
     };
 
     (void)state;
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
     ACTS_PLAY(&scene, acts);
-    end(BUILD_HAS_TLS ? "info truncated 1: the client dropped the connection (no close_notify)\n"
+    play_end_told(BUILD_HAS_TLS
+                      ? "info truncated 1: the client dropped the connection (no close_notify)\n"
                         "closed 1: truncated, 1 messages\n"
                       : "closed 1: clean, 1 messages\n");
 }
@@ -149,13 +119,13 @@ static void test_a_connection_that_is_cut_in_a_hold(void **state)
 {
     static const struct act acts[] = {
         {.holds = "a"},
-        {.does = is_cut},
+        {.does = scene_cut},
     };
 
     (void)state;
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
     ACTS_PLAY(&scene, acts);
-    end("closed 1: reset, 1 messages\n");
+    play_end_told("closed 1: reset, 1 messages\n");
 }
 
 static bool sends_garbage(struct scene *s)
@@ -180,7 +150,8 @@ static void test_what_is_no_record(void **state)
     }
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
     ACTS_PLAY(&scene, acts);
-    end("warning other 1: TLS failed: a record was altered on its way\nclosed 1: failed, 1 "
+    play_end_told(
+        "warning other 1: TLS failed: a record was altered on its way\nclosed 1: failed, 1 "
         "messages\n");
 }
 
@@ -197,8 +168,8 @@ static void test_tls_where_there_is_none(void **state)
     }
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
     ACTS_PLAY(&scene, acts);
-    end("warning tls-peer 1: the peer speaks TLS, this is the plaintext build\nclosed 1: "
-        "invalid-utf8, 0 messages\n");
+    play_end_told("warning tls-peer 1: the peer speaks TLS, this is the plaintext build\nclosed 1: "
+                  "invalid-utf8, 0 messages\n");
 }
 
 /* --- resets of a handshake -------------------------------------------------------------------- */
@@ -213,12 +184,11 @@ static void play_reset(size_t most, const char *told)
 {
     static const struct act acts[] = {{.does = resets}};
 
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 0);
     assert_true(scene_enter_by_tcp(&scene));
     peers[0].most = most;
     ACTS_PLAY(&scene, acts);
-    end(told);
+    play_end_told(told);
 }
 
 /* Whoever only looks whether somebody is there is no reason for a warning. */
@@ -243,11 +213,10 @@ static void test_a_conversation_that_is_reset(void **state)
     };
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 0);
     assert_true(scene_enter_by_tcp(&scene));
     ACTS_PLAY(&scene, acts);
-    end("info reset 1: the peer reset the connection\nclosed 1: reset, 1 messages\n");
+    play_end_told("info reset 1: the peer reset the connection\nclosed 1: reset, 1 messages\n");
 }
 
 /* --- the server's stop ------------------------------------------------------------------------ */
@@ -256,7 +225,7 @@ static void test_the_server_stops(void **state)
 {
     static const struct act acts[] = {
         {.says = "a"},
-        {.hears = REPLY "a", .does = server_stops},
+        {.hears = REPLY "a", .does = scene_stop},
         {.has_left = true},
     };
 
@@ -264,22 +233,22 @@ static void test_the_server_stops(void **state)
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
     ACTS_PLAY(&scene, acts);
     assert_false(atomic_load(&server->undelivered));
-    end("closed 1: drained, 1 messages\n");
+    play_end_told("closed 1: drained, 1 messages\n");
 }
 
 static void test_the_server_stops_before_a_first_message(void **state)
 {
     static const struct act acts[] = {
-        {.does = is_open},
-        {.does = server_stops, .passes_ms = 1000},
+        {.does = scene_is_open},
+        {.does = scene_stop, .passes_ms = 1000},
         {.has_left = true},
     };
 
     (void)state;
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
     ACTS_PLAY(&scene, acts);
-    end(BUILD_HAS_TLS ? "closed 1: drained, 0 messages\n"
-                      : "closed 1: drained, 0 messages, unheard\n");
+    play_end_told(BUILD_HAS_TLS ? "closed 1: drained, 0 messages\n"
+                                : "closed 1: drained, 0 messages, unheard\n");
 }
 
 static bool stop_in_this_turn(struct scene *s)
@@ -305,7 +274,7 @@ static void test_what_came_before_the_stop_is_answered(void **state)
     begin(TLSMSG_OPT_RECV_SIZE, "4", 1);
     scene.turn_end = stop_in_this_turn;
     ACTS_PLAY(&scene, acts);
-    end("closed 1: drained, 2 messages\n");
+    play_end_told("closed 1: drained, 2 messages\n");
 }
 
 /* --- after the last word ---------------------------------------------------------------------- */
@@ -335,8 +304,7 @@ static void test_one_that_never_closes(void **state)
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 2);
     ACTS_PLAY(&scene, acts);
     assert_int_equal(scene.ends[TLSMSG_CLOSE_INVALID_UTF8], 1);
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_end();
 }
 
 /* Its word was said, and a reply that is due can't be taken any more. */
@@ -345,7 +313,7 @@ static void test_one_that_is_cut_after_its_word(void **state)
     static const struct act acts[] = {
         {.says = "abcd"},
         {.leaves = true},
-        {.does = is_cut},
+        {.does = scene_cut},
         {.does = has_lingered},
     };
 
@@ -355,8 +323,7 @@ static void test_one_that_is_cut_after_its_word(void **state)
     ACTS_PLAY(&scene, acts);
     assert_memory_equal(scene.told, "closed 1: clean, 1 messages\n",
                         strlen("closed 1: clean, 1 messages\n"));
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_end();
 }
 
 static bool sends_kib(struct scene *s, int kib)
@@ -391,8 +358,7 @@ static void test_one_that_goes_on_sending(void **state)
     (void)state;
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 2);
     ACTS_PLAY(&scene, acts);
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_end();
 }
 
 /* --- places ----------------------------------------------------------------------------------- */
@@ -411,10 +377,10 @@ static void test_places_that_are_used_up(void **state)
     begin(TLSMSG_OPT_ACCEPT, "2", 3);
     ACTS_PLAY(&scene, acts);
     assert_int_equal(atomic_load(&server->phase), SERVER_FULL);
-    end(BUILD_HAS_TLS ? "closed 3: handshake, 0 messages\n"
-                        "closed 1: clean, 1 messages\nclosed 2: clean, 1 messages\n"
-                      : "closed 3: handshake, 0 messages, unheard\n"
-                        "closed 1: clean, 1 messages\nclosed 2: clean, 1 messages\n");
+    play_end_told(BUILD_HAS_TLS ? "closed 3: handshake, 0 messages\n"
+                                  "closed 1: clean, 1 messages\nclosed 2: clean, 1 messages\n"
+                                : "closed 3: handshake, 0 messages, unheard\n"
+                                  "closed 1: clean, 1 messages\nclosed 2: clean, 1 messages\n");
 }
 
 int main(void)

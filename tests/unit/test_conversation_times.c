@@ -8,45 +8,14 @@
 #include <unistd.h>
 
 #include "base/build.h"
-#include "support/acts.h"
+#include "support/play.h"
 
 #define REPLY SCENE_REPLY
 
-static struct raw_peer peers[SCENE_PEERS];
-static struct tlsmsg_server *server;
-static struct scene scene;
-
 static void begin(enum tlsmsg_option option, const char *value, unsigned peer_count)
 {
-    server = scene_server_new(option, value, TLSMSG_OPT_DRAIN_TIMEOUT, "200", TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
-    for (unsigned i = 0; i < peer_count; i++) {
-        assert_true(scene_enter(&scene, -1));
-    }
-}
-
-static void end(const char *told)
-{
-    assert_string_equal(scene.told, told);
-    scene_finish(&scene);
-    stepped_server_free(server);
-}
-
-static bool is_open(struct scene *s)
-{
-    return s->peers[0].open;
-}
-
-static bool nobody_was_let_go(struct scene *s)
-{
-    assert_string_equal(s->told, "");
-    return true;
-}
-
-static bool server_stops(struct scene *s)
-{
-    tlsmsg_server_stop(s->server);
-    return true;
+    play_begin(scene_server_new(option, value, TLSMSG_OPT_DRAIN_TIMEOUT, "200", TLSMSG_OPT_COUNT),
+               peer_count);
 }
 
 /* --- silence, and handshakes ------------------------------------------------------------------ */
@@ -56,14 +25,14 @@ static void test_silence(void **state)
     static const struct act acts[] = {
         {.says = "a"},
         {.hears = REPLY "a", .passes_ms = 60000},
-        {.does = nobody_was_let_go, .passes_ms = 40000},
+        {.does = scene_told_nothing, .passes_ms = 40000},
         {.has_left = true},
     };
 
     (void)state;
     begin(TLSMSG_OPT_IDLE_TIMEOUT, "100", 1);
     ACTS_PLAY(&scene, acts);
-    end("info timeout 1: idle for 100 s\nclosed 1: timeout, 1 messages\n");
+    play_end_told("info timeout 1: idle for 100 s\nclosed 1: timeout, 1 messages\n");
 }
 
 static bool stays_silent(struct scene *s)
@@ -84,8 +53,8 @@ static void test_silence_after_a_handshake(void **state)
     static const struct act acts[] = {
         {.passes_ms = 40000},
         {.does = speaks},
-        {.does = is_open, .passes_ms = 40000},
-        {.does = nobody_was_let_go, .passes_ms = 20000},
+        {.does = scene_is_open, .passes_ms = 40000},
+        {.does = scene_told_nothing, .passes_ms = 20000},
         {.has_left = true},
     };
 
@@ -97,14 +66,14 @@ static void test_silence_after_a_handshake(void **state)
     server->settings.handshake_timeout_ms = 0;
     (void)stays_silent(&scene);
     ACTS_PLAY(&scene, acts);
-    end("info timeout 1: idle for 60 s\nclosed 1: timeout, 0 messages\n");
+    play_end_told("info timeout 1: idle for 60 s\nclosed 1: timeout, 0 messages\n");
 }
 
 static void test_a_handshake_that_never_begins(void **state)
 {
     static const struct act acts[] = {
         {.passes_ms = 60000},
-        {.does = nobody_was_let_go, .passes_ms = 40000},
+        {.does = scene_told_nothing, .passes_ms = 40000},
     };
 
     (void)state;
@@ -114,8 +83,8 @@ static void test_a_handshake_that_never_begins(void **state)
     begin(TLSMSG_OPT_HANDSHAKE_TIMEOUT, "100", 1);
     (void)stays_silent(&scene);
     ACTS_PLAY(&scene, acts);
-    end("warning timeout 1: handshake not finished within 100 s\n"
-        "closed 1: handshake, 0 messages, unheard\n");
+    play_end_told("warning timeout 1: handshake not finished within 100 s\n"
+                  "closed 1: handshake, 0 messages, unheard\n");
 }
 
 static void test_a_handshake_that_stands_still(void **state)
@@ -129,14 +98,14 @@ static void test_a_handshake_that_stands_still(void **state)
     begin(TLSMSG_OPT_HANDSHAKE_TIMEOUT, "20", 1);
     peers[0].most = 20;
     ACTS_PLAY(&scene, acts);
-    end("warning timeout 1: handshake not finished within 20 s\n"
-        "closed 1: handshake, 0 messages\n");
+    play_end_told("warning timeout 1: handshake not finished within 20 s\n"
+                  "closed 1: handshake, 0 messages\n");
 }
 
 /* The stop is the server's, not the client's fault. */
 static void test_a_handshake_while_the_server_stops(void **state)
 {
-    static const struct act acts[] = {{.does = server_stops, .passes_ms = 200000}};
+    static const struct act acts[] = {{.does = scene_stop, .passes_ms = 200000}};
 
     (void)state;
     if (!BUILD_HAS_TLS) {
@@ -146,7 +115,7 @@ static void test_a_handshake_while_the_server_stops(void **state)
     (void)stays_silent(&scene);
     ACTS_PLAY(&scene, acts);
     assert_false(atomic_load(&server->undelivered));
-    end("closed 1: handshake, 0 messages, unheard\n");
+    play_end_told("closed 1: handshake, 0 messages, unheard\n");
 }
 
 /* --- one that takes nothing ------------------------------------------------------------------- */
@@ -177,14 +146,14 @@ static void expect_end_of_one_that_takes_nothing(const char *event)
     char told[256];
 
     (void)snprintf(told, sizeof(told), "%sclosed 1: timeout, %u messages\n", event, scene.messages);
-    end(told);
+    play_end_told(told);
 }
 
 static void test_one_that_takes_nothing(void **state)
 {
     static const struct act acts[] = {
         {.does = takes_nothing_for_long, .passes_ms = 60000},
-        {.does = nobody_was_let_go, .passes_ms = 40000},
+        {.does = scene_told_nothing, .passes_ms = 40000},
     };
 
     (void)state;
@@ -199,7 +168,7 @@ static void test_one_that_takes_nothing_while_the_server_stops(void **state)
 {
     static const struct act acts[] = {
         {.does = takes_nothing_for_long},
-        {.does = server_stops, .passes_ms = 30000},
+        {.does = scene_stop, .passes_ms = 30000},
     };
 
     (void)state;
@@ -214,7 +183,7 @@ static void test_one_that_takes_nothing_until_the_drain_timeout(void **state)
 {
     static const struct act acts[] = {
         {.does = takes_nothing_for_long},
-        {.does = server_stops, .passes_ms = 200000},
+        {.does = scene_stop, .passes_ms = 200000},
     };
 
     (void)state;
@@ -234,7 +203,7 @@ static void test_replies_that_never_come(void **state)
         {.says = "efgh"},
         {.leaves = true},
         {.passes_ms = 60000},
-        {.does = nobody_was_let_go, .passes_ms = 40000},
+        {.does = scene_told_nothing, .passes_ms = 40000},
         {.has_left = true},
     };
 
@@ -243,7 +212,8 @@ static void test_replies_that_never_come(void **state)
     scene.defer = 1;
     ACTS_PLAY(&scene, acts);
     assert_false(atomic_load(&server->undelivered));
-    end("warning timeout 1: a deferred reply did not come within 100 s; the conversation ends "
+    play_end_told(
+        "warning timeout 1: a deferred reply did not come within 100 s; the conversation ends "
         "without 2\nclosed 1: timeout, 2 messages\n");
 }
 
@@ -252,7 +222,7 @@ static void test_replies_that_never_come_while_the_server_stops(void **state)
     static const struct act acts[] = {
         {.says = "abcd"},
         {.leaves = true},
-        {.does = server_stops, .passes_ms = 20000},
+        {.does = scene_stop, .passes_ms = 20000},
         {.has_left = true},
     };
 
@@ -261,7 +231,8 @@ static void test_replies_that_never_come_while_the_server_stops(void **state)
     scene.defer = 1;
     ACTS_PLAY(&scene, acts);
     assert_true(atomic_load(&server->undelivered));
-    end("warning timeout 1: a deferred reply did not come within 20 s; the conversation ends "
+    play_end_told(
+        "warning timeout 1: a deferred reply did not come within 20 s; the conversation ends "
         "without 1\nclosed 1: timeout, 1 messages\n");
 }
 

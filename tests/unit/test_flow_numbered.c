@@ -8,16 +8,12 @@
 #include "protocol/frame.h"
 #include "server/internal.h"
 #include "support/failmalloc.h"
-#include "support/scene.h"
+#include "support/numbered_words.h"
+#include "support/play.h"
 #include "support/test_clock.h"
 
 #define PATIENCE_MS 10000
-#define HELLO "HELLO 1 last=0 max=1048576 window=256 promise=none\n"
-#define OK_1 "OK 1 37\n你好，我已收到你的消息：a\n"
-
-static struct raw_peer peers[SCENE_PEERS];
-static struct tlsmsg_server *server;
-static struct scene scene;
+#define OK_1 OK(1, "a")
 
 static bool heard(unsigned peer, const char *text)
 {
@@ -49,11 +45,6 @@ static bool second_is_greeted(struct scene *s)
     return heard(1, HELLO) && s->messages == 1 && heard(0, HELLO);
 }
 
-static bool hold_ends(struct scene *s)
-{
-    return scene_release(s);
-}
-
 static bool all_is_answered(struct scene *s)
 {
     return heard(0, HELLO OK_1) && heard(1, HELLO OK_1) && s->messages == 2;
@@ -62,24 +53,17 @@ static bool all_is_answered(struct scene *s)
 static void test_a_hold_stops_messages_and_not_greetings(void **state)
 {
     static scene_step *const steps[] = {first_says,        first_is_held, second_says_all,
-                                        second_is_greeted, hold_ends,     all_is_answered};
+                                        second_is_greeted, scene_release, all_is_answered};
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
-    assert_true(scene_enter(&scene, -1));
-    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
-    assert_true(scene_was_played(&scene));
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 2);
+    PLAY_STEPS(steps);
+    play_end();
 }
 
 /* --- a producer that comes again --------------------------------------------------------------- */
 
-#define HELLO_AGAIN "HELLO 1 last=1 max=1048576 window=256 promise=none\n"
-#define BYE_TAKEN_OVER "BYE 409 10\ntaken over\n"
+#define HELLO_AGAIN HELLO_OF(1, "none")
 
 static bool named_says_one(struct scene *s)
 {
@@ -94,7 +78,7 @@ static bool it_comes_again(struct scene *s)
 
 static bool it_says_the_same_again(struct scene *s)
 {
-    return heard(0, HELLO OK_1 BYE_TAKEN_OVER) && heard(1, HELLO_AGAIN) &&
+    return heard(0, HELLO OK_1 TAKEN_OVER) && heard(1, HELLO_AGAIN) &&
            scene_say(&s->peers[1], "MSG 1 1\na\n");
 }
 
@@ -113,22 +97,14 @@ static void test_a_producer_comes_again(void **state)
                                         it_is_answered_as_a_duplicate};
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
-    assert_true(scene_enter(&scene, -1));
-    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
-    assert_true(scene_was_played(&scene));
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 2);
+    PLAY_STEPS(steps);
+    play_end();
 }
 
 /* --- a handler that keeps the numbers ---------------------------------------------------------- */
 
-#define OK_5 "OK 5 37\n你好，我已收到你的消息：a\n"
-#define OK_6 "OK 6 37\n你好，我已收到你的消息：a\n"
-#define HELLO_KEPT "HELLO 1 last=5 max=1048576 window=256 promise=disk\n"
+#define HELLO_KEPT HELLO_OF(5, "disk")
 
 static struct tlsmsg_token asked;
 static unsigned questions;
@@ -161,7 +137,7 @@ static bool its_last_number_is_told(struct scene *s)
 /* The known one waited in front of the greeting's answer. */
 static bool it_says_a_new_one(struct scene *s)
 {
-    return heard(0, HELLO_KEPT OK_5) && scene_say(&s->peers[0], "MSG 6 1\na\n");
+    return heard(0, HELLO_KEPT OK(5, "a")) && scene_say(&s->peers[0], "MSG 6 1\na\n");
 }
 
 static bool one_was_a_duplicate(struct scene *s)
@@ -169,7 +145,7 @@ static bool one_was_a_duplicate(struct scene *s)
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
     tlsmsg_server_stats(s->server, &stats);
-    return heard(0, HELLO_KEPT OK_5 OK_6) && stats.duplicates == 1 && questions == 1;
+    return heard(0, HELLO_KEPT OK(5, "a") OK(6, "a")) && stats.duplicates == 1 && questions == 1;
 }
 
 static void test_the_handler_knows_the_last_number(void **state)
@@ -180,20 +156,14 @@ static void test_the_handler_knows_the_last_number(void **state)
 
     (void)state;
     handler.hello = on_hello;
-    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
-    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
-    assert_true(scene_was_played(&scene));
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_begin(scene_server_with(&handler, TLSMSG_OPT_COUNT), 1);
+    PLAY_STEPS(steps);
+    play_end();
 }
 
 /* --- memory that is short ---------------------------------------------------------------------- */
 
-#define OK_HELLO "OK 1 41\n你好，我已收到你的消息：hello\n"
-#define OK_2 "OK 2 37\n你好，我已收到你的消息：a\n"
+#define OK_BOTH OK_OF(1, 41, "hello") OK(2, "a")
 
 /* The first message is answered later; the reply to the second, which waits for it, finds no memory. */
 static size_t failing_reply;
@@ -233,7 +203,6 @@ static void test_no_memory_for_a_reply_that_waits(void **state)
     (void)state;
     handler.message = answer_second;
     server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
     for (failing_reply = 1; failing_reply <= 3; failing_reply++) {
         /* Its place, and its text; an empty one has none. */
         bool fails = failing_reply <= 2;
@@ -285,7 +254,7 @@ static bool first_goes_on(struct scene *s)
 
 static bool memory_is_back(struct scene *s)
 {
-    if (!hears(0, HELLO OK_HELLO OK_2)) {
+    if (!hears(0, HELLO OK_BOTH)) {
         return false;
     }
     allocations = failmalloc_count();
@@ -302,8 +271,8 @@ static bool second_is_answered(struct scene *s)
 /* What was said is right up to where it ends, and the end is told where there was memory for it. */
 static void assert_said(const struct raw_peer *peer, bool is_whole)
 {
-    static const char whole[] = HELLO OK_HELLO OK_2;
-    static const char bye[] = "BYE 503 4\nbusy\n";
+    static const char whole[] = HELLO OK_BOTH;
+    static const char bye[] = BUSY;
     size_t same = 0;
 
     while (same < peer->heard && same < sizeof(whole) - 1 && peer->in[same] == whole[same]) {
@@ -323,7 +292,6 @@ static void test_every_allocation(void **state)
 
     (void)state;
     server = scene_server_new(TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
     allocations = failing = 0;
     do {
         failing++;
@@ -389,14 +357,9 @@ static void test_no_more_is_read_than_the_window(void **state)
 
     (void)state;
     answered = 0;
-    server = scene_server_new(TLSMSG_OPT_WINDOW, "2", TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
-    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
-    assert_true(scene_was_played(&scene));
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_begin(scene_server_new(TLSMSG_OPT_WINDOW, "2", TLSMSG_OPT_COUNT), 1);
+    PLAY_STEPS(steps);
+    play_end();
 }
 
 /* --- a takeover -------------------------------------------------------------------------------- */
@@ -474,20 +437,16 @@ static void test_a_takeover_does_not_wait_for_a_trickle(void **state)
     char greeting[FRAME_HEADER_MAX];
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 0);
     enter_narrow();
     assert_true(scene_enter(&scene, -1));
-    assert_int_equal(scene_play(&scene, steps, COUNT_OF(steps), PATIENCE_MS), STEPPED_ENDED);
-    assert_true(scene_was_played(&scene));
+    PLAY_STEPS(steps);
     /* It takes in all of its replies in 8 s, and is given 5 of them. A machine that stops now and
      * then makes these pass sooner. */
     assert_true(waited_ms <= 6000);
     (void)snprintf(greeting, sizeof(greeting), "HELLO 1 last=%u ", scene.messages);
     assert_memory_equal(peers[1].in, greeting, strlen(greeting));
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_end();
 }
 
 int main(void)
@@ -502,5 +461,5 @@ int main(void)
         cmocka_unit_test(test_every_allocation),
     };
 
-    return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
+    return cmocka_run_group_tests(tests, numbered_setup, scene_teardown);
 }

@@ -5,16 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "support/acts.h"
-
-#define HELLO "HELLO 1 last=0 max=1048576 window=256 promise=none\n"
-#define HELLO_OF(last, promise)                                                                    \
-    "HELLO 1 last=" #last " max=1048576 window=256 promise=" promise "\n"
-#define OK(number, text) "OK " #number " 37\n你好，我已收到你的消息：" text "\n"
-
-static struct raw_peer peers[SCENE_PEERS];
-static struct tlsmsg_server *server;
-static struct scene scene;
+#include "support/numbered_words.h"
+#include "support/play.h"
 
 /* What the handler was asked, and what it says: at once, where answers is set. */
 static struct tlsmsg_token asked;
@@ -45,20 +37,9 @@ static void begin(unsigned peer_count, const char *idle_timeout)
 
     handler.hello = on_hello;
     questions = 0;
-    server = scene_server_with(&handler, TLSMSG_OPT_IDLE_TIMEOUT, idle_timeout,
-                               TLSMSG_OPT_HANDSHAKE_TIMEOUT, "0", TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    for (unsigned i = 0; i < peer_count; i++) {
-        assert_true(scene_enter(&scene, -1));
-    }
-}
-
-static void end(const char *told)
-{
-    assert_string_equal(scene.told, told);
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_begin(scene_server_with(&handler, TLSMSG_OPT_IDLE_TIMEOUT, idle_timeout,
+                                 TLSMSG_OPT_HANDSHAKE_TIMEOUT, "0", TLSMSG_OPT_COUNT),
+               peer_count);
 }
 
 /* --- greetings -------------------------------------------------------------------------------- */
@@ -97,7 +78,7 @@ static void test_a_greeting_that_is_answered_later(void **state)
         {.peer = 1, .hears = HELLO_OF(7, "replicated") OK(8, "a"), .passes_ms = 25000},
         {.peer = 0, .hears = "BYE 503 4\nidle\n", .has_left = true},
         {.peer = 1, .says = "\n"},
-        {.peer = 1, .hears = "OK 9 39\n你好，我已收到你的消息：xyz\n"},
+        {.peer = 1, .hears = OK_OF(9, 39, "xyz")},
         {.peer = 1, .leaves = true, .has_left = true},
     };
 
@@ -107,8 +88,8 @@ static void test_a_greeting_that_is_answered_later(void **state)
     answers = false;
     scene.turn_end = count_turn;
     ACTS_PLAY(&scene, acts);
-    end("info timeout 1: idle for 60 s\nclosed 1: timeout, 0 messages, BYE 503\n"
-        "closed 2: clean, 2 messages, of job\n");
+    play_end_told("info timeout 1: idle for 60 s\nclosed 1: timeout, 0 messages, BYE 503\n"
+                  "closed 2: clean, 2 messages, of job\n");
 }
 
 static bool none_is_named(struct scene *s)
@@ -133,7 +114,7 @@ static void test_a_greeting_without_a_producer(void **state)
     last_had = 0;
     promise = TLSMSG_PROMISE_DISK;
     ACTS_PLAY(&scene, acts);
-    end("closed 1: clean, 1 messages\n");
+    play_end_told("closed 1: clean, 1 messages\n");
 }
 
 static bool greeting_is_refused(struct scene *s)
@@ -146,15 +127,15 @@ static void test_a_greeting_is_refused(void **state)
     static const struct act acts[] = {
         {.says = "HELLO 1 producer=job\nMSG 1 1\na\n"},
         {.does = greeting_is_refused},
-        {.hears = "BYE 503 4\nbusy\n", .has_left = true},
+        {.hears = BUSY, .has_left = true},
     };
 
     (void)state;
     begin(1, "0");
     answers = false;
     ACTS_PLAY(&scene, acts);
-    end("info other 1: refused, BYE 503: busy; the conversation is closed\n"
-        "closed 1: failed, 0 messages, BYE 503, of job\n");
+    play_end_told("info other 1: refused, BYE 503: busy; the conversation is closed\n"
+                  "closed 1: failed, 0 messages, BYE 503, of job\n");
 }
 
 /* --- numbers that are lost -------------------------------------------------------------------- */
@@ -204,7 +185,7 @@ static void test_set_back(void **state)
     assert_int_equal(stats.set_back, row->counted);
     (void)snprintf(told, sizeof(told), "%sclosed 1: clean, 0 messages%s\n", row->told,
                    strstr(row->says, "job") != NULL ? ", of job" : "");
-    end(told);
+    play_end_told(told);
 }
 
 /* A client that comes again and again is told of once a minute, and counted each time. */
@@ -233,9 +214,9 @@ static void test_a_set_back_is_told_once_a_minute(void **state)
     ACTS_PLAY(&scene, acts);
     tlsmsg_server_stats(server, &stats);
     assert_int_equal(stats.set_back, 3);
-    end(SET_BACK(1) "closed 1: clean, 0 messages, of job\n"
-                    "closed 2: clean, 0 messages, of job\n" SET_BACK(
-                        3) "closed 3: clean, 0 messages, of job\n");
+    play_end_told(SET_BACK(1) "closed 1: clean, 0 messages, of job\n"
+                              "closed 2: clean, 0 messages, of job\n" SET_BACK(
+                                  3) "closed 3: clean, 0 messages, of job\n");
 }
 
 /* --- messages that can't be taken ------------------------------------------------------------- */
@@ -273,31 +254,23 @@ static bool it_is_refused(struct scene *s)
     return true;
 }
 
-static bool hold_ends(struct scene *s)
-{
-    return scene_release(s);
-}
-
 /* The one before it was decided, and is answered. */
 static void test_refusal(void **state)
 {
     const struct refusal_row *row = *state;
     struct act acts[] = {
         {.says = "HELLO 1\n"},   {.hears = HELLO, .holds = "MSG 1 1\na\nMSG 2 1\nb\n"},
-        {.does = it_is_refused}, {.does = hold_ends},
+        {.does = it_is_refused}, {.does = scene_release},
         {.hears = OK(1, "a")},   {.hears = "", .has_left = true},
     };
     char hears[256];
 
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 1);
     (void)snprintf(hears, sizeof(hears), "%s%s", OK(1, "a"), row->hears);
     acts[4].hears = hears;
     refusal = row->code;
     ACTS_PLAY(&scene, acts);
-    end(row->told);
+    play_end_told(row->told);
 }
 
 static struct tlsmsg_token first;
@@ -326,18 +299,15 @@ static void test_the_first_refusal_is_told(void **state)
         {.hears = HELLO OK(1, "a"), .does = first_is_remembered},
         {.holds = "MSG 2 1\nb\nMSG 3 1\nc\n"},
         {.does = first_is_refused_then_second},
-        {.does = hold_ends},
+        {.does = scene_release},
         {.hears = "BYE 507 7\nno room\n", .has_left = true},
     };
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 1);
     ACTS_PLAY(&scene, acts);
-    end("info other 1: refused, BYE 507: no room; the conversation is closed\n"
-        "closed 1: refused, 3 messages, BYE 507\n");
+    play_end_told("info other 1: refused, BYE 507: no room; the conversation is closed\n"
+                  "closed 1: refused, 3 messages, BYE 507\n");
 }
 
 /* One behind a reply that waits for its turn: that was decided. */
@@ -361,20 +331,17 @@ static void test_a_deferred_message_is_refused_in_a_hold(void **state)
         {.says = "HELLO 1\n"},
         {.hears = HELLO, .holds = "MSG 1 1\na\nMSG 2 1\nb\nMSG 3 1\nc\n"},
         {.does = deferred_one_is_refused},
-        {.does = hold_ends},
+        {.does = scene_release},
         {.hears = OK(1, "a") "BYE 507 7\nno room\n", .has_left = true},
     };
     struct tlsmsg_handler handler = *scene_handler();
 
     (void)state;
     handler.message = defer_the_second;
-    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_with(&handler, TLSMSG_OPT_COUNT), 1);
     ACTS_PLAY(&scene, acts);
-    end("info other 1: refused, BYE 507: no room; the conversation is closed\n"
-        "closed 1: refused, 3 messages, BYE 507\n");
+    play_end_told("info other 1: refused, BYE 507: no room; the conversation is closed\n"
+                  "closed 1: refused, 3 messages, BYE 507\n");
 }
 
 /* It ends already, for the client's own mistake: that is what it hears. */
@@ -384,18 +351,16 @@ static void test_a_mistake_comes_before_a_refusal(void **state)
         {.says = "HELLO 1\n"},
         {.hears = HELLO, .holds = "MSG 1 1\na\nMSG 3 1\nc\n"},
         {.does = it_is_refused},
-        {.does = hold_ends},
+        {.does = scene_release},
         {.hears = "BYE 400 21\na number out of order\n", .has_left = true},
     };
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 1);
     refusal = 507;
     ACTS_PLAY(&scene, acts);
-    end("warning other 1: refused, BYE 400: a number out of order; the conversation is closed\n"
+    play_end_told(
+        "warning other 1: refused, BYE 400: a number out of order; the conversation is closed\n"
         "closed 1: refused, 1 messages, BYE 400\n");
 }
 
@@ -446,17 +411,12 @@ static void test_what_a_message_tells(void **state)
     (void)state;
     looked_at[0] = '\0';
     handler.message = look_at;
-    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    for (unsigned i = 0; i < 3; i++) {
-        assert_true(scene_enter(&scene, -1));
-    }
+    play_begin(scene_server_with(&handler, TLSMSG_OPT_COUNT), 3);
     ACTS_PLAY(&scene, acts);
     assert_string_equal(looked_at, "1 of p, 1 bytes, ca97..bb\n2 of p, 2 bytes, 1e0b..ac\n"
                                    "2 of p, 2 bytes, again, 1e0b..ac\n1 of (none), 1 bytes\n");
-    end("closed 1: clean, 2 messages, of p\n"
-        "closed 2: clean, 0 messages, 1 duplicates, of p\nclosed 3: clean, 1 messages\n");
+    play_end_told("closed 1: clean, 2 messages, of p\n"
+                  "closed 2: clean, 0 messages, 1 duplicates, of p\nclosed 3: clean, 1 messages\n");
 }
 
 /* --- a number that the library keeps ---------------------------------------------------------- */
@@ -473,13 +433,10 @@ static void test_other_bytes_under_the_last_number(void **state)
     };
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 2);
     ACTS_PLAY(&scene, acts);
-    end("closed 1: clean, 2 messages, of p\n"
+    play_end_told(
+        "closed 1: clean, 2 messages, of p\n"
         "warning other 2: refused, BYE 412: other bytes under a known number; the conversation is "
         "closed\nclosed 2: refused, 0 messages, 1 duplicates, BYE 412, of p\n");
 }
@@ -499,7 +456,7 @@ int main(void)
     };
     int failed = 0;
 
-    (void)scene_setup(NULL);
+    (void)numbered_setup(NULL);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     RUN_ROWS(failed, test_set_back, set_back_rows);
     RUN_ROWS(failed, test_refusal, refusal_rows);

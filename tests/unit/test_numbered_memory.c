@@ -4,18 +4,13 @@
 
 #include <string.h>
 
-#include "support/acts.h"
 #include "support/failmalloc.h"
+#include "support/numbered_words.h"
+#include "support/play.h"
 #include "transport/digest.h"
 
-#define HELLO "HELLO 1 last=0 max=1048576 window=256 promise=none\n"
-#define BUSY "BYE 503 4\nbusy\n"
 #define NO_MEMORY(connection)                                                                      \
     "warning memory " #connection ": no memory for a message; the conversation is closed\n"
-
-static struct raw_peer peers[SCENE_PEERS];
-static struct tlsmsg_server *server;
-static struct scene scene;
 
 /* Calls of the digest that go well; then one fails. */
 static unsigned adds;
@@ -40,9 +35,7 @@ static int fresh(void **state)
 {
     (void)state;
     adds = ends = 1000;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 0);
     return 0;
 }
 
@@ -50,8 +43,7 @@ static int finish(void **state)
 {
     (void)state;
     failmalloc_at(0);
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_end();
     return 0;
 }
 
@@ -300,5 +292,5 @@ int main(void)
         BOTH(test_no_memory_to_defer),         BOTH(test_no_memory_for_a_late_reply),
     };
 
-    return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
+    return cmocka_run_group_tests(tests, numbered_setup, scene_teardown);
 }

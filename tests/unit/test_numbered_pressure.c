@@ -5,37 +5,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "support/acts.h"
+#include "support/numbered_words.h"
+#include "support/play.h"
 
-#define HELLO "HELLO 1 last=0 max=1048576 window=256 promise=none\n"
-#define OK(number, text) "OK " #number " 37\n你好，我已收到你的消息：" text "\n"
-#define BUSY "BYE 503 4\nbusy\n"
 #define TOLD(connection)                                                                           \
     "warning limit " #connection ": --max-buffered is reached: its unfinished message is "         \
     "dropped\nclosed " #connection ": failed, 0 messages, BYE 503\n"
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
 
-static struct raw_peer peers[SCENE_PEERS];
-static struct tlsmsg_server *server;
-static struct scene scene;
-
 static void begin(unsigned peer_count)
 {
-    server = scene_server_new(TLSMSG_OPT_MAX_BUFFERED, "1048576", TLSMSG_OPT_COUNT);
-    raw_peer_offer(true);
-    scene_begin(&scene, server, peers);
-    for (unsigned i = 0; i < peer_count; i++) {
-        assert_true(scene_enter(&scene, -1));
-    }
+    play_begin(scene_server_new(TLSMSG_OPT_MAX_BUFFERED, "1048576", TLSMSG_OPT_COUNT), peer_count);
 }
 
 static void end(const char *told)
 {
     assert_int_equal(server->workers[0].bytes, 0);
-    assert_string_equal(scene.told, told);
-    scene_finish(&scene);
-    stepped_server_free(server);
+    play_end_told(told);
 }
 
 /* The program holds so much. */
@@ -67,12 +54,6 @@ static bool program_takes_a_byte_more(struct scene *s)
 static bool program_gives_all_back(struct scene *s)
 {
     hold(s, -(int64_t)atomic_load(&s->server->elsewhere));
-    return true;
-}
-
-static bool nobody_was_let_go(struct scene *s)
-{
-    assert_string_equal(s->told, "");
     return true;
 }
 
@@ -122,7 +103,7 @@ static void test_the_oldest_unfinished_message_goes_first(void **state)
         {.peer = 1, .hears = HELLO, .says = "MSG 1 3\nab"},
         {.does = messages_of_both_are_unfinished},
         {.does = program_takes_all_but_room_for_one},
-        {.does = nobody_was_let_go},
+        {.does = scene_told_nothing},
         {.does = program_takes_a_byte_more},
         {.hears = BUSY, .has_left = true},
         {.peer = 1, .says = "c\n"},
@@ -210,7 +191,7 @@ static void test_a_long_message_without_room(void **state)
         {.does = says_long},
         {.hears = HELLO, .does = is_kept},
         {.does = program_takes_all_but_room_for_one},
-        {.does = nobody_was_let_go},
+        {.does = scene_told_nothing},
         {.says = "\n"},
         {.hears = BUSY, .has_left = true},
         {.does = program_gives_all_back},
@@ -231,7 +212,7 @@ static void test_a_message_that_needs_no_room(void **state)
         {.does = says_long},
         {.hears = HELLO, .does = is_kept},
         {.does = program_takes_all_but_room_for_one},
-        {.does = nobody_was_let_go},
+        {.does = scene_told_nothing},
         {.says = "\n"},
         {.does = long_reply_has_come},
         {.does = program_gives_all_back},
@@ -317,5 +298,5 @@ int main(void)
         cmocka_unit_test(test_who_holds_something_is_not_read),
     };
 
-    return cmocka_run_group_tests(tests, scene_setup, scene_teardown);
+    return cmocka_run_group_tests(tests, numbered_setup, scene_teardown);
 }

@@ -7,21 +7,11 @@
 #include <unistd.h>
 
 #include "base/build.h"
-#include "support/acts.h"
+#include "support/play.h"
 #include "support/test_clock.h"
 
 #define PATIENCE_MS 10000
 #define REPLY SCENE_REPLY
-
-static struct raw_peer peers[SCENE_PEERS];
-static struct tlsmsg_server *server;
-static struct scene scene;
-
-static void end(void)
-{
-    scene_finish(&scene);
-    stepped_server_free(server);
-}
 
 /* --- conversations of a turn ------------------------------------------------------------------ */
 
@@ -67,8 +57,7 @@ static void test_a_slow_turn_leaves_the_rest_to_the_next(void **state)
 
     (void)state;
     handler.event = on_event;
-    server = scene_server_with(&handler, TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
+    play_begin(scene_server_with(&handler, TLSMSG_OPT_COUNT), 0);
     told = 0;
     for (unsigned i = 0; i < MANY; i++) {
         others[i] = stepped_connect(server);
@@ -81,7 +70,7 @@ static void test_a_slow_turn_leaves_the_rest_to_the_next(void **state)
         assert_int_equal(told_of[i], i + 1);
         assert_int_equal(turns[i] - turns[0], i / BETWEEN_LOOKS);
     }
-    end();
+    play_end();
 }
 
 /* --- how long it waits ------------------------------------------------------------------------ */
@@ -166,7 +155,7 @@ static void play_waits(const char *idle_timeout, const struct act *acts, size_t 
     assert_true(scene_enter(&scene, -1));
     assert_true(scene_enter(&scene, -1));
     acts_play(&scene, acts, count);
-    end();
+    play_end();
 }
 
 static void test_nothing_to_wait_for(void **state)
@@ -279,12 +268,10 @@ static void test_a_connection_follows_a_reload_until_it_speaks(void **state)
     if (!BUILD_HAS_TLS) {
         skip();
     }
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 1);
     peers[0].most = 0;
     ACTS_PLAY(&scene, acts);
-    end();
+    play_end();
 }
 
 /* --- a handler that fails --------------------------------------------------------------------- */
@@ -312,10 +299,7 @@ static void test_a_failure_ends_all_at_once(void **state)
     };
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 2);
     ACTS_PLAY(&scene, acts);
     assert_int_equal(atomic_load(&server->phase), SERVER_FAILED);
     assert_false(server->workers[0].held);
@@ -324,7 +308,7 @@ static void test_a_failure_ends_all_at_once(void **state)
     assert_true(is_cut_off(&peers[0]));
     assert_true(is_cut_off(&peers[1]));
     assert_false(BUILD_HAS_TLS && (peers[0].ended || peers[1].ended));
-    end();
+    play_end();
 }
 
 static bool another_worker_fails(struct scene *s)
@@ -342,16 +326,13 @@ static void test_another_worker_s_failure(void **state)
     };
 
     (void)state;
-    server = scene_server_new(TLSMSG_OPT_COUNT);
-    scene_begin(&scene, server, peers);
-    assert_true(scene_enter(&scene, -1));
-    assert_true(scene_enter(&scene, -1));
+    play_begin(scene_server_new(TLSMSG_OPT_COUNT), 2);
     ACTS_PLAY(&scene, acts);
     assert_true(server->workers[0].failed);
     assert_string_equal(scene.told, "");
     assert_true(is_cut_off(&peers[0]));
     assert_true(is_cut_off(&peers[1]));
-    end();
+    play_end();
 }
 
 int main(void)
