@@ -7,6 +7,7 @@
 
 #include <tlsmsg/client.h>
 
+#include "base/build.h"
 #include "support/test_peer.h"
 #include "transport/transport.h"
 
@@ -93,22 +94,47 @@ extern struct scripted {
 /* Ends all scripts and forgets what was told; a cmocka setup. */
 int scripted_forget(void **state);
 
-/* A new client, in its non-blocking form, with a listener for it; and one that is connected already,
- * in tlsmsg/1 where protocol says so. The clock stands still (test_clock_stop). */
-struct tlsmsg_client *scripted_client(struct peer **peer);
-struct tlsmsg_client *scripted_connect(struct peer **peer, const char *protocol);
+/* The client of the script, the listener that it connects to, and the error of its calls. */
+extern struct tlsmsg_client *client;
+extern struct peer *peer;
+extern struct tlsmsg_error err;
+
+/* Makes the client, in its non-blocking form, with a listener for it; the second connects it, too, in
+ * tlsmsg/1 where protocol says so. The clock stands still (test_clock_stop). */
+void scripted_client(void);
+void scripted_connect(const char *protocol);
 
 /* Connects to the end, however it ends. */
-enum tlsmsg_client_result scripted_go(struct tlsmsg_client *client, struct tlsmsg_error *err);
+enum tlsmsg_client_result scripted_go(void);
 
-/* Frees both, and fails the test where a transport was not freed or a step not played. */
-void scripted_finish(struct tlsmsg_client *client, struct peer *peer);
+/* Sends a text; receives what is as long as text, and as it, or nothing where text is NULL. */
+enum tlsmsg_client_result scripted_send(const char *text);
+enum tlsmsg_client_result scripted_receive(const char *text);
 
-/* err is this cause with exactly this text behind "<address>: ", and these numbers; it is cleared. */
-void scripted_expect(struct tlsmsg_error *err, const struct peer *peer, enum tlsmsg_code code,
-                     int sys_errno, const char *text);
+/* All that sends have taken is this. */
+void scripted_expect_sent(const char *text);
+
+/* The error is this cause with exactly this text behind "<address>: ", and these numbers; it is
+ * cleared. */
+void scripted_expect(enum tlsmsg_code code, int sys_errno, const char *text);
 
 /* The same with a text that has no address in front. */
-void scripted_expect_bare(struct tlsmsg_error *err, enum tlsmsg_code code, const char *text);
+void scripted_expect_bare(enum tlsmsg_code code, const char *text);
+
+/* What is the same in each flow: no empty message is sent, nor another one while one is ("hello", the
+ * rest of which is still to be sent then); and a send that stays blocked fails in time. */
+void scripted_expect_one_message(void);
+void scripted_expect_late_send(void);
+
+/* Frees both, and fails the test where a transport was not freed or a step not played. */
+void scripted_finish(void);
+
+/* So many milliseconds from now, as deadlines are written. */
+int64_t in_ms(int64_t ms);
+
+/* The text of an end in order. */
+#define SCRIPT_CLOSED                                                                              \
+    (BUILD_HAS_TLS ? "the server closed the conversation (close_notify)"                           \
+                   : "the server closed the connection")
 
 #endif

@@ -8,27 +8,17 @@
 #include "support/unit.h"
 
 #include "base/build.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "client/internal.h"
 #include "support/client_ends.h"
 #include "support/scripted_transport.h"
 #include "support/test_clock.h"
 
-#define CLOSED_TEXT                                                                                \
-    (BUILD_HAS_TLS ? "the server closed the conversation (close_notify)"                           \
-                   : "the server closed the connection")
-
-static int64_t in_ms(int64_t ms)
-{
-    return clock_now_ns() + ms * CLOCK_NS_PER_MS;
-}
-
-static enum tlsmsg_client_result receive(struct tlsmsg_client *client, struct tlsmsg_error *err)
+static enum tlsmsg_client_result receive(void)
 {
     const char *data = "";
     size_t len = 1;
-    enum tlsmsg_client_result result = tlsmsg_client_receive(client, &data, &len, err);
+    enum tlsmsg_client_result result = tlsmsg_client_receive(client, &data, &len, &err);
 
     assert_int_equal(data != NULL, result == TLSMSG_CLIENT_OK);
     assert_int_equal(len != 0, result == TLSMSG_CLIENT_OK);
@@ -38,45 +28,40 @@ static enum tlsmsg_client_result receive(struct tlsmsg_client *client, struct tl
 static void only_an_open_client_exchanges(void **state)
 {
     static const char text[] = "the client is not connected";
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
 
     (void)state;
+    scripted_connect(NULL);
     for (enum client_state at = CLIENT_NEW; at <= CLIENT_DONE; at++) {
         if (at == CLIENT_OPEN) {
             continue;
         }
         client->state = at;
-        assert_int_equal(tlsmsg_client_send(client, "a", 1, &err), TLSMSG_CLIENT_ERROR);
-        scripted_expect_bare(&err, TLSMSG_ERR_STATE, text);
-        assert_int_equal(receive(client, &err), TLSMSG_CLIENT_ERROR);
-        scripted_expect_bare(&err, TLSMSG_ERR_STATE, text);
+        assert_int_equal(scripted_send("a"), TLSMSG_CLIENT_ERROR);
+        scripted_expect_bare(TLSMSG_ERR_STATE, text);
+        assert_int_equal(receive(), TLSMSG_CLIENT_ERROR);
+        scripted_expect_bare(TLSMSG_ERR_STATE, text);
         assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_ERROR);
-        scripted_expect_bare(&err, TLSMSG_ERR_STATE, text);
+        scripted_expect_bare(TLSMSG_ERR_STATE, text);
         assert_int_equal(tlsmsg_client_greet(client, &err), TLSMSG_CLIENT_ERROR);
-        scripted_expect_bare(&err, TLSMSG_ERR_STATE, text);
+        scripted_expect_bare(TLSMSG_ERR_STATE, text);
         assert_int_equal(client->state, at);
     }
     assert_int_equal(on_send.calls + on_recv.calls, 0);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 static void only_a_new_client_connects(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(NULL);
     for (enum client_state at = CLIENT_OPEN; at <= CLIENT_DONE; at++) {
         client->state = at;
         assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
-        scripted_expect_bare(&err, TLSMSG_ERR_STATE,
+        scripted_expect_bare(TLSMSG_ERR_STATE,
                              "the client is connected already; tlsmsg_client_reset ends that");
     }
     assert_int_equal(scripted.made, 1);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 static void each_state_waits_for_its_own(void **state)
@@ -94,10 +79,9 @@ static void each_state_waits_for_its_own(void **state)
         {CLIENT_DRAINING, POLLIN},
         {CLIENT_DONE, 0},
     };
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
 
     (void)state;
+    scripted_connect(NULL);
     client->wants = POLLPRI; /* whatever a handshake or closing says */
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         client->state = rows[i].state;
@@ -107,36 +91,30 @@ static void each_state_waits_for_its_own(void **state)
         client->deadline_ns = 0;
         assert_int_equal(tlsmsg_client_timeout_ms(client), -1);
     }
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 static void says_whom_it_has_met(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     assert_null(tlsmsg_client_address(client));
     assert_null(tlsmsg_client_tls(client));
-    assert_int_equal(scripted_go(client, &err), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_go(), TLSMSG_CLIENT_OK);
     assert_string_equal(tlsmsg_client_address(client), peer->address);
     assert_null(tlsmsg_client_tls(client)); /* there is nothing to say */
     scripted.protocol = "another";
     assert_string_equal(tlsmsg_client_tls(client)->protocol, "another");
     assert_true(tlsmsg_client_fd(client) >= 0);
     assert_int_equal(tlsmsg_client_bye(client), 0);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* As new, but for what its options name and the numbers of its messages. */
 static void a_reset_forgets_the_connection(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, FRAME_PROTOCOL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(FRAME_PROTOCOL);
     FOLLOW(on_recv, GIVES("HELLO 1 last=0 max=100 window=3 promise=none\n"),
            GIVES("BYE 503 1\nx\n"));
     assert_int_equal(tlsmsg_client_greet(client, &err), TLSMSG_CLIENT_OK);
@@ -171,24 +149,22 @@ static void a_reset_forgets_the_connection(void **state)
     tlsmsg_client_reset(client); /* once more: nothing is left to forget */
     assert_int_equal(scripted.freed, 1);
     tlsmsg_error_clear(&err);
-    assert_int_equal(scripted_go(client, &err), TLSMSG_CLIENT_OK);
-    scripted_finish(client, peer);
+    assert_int_equal(scripted_go(), TLSMSG_CLIENT_OK);
+    scripted_finish();
 }
 
 /* The address stands in front unless the cause names it; the numbers go along; the first cause stays. */
 static void tells_a_cause_with_its_address(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
     struct tlsmsg_error cause = {
         .code = TLSMSG_ERR_PROTOCOL, .sys_errno = 5, .ssl_code = SCRIPT_SSL_CODE};
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
 
     (void)state;
+    scripted_connect(NULL);
     (void)snprintf(cause.text, sizeof(cause.text), "%s", SCRIPT_TEXT);
     client->deadline_ns = in_ms(1);
     assert_int_equal(client_fail(client, &cause, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect(&err, peer, TLSMSG_ERR_PROTOCOL, 5, SCRIPT_TEXT);
+    scripted_expect(TLSMSG_ERR_PROTOCOL, 5, SCRIPT_TEXT);
     assert_int_equal(client->state, CLIENT_FAILED);
     assert_int_equal(client->deadline_ns, 0);
     assert_false(client->timed_out);
@@ -197,7 +173,7 @@ static void tells_a_cause_with_its_address(void **state)
     (void)snprintf(cause.text, sizeof(cause.text), "not so far as %s", peer->address);
     client->state = CLIENT_OPEN;
     assert_int_equal(client_fail(client, &cause, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect_bare(&err, TLSMSG_ERR_TIMEOUT, cause.text);
+    scripted_expect_bare(TLSMSG_ERR_TIMEOUT, cause.text);
     assert_int_equal(client->state, CLIENT_FAILED);
     assert_true(client->timed_out);
 
@@ -206,43 +182,39 @@ static void tells_a_cause_with_its_address(void **state)
     assert_false(client->timed_out);
     (void)error_set(&err, TLSMSG_ERR_UTF8, 0, "the first");
     assert_int_equal(client_fail(client, &cause, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect_bare(&err, TLSMSG_ERR_UTF8, "the first");
-    scripted_finish(client, peer);
+    scripted_expect_bare(TLSMSG_ERR_UTF8, "the first");
+    scripted_finish();
 }
 
 static void an_end_in_order_leaves_the_client_usable(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(NULL);
     FOLLOW(on_recv, GIVES("bye"), CLOSES);
-    assert_int_equal(tlsmsg_client_send(client, "a", 1, &err), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_send("a"), TLSMSG_CLIENT_OK);
     assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_OK); /* a reply is here */
     assert_false(client->end_told);
-    assert_int_equal(receive(client, &err), TLSMSG_CLIENT_OK);
-    assert_int_equal(tlsmsg_client_send(client, "b", 1, &err), TLSMSG_CLIENT_CLOSED);
-    scripted_expect(&err, peer, TLSMSG_ERR_CLOSED, 0, CLOSED_TEXT);
+    assert_int_equal(receive(), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_send("b"), TLSMSG_CLIENT_CLOSED);
+    scripted_expect(TLSMSG_ERR_CLOSED, 0, SCRIPT_CLOSED);
     assert_true(client->end_told);
     assert_int_equal(client->state, CLIENT_OPEN);
     client->deadline_ns = in_ms(1);
     assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_CLOSED);
-    scripted_expect(&err, peer, TLSMSG_ERR_CLOSED, 0, CLOSED_TEXT);
+    scripted_expect(TLSMSG_ERR_CLOSED, 0, SCRIPT_CLOSED);
     assert_int_equal(client->deadline_ns, 0);
     assert_int_equal(on_recv.calls, 2);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* Nothing is read for want of room, but a broken connection makes every poll return. */
 static void a_broken_connection_shows_through_a_full_queue(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct pollfd entry = {.fd = tlsmsg_client_fd(client)};
+    struct pollfd entry = {.events = 0};
 
     (void)state;
+    scripted_connect(NULL);
+    entry.fd = tlsmsg_client_fd(client);
     client->exchange.queue.bytes.limit = 1;
     peer_accept(peer);
     assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_OK);
@@ -252,8 +224,8 @@ static void a_broken_connection_shows_through_a_full_queue(void **state)
     assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_OK); /* the read will tell */
     client->exchange.queue.bytes.limit = 1;
     assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect(&err, peer, TLSMSG_ERR_RESET, 0, "the connection is broken");
-    scripted_finish(client, peer);
+    scripted_expect(TLSMSG_ERR_RESET, 0, "the connection is broken");
+    scripted_finish();
 }
 
 /* The server's last word counts for more than the write that failed; without one the write does. */
@@ -276,66 +248,58 @@ static void a_failed_write_tells_the_servers_word(void **state)
          reset},
         {ECONNRESET, FAILS(TLSMSG_ERR_REFUSED), TLSMSG_ERR_REFUSED, TLSMSG_ERR_REFUSED,
          SCRIPT_ERRNO, SCRIPT_TEXT},
-        {EPIPE, CLOSES, TLSMSG_ERR_CLOSED, TLSMSG_ERR_CLOSED, 0, CLOSED_TEXT},
+        {EPIPE, CLOSES, TLSMSG_ERR_CLOSED, TLSMSG_ERR_CLOSED, 0, SCRIPT_CLOSED},
         {ECONNRESET, CLOSES, TLSMSG_ERR_CLOSED, TLSMSG_ERR_RESET, BUILD_HAS_TLS ? 0 : ECONNRESET,
-         BUILD_HAS_TLS ? CLOSED_TEXT : reset},
+         BUILD_HAS_TLS ? SCRIPT_CLOSED : reset},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct peer *peer;
-        struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
         const struct script_step write = {.result = TRANSPORT_OK,
                                           .write_errno = rows[i].write_errno};
         enum tlsmsg_code code = BUILD_HAS_TLS ? rows[i].tls : rows[i].plain;
 
+        scripted_connect(NULL);
         on_send = (struct script){.steps = &write, .count = 1};
         on_recv = (struct script){.steps = &rows[i].last, .count = 1};
-        assert_int_equal(tlsmsg_client_send(client, "hello", 5, &err),
+        assert_int_equal(scripted_send("hello"),
                          code == TLSMSG_ERR_CLOSED ? TLSMSG_CLIENT_CLOSED : TLSMSG_CLIENT_ERROR);
-        scripted_expect(&err, peer, code, rows[i].sys_errno, rows[i].text);
+        scripted_expect(code, rows[i].sys_errno, rows[i].text);
         assert_false(client->exchange.sending);
         /* Where there is no word, it looks as often as it takes to read all that can be there. */
         assert_int_equal(on_recv.calls, rows[i].last.result == TRANSPORT_WANT_READ ? 16 : 1);
-        scripted_finish(client, peer);
+        scripted_finish();
         (void)scripted_forget(NULL);
     }
 }
 
 static void a_failed_write_ends_in_the_polls_before_the_last_word(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(NULL);
     FOLLOW(on_send, {.result = TRANSPORT_OK, .write_errno = EPIPE});
     FOLLOW(on_recv, WANTS_READ, GIVES("so long"), WANTS_READ, WANTS_READ, CLOSES);
     client->source.budget_bytes = 0; /* used up: each poll begins it anew */
-    assert_int_equal(tlsmsg_client_send(client, "hello", 5, &err), TLSMSG_CLIENT_CLOSED);
-    scripted_expect(&err, peer, TLSMSG_ERR_CLOSED, 0, CLOSED_TEXT);
+    assert_int_equal(scripted_send("hello"), TLSMSG_CLIENT_CLOSED);
+    scripted_expect(TLSMSG_ERR_CLOSED, 0, SCRIPT_CLOSED);
     assert_int_equal(client->source.budget_bytes, SOCKET_SOURCE_BUDGET_BYTES);
-    assert_int_equal(receive(client, &err), TLSMSG_CLIENT_OK);
-    assert_int_equal(receive(client, &err), TLSMSG_CLIENT_CLOSED);
-    scripted_finish(client, peer);
+    assert_int_equal(receive(), TLSMSG_CLIENT_OK);
+    assert_int_equal(receive(), TLSMSG_CLIENT_CLOSED);
+    scripted_finish();
 }
 
 /* Each call is a poll: what is read for it begins anew. */
 static void every_call_may_read_as_much(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(NULL);
     for (unsigned i = 0; i < 4; i++) {
         client->source.budget_bytes = 0;
         client->source.base.dry = true;
         if (i == 0) {
-            (void)tlsmsg_client_send(client, "a", 1, &err);
+            (void)scripted_send("a");
         } else if (i == 1) {
-            (void)receive(client, &err);
+            (void)receive();
         } else if (i == 2) {
             (void)tlsmsg_client_watch(client, &err);
         } else {
@@ -344,29 +308,26 @@ static void every_call_may_read_as_much(void **state)
         assert_int_equal(client->source.budget_bytes, SOCKET_SOURCE_BUDGET_BYTES);
         assert_false(client->source.base.dry);
     }
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* A cause that is not a failed write is the send's own. */
 static void a_send_that_cannot_be_tells_why(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(NULL);
     FOLLOW(on_send, FAILS(TLSMSG_ERR_PROTOCOL));
-    assert_int_equal(tlsmsg_client_send(client, "hello", 5, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect(&err, peer, TLSMSG_ERR_PROTOCOL, SCRIPT_ERRNO, SCRIPT_TEXT);
+    assert_int_equal(scripted_send("hello"), TLSMSG_CLIENT_ERROR);
+    scripted_expect(TLSMSG_ERR_PROTOCOL, SCRIPT_ERRNO, SCRIPT_TEXT);
     assert_int_equal(on_recv.calls, 0);
-    scripted_finish(client, peer);
+    scripted_finish();
 
     (void)scripted_forget(NULL);
-    client = scripted_connect(&peer, NULL);
+    scripted_connect(NULL);
     FOLLOW(on_send, CLOSES);
-    assert_int_equal(tlsmsg_client_send(client, "hello", 5, &err), TLSMSG_CLIENT_CLOSED);
-    scripted_expect(&err, peer, TLSMSG_ERR_CLOSED, 0, CLOSED_TEXT);
-    scripted_finish(client, peer);
+    assert_int_equal(scripted_send("hello"), TLSMSG_CLIENT_CLOSED);
+    scripted_expect(TLSMSG_ERR_CLOSED, 0, SCRIPT_CLOSED);
+    scripted_finish();
 }
 
 /* --- making one ---------------------------------------------------------------------------------- */
@@ -385,32 +346,29 @@ enum tlsmsg_code __wrap_transport_config_new(const struct tls_settings *settings
 enum tlsmsg_code __wrap_transport_config_new(const struct tls_settings *settings,
                                              struct transport_config *previous,
                                              struct transport_config **out,
-                                             struct tlsmsg_error *err)
+                                             struct tlsmsg_error *error)
 {
     if (!settings->is_server) {
         assert_null(previous);
         (void)snprintf(configured_for, sizeof(configured_for), "%s", settings->server);
     }
-    return __real_transport_config_new(settings, previous, out, err);
+    return __real_transport_config_new(settings, previous, out, error);
 }
 
 /* By the longest name, too: records of first use are kept under it. */
 static void is_made_for_the_server_as_it_was_typed(void **state)
 {
     struct tlsmsg_options *options;
-    struct peer *peer = ends_peer();
     char address[ADDRESS_HOST_MAX + ADDRESS_TEXT_MAX];
     char host[ADDRESS_HOST_MAX] = "";
 
     (void)state;
+    peer = ends_peer();
     for (size_t i = 0; i < ADDRESS_HOST_MAX - 1; i++) {
         host[i] = i % 50 == 49 ? '.' : 'a';
     }
     (void)snprintf(address, sizeof(address), "%s:12345", host);
     for (unsigned i = 0; i < 2; i++) {
-        struct tlsmsg_client *client = NULL;
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
-
         options = ends_options(peer, 0);
         assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS,
                                             i == 0 ? "Server.test:443" : address, &err),
@@ -434,27 +392,26 @@ static void is_made_for_the_server_as_it_was_typed(void **state)
 static void is_not_made_from_bad_options(void **state)
 {
     struct tlsmsg_options *options;
-    struct peer *peer = ends_peer();
-    struct tlsmsg_client *client = (struct tlsmsg_client *)&options;
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct tlsmsg_error told = {.code = TLSMSG_OK};
     struct address_name name;
 
     (void)state;
+    peer = ends_peer();
+    client = (struct tlsmsg_client *)&options;
     options = ends_options(peer, 0);
     assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_ADDRESS, "server.test:x", &err),
                      TLSMSG_OK);
     assert_int_equal(address_parse_connect("server.test:x", &name, &told), TLSMSG_ERR_CONFIG);
     assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_ERR_CONFIG);
     assert_null(client);
-    scripted_expect_bare(&err, TLSMSG_ERR_CONFIG, told.text);
+    scripted_expect_bare(TLSMSG_ERR_CONFIG, told.text);
     tlsmsg_options_free(options);
     if (BUILD_HAS_TLS) {
         options = ends_options(peer, 0);
         assert_int_equal(tlsmsg_options_set(options, TLSMSG_OPT_PRODUCER, "job", &err), TLSMSG_OK);
         assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_ERR_CONFIG);
         assert_null(client);
-        scripted_expect_bare(&err, TLSMSG_ERR_CONFIG,
+        scripted_expect_bare(TLSMSG_ERR_CONFIG,
                              "a producer's numbers need tlsmsg/1 (leave --document-flow out)");
         tlsmsg_options_free(options);
     }
@@ -464,14 +421,13 @@ static void is_not_made_from_bad_options(void **state)
 static void the_options_of_a_server_make_no_client(void **state)
 {
     struct tlsmsg_options *options = NULL;
-    struct tlsmsg_client *client = (struct tlsmsg_client *)&options;
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
 
     (void)state;
+    client = (struct tlsmsg_client *)&options;
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_SERVER, &options, &err), TLSMSG_OK);
     assert_int_equal(tlsmsg_client_new(options, &client, &err), TLSMSG_ERR_CONFIG);
     assert_null(client);
-    scripted_expect_bare(&err, TLSMSG_ERR_CONFIG, "the options of a server can't make a client");
+    scripted_expect_bare(TLSMSG_ERR_CONFIG, "the options of a server can't make a client");
     tlsmsg_options_free(options);
 }
 

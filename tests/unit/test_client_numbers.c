@@ -38,43 +38,39 @@ static int forget(void **state)
 }
 
 /* The producer's name is a setting; it is as if the client were made with it. */
-static enum tlsmsg_code name(struct tlsmsg_client *client, const char *producer,
-                             struct tlsmsg_error *err)
+static enum tlsmsg_code name(const char *producer)
 {
     client->settings.document_flow = false;
     client->settings.producer = producer;
     client->numbers = (struct client_numbers){.from = 70, .next = 80};
     memset(client->producer, 0, sizeof(client->producer));
-    return client_numbers_init(client, err);
+    return client_numbers_init(client, &err);
 }
 
 static void names_that_can_be(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
-    assert_int_equal(name(client, NULL, &err), TLSMSG_OK);
+    scripted_client();
+    assert_int_equal(name(NULL), TLSMSG_OK);
     assert_string_equal(client->producer, "");
     assert_int_equal(client->numbers.from, 1);
     assert_int_equal(client->numbers.next, 1);
-    assert_int_equal(name(client, "job:7", &err), TLSMSG_OK);
+    assert_int_equal(name("job:7"), TLSMSG_OK);
     assert_string_equal(client->producer, "job:7");
     assert_int_equal(client->numbers.from, 1);
     assert_int_equal(client->numbers.next, 1);
     assert_int_equal(err.code, TLSMSG_OK);
 
-    assert_int_equal(name(client, "no\x1bjob", &err), TLSMSG_ERR_CONFIG);
-    scripted_expect_bare(&err, TLSMSG_ERR_CONFIG,
+    assert_int_equal(name("no\x1bjob"), TLSMSG_ERR_CONFIG);
+    scripted_expect_bare(TLSMSG_ERR_CONFIG,
                          "--producer wants 1 to 64 of the characters A-Z a-z 0-9 . _ : -, not "
                          "'no\\x1bjob'");
     assert_string_equal(client->producer, "");
     client->settings.document_flow = true;
     assert_int_equal(client_numbers_init(client, &err), TLSMSG_ERR_CONFIG);
-    scripted_expect_bare(&err, TLSMSG_ERR_CONFIG,
+    scripted_expect_bare(TLSMSG_ERR_CONFIG,
                          "a producer's numbers need tlsmsg/1 (leave --document-flow out)");
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* Six random bits a character, of all 64. */
@@ -88,24 +84,22 @@ static void makes_a_name(void **state)
         {42, "~qrstuvwxyz0123456789-_"}, {250, "~6789-_ABCDEFGHIJKLMNOP"},
         {64, "~ABCDEFGHIJKLMNOPQRSTUV"},
     };
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
 
     (void)state;
+    scripted_client();
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         random_first = rows[i].first;
-        assert_int_equal(name(client, "~", &err), TLSMSG_OK);
+        assert_int_equal(name("~"), TLSMSG_OK);
         assert_string_equal(client->producer, rows[i].made);
         assert_int_equal(client->numbers.next, 1);
     }
     random_result = 21; /* one too few, which the kernel does not do */
-    assert_int_equal(name(client, "~", &err), TLSMSG_ERR_SYSTEM);
+    assert_int_equal(name("~"), TLSMSG_ERR_SYSTEM);
     assert_string_equal(err.text, "cannot get random bits: Input/output error");
     assert_int_equal(err.code, TLSMSG_ERR_SYSTEM);
     assert_int_equal(err.sys_errno, EIO);
     assert_string_equal(client->producer, "");
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* Before the server may have forgotten a name that was made, another one is; with messages whose fate
@@ -127,15 +121,12 @@ static void a_made_name_lives_for_twelve_hours(void **state)
         {"job", HOURS_MS(99), 6, TLSMSG_OK, false},
         {NULL, HOURS_MS(99), 6, TLSMSG_OK, false},
     };
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
 
     (void)state;
+    scripted_client();
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
-
         random_first = 0;
-        assert_int_equal(name(client, rows[i].producer, &err), TLSMSG_OK);
+        assert_int_equal(name(rows[i].producer), TLSMSG_OK);
         random_first = 1;
         client->numbers = (struct client_numbers){.from = 5,
                                                   .next = 5,
@@ -151,7 +142,7 @@ static void a_made_name_lives_for_twelve_hours(void **state)
         assert_int_equal(client->numbers.heard_ns == 0, rows[i].is_new);
         assert_int_equal(strcmp(client->producer, "~BCDEFGHIJKLMNOPQRSTUVW") == 0, rows[i].is_new);
         if (rows[i].code != TLSMSG_OK) {
-            scripted_expect_bare(&err, rows[i].code,
+            scripted_expect_bare(rows[i].code,
                                  "no connection for 12 hours: the server may have forgotten which "
                                  "messages it has taken");
         }
@@ -161,18 +152,15 @@ static void a_made_name_lives_for_twelve_hours(void **state)
     client->settings.producer = "~";
     assert_int_equal(client_numbers_renew(client, NULL), TLSMSG_OK);
     assert_int_equal(client->numbers.from, 5);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* A name that can't be made anew ends the attempt to connect. */
 static void no_connection_under_a_name_that_is_forgotten(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
-    assert_int_equal(name(client, "~", &err), TLSMSG_OK);
+    scripted_client();
+    assert_int_equal(name("~"), TLSMSG_OK);
     client->numbers.known = 1;
     client->numbers.heard_ns = clock_since_boot_ns();
     test_clock_sleep(HOURS_MS(12));
@@ -181,21 +169,18 @@ static void no_connection_under_a_name_that_is_forgotten(void **state)
     assert_int_equal(tlsmsg_client_fd(client), -1);
     assert_int_equal(scripted.made, 0);
     client->settings.producer = NULL;
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 static void a_first_number_is_chosen_before_connecting(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     assert_int_equal(tlsmsg_client_number_from(client, 0, &err), TLSMSG_ERR_STATE);
-    scripted_expect_bare(&err, TLSMSG_ERR_STATE, "a number is 1 or more");
+    scripted_expect_bare(TLSMSG_ERR_STATE, "a number is 1 or more");
     assert_int_equal(tlsmsg_client_number_from(client, (uint64_t)INT64_MAX + 1, &err),
                      TLSMSG_ERR_STATE);
-    scripted_expect_bare(&err, TLSMSG_ERR_STATE, "a number is 1 or more");
+    scripted_expect_bare(TLSMSG_ERR_STATE, "a number is 1 or more");
     assert_int_equal(client->numbers.next, 1);
     assert_int_equal(tlsmsg_client_number_from(client, INT64_MAX, &err), TLSMSG_OK);
     assert_int_equal(tlsmsg_client_number_from(client, 7, &err), TLSMSG_OK);
@@ -206,16 +191,16 @@ static void a_first_number_is_chosen_before_connecting(void **state)
     assert_int_equal(tlsmsg_client_unanswered(client), 0);
 
     scripted.protocol = FRAME_PROTOCOL;
-    assert_int_equal(scripted_go(client, &err), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_go(), TLSMSG_CLIENT_OK);
     assert_null(tlsmsg_client_hello(client));
     assert_int_equal(tlsmsg_client_number_from(client, 8, &err), TLSMSG_ERR_STATE);
-    scripted_expect_bare(&err, TLSMSG_ERR_STATE,
+    scripted_expect_bare(TLSMSG_ERR_STATE,
                          "a number is chosen before connecting, or before the first message");
     FOLLOW(on_recv, GIVES("HELLO 1 last=6 max=100 window=9 promise=none\n"));
     assert_int_equal(tlsmsg_client_greet(client, &err), TLSMSG_CLIENT_OK);
     assert_memory_equal(scripted.sent, "HELLO 1\n", 8);
     assert_int_equal(tlsmsg_client_number(client), 6);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* What a server that has messages already is asked to go on with. */
@@ -232,20 +217,18 @@ static void or_before_the_first_message(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct peer *peer;
-        struct tlsmsg_client *client = scripted_client(&peer);
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
         uint64_t number = rows[i].code == TLSMSG_OK ? rows[i].number : 4;
 
+        scripted_client();
         assert_int_equal(tlsmsg_client_number_from(client, 4, &err), TLSMSG_OK);
         scripted.protocol = FRAME_PROTOCOL;
-        assert_int_equal(scripted_go(client, &err), TLSMSG_CLIENT_OK);
+        assert_int_equal(scripted_go(), TLSMSG_CLIENT_OK);
         FOLLOW(on_recv, GIVES("HELLO 1 last=6 max=100 window=9 promise=none\n"));
         assert_int_equal(tlsmsg_client_greet(client, &err), TLSMSG_CLIENT_OK);
         client->numbers.known = rows[i].known;
         assert_int_equal(tlsmsg_client_number_from(client, rows[i].number, &err), rows[i].code);
         if (rows[i].code != TLSMSG_OK) {
-            scripted_expect_bare(&err, TLSMSG_ERR_STATE,
+            scripted_expect_bare(TLSMSG_ERR_STATE,
                                  rows[i].number == 3
                                      ? "the server has messages up to 6, and those below 4 are "
                                        "settled: 3 can't be next"
@@ -257,15 +240,15 @@ static void or_before_the_first_message(void **state)
         assert_int_equal(client->numbered.arrived, number);
         assert_int_equal(client->numbers.known, rows[i].known_after);
         if (rows[i].code == TLSMSG_OK) {
-            assert_int_equal(tlsmsg_client_send(client, "a", 1, &err), TLSMSG_CLIENT_OK);
+            assert_int_equal(scripted_send("a"), TLSMSG_CLIENT_OK);
             assert_int_equal(tlsmsg_client_number(client), number);
             assert_int_equal(tlsmsg_client_unanswered(client), 1);
             assert_int_equal(tlsmsg_client_number_from(client, number + 1, &err), TLSMSG_ERR_STATE);
-            scripted_expect_bare(&err, TLSMSG_ERR_STATE,
+            scripted_expect_bare(TLSMSG_ERR_STATE,
                                  "a number is chosen before connecting, or before the first "
                                  "message");
         }
-        scripted_finish(client, peer);
+        scripted_finish();
         (void)scripted_forget(NULL);
     }
 }
@@ -273,23 +256,20 @@ static void or_before_the_first_message(void **state)
 /* At the server's very last number, and where its own are behind. */
 static void the_next_number_of_ones_own_is_always_good(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     assert_int_equal(tlsmsg_client_number_from(client, 9, &err), TLSMSG_OK);
     scripted.protocol = FRAME_PROTOCOL;
-    assert_int_equal(scripted_go(client, &err), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_go(), TLSMSG_CLIENT_OK);
     FOLLOW(on_recv, GIVES("HELLO 1 last=6 max=100 window=9 promise=none\n"));
     assert_int_equal(tlsmsg_client_greet(client, &err), TLSMSG_CLIENT_OK);
     assert_int_equal(tlsmsg_client_number_from(client, 9, &err), TLSMSG_OK);
     FOLLOW(on_send, WANTS_WRITE);
-    assert_int_equal(tlsmsg_client_send(client, "a", 1, &err), TLSMSG_CLIENT_AGAIN);
+    assert_int_equal(scripted_send("a"), TLSMSG_CLIENT_AGAIN);
     assert_int_equal(tlsmsg_client_number_from(client, 9, &err), TLSMSG_ERR_STATE);
-    scripted_expect_bare(&err, TLSMSG_ERR_STATE,
+    scripted_expect_bare(TLSMSG_ERR_STATE,
                          "a number is chosen before connecting, or before the first message");
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 int main(void)

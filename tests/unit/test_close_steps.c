@@ -5,21 +5,14 @@
 
 #include "support/unit.h"
 
-#include "base/clock.h"
 #include "client/internal.h"
 #include "support/client_ends.h"
 #include "support/scripted_transport.h"
 #include "support/test_clock.h"
 
-static int64_t in_ms(int64_t ms)
-{
-    return clock_now_ns() + ms * CLOCK_NS_PER_MS;
-}
-
 /* Closed for good, and nothing is left to wait for. */
-static void expect_done(struct tlsmsg_client *client)
+static void expect_done(void)
 {
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
     size_t calls = on_shutdown.calls;
 
     assert_int_equal(client->state, CLIENT_DONE);
@@ -33,25 +26,19 @@ static void expect_done(struct tlsmsg_client *client)
 
 static void a_client_that_never_connected_is_done_at_once(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     client->deadline_ns = in_ms(1);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
-    expect_done(client);
-    scripted_finish(client, peer);
+    expect_done();
+    scripted_finish();
 }
 
 /* A second for all of it together, whatever moves. */
 static void says_goodbye_and_reads_on(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(NULL);
     client->source.budget_bytes = 0;
     FOLLOW(on_shutdown, WANTS_WRITE, WANTS_READ, DONE);
     FOLLOW(on_recv, WANTS_READ, GIVES("late"), WANTS_WRITE, CLOSES);
@@ -76,63 +63,54 @@ static void says_goodbye_and_reads_on(void **state)
     assert_true(tlsmsg_client_fd(client) >= 0);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
     assert_int_equal(on_shutdown.calls, 3);
-    expect_done(client);
-    scripted_finish(client, peer);
+    expect_done();
+    scripted_finish();
 }
 
 static void waits_no_longer_than_a_second(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(NULL);
     FOLLOW(on_shutdown, WANTS_WRITE, WANTS_WRITE);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_AGAIN);
     test_clock_advance(1000);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
-    expect_done(client);
-    scripted_finish(client, peer);
+    expect_done();
+    scripted_finish();
 
     (void)scripted_forget(NULL);
-    client = scripted_connect(&peer, NULL);
+    scripted_connect(NULL);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_AGAIN);
     test_clock_advance(999);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_AGAIN);
     test_clock_advance(1);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
-    expect_done(client);
+    expect_done();
     assert_int_equal(err.code, TLSMSG_OK);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* A server that let the time run out is told that we go, and not waited for once more. */
 static void a_silent_server_is_not_waited_for(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
-    assert_int_equal(tlsmsg_client_send(client, "a", 1, &err), TLSMSG_CLIENT_OK);
+    scripted_connect(NULL);
+    assert_int_equal(scripted_send("a"), TLSMSG_CLIENT_OK);
     test_clock_advance(5000);
     tlsmsg_client_set_blocking(client, true);
     assert_int_equal(tlsmsg_client_receive(client, &(const char *){NULL}, &(size_t){0}, &err),
                      TLSMSG_CLIENT_ERROR);
-    scripted_expect(&err, peer, TLSMSG_ERR_TIMEOUT, 0, "no reply within 5 s");
+    scripted_expect(TLSMSG_ERR_TIMEOUT, 0, "no reply within 5 s");
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
     assert_int_equal(on_shutdown.calls, 1);
-    expect_done(client);
-    scripted_finish(client, peer);
+    expect_done();
+    scripted_finish();
 }
 
 static void an_end_that_is_known_is_not_waited_for(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(NULL);
     FOLLOW(on_recv, CLOSES);
     assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_CLOSED);
     tlsmsg_error_clear(&err);
@@ -140,19 +118,18 @@ static void an_end_that_is_known_is_not_waited_for(void **state)
     assert_int_equal(on_shutdown.calls, 1);
     assert_int_equal(on_recv.calls, 1);
     assert_int_equal(err.code, TLSMSG_OK);
-    expect_done(client);
-    scripted_finish(client, peer);
+    expect_done();
+    scripted_finish();
 }
 
 /* What a session can't read any more is read below it, and the server sees our end of file. */
 static void a_broken_session_is_read_below(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct pollfd entry = {.fd = tlsmsg_client_fd(client), .events = POLLIN};
+    struct pollfd entry = {.events = POLLIN};
 
     (void)state;
+    scripted_connect(NULL);
+    entry.fd = tlsmsg_client_fd(client);
     peer_accept(peer);
     FOLLOW(on_shutdown, FAILS(TLSMSG_ERR_STATE));
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_AGAIN);
@@ -170,20 +147,17 @@ static void a_broken_session_is_read_below(void **state)
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
     assert_int_equal(on_shutdown.calls, 1);
     assert_int_equal(on_recv.calls, 0);
-    expect_done(client);
-    scripted_finish(client, peer);
+    expect_done();
+    scripted_finish();
 }
 
 /* A session that never was is read below, too, for as long as any other. */
 static void a_failed_handshake_is_read_below(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     FOLLOW(on_handshake, FAILS(TLSMSG_ERR_HANDSHAKE));
-    assert_int_equal(scripted_go(client, &err), TLSMSG_CLIENT_ERROR);
+    assert_int_equal(scripted_go(), TLSMSG_CLIENT_ERROR);
     tlsmsg_error_clear(&err);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_AGAIN);
     assert_true(client->broken);
@@ -191,8 +165,8 @@ static void a_failed_handshake_is_read_below(void **state)
     assert_int_equal(on_recv.calls, 0);
     test_clock_advance(1000);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_OK);
-    expect_done(client);
-    scripted_finish(client, peer);
+    expect_done();
+    scripted_finish();
 }
 
 /* Whatever the server does after our last word is its own affair, but for a refusal: it was told in
@@ -213,22 +187,19 @@ static void tells_a_refusal_alone(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct peer *peer;
-        struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
-
+        scripted_connect(NULL);
         on_recv = (struct script){.steps = rows[i].steps,
                                   .count = rows[i].steps[0].result == TRANSPORT_OK ? 2 : 1};
         client->end_told = rows[i].end_told;
         assert_int_equal(tlsmsg_client_close(client, &err),
                          rows[i].told ? TLSMSG_CLIENT_ERROR : TLSMSG_CLIENT_OK);
         if (rows[i].told) {
-            scripted_expect(&err, peer, TLSMSG_ERR_REFUSED, SCRIPT_ERRNO, SCRIPT_TEXT);
+            scripted_expect(TLSMSG_ERR_REFUSED, SCRIPT_ERRNO, SCRIPT_TEXT);
             assert_true(client->end_told);
         }
         assert_int_equal(err.code, TLSMSG_OK);
-        expect_done(client);
-        scripted_finish(client, peer);
+        expect_done();
+        scripted_finish();
         (void)scripted_forget(NULL);
     }
 }
@@ -236,18 +207,15 @@ static void tells_a_refusal_alone(void **state)
 /* One that was found before, and not told yet. */
 static void tells_a_refusal_that_was_found_before(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, NULL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(NULL);
     FOLLOW(on_recv, FAILS(TLSMSG_ERR_REFUSED));
     client->flow->pull(client);
     assert_int_equal(client->end, CLIENT_END_ERROR);
     assert_int_equal(tlsmsg_client_close(client, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect(&err, peer, TLSMSG_ERR_REFUSED, SCRIPT_ERRNO, SCRIPT_TEXT);
-    expect_done(client);
-    scripted_finish(client, peer);
+    scripted_expect(TLSMSG_ERR_REFUSED, SCRIPT_ERRNO, SCRIPT_TEXT);
+    expect_done();
+    scripted_finish();
 }
 
 int main(void)

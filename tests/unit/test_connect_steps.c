@@ -11,7 +11,6 @@
 #include "support/unit.h"
 
 #include "base/build.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "client/internal.h"
 #include "support/client_ends.h"
@@ -37,14 +36,14 @@ static struct {
 
 enum tlsmsg_code __wrap_resolve_name(const struct address_name *name, int64_t deadline_ns,
                                      struct address *out, size_t cap, size_t *count,
-                                     struct tlsmsg_error *err);
+                                     struct tlsmsg_error *error);
 int __wrap_socket_connect_start(const struct address *a, bool *done, int *sys_errno);
 int __wrap_socket_connect_result(int fd);
 void __wrap_socket_keepalive(int fd, int64_t timeout_ms);
 
 enum tlsmsg_code __wrap_resolve_name(const struct address_name *name, int64_t deadline_ns,
                                      struct address *out, size_t cap, size_t *count,
-                                     struct tlsmsg_error *err)
+                                     struct tlsmsg_error *error)
 {
     assert_string_equal(name->host, "127.0.0.1");
     assert_int_equal(cap, RESOLVE_MAX);
@@ -60,7 +59,7 @@ enum tlsmsg_code __wrap_resolve_name(const struct address_name *name, int64_t de
     }
     return network.lookup_code == TLSMSG_OK
                ? TLSMSG_OK
-               : error_set(err, network.lookup_code, 0, "cannot look it up");
+               : error_set(error, network.lookup_code, 0, "cannot look it up");
 }
 
 /* An event counter is writable unless it is full. */
@@ -99,17 +98,12 @@ void __wrap_socket_keepalive(int fd, int64_t timeout_ms)
 }
 
 /* The pending attempt comes to its end. */
-static void settle(const struct tlsmsg_client *client, int result)
+static void settle(int result)
 {
     uint64_t full;
 
     network.result = result;
     assert_int_equal(read(tlsmsg_client_fd(client), &full, sizeof(full)), sizeof(full));
-}
-
-static int64_t in_ms(int64_t ms)
-{
-    return clock_now_ns() + ms * CLOCK_NS_PER_MS;
 }
 
 static int forget(void **state)
@@ -124,14 +118,11 @@ static int forget(void **state)
 
 static void looks_up_in_time(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     network.lookup_code = TLSMSG_ERR_TIMEOUT;
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect_bare(&err, TLSMSG_ERR_TIMEOUT, "127.0.0.1: cannot look it up");
+    scripted_expect_bare(TLSMSG_ERR_TIMEOUT, "127.0.0.1: cannot look it up");
     assert_int_equal(network.lookup_deadline_ns, in_ms(5000));
     assert_int_equal(network.attempts, 0);
     assert_int_equal(client->state, CLIENT_FAILED);
@@ -146,18 +137,16 @@ static void looks_up_in_time(void **state)
     assert_int_equal(client->deadline_ns, 0);
     test_clock_advance(1000000);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* An equal share for each that is still to come; the last has all that is left. */
 static void each_address_has_its_share(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
     int fd;
 
     (void)state;
+    scripted_client();
     client->settings.timeout_ms = 9000;
     client->settings.keepalive_ms = 77000;
     network.address_count = 3;
@@ -177,7 +166,7 @@ static void each_address_has_its_share(void **state)
     assert_int_equal(client->deadline_ns, in_ms(3000));
     assert_int_equal(tlsmsg_client_fd(client), fd); /* the number is free again */
     test_clock_advance(1000);
-    settle(client, ECONNREFUSED);
+    settle(ECONNREFUSED);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
     assert_int_equal(network.last, 3);
     assert_int_equal(client->deadline_ns, in_ms(5000));
@@ -186,36 +175,31 @@ static void each_address_has_its_share(void **state)
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
     assert_int_equal(err.code, TLSMSG_ERR_TIMEOUT);
     assert_int_equal(network.attempts, 3);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 static void nothing_is_left_of_time_that_has_passed(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     network.address_count = 2;
     network.begins[0] = PENDING;
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
     test_clock_advance(60000);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
     assert_int_equal(client->deadline_ns, in_ms(0));
-    settle(client, 0);
+    settle(0);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_OK); /* it came in time */
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* Where a program has closed its standard input. */
 static void a_connection_may_be_descriptor_0(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
     int input = dup(STDIN_FILENO);
 
     (void)state;
+    scripted_client();
     network.begins[0] = PENDING;
     (void)close(STDIN_FILENO);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
@@ -227,7 +211,7 @@ static void a_connection_may_be_descriptor_0(void **state)
         assert_int_equal(dup2(input, STDIN_FILENO), STDIN_FILENO);
         assert_int_equal(close(input), 0);
     }
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* What the last attempt met, of how many. */
@@ -255,11 +239,9 @@ static void tells_what_the_last_address_met(void **state)
     (void)state;
     for (unsigned late = 0; late < 2; late++) { /* at once, or after a while */
         for (size_t i = 0; i < COUNT_OF(rows); i++) {
-            struct peer *peer;
-            struct tlsmsg_client *client = scripted_client(&peer);
-            struct tlsmsg_error err = {.code = TLSMSG_OK};
             char text[256];
 
+            scripted_client();
             (void)snprintf(text, sizeof(text), "%s", rows[i].text);
             if (rows[i].addresses > 1) {
                 (void)snprintf(text, sizeof(text), "%s (the last of 2 addresses of %s)",
@@ -272,7 +254,7 @@ static void tells_what_the_last_address_met(void **state)
             }
             for (size_t n = 0; late && n < rows[i].addresses; n++) {
                 assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
-                settle(client, rows[i].sys_errno);
+                settle(rows[i].sys_errno);
             }
             assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
             assert_string_equal(err.text, text);
@@ -281,7 +263,7 @@ static void tells_what_the_last_address_met(void **state)
             assert_int_equal(network.attempts, rows[i].addresses);
             assert_int_equal(client->state, CLIENT_FAILED);
             assert_int_equal(tlsmsg_client_fd(client), -1);
-            scripted_finish(client, peer);
+            scripted_finish();
             (void)forget(NULL);
         }
     }
@@ -291,17 +273,14 @@ static void tells_what_the_last_address_met(void **state)
 
 static void the_handshake_has_what_is_left_of_the_time(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     network.address_count = 2;
     network.begins[0] = PENDING;
     FOLLOW(on_handshake, WANTS_READ, WANTS_WRITE, WANTS_WRITE);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
     test_clock_advance(1000);
-    settle(client, 0);
+    settle(0);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
     assert_int_equal(client->state, CLIENT_HANDSHAKE);
     assert_true(client->source.sticky);
@@ -319,23 +298,20 @@ static void the_handshake_has_what_is_left_of_the_time(void **state)
     assert_string_equal(err.text, "192.0.2.1:1: the TLS handshake was not finished within 5 s");
     assert_int_equal(err.code, TLSMSG_ERR_TIMEOUT);
     assert_int_equal(network.attempts, 1); /* no other address is tried */
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 static void the_users_name_for_the_server_counts(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     client->settings.server_name = "server.test";
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_OK);
     assert_string_equal(scripted.server_name, "server.test");
     assert_int_equal(client->deadline_ns, 0);
     assert_true(client->opened);
     client->settings.server_name = NULL;
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 static void tells_why_there_is_no_session(void **state)
@@ -354,11 +330,9 @@ static void tells_why_there_is_no_session(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct peer *peer;
-        struct tlsmsg_client *client = scripted_client(&peer);
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
         char text[128];
 
+        scripted_client();
         (void)snprintf(text, sizeof(text), "192.0.2.1:1: %s", rows[i].text);
         scripted.cannot_be_made = rows[i].cannot_be_made;
         on_handshake =
@@ -370,7 +344,7 @@ static void tells_why_there_is_no_session(void **state)
         assert_int_equal(network.attempts, 1);
         assert_int_equal(client->state, CLIENT_FAILED);
         assert_false(client->opened);
-        scripted_finish(client, peer);
+        scripted_finish();
         (void)forget(NULL);
     }
 }
@@ -378,18 +352,15 @@ static void tells_why_there_is_no_session(void **state)
 /* The user takes his time; then the same address is met anew, and held to what was shown. */
 static void asks_about_an_unknown_server(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_client(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_client();
     scripted.pin = "sha256/of-the-key";
     network.address_count = 2;
     network.begins[0] = PENDING;
     FOLLOW(on_handshake, FAILS(TLSMSG_ERR_UNTRUSTED), WANTS_READ);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
     test_clock_advance(1000);
-    settle(client, 0);
+    settle(0);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
     assert_int_equal(err.code, TLSMSG_OK);
     assert_int_equal(network.attempts, 2);
@@ -400,12 +371,12 @@ static void asks_about_an_unknown_server(void **state)
     assert_int_equal(client->connect_ns, in_ms(5000));
     assert_int_equal(client->deadline_ns, in_ms(2500));
     assert_int_equal(client->state, CLIENT_CONNECTING);
-    settle(client, 0);
+    settle(0);
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_AGAIN);
     assert_string_equal(scripted.accepted, "sha256/of-the-key");
     assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_OK);
     assert_int_equal(scripted.made, 2);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* --- what is known then -------------------------------------------------------------------------- */
@@ -426,11 +397,9 @@ static void the_protocol_chooses_the_flow(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct peer *peer;
-        struct tlsmsg_client *client = scripted_client(&peer);
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
         bool is_numbered = rows[i].protocol != NULL;
 
+        scripted_client();
         scripted.protocol = rows[i].protocol;
         client->settings.producer = rows[i].producer;
         assert_int_equal(tlsmsg_client_connect(client, &err),
@@ -443,7 +412,7 @@ static void the_protocol_chooses_the_flow(void **state)
         }
         assert_int_equal(err.code, rows[i].code);
         client->settings.producer = NULL;
-        scripted_finish(client, peer);
+        scripted_finish();
         (void)forget(NULL);
     }
 }
@@ -467,10 +436,7 @@ static void a_handshake_that_nobody_heard_has_failed(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct peer *peer;
-        struct tlsmsg_client *client = scripted_client(&peer);
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
-
+        scripted_client();
         FOLLOW(on_handshake, {.result = TRANSPORT_OK, .write_errno = ECONNRESET});
         on_recv = (struct script){.steps = &rows[i].last, .count = 1};
         assert_int_equal(tlsmsg_client_connect(client, &err), TLSMSG_CLIENT_ERROR);
@@ -479,7 +445,7 @@ static void a_handshake_that_nobody_heard_has_failed(void **state)
         assert_int_equal(err.sys_errno, rows[i].sys_errno);
         assert_int_equal(client->state, CLIENT_FAILED);
         assert_true(client->end_told);
-        scripted_finish(client, peer);
+        scripted_finish();
         (void)forget(NULL);
     }
 }

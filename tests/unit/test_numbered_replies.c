@@ -4,7 +4,6 @@
 
 #include "support/unit.h"
 
-#include "base/build.h"
 #include "base/clock.h"
 #include "client/internal.h"
 #include "support/client_ends.h"
@@ -13,58 +12,27 @@
 #include "support/test_clock.h"
 
 #define GREETING "HELLO 1 last=0 max=100000 window=3 promise=disk\n"
-#define CLOSED_TEXT                                                                                \
-    (BUILD_HAS_TLS ? "the server closed the conversation (close_notify)"                           \
-                   : "the server closed the connection")
 #define BROKE "the server broke tlsmsg/1: "
 
-static int64_t in_ms(int64_t ms)
-{
-    return clock_now_ns() + ms * CLOCK_NS_PER_MS;
-}
-
 /* A client that was greeted so, and has sent two messages. */
-static struct tlsmsg_client *waiting(struct peer **peer)
+static void waiting(void)
 {
-    struct tlsmsg_client *client = scripted_connect(peer, FRAME_PROTOCOL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
+    scripted_connect(FRAME_PROTOCOL);
     FOLLOW(on_recv, GIVES(GREETING));
-    assert_int_equal(tlsmsg_client_send(client, "a", 1, &err), TLSMSG_CLIENT_OK);
-    assert_int_equal(tlsmsg_client_send(client, "b", 1, &err), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_send("a"), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_send("b"), TLSMSG_CLIENT_OK);
     on_recv = (struct script){.steps = NULL};
-    return client;
-}
-
-/* expected: NULL where no reply comes. */
-static enum tlsmsg_client_result receive(struct tlsmsg_client *client, const char *expected,
-                                         struct tlsmsg_error *err)
-{
-    const char *data;
-    size_t len;
-    enum tlsmsg_client_result result = tlsmsg_client_receive(client, &data, &len, err);
-
-    assert_int_equal(expected != NULL, result == TLSMSG_CLIENT_OK);
-    assert_int_equal(data != NULL, expected != NULL);
-    assert_int_equal(len, expected != NULL ? strlen(expected) : 0);
-    if (expected != NULL) {
-        assert_memory_equal(data, expected, len);
-    }
-    return result;
 }
 
 /* Every part of what is owed gives the server its time anew; with the last nothing is due. */
 static void takes_replies_as_they_come(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = waiting(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    waiting();
     FOLLOW(on_recv, GIVES("OK 1 5\nhe"), WANTS_READ, GIVES("llo"), WANTS_READ,
            GIVES("\nOK 2 2\nhi\n"));
     test_clock_advance(1000);
-    assert_int_equal(receive(client, NULL, &err), TLSMSG_CLIENT_AGAIN);
+    assert_int_equal(scripted_receive(NULL), TLSMSG_CLIENT_AGAIN);
     assert_int_equal(client->deadline_ns, in_ms(5000));
     assert_int_equal(client->numbers.heard_ns, clock_since_boot_ns());
     assert_int_equal(on_recv.len, TLS_RECORD_BYTES);
@@ -80,57 +48,51 @@ static void takes_replies_as_they_come(void **state)
     assert_true(client->replied);
     assert_int_equal(tlsmsg_client_reply_number(client), 0);
     assert_int_equal(tlsmsg_client_unanswered(client), 2);
-    assert_int_equal(receive(client, "hello", &err), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_receive("hello"), TLSMSG_CLIENT_OK);
     assert_int_equal(tlsmsg_client_reply_number(client), 1);
     assert_int_equal(tlsmsg_client_unanswered(client), 1);
-    assert_int_equal(receive(client, "hi", &err), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_receive("hi"), TLSMSG_CLIENT_OK);
     assert_int_equal(tlsmsg_client_reply_number(client), 2);
     assert_int_equal(tlsmsg_client_unanswered(client), 0);
     assert_int_equal(client->numbers.from, 3);
     assert_int_equal(on_recv.calls, 6); /* what is here is given without asking */
-    assert_int_equal(receive(client, NULL, &err), TLSMSG_CLIENT_AGAIN);
+    assert_int_equal(scripted_receive(NULL), TLSMSG_CLIENT_AGAIN);
     assert_int_equal(client->numbered.in.len, 0);
     assert_int_equal(err.code, TLSMSG_OK);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 /* A reply that has come gives the next one its time. */
 static void the_next_reply_has_its_time(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = waiting(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    waiting();
     test_clock_advance(4000);
     FOLLOW(on_recv, GIVES("OK 1 1\nx\n"));
-    assert_int_equal(receive(client, "x", &err), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_receive("x"), TLSMSG_CLIENT_OK);
     assert_int_equal(client->deadline_ns, in_ms(5000));
     test_clock_advance(4999);
-    assert_int_equal(receive(client, NULL, &err), TLSMSG_CLIENT_AGAIN);
+    assert_int_equal(scripted_receive(NULL), TLSMSG_CLIENT_AGAIN);
     test_clock_advance(1);
-    assert_int_equal(receive(client, NULL, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect(&err, peer, TLSMSG_ERR_TIMEOUT, 0, "no reply within 5 s");
-    scripted_finish(client, peer);
+    assert_int_equal(scripted_receive(NULL), TLSMSG_CLIENT_ERROR);
+    scripted_expect(TLSMSG_ERR_TIMEOUT, 0, "no reply within 5 s");
+    scripted_finish();
 }
 
 /* Whoever blocks would wait for ever; a foreign loop may well look. */
 static void nothing_due_is_told_to_who_blocks(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = waiting(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    waiting();
     FOLLOW(on_recv, GIVES("OK 1 1\nx\nOK 2 1\ny\n"));
-    assert_int_equal(receive(client, "x", &err), TLSMSG_CLIENT_OK);
-    assert_int_equal(receive(client, "y", &err), TLSMSG_CLIENT_OK);
-    assert_int_equal(receive(client, NULL, &err), TLSMSG_CLIENT_AGAIN);
+    assert_int_equal(scripted_receive("x"), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_receive("y"), TLSMSG_CLIENT_OK);
+    assert_int_equal(scripted_receive(NULL), TLSMSG_CLIENT_AGAIN);
     tlsmsg_client_set_blocking(client, true);
-    assert_int_equal(receive(client, NULL, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect_bare(&err, TLSMSG_ERR_STATE, "no message is unanswered");
+    assert_int_equal(scripted_receive(NULL), TLSMSG_CLIENT_ERROR);
+    scripted_expect_bare(TLSMSG_ERR_STATE, "no message is unanswered");
     assert_int_equal(client->state, CLIENT_OPEN);
-    scripted_finish(client, peer);
+    scripted_finish();
 }
 
 static void tells_exactly_what_was_broken(void **state)
@@ -159,48 +121,40 @@ static void tells_exactly_what_was_broken(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct peer *peer;
-        struct tlsmsg_client *client = waiting(&peer);
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
         const struct script_step step = GIVES(rows[i].bytes);
 
+        waiting();
         on_recv = (struct script){.steps = &step, .count = 1};
         for (unsigned n = 0; n < rows[i].good; n++) {
-            assert_int_equal(receive(client, n == 0 ? "x" : "y", &err), TLSMSG_CLIENT_OK);
+            assert_int_equal(scripted_receive(n == 0 ? "x" : "y"), TLSMSG_CLIENT_OK);
         }
-        assert_int_equal(receive(client, NULL, &err), TLSMSG_CLIENT_ERROR);
-        scripted_expect(&err, peer, rows[i].code, 0, rows[i].text);
+        assert_int_equal(scripted_receive(NULL), TLSMSG_CLIENT_ERROR);
+        scripted_expect(rows[i].code, 0, rows[i].text);
         assert_int_equal(tlsmsg_client_bye(client), rows[i].bye);
         assert_int_equal(on_recv.calls, 1);
-        scripted_finish(client, peer);
+        scripted_finish();
         (void)scripted_forget(NULL);
     }
 }
 
 static void a_reply_before_the_greeting_breaks_the_rules(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = scripted_connect(&peer, FRAME_PROTOCOL);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    scripted_connect(FRAME_PROTOCOL);
     FOLLOW(on_recv, GIVES("OK 1 1\nx\n"));
     assert_int_equal(tlsmsg_client_greet(client, &err), TLSMSG_CLIENT_ERROR);
-    scripted_expect(&err, peer, TLSMSG_ERR_PROTOCOL, 0, BROKE "a reply before HELLO");
-    scripted_finish(client, peer);
+    scripted_expect(TLSMSG_ERR_PROTOCOL, 0, BROKE "a reply before HELLO");
+    scripted_finish();
 }
 
 /* A reply may be so much longer than the longest message. */
 static void the_longest_reply_is_taken(void **state)
 {
-    struct peer *peer;
-    struct tlsmsg_client *client = waiting(&peer);
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
-
     (void)state;
+    waiting();
     FOLLOW(on_recv, GIVES("OK 1 101024\n"));
-    assert_int_equal(receive(client, NULL, &err), TLSMSG_CLIENT_AGAIN);
-    scripted_finish(client, peer);
+    assert_int_equal(scripted_receive(NULL), TLSMSG_CLIENT_AGAIN);
+    scripted_finish();
 }
 
 static void an_end_is_told_after_what_came_before(void **state)
@@ -216,22 +170,20 @@ static void an_end_is_told_after_what_came_before(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct peer *peer;
-        struct tlsmsg_client *client = waiting(&peer);
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
         const struct script_step steps[] = {GIVES("OK 1 1\nx\nOK 2 5\nhal"), rows[i].end};
 
+        waiting();
         on_recv = (struct script){.steps = steps, .count = 2};
         assert_int_equal(tlsmsg_client_watch(client, &err), TLSMSG_CLIENT_OK);
-        assert_int_equal(receive(client, "x", &err), TLSMSG_CLIENT_OK);
-        assert_int_equal(receive(client, NULL, &err), rows[i].result);
+        assert_int_equal(scripted_receive("x"), TLSMSG_CLIENT_OK);
+        assert_int_equal(scripted_receive(NULL), rows[i].result);
         if (rows[i].code == TLSMSG_ERR_CLOSED) {
-            scripted_expect(&err, peer, TLSMSG_ERR_CLOSED, 0, CLOSED_TEXT);
+            scripted_expect(TLSMSG_ERR_CLOSED, 0, SCRIPT_CLOSED);
         } else {
-            scripted_expect(&err, peer, rows[i].code, SCRIPT_ERRNO, SCRIPT_TEXT);
+            scripted_expect(rows[i].code, SCRIPT_ERRNO, SCRIPT_TEXT);
         }
         assert_int_equal(on_recv.calls, 2);
-        scripted_finish(client, peer);
+        scripted_finish();
         (void)scripted_forget(NULL);
     }
 }
@@ -246,19 +198,17 @@ static void no_memory_for_a_reply_is_told(void **state)
     memset(body, 'x', sizeof(body) - 1);
     memcpy(body, "OK 1 9000\n", sizeof("OK 1 9000\n") - 1);
     for (size_t n = 1; n <= 2; n++) {
-        struct peer *peer;
-        struct tlsmsg_client *client = waiting(&peer);
-        struct tlsmsg_error err = {.code = TLSMSG_OK};
         const struct script_step step = GIVES(n == 1 ? first[0] : body);
         enum tlsmsg_client_result result;
 
+        waiting();
         on_recv = (struct script){.steps = &step, .count = 1};
         failmalloc_at(n);
-        result = receive(client, NULL, &err);
+        result = scripted_receive(NULL);
         failmalloc_at(0);
         assert_int_equal(result, TLSMSG_CLIENT_ERROR);
-        scripted_expect(&err, peer, TLSMSG_ERR_NOMEM, 0, "out of memory");
-        scripted_finish(client, peer);
+        scripted_expect(TLSMSG_ERR_NOMEM, 0, "out of memory");
+        scripted_finish();
         (void)scripted_forget(NULL);
     }
 }
