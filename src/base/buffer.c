@@ -91,8 +91,7 @@ void buffer_fini(struct buffer *b)
     release(b);
 }
 
-/* Nothing is left: gives the memory back, or begins at its front again. */
-static void emptied(struct buffer *b)
+void buffer_emptied(struct buffer *b)
 {
     if ((b->flags & BUFFER_KEEP) == 0) {
         release(b);
@@ -154,15 +153,6 @@ enum tlsmsg_code buffer_make_room(struct buffer *b, size_t len)
     return grow(b, need);
 }
 
-void buffer_commit(struct buffer *b, size_t len)
-{
-    assert(len <= buffer_room(b));
-    b->len += len;
-    if (b->len == 0) {
-        emptied(b);
-    }
-}
-
 enum tlsmsg_code buffer_append(struct buffer *b, const void *data, size_t len)
 {
     enum tlsmsg_code code;
@@ -181,7 +171,7 @@ void buffer_consume(struct buffer *b, size_t n)
 {
     assert(n <= b->len);
     if (n >= b->len) {
-        emptied(b);
+        buffer_emptied(b);
         return;
     }
     b->head += n;
@@ -193,6 +183,6 @@ void buffer_truncate(struct buffer *b, size_t len)
     assert(len <= b->len);
     b->len = len;
     if (len == 0) {
-        emptied(b);
+        buffer_emptied(b);
     }
 }

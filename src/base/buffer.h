@@ -61,9 +61,6 @@ void buffer_consume(struct buffer *b, size_t n);
 /* Drops the last bytes, so that len <= b->len are left. */
 void buffer_truncate(struct buffer *b, size_t len);
 
-/* Appends what was written at buffer_end; len 0 gives memory reserved in vain back. */
-void buffer_commit(struct buffer *b, size_t len);
-
 /* The unconsumed bytes; valid until the next call that changes b. NULL without memory. */
 static inline char *buffer_head(const struct buffer *b)
 {
@@ -80,6 +77,19 @@ static inline char *buffer_end(const struct buffer *b)
 static inline size_t buffer_room(const struct buffer *b)
 {
     return b->cap - b->head - b->len;
+}
+
+/* Nothing is left: gives the memory back, or begins at its front again. */
+void buffer_emptied(struct buffer *b);
+
+/* Appends what was written at buffer_end; len 0 gives memory reserved in vain back. */
+static inline void buffer_commit(struct buffer *b, size_t len)
+{
+    assert(len <= buffer_room(b));
+    b->len += len;
+    if (b->len == 0) {
+        buffer_emptied(b);
+    }
 }
 
 /* As buffer_reserve, where there is not room enough. */

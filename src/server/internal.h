@@ -419,8 +419,15 @@ void worker_event(struct worker *w, enum tlsmsg_log_level level, enum tlsmsg_cau
                   const struct conversation *c, const char *format, ...)
     __attribute__((cold, format(printf, 5, 6)));
 
-/* Puts c on the list of this iteration's replies, or of those with more to read. */
-void worker_answered(struct worker *w, struct conversation *c);
+/* Puts c on the list of this iteration's replies. */
+static inline void worker_answered(struct worker *w, struct conversation *c)
+{
+    if (!list_is_linked(&c->in_replies)) {
+        list_append(&w->replies, &c->in_replies);
+    }
+}
+
+/* Puts c on the list of those with more to read. */
 void worker_requeue(struct worker *w, struct conversation *c);
 
 /* Gives a producer back, and tells who waits for it; hold is freed. */

@@ -160,13 +160,6 @@ void server_shed(struct tlsmsg_server *server)
     }
 }
 
-void worker_answered(struct worker *w, struct conversation *c)
-{
-    if (!list_is_linked(&c->in_replies)) {
-        list_append(&w->replies, &c->in_replies);
-    }
-}
-
 void worker_requeue(struct worker *w, struct conversation *c)
 {
     if (!list_is_linked(&c->in_requeued)) {

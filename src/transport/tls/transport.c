@@ -68,8 +68,12 @@ static enum transport_result judge_read(struct transport *t)
     return TRANSPORT_WANT_READ;
 }
 
-static enum transport_result judge(struct transport *t, enum transport_result result)
+/* What a call has come to that did not succeed. */
+static __attribute__((noinline)) enum transport_result judge(struct transport *t, int ret,
+                                                             struct tlsmsg_error *err)
 {
+    enum transport_result result = tls_error_classify(t->ssl, ret, &t->state, err);
+
     if (result == TRANSPORT_WANT_READ) {
         return judge_read(t);
     }
@@ -92,7 +96,7 @@ static enum transport_result attempt(struct transport *t, tls_call *call, void *
         tls_error_begin(); /* a client's thread is the program's own, between any two calls */
     }
     ret = call(t->ssl, buf, len, done);
-    result = ret > 0 ? TRANSPORT_OK : judge(t, tls_error_classify(t->ssl, ret, &t->state, err));
+    result = ret > 0 ? TRANSPORT_OK : judge(t, ret, err);
     t->err = NULL;
     return result;
 }
