@@ -14,9 +14,7 @@ static struct transport_config *server_configs[2]; /* one that is strict and one
 
 int ends_setup(void **state)
 {
-    (void)state;
-    ends_identity_setup();
-    return 0;
+    return ends_identity_setup(state);
 }
 
 int ends_teardown(void **state)
@@ -26,8 +24,7 @@ int ends_teardown(void **state)
         transport_config_unref(server_configs[i]);
         server_configs[i] = NULL;
     }
-    ends_identity_teardown();
-    return 0;
+    return ends_identity_teardown(state);
 }
 
 static struct tlsmsg_options *new_options(enum tlsmsg_role role)

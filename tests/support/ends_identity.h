@@ -6,9 +6,9 @@
 
 #include <tlsmsg/options.h>
 
-/* Makes and removes them. */
-void ends_identity_setup(void);
-void ends_identity_teardown(void);
+/* Makes and removes them; for cmocka's group functions. */
+int ends_identity_setup(void **state);
+int ends_identity_teardown(void **state);
 
 /* A server's options receive its certificate; strict: it requires one of the client too. */
 void ends_identity_of_server(struct tlsmsg_options *options, bool strict);

@@ -11,7 +11,7 @@ static char ca_file[TEST_PATH_MAX];
 static char cert_file[TEST_PATH_MAX];
 static char key_file[TEST_PATH_MAX];
 
-void ends_identity_setup(void)
+int ends_identity_setup(void **state)
 {
     struct test_cert ca;
     struct test_cert server;
@@ -21,6 +21,8 @@ void ends_identity_setup(void)
         .alternative_names = "DNS:localhost,IP:127.0.0.1",
         .issuer = &ca,
     };
+
+    (void)state;
     test_folder_make(&folder);
     test_cert_make(&ca, &ca_spec);
     test_cert_make(&server, &server_spec);
@@ -29,11 +31,14 @@ void ends_identity_setup(void)
     test_cert_write_key(&server, test_folder_file(&folder, "server.key", key_file), NULL);
     test_cert_free(&server);
     test_cert_free(&ca);
+    return 0;
 }
 
-void ends_identity_teardown(void)
+int ends_identity_teardown(void **state)
 {
+    (void)state;
     test_folder_remove(&folder);
+    return 0;
 }
 
 static void set(struct tlsmsg_options *options, enum tlsmsg_option option, const char *value)

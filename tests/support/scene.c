@@ -170,18 +170,14 @@ const struct tlsmsg_handler *scene_handler(void)
 
 int scene_setup(void **state)
 {
-    (void)state;
-    ends_identity_setup();
     raw_peer_setup();
-    return 0;
+    return ends_identity_setup(state);
 }
 
 int scene_teardown(void **state)
 {
-    (void)state;
     raw_peer_teardown();
-    ends_identity_teardown();
-    return 0;
+    return ends_identity_teardown(state);
 }
 
 static struct tlsmsg_server *new_server(const struct tlsmsg_handler *handler, int option,

@@ -39,19 +39,15 @@ static struct test_folder folder;
 
 int server_run_setup(void **state)
 {
-    (void)state;
     (void)signal(SIGPIPE, SIG_IGN);
-    ends_identity_setup();
     test_folder_make(&folder);
-    return 0;
+    return ends_identity_setup(state);
 }
 
 int server_run_teardown(void **state)
 {
-    (void)state;
     test_folder_remove(&folder);
-    ends_identity_teardown();
-    return 0;
+    return ends_identity_teardown(state);
 }
 
 const char *server_run_path(const char *name, char out[TEST_PATH_MAX])

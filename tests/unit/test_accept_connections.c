@@ -342,20 +342,6 @@ static void test_a_listener_that_cannot_be_watched(void **state)
     end();
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    ends_identity_setup();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    ends_identity_teardown();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,9 +358,9 @@ int main(void)
     };
     int failed = 0;
 
-    (void)set_up(NULL);
+    (void)ends_identity_setup(NULL);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     RUN_ROWS(failed, test_error, rows);
-    (void)tear_down(NULL);
+    (void)ends_identity_teardown(NULL);
     return failed;
 }

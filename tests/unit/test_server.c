@@ -541,20 +541,6 @@ static void test_socket_handed_over(void **state)
     (void)close(other);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    ends_identity_setup();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    ends_identity_teardown();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -575,5 +561,5 @@ int main(void)
         cmocka_unit_test_setup(test_socket_handed_over, fresh),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, ends_identity_setup, ends_identity_teardown);
 }

@@ -523,20 +523,6 @@ static void test_a_socket_that_was_handed_over(void **state)
     loopback_close(&listener, 1);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    ends_identity_setup();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    ends_identity_teardown();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,5 +541,5 @@ int main(void)
         cmocka_unit_test_setup(test_a_socket_that_was_handed_over, fresh),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, ends_identity_setup, ends_identity_teardown);
 }

@@ -176,20 +176,6 @@ static void test_nobody_listens_after_a_stop(void **state)
     (void)close(fd);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    ends_identity_setup();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    ends_identity_teardown();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,5 +187,5 @@ int main(void)
         cmocka_unit_test(test_nobody_listens_after_a_stop),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, ends_identity_setup, ends_identity_teardown);
 }

@@ -270,20 +270,6 @@ static void test_a_reload_is_followed_once(void **state)
     assert_int_equal(worker->config_generation, generation + 1);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    ends_identity_setup();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    ends_identity_teardown();
-    return 0;
-}
-
 #define BOTH(function) cmocka_unit_test_setup_teardown(function, begin, end)
 
 int main(void)
@@ -295,5 +281,5 @@ int main(void)
         BOTH(test_a_reload_is_followed_once),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, ends_identity_setup, ends_identity_teardown);
 }
