@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include <sqlite3.h>
 
@@ -103,6 +104,15 @@ void scene_assert_error(enum tlsmsg_code code, int sys_errno, const char *text)
     assert_string_equal(scene.err.text, text);
     assert_int_equal(scene.err.code, code);
     assert_int_equal(scene.err.sys_errno, sys_errno);
+}
+
+void scene_assert_path_error(enum tlsmsg_code code, int sys_errno, const char *first,
+                             const char *then)
+{
+    char text[2 * TEST_PATH_MAX + 200];
+
+    (void)snprintf(text, sizeof(text), "%s%s%s", first, scene.path, then);
+    scene_assert_error(code, sys_errno, text);
 }
 
 int scene_descriptors(void)

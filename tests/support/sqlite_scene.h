@@ -46,6 +46,10 @@ int64_t scene_ask(const char *sql);
 /* Fails unless the error is that one, to the letter. */
 void scene_assert_error(enum tlsmsg_code code, int sys_errno, const char *text);
 
+/* The same of an error whose text names the store's path between these two parts. */
+void scene_assert_path_error(enum tlsmsg_code code, int sys_errno, const char *first,
+                             const char *then);
+
 /* Descriptors that are open. */
 int scene_descriptors(void);
 

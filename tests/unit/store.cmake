@@ -26,9 +26,10 @@ set(system_faults open open64 fstat fstat64 fstatfs fstatfs64 realpath flock ftr
     pread pread64 pwrite pwrite64 fsync getentropy)
 store_unit_test(store_sqlite SOURCES ${sqlite_scene})
 store_unit_test(store_file SOURCES ${sqlite_scene})
-store_unit_test(store_file_faults SOURCES ${sqlite_scene} support/system_faults.c
-    WRAP ${system_faults})
-store_unit_test(store_lock SOURCES ${sqlite_scene} support/system_faults.c WRAP ${system_faults})
+foreach(module store_file_faults store_lock)
+    store_unit_test(${module}
+        SOURCES ${sqlite_scene} support/file_scene.c support/system_faults.c WRAP ${system_faults})
+endforeach()
 store_unit_test(store_open FAILMALLOC
     SOURCES ${sqlite_scene} support/sqlite_faults.c support/system_faults.c
     WRAP ${sqlite_faults} ${system_faults})

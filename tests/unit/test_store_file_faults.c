@@ -13,50 +13,8 @@
 
 #include "base/error.h"
 #include "store/sqlite_db.h"
-#include "store/sqlite_file.h"
-#include "support/sqlite_scene.h"
-#include "support/system_faults.h"
+#include "support/file_scene.h"
 #include "support/unit.h"
-
-static struct sqlite_file file;
-static int descriptors;
-
-static int begin(void **state)
-{
-    (void)scene_set_up(state);
-    system_faults_end();
-    file = SQLITE_FILE_CLOSED;
-    descriptors = scene_descriptors();
-    return 0;
-}
-
-/* Whatever happened, nothing stays open once it is closed. */
-static int end(void **state)
-{
-    system_faults_end();
-    sqlite_file_close(&file);
-    (void)scene_tear_down(state);
-    return scene_descriptors() == descriptors ? 0 : 1;
-}
-
-static enum tlsmsg_code open_file(bool create)
-{
-    return sqlite_file_open(&file, scene.path, "spool", create, &scene.err);
-}
-
-static void make(void)
-{
-    assert_int_equal(open_file(true), TLSMSG_OK);
-}
-
-/* The error names the path, between two texts. */
-static void assert_text(enum tlsmsg_code code, int sys_errno, const char *first, const char *then)
-{
-    char text[2 * TEST_PATH_MAX + 200];
-
-    (void)snprintf(text, sizeof(text), "%s%s%s", first, scene.path, then);
-    scene_assert_error(code, sys_errno, text);
-}
 
 /* All of it is closed, and told so. */
 static void assert_closed(void)
@@ -74,7 +32,7 @@ static void test_what_is_opened_is_ours_alone(void **state)
     char real[PATH_MAX];
 
     (void)state;
-    make();
+    file_scene_make();
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_OK);
     assert_int_equal(fstat(file.fd, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
@@ -98,40 +56,44 @@ static const struct open_row {
     unsigned nth;
     int sys_errno;
     enum tlsmsg_code code;
-    const char *first;
-    const char *then;
+    const char *cause;
 } open_rows[] = {
-    {"the folder", SYSTEM_OPEN, 1, EACCES, TLSMSG_ERR_CONFIG, "cannot open spool '",
-     "': Permission denied"},
-    {"the file", SYSTEM_OPEN, 2, EACCES, TLSMSG_ERR_CONFIG, "cannot open spool '",
-     "': Permission denied"},
-    {"a full disk", SYSTEM_OPEN, 2, ENOSPC, TLSMSG_ERR_SYSTEM, "cannot open spool '",
-     "' (try: make room): No space left on device"},
-    {"a full quota", SYSTEM_OPEN, 2, EDQUOT, TLSMSG_ERR_SYSTEM, "cannot open spool '",
-     "' (try: make room): Disk quota exceeded"},
-    {"a link", SYSTEM_OPEN, 2, ELOOP, TLSMSG_ERR_CONFIG, "spool '",
-     "' is a link, and root follows none (try: name the file itself)"},
-    {"what it is", SYSTEM_FSTAT, 1, EIO, TLSMSG_ERR_CONFIG, "cannot open spool '",
-     "': Input/output error"},
-    {"where it is", SYSTEM_FSTATFS, 1, EIO, TLSMSG_ERR_CONFIG, "cannot open spool '",
-     "': Input/output error"},
-    {"its true name", SYSTEM_REALPATH, 1, ENOENT, TLSMSG_ERR_CONFIG, "cannot open spool '",
-     "': No such file or directory"},
-    {"its true folder", SYSTEM_OPEN, 3, EMFILE, TLSMSG_ERR_CONFIG, "cannot open spool '",
-     "': Too many open files"},
+    {"the folder", SYSTEM_OPEN, 1, EACCES, TLSMSG_ERR_CONFIG, "Permission denied"},
+    {"the file", SYSTEM_OPEN, 2, EACCES, TLSMSG_ERR_CONFIG, "Permission denied"},
+    {"a full disk", SYSTEM_OPEN, 2, ENOSPC, TLSMSG_ERR_SYSTEM, "No space left on device"},
+    {"a full quota", SYSTEM_OPEN, 2, EDQUOT, TLSMSG_ERR_SYSTEM, "Disk quota exceeded"},
+    {"what it is", SYSTEM_FSTAT, 1, EIO, TLSMSG_ERR_CONFIG, "Input/output error"},
+    {"where it is", SYSTEM_FSTATFS, 1, EIO, TLSMSG_ERR_CONFIG, "Input/output error"},
+    {"its name", SYSTEM_REALPATH, 1, ENOENT, TLSMSG_ERR_CONFIG, "No such file or directory"},
+    {"its true folder", SYSTEM_OPEN, 3, EMFILE, TLSMSG_ERR_CONFIG, "Too many open files"},
 };
 
+/* Where there is no room, that can be helped. */
 static void test_open_fails(void **state)
 {
     const struct open_row *row = *state;
+    const bool is_full = row->code == TLSMSG_ERR_SYSTEM;
+    char then[100];
 
-    (void)begin(state);
+    (void)file_scene_begin(state);
     system_fault_at(row->call, row->nth, row->sys_errno);
-    assert_int_equal(open_file(true), row->code);
+    assert_int_equal(file_scene_open(true), row->code);
     assert_int_equal(system_fault_left(row->call), 0);
-    assert_text(row->code, row->sys_errno == ELOOP ? 0 : row->sys_errno, row->first, row->then);
+    (void)snprintf(then, sizeof(then), "'%s: %s", is_full ? " (try: make room)" : "", row->cause);
+    scene_assert_path_error(row->code, row->sys_errno, "cannot open spool '", then);
     assert_closed();
-    assert_int_equal(end(state), 0);
+    assert_int_equal(file_scene_end(state), 0);
+}
+
+static void test_a_link_that_is_not_followed(void **state)
+{
+    (void)state;
+    system_fault_at(SYSTEM_OPEN, 2, ELOOP);
+    assert_int_equal(file_scene_open(true), TLSMSG_ERR_CONFIG);
+    assert_int_equal(system_fault_left(SYSTEM_OPEN), 0);
+    scene_assert_path_error(TLSMSG_ERR_CONFIG, 0, "spool '",
+                            "' is a link, and root follows none (try: name the file itself)");
+    assert_closed();
 }
 
 static const struct place_row {
@@ -155,20 +117,20 @@ static void test_place(void **state)
     const struct place_row *row = *state;
     char then[200];
 
-    (void)begin(state);
+    (void)file_scene_begin(state);
     system_file_system(row->magic);
     if (row->system == NULL) {
-        assert_int_equal(open_file(true), TLSMSG_OK);
+        assert_int_equal(file_scene_open(true), TLSMSG_OK);
     } else {
-        assert_int_equal(open_file(true), TLSMSG_ERR_CONFIG);
+        assert_int_equal(file_scene_open(true), TLSMSG_ERR_CONFIG);
         (void)snprintf(then, sizeof(then),
                        "' is on a network file system (%s), where SQLite can't keep its promise "
                        "(try: a local disk)",
                        row->system);
-        assert_text(TLSMSG_ERR_CONFIG, 0, "spool '", then);
+        scene_assert_path_error(TLSMSG_ERR_CONFIG, 0, "spool '", then);
         assert_closed();
     }
-    assert_int_equal(end(state), 0);
+    assert_int_equal(file_scene_end(state), 0);
 }
 
 static void test_what_is_no_file_of_one_name(void **state)
@@ -177,17 +139,18 @@ static void test_what_is_no_file_of_one_name(void **state)
 
     (void)state;
     assert_int_equal(mkfifo(scene.path, 0600), 0);
-    assert_int_equal(open_file(true), TLSMSG_ERR_CONFIG);
-    assert_text(TLSMSG_ERR_CONFIG, 0, "spool '", "' is not a regular file");
+    assert_int_equal(file_scene_open(true), TLSMSG_ERR_CONFIG);
+    scene_assert_path_error(TLSMSG_ERR_CONFIG, 0, "spool '", "' is not a regular file");
     tlsmsg_error_clear(&scene.err);
     assert_int_equal(unlink(scene.path), 0);
-    make();
+    file_scene_make();
     sqlite_file_close(&file);
     assert_int_equal(link(scene.path, test_folder_file(&scene.folder, "second", second)), 0);
-    assert_int_equal(open_file(true), TLSMSG_ERR_CONFIG);
-    assert_text(TLSMSG_ERR_CONFIG, 0, "spool '",
-                "' has a second name (a hard link), under which its log would be another one (try: "
-                "a copy by tlsmsg-store backup)");
+    assert_int_equal(file_scene_open(true), TLSMSG_ERR_CONFIG);
+    scene_assert_path_error(
+        TLSMSG_ERR_CONFIG, 0, "spool '",
+        "' has a second name (a hard link), under which its log would be another one (try: "
+        "a copy by tlsmsg-store backup)");
     assert_closed();
 }
 
@@ -221,11 +184,12 @@ static void test_a_name_that_is_too_long(void **state)
 static void test_whose_file_it_is(void **state)
 {
     (void)state;
-    make();
+    file_scene_make();
     assert_int_equal(sqlite_file_expect_own(&file, &scene.err), TLSMSG_OK);
     system_fault_at(SYSTEM_FSTAT, 1, EIO);
     assert_int_equal(sqlite_file_expect_own(&file, &scene.err), TLSMSG_ERR_CONFIG);
-    assert_text(TLSMSG_ERR_CONFIG, 0, "'", "' is another user's file (try: a file of your own)");
+    scene_assert_path_error(TLSMSG_ERR_CONFIG, 0, "'",
+                            "' is another user's file (try: a file of your own)");
 }
 
 /* ---- --check */
@@ -243,32 +207,39 @@ static void test_check_of_what_can_not_be_read(void **state)
                    missing);
     scene_assert_error(TLSMSG_ERR_CONFIG, ENOENT, text);
     tlsmsg_error_clear(&scene.err);
-    make();
+    file_scene_make();
     sqlite_file_close(&file);
     system_fault_at(SYSTEM_PREAD, 1, EIO);
     assert_int_equal(sqlite_db_check(scene.path, &scene.err), TLSMSG_ERR_CONFIG);
-    assert_text(TLSMSG_ERR_CONFIG, EIO, "cannot read store '", "': Input/output error");
+    scene_assert_path_error(TLSMSG_ERR_CONFIG, EIO, "cannot read store '", "': Input/output error");
     tlsmsg_error_clear(&scene.err);
     system_fault_at(SYSTEM_OPEN, 2, EACCES);
     assert_int_equal(sqlite_db_check(scene.path, &scene.err), TLSMSG_ERR_CONFIG);
-    assert_text(TLSMSG_ERR_CONFIG, EACCES, "cannot open store '", "': Permission denied");
+    scene_assert_path_error(TLSMSG_ERR_CONFIG, EACCES, "cannot open store '",
+                            "': Permission denied");
     tlsmsg_error_clear(&scene.err);
     /* A full disk is no fault of the command line. */
     system_fault_at(SYSTEM_OPEN, 2, ENOSPC);
     assert_int_equal(sqlite_db_check(scene.path, &scene.err), TLSMSG_ERR_SYSTEM);
-    assert_text(TLSMSG_ERR_SYSTEM, ENOSPC, "cannot open store '",
-                "' (try: make room): No space left on device");
+    scene_assert_path_error(TLSMSG_ERR_SYSTEM, ENOSPC, "cannot open store '",
+                            "' (try: make room): No space left on device");
     assert_int_equal(scene_descriptors(), descriptors);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_what_is_opened_is_ours_alone, begin, end),
-        cmocka_unit_test_setup_teardown(test_what_is_no_file_of_one_name, begin, end),
-        cmocka_unit_test_setup_teardown(test_a_name_that_is_too_long, begin, end),
-        cmocka_unit_test_setup_teardown(test_whose_file_it_is, begin, end),
-        cmocka_unit_test_setup_teardown(test_check_of_what_can_not_be_read, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_is_opened_is_ours_alone, file_scene_begin,
+                                        file_scene_end),
+        cmocka_unit_test_setup_teardown(test_a_link_that_is_not_followed, file_scene_begin,
+                                        file_scene_end),
+        cmocka_unit_test_setup_teardown(test_what_is_no_file_of_one_name, file_scene_begin,
+                                        file_scene_end),
+        cmocka_unit_test_setup_teardown(test_a_name_that_is_too_long, file_scene_begin,
+                                        file_scene_end),
+        cmocka_unit_test_setup_teardown(test_whose_file_it_is, file_scene_begin, file_scene_end),
+        cmocka_unit_test_setup_teardown(test_check_of_what_can_not_be_read, file_scene_begin,
+                                        file_scene_end),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

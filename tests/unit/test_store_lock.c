@@ -13,45 +13,8 @@
 
 #include "base/error.h"
 #include "store/sqlite_db.h"
-#include "store/sqlite_file.h"
-#include "support/sqlite_scene.h"
-#include "support/system_faults.h"
+#include "support/file_scene.h"
 #include "support/unit.h"
-
-static struct sqlite_file file;
-static int descriptors;
-
-static int begin(void **state)
-{
-    (void)scene_set_up(state);
-    system_faults_end();
-    file = SQLITE_FILE_CLOSED;
-    descriptors = scene_descriptors();
-    return 0;
-}
-
-/* Whatever happened, nothing stays open once it is closed. */
-static int end(void **state)
-{
-    system_faults_end();
-    sqlite_file_close(&file);
-    (void)scene_tear_down(state);
-    return scene_descriptors() == descriptors ? 0 : 1;
-}
-
-static void make(void)
-{
-    assert_int_equal(sqlite_file_open(&file, scene.path, "spool", true, &scene.err), TLSMSG_OK);
-}
-
-/* The error names the path, between two texts. */
-static void assert_text(enum tlsmsg_code code, int sys_errno, const char *first, const char *then)
-{
-    char text[2 * TEST_PATH_MAX + 200];
-
-    (void)snprintf(text, sizeof(text), "%s%s%s", first, scene.path, then);
-    scene_assert_error(code, sys_errno, text);
-}
 
 /* ---- the lock */
 
@@ -87,13 +50,13 @@ static void test_the_lock_tells_its_owner(void **state)
 
     (void)state;
     write_lock("4000000000\nand more\n");
-    make();
+    file_scene_make();
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_OK);
     (void)snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
     assert_lock(pid);
     assert_int_equal(unlink(lock_path), 0);
     sqlite_file_close(&file);
-    make();
+    file_scene_make();
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_OK);
     assert_int_equal(stat(lock_path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
@@ -116,17 +79,17 @@ static void test_owner(void **state)
     const struct owner_row *row = *state;
     int fd;
 
-    (void)begin(state);
-    make();
+    (void)file_scene_begin(state);
+    file_scene_make();
     write_lock(row->lock);
     fd = open(lock_path, O_RDWR);
     assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_ERR_SYSTEM);
-    assert_text(TLSMSG_ERR_SYSTEM, 0, "spool '", row->then);
+    scene_assert_path_error(TLSMSG_ERR_SYSTEM, 0, "spool '", row->then);
     assert_int_equal(file.lock_fd, -1);
     assert_lock(row->lock);
     (void)close(fd);
-    assert_int_equal(end(state), 0);
+    assert_int_equal(file_scene_end(state), 0);
 }
 
 static const struct lock_row {
@@ -152,18 +115,19 @@ static void test_lock_fails(void **state)
     const struct lock_row *row = *state;
     int before;
 
-    (void)begin(state);
-    make();
+    (void)file_scene_begin(state);
+    file_scene_make();
     before = scene_descriptors();
     system_fault_at(row->call, 1, row->sys_errno);
     assert_int_equal(sqlite_file_lock(&file, &scene.err), row->code);
     /* Of what is no plain file no system's error is told. */
-    assert_text(row->code, row->call == SYSTEM_FSTAT ? 0 : row->sys_errno, row->first, row->then);
+    scene_assert_path_error(row->code, row->call == SYSTEM_FSTAT ? 0 : row->sys_errno, row->first,
+                            row->then);
     assert_int_equal(file.lock_fd, -1);
     assert_int_equal(scene_descriptors(), before);
     tlsmsg_error_clear(&scene.err);
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_OK);
-    assert_int_equal(end(state), 0);
+    assert_int_equal(file_scene_end(state), 0);
 }
 
 static void test_a_lock_that_is_no_file(void **state)
@@ -171,18 +135,18 @@ static void test_a_lock_that_is_no_file(void **state)
     int before;
 
     (void)state;
-    make();
+    file_scene_make();
     before = scene_descriptors();
     assert_int_equal(mkfifo(test_folder_file(&scene.folder, "store.db-lock", lock_path), 0600), 0);
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_ERR_CONFIG);
-    assert_text(TLSMSG_ERR_CONFIG, 0, "'", "-lock' can't be the spool's lock");
+    scene_assert_path_error(TLSMSG_ERR_CONFIG, 0, "'", "-lock' can't be the spool's lock");
     assert_int_equal(scene_descriptors(), before);
     tlsmsg_error_clear(&scene.err);
     assert_int_equal(unlink(lock_path), 0);
     assert_int_equal(symlink("elsewhere", lock_path), 0);
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_ERR_CONFIG);
-    assert_text(TLSMSG_ERR_CONFIG, ELOOP, "'",
-                "-lock' can't be the spool's lock: Too many levels of symbolic links");
+    scene_assert_path_error(TLSMSG_ERR_CONFIG, ELOOP, "'",
+                            "-lock' can't be the spool's lock: Too many levels of symbolic links");
 }
 
 /* The number is for people alone: a disk that takes none keeps nobody from the store, unless an older
@@ -191,21 +155,21 @@ static void test_a_lock_without_a_number(void **state)
 {
     (void)state;
     write_lock("4711\n");
-    make();
+    file_scene_make();
     system_fault_at(SYSTEM_PWRITE, 1, ENOSPC);
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_OK);
     assert_lock("");
     sqlite_file_close(&file);
-    make();
+    file_scene_make();
     system_fault_at(SYSTEM_PWRITE, 1, 0);
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_OK);
     assert_lock("");
     sqlite_file_close(&file);
-    make();
+    file_scene_make();
     system_fault_at(SYSTEM_PWRITE, 1, ENOSPC);
     system_fault_at(SYSTEM_FTRUNCATE, 2, EIO);
     assert_int_equal(sqlite_file_lock(&file, &scene.err), TLSMSG_ERR_SYSTEM);
-    assert_text(TLSMSG_ERR_SYSTEM, EIO, "cannot write '", "-lock': Input/output error");
+    scene_assert_path_error(TLSMSG_ERR_SYSTEM, EIO, "cannot write '", "-lock': Input/output error");
     assert_int_equal(file.lock_fd, -1);
     assert_int_equal(system_fault_left(SYSTEM_FTRUNCATE), 0);
 }
@@ -231,7 +195,7 @@ static void test_names_that_lead_elsewhere(void **state)
     char other[TEST_PATH_MAX];
 
     (void)state;
-    make();
+    file_scene_make();
     sqlite_file_note_log(&file);
     assert_false(file.has_log);
     assert_int_equal(sqlite_file_in_place(&file, &scene.err), TLSMSG_OK);
@@ -245,9 +209,10 @@ static void test_names_that_lead_elsewhere(void **state)
     assert_int_equal(rename(log, test_folder_file(&scene.folder, "other", other)), 0);
     make_log(10, 'a');
     assert_int_equal(sqlite_file_in_place(&file, &scene.err), TLSMSG_ERR_SYSTEM);
-    assert_text(TLSMSG_ERR_SYSTEM, 0, "spool '",
-                "' or its log was removed, moved or replaced while it is in use (try: stop the "
-                "program that uses it first)");
+    scene_assert_path_error(
+        TLSMSG_ERR_SYSTEM, 0, "spool '",
+        "' or its log was removed, moved or replaced while it is in use (try: stop the "
+        "program that uses it first)");
     tlsmsg_error_clear(&scene.err);
     assert_int_equal(rename(other, log), 0);
     assert_int_equal(sqlite_file_in_place(&file, &scene.err), TLSMSG_OK);
@@ -282,7 +247,7 @@ static void test_a_log_is_written_over_itself(void **state)
     char name[TEST_PATH_MAX];
 
     (void)state;
-    make();
+    file_scene_make();
     assert_int_equal(sqlite_file_rewrite_log(&file, &scene.err), TLSMSG_OK);
     make_log(LONG, 'a');
     assert_int_equal(stat(test_folder_file(&scene.folder, "store.db-wal", name), &before), 0);
@@ -316,27 +281,27 @@ static void test_log_fails(void **state)
     const struct log_row *row = *state;
     int before;
 
-    (void)begin(state);
-    make();
+    (void)file_scene_begin(state);
+    file_scene_make();
     make_log(70000, 'a');
     before = scene_descriptors();
     system_fault_at(row->call, row->nth, row->sys_errno);
     assert_int_equal(sqlite_file_rewrite_log(&file, &scene.err), TLSMSG_ERR_SYSTEM);
-    assert_text(TLSMSG_ERR_SYSTEM, row->sys_errno == 0 ? EIO : row->sys_errno,
-                "cannot recover spool '", row->then);
+    scene_assert_path_error(TLSMSG_ERR_SYSTEM, row->sys_errno == 0 ? EIO : row->sys_errno,
+                            "cannot recover spool '", row->then);
     assert_int_equal(scene_descriptors(), before);
-    assert_int_equal(end(state), 0);
+    assert_int_equal(file_scene_end(state), 0);
 }
 
 static void test_the_folders_sync(void **state)
 {
     (void)state;
-    make();
+    file_scene_make();
     assert_int_equal(sqlite_file_sync_folder(&file, &scene.err), TLSMSG_OK);
     system_fault_at(SYSTEM_FSYNC, 1, EIO);
     assert_int_equal(sqlite_file_sync_folder(&file, &scene.err), TLSMSG_ERR_SYSTEM);
-    assert_text(TLSMSG_ERR_SYSTEM, EIO, "cannot sync the folder of spool '",
-                "': Input/output error");
+    scene_assert_path_error(TLSMSG_ERR_SYSTEM, EIO, "cannot sync the folder of spool '",
+                            "': Input/output error");
 }
 
 /* A program without stdin gets its number for what it opens next. */
@@ -346,12 +311,12 @@ static void test_descriptor_0_is_like_any_other(void **state)
 
     (void)state;
     (void)close(STDIN_FILENO);
-    make();
+    file_scene_make();
     assert_int_equal(file.folder_fd, 0);
     sqlite_file_close(&file);
     assert_int_equal(fcntl(0, F_GETFD), -1);
     assert_int_equal(dup2(before, STDIN_FILENO), STDIN_FILENO);
-    make();
+    file_scene_make();
     make_log(10, 'a');
     (void)close(STDIN_FILENO);
     assert_int_equal(sqlite_file_rewrite_log(&file, &scene.err), TLSMSG_OK);
@@ -372,13 +337,19 @@ static void test_descriptor_0_is_like_any_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_the_lock_tells_its_owner, begin, end),
-        cmocka_unit_test_setup_teardown(test_a_lock_that_is_no_file, begin, end),
-        cmocka_unit_test_setup_teardown(test_a_lock_without_a_number, begin, end),
-        cmocka_unit_test_setup_teardown(test_names_that_lead_elsewhere, begin, end),
-        cmocka_unit_test_setup_teardown(test_a_log_is_written_over_itself, begin, end),
-        cmocka_unit_test_setup_teardown(test_the_folders_sync, begin, end),
-        cmocka_unit_test_setup_teardown(test_descriptor_0_is_like_any_other, begin, end),
+        cmocka_unit_test_setup_teardown(test_the_lock_tells_its_owner, file_scene_begin,
+                                        file_scene_end),
+        cmocka_unit_test_setup_teardown(test_a_lock_that_is_no_file, file_scene_begin,
+                                        file_scene_end),
+        cmocka_unit_test_setup_teardown(test_a_lock_without_a_number, file_scene_begin,
+                                        file_scene_end),
+        cmocka_unit_test_setup_teardown(test_names_that_lead_elsewhere, file_scene_begin,
+                                        file_scene_end),
+        cmocka_unit_test_setup_teardown(test_a_log_is_written_over_itself, file_scene_begin,
+                                        file_scene_end),
+        cmocka_unit_test_setup_teardown(test_the_folders_sync, file_scene_begin, file_scene_end),
+        cmocka_unit_test_setup_teardown(test_descriptor_0_is_like_any_other, file_scene_begin,
+                                        file_scene_end),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
