@@ -19,14 +19,6 @@ static char log_place;
 struct store *const storing_store = (struct store *)&store_place;
 struct tlsmsg_server *const storing_server = (struct tlsmsg_server *)&server_place;
 struct log *const storing_log = (struct log *)&log_place;
-struct storing *storing;
-
-/* The message that comes. */
-static struct tlsmsg_tls tls = {.identity = "CN=alice"};
-struct tlsmsg_peer storing_peer;
-struct tlsmsg_token storing_token;
-const char *storing_producer;
-const unsigned char storing_hash[STORE_HASH_BYTES] = "hash";
 
 enum tlsmsg_code __wrap_store_open(const struct store_settings *settings, struct store **out,
                                    struct tlsmsg_error *error);
@@ -53,12 +45,6 @@ enum tlsmsg_code __wrap_tlsmsg_server_hello(struct tlsmsg_server *which,
 enum tlsmsg_code __wrap_tlsmsg_server_refuse(struct tlsmsg_server *which,
                                              const struct tlsmsg_token *token, unsigned code);
 void __wrap_tlsmsg_server_release(struct tlsmsg_server *which, unsigned worker, bool fail);
-const char *__wrap_tlsmsg_message_data(const struct tlsmsg_message *message, size_t *len);
-const struct tlsmsg_peer *__wrap_tlsmsg_message_peer(const struct tlsmsg_message *message);
-void __wrap_tlsmsg_message_token(const struct tlsmsg_message *message, struct tlsmsg_token *token);
-const char *__wrap_tlsmsg_message_producer(const struct tlsmsg_message *message);
-uint64_t __wrap_tlsmsg_message_number(const struct tlsmsg_message *message);
-const unsigned char *__wrap_tlsmsg_message_hash(const struct tlsmsg_message *message);
 void __wrap_log_event(struct log *log, const struct tlsmsg_event *event);
 struct passwd *__wrap_getpwnam(const char *name);
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
@@ -67,9 +53,7 @@ void *__real_aligned_alloc(size_t alignment, size_t bytes);
 void storing_ends_reset(void)
 {
     memset(&seen, 0, sizeof(seen));
-    storing_peer = (struct tlsmsg_peer){.connection = 7, .address = "127.0.0.1:1", .tls = &tls};
-    storing_token = (struct tlsmsg_token){.connection = 7, .message = 1, .worker = 1, .slot = 5};
-    storing_producer = "p";
+    storing_message_reset();
 }
 
 enum tlsmsg_code __wrap_store_open(const struct store_settings *settings, struct store **out,
@@ -227,43 +211,6 @@ void __wrap_tlsmsg_server_release(struct tlsmsg_server *which, unsigned worker, 
     seen.releases++;
     seen.released_worker = worker;
     seen.released_failed = fail;
-}
-
-const char *__wrap_tlsmsg_message_data(const struct tlsmsg_message *message, size_t *len)
-{
-    (void)message;
-    *len = 5;
-    return "hello";
-}
-
-const struct tlsmsg_peer *__wrap_tlsmsg_message_peer(const struct tlsmsg_message *message)
-{
-    (void)message;
-    return &storing_peer;
-}
-
-void __wrap_tlsmsg_message_token(const struct tlsmsg_message *message, struct tlsmsg_token *token)
-{
-    (void)message;
-    *token = storing_token;
-}
-
-const char *__wrap_tlsmsg_message_producer(const struct tlsmsg_message *message)
-{
-    (void)message;
-    return storing_producer;
-}
-
-uint64_t __wrap_tlsmsg_message_number(const struct tlsmsg_message *message)
-{
-    (void)message;
-    return 11;
-}
-
-const unsigned char *__wrap_tlsmsg_message_hash(const struct tlsmsg_message *message)
-{
-    (void)message;
-    return storing_hash;
 }
 
 void __wrap_log_event(struct log *log, const struct tlsmsg_event *event)

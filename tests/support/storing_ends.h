@@ -7,6 +7,7 @@
 
 #include "app/server/storing.h"
 #include "store/store.h"
+#include "support/storing_message.h"
 
 #define STORING_WORKERS 2
 
@@ -57,13 +58,7 @@ extern struct tlsmsg_server *const storing_server;
 extern struct log *const storing_log;
 extern struct storing *storing; /* what is tested */
 
-/* The message that comes, with number 11 and the text "hello". */
-extern struct tlsmsg_peer storing_peer;
-extern struct tlsmsg_token storing_token;
-extern const char *storing_producer;
-extern const unsigned char storing_hash[STORE_HASH_BYTES];
-
-/* All of them as at first: a message of producer "p" by CN=alice on connection 7 of worker 1. */
+/* All of them as at first, and storing_message_reset. */
 void storing_ends_reset(void);
 
 /* Gives storing a decision of the store's on that message, or on a greeting (0). Its slot is 0xABCDEF,

@@ -105,11 +105,14 @@ app_unit_test(transcript_json server)
 app_unit_test(transcript server FAILMALLOC SOURCES support/checked_lock.c
     WRAP ${message_wraps} ${checked_lock})
 if(TLSMSG_SQLITE)
-    set(storing_wraps tlsmsg_message_data tlsmsg_message_peer tlsmsg_message_token
-        tlsmsg_message_producer tlsmsg_message_number tlsmsg_message_hash tlsmsg_server_workers
-        tlsmsg_server_buffered tlsmsg_server_hello tlsmsg_server_refuse tlsmsg_server_release)
-    app_unit_test(storing server SOURCES support/test_folder.c WRAP ${storing_wraps})
-    app_unit_test(storing_calls server FAILMALLOC SOURCES support/storing_ends.c
+    set(message_of_storing tlsmsg_message_data tlsmsg_message_peer tlsmsg_message_token
+        tlsmsg_message_producer tlsmsg_message_number tlsmsg_message_hash)
+    set(storing_wraps ${message_of_storing} tlsmsg_server_workers tlsmsg_server_buffered
+        tlsmsg_server_hello tlsmsg_server_refuse tlsmsg_server_release)
+    app_unit_test(storing server SOURCES support/storing_message.c support/test_folder.c
+        WRAP ${storing_wraps})
+    app_unit_test(storing_calls server FAILMALLOC
+        SOURCES support/storing_ends.c support/storing_message.c
         WRAP ${storing_wraps} store_open store_check store_reach store_reach_fini store_promise
             store_promise_to store_put store_turn_end store_hand_over store_undecided
             store_connection_ended store_stats store_failed store_close log_event getpwnam

@@ -9,7 +9,7 @@
 
 #include <tlsmsg/tlsmsg.h>
 
-#include "app/server/storing.h"
+#include "support/storing_message.h"
 #include "support/test_folder.h"
 #include "support/unit.h"
 
@@ -27,13 +27,11 @@ static struct {
     unsigned code; /* of the last refusal */
 } seen = {.lock = PTHREAD_MUTEX_INITIALIZER, .told = PTHREAD_COND_INITIALIZER};
 
-static const struct tlsmsg_peer peer = {.connection = 7, .address = "127.0.0.1:1"};
 static char body[BODY_BYTES];
 static struct test_folder folder;
 static char path[TEST_PATH_MAX];
 static sqlite3 *other;
 static struct log log_of_test;
-static struct storing *storing;
 
 static void tell(unsigned *count)
 {
@@ -80,12 +78,6 @@ enum tlsmsg_code __wrap_tlsmsg_server_hello(struct tlsmsg_server *server,
 enum tlsmsg_code __wrap_tlsmsg_server_refuse(struct tlsmsg_server *server,
                                              const struct tlsmsg_token *token, unsigned code);
 void __wrap_tlsmsg_server_release(struct tlsmsg_server *server, unsigned worker, bool fail);
-const char *__wrap_tlsmsg_message_data(const struct tlsmsg_message *message, size_t *len);
-const struct tlsmsg_peer *__wrap_tlsmsg_message_peer(const struct tlsmsg_message *message);
-void __wrap_tlsmsg_message_token(const struct tlsmsg_message *message, struct tlsmsg_token *token);
-const char *__wrap_tlsmsg_message_producer(const struct tlsmsg_message *message);
-uint64_t __wrap_tlsmsg_message_number(const struct tlsmsg_message *message);
-const unsigned char *__wrap_tlsmsg_message_hash(const struct tlsmsg_message *message);
 
 unsigned __wrap_tlsmsg_server_workers(const struct tlsmsg_server *server)
 {
@@ -131,43 +123,6 @@ void __wrap_tlsmsg_server_release(struct tlsmsg_server *server, unsigned worker,
     tell(&seen.releases);
 }
 
-const char *__wrap_tlsmsg_message_data(const struct tlsmsg_message *message, size_t *len)
-{
-    (void)message;
-    *len = sizeof(body);
-    return body;
-}
-
-const struct tlsmsg_peer *__wrap_tlsmsg_message_peer(const struct tlsmsg_message *message)
-{
-    (void)message;
-    return &peer;
-}
-
-void __wrap_tlsmsg_message_token(const struct tlsmsg_message *message, struct tlsmsg_token *token)
-{
-    (void)message;
-    *token = (struct tlsmsg_token){.connection = 7, .message = 1, .worker = 1};
-}
-
-const char *__wrap_tlsmsg_message_producer(const struct tlsmsg_message *message)
-{
-    (void)message;
-    return NULL;
-}
-
-uint64_t __wrap_tlsmsg_message_number(const struct tlsmsg_message *message)
-{
-    (void)message;
-    return 0;
-}
-
-const unsigned char *__wrap_tlsmsg_message_hash(const struct tlsmsg_message *message)
-{
-    (void)message;
-    return NULL;
-}
-
 static void command(const char *sql)
 {
     assert_int_equal(sqlite3_exec(other, sql, NULL, NULL, NULL), SQLITE_OK);
@@ -182,6 +137,10 @@ static int set_up(void **state)
     seen.buffered = 0;
     seen.hellos = seen.refusals = seen.releases = 0;
     memset(body, 'x', sizeof(body));
+    storing_message_reset();
+    storing_producer = NULL;
+    storing_body = body;
+    storing_body_len = sizeof(body);
     test_folder_make(&folder);
     (void)test_folder_file(&folder, "store.db", path);
     log_init(&log_of_test, TLSMSG_LOG_ERROR, LOG_TEXT);
@@ -203,25 +162,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void message(void)
-{
-    storing_message(storing, NULL); /* the wraps tell what it is */
-}
-
-static void greet(void)
-{
-    const struct tlsmsg_hello hello = {
-        .peer = &peer, .producer = "p", .from = 1, .token = {.connection = 7, .worker = 1}};
-
-    storing_hello(storing, &hello);
-}
-
 static void test_what_the_store_holds_is_counted(void **state)
 {
     (void)state;
     command("BEGIN IMMEDIATE");
-    message();
-    message();
+    storing_say();
+    storing_say();
     assert_int_equal(storing_turn_end(storing, 1, TLSMSG_TURN_RELEASE), TLSMSG_TURN_HOLD);
     assert_true(buffered() >= 2 * BODY_BYTES);
     assert_true(buffered() < 3 * BODY_BYTES);
@@ -233,7 +179,7 @@ static void test_what_the_store_holds_is_counted(void **state)
 static void test_what_waits_for_lines_is_counted(void **state)
 {
     (void)state;
-    message();
+    storing_say();
     assert_int_equal(storing_turn_end(storing, 1, TLSMSG_TURN_HOLD), TLSMSG_TURN_HOLD);
     assert_true(buffered() >= BODY_BYTES);
     assert_int_equal(count_of(&seen.releases), 0);
@@ -246,9 +192,9 @@ static void test_what_waits_for_lines_is_counted(void **state)
 static void test_a_greeting_in_a_hold_belongs_to_the_next_turn(void **state)
 {
     (void)state;
-    message();
+    storing_say();
     assert_int_equal(storing_turn_end(storing, 1, TLSMSG_TURN_HOLD), TLSMSG_TURN_HOLD);
-    greet();
+    storing_greet("p");
     storing_lines_out(storing, NULL, 1, false);
     wait_for(&seen.releases, 1);
     assert_int_equal(count_of(&seen.hellos), 0);
@@ -264,10 +210,10 @@ static void test_greetings_in_a_hold_have_a_bound(void **state)
 
     (void)state;
     command("BEGIN IMMEDIATE");
-    message();
+    storing_say();
     assert_int_equal(storing_turn_end(storing, 1, TLSMSG_TURN_RELEASE), TLSMSG_TURN_HOLD);
     for (i = 0; i < GREETINGS_MANY; i++) {
-        greet();
+        storing_greet("p");
     }
     assert_in_range(count_of(&seen.refusals), 1, GREETINGS_MANY - 1000);
     assert_int_equal(seen.code, 503);
@@ -277,7 +223,7 @@ static void test_greetings_in_a_hold_have_a_bound(void **state)
     wait_for(&seen.releases, 2);
     assert_int_equal(seen.hellos + seen.refusals, GREETINGS_MANY);
     /* That was a matter of one turn. */
-    greet();
+    storing_greet("p");
     assert_int_equal(storing_turn_end(storing, 1, TLSMSG_TURN_RELEASE), TLSMSG_TURN_HOLD);
     wait_for(&seen.releases, 3);
     assert_int_equal(seen.hellos + seen.refusals, GREETINGS_MANY + 1);

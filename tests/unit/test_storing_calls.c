@@ -41,21 +41,6 @@ static int end(void **state)
     return seen.closes == 1 ? 0 : 1;
 }
 
-static void message(void)
-{
-    storing_message(storing, NULL); /* the wraps tell what it is */
-}
-
-static void greet(const char *producer)
-{
-    const struct tlsmsg_hello hello = {.peer = &storing_peer,
-                                       .producer = producer,
-                                       .from = 1,
-                                       .token = {.connection = 7, .worker = 1, .slot = 0xABCDEF}};
-
-    storing_hello(storing, &hello);
-}
-
 /* The token that came back is that of the greeting, or of that message. */
 static void assert_token(uint64_t message_number)
 {
@@ -134,7 +119,7 @@ static void test_nothing_is_stored_without_a_target(void **state)
     assert_int_equal(storing_open(&none, storing_server, storing_log, &storing, &err), TLSMSG_OK);
     assert_null(storing);
     assert_int_equal(storing_check(&none, &err), TLSMSG_OK);
-    message();
+    storing_say();
     storing_closed(storing, &closed, 1);
     assert_int_equal(storing_turn_end(storing, 1, TLSMSG_TURN_RELEASE), TLSMSG_TURN_RELEASE);
     assert_int_equal(storing_turn_end(storing, 1, TLSMSG_TURN_HOLD), TLSMSG_TURN_HOLD);
@@ -175,7 +160,7 @@ static void test_check_and_reach_ask_the_store(void **state)
 static void test_a_numbered_message(void **state)
 {
     (void)state;
-    message();
+    storing_say();
     assert_int_equal(seen.worker, 1);
     assert_string_equal(seen.record.identity, "CN=alice");
     assert_string_equal(seen.record.producer, "p");
@@ -189,7 +174,7 @@ static void test_a_numbered_message(void **state)
     /* The first of a connection may lie beyond what the store knows. */
     assert_true(seen.record.jumps);
     storing_token.message = 2;
-    message();
+    storing_say();
     assert_false(seen.record.jumps);
     assert_int_equal(seen.record.tag, 2 << 24 | 5);
     assert_int_equal(seen.refusals, 0);
@@ -200,7 +185,7 @@ static void test_a_message_of_the_documents_flow(void **state)
     (void)state;
     storing_producer = NULL;
     storing_peer.tls = NULL;
-    message();
+    storing_say();
     assert_null(seen.record.identity);
     assert_null(seen.record.producer);
     assert_int_equal(seen.record.seq, 0);
@@ -212,7 +197,7 @@ static void test_a_message_of_the_documents_flow(void **state)
 static void test_a_greeting_asks_for_the_last_number(void **state)
 {
     (void)state;
-    greet("p");
+    storing_greet("p");
     assert_int_equal(seen.puts, 1);
     assert_int_equal(seen.worker, 1);
     assert_string_equal(seen.record.identity, "CN=alice");
@@ -223,7 +208,7 @@ static void test_a_greeting_asks_for_the_last_number(void **state)
     assert_int_equal(seen.record.tag, 0xABCDEF);
     assert_null(seen.record.body);
     storing_peer.tls = NULL;
-    greet("p");
+    storing_greet("p");
     assert_null(seen.record.identity);
     assert_int_equal(seen.hellos, 0);
 }
@@ -233,7 +218,7 @@ static void test_a_greeting_without_a_producer(void **state)
 {
     (void)state;
     seen.promise = STORE_PROMISE_REPLICATED;
-    greet(NULL);
+    storing_greet(NULL);
     assert_int_equal(seen.puts, 0);
     assert_int_equal(seen.hellos, 1);
     assert_int_equal(seen.last, 0);
@@ -241,11 +226,11 @@ static void test_a_greeting_without_a_producer(void **state)
     assert_int_equal(seen.promised_to, 7);
     assert_token(0);
     seen.promise = STORE_PROMISE_DISK;
-    greet(NULL);
+    storing_greet(NULL);
     assert_int_equal(seen.told_promise, TLSMSG_PROMISE_DISK);
     assert_int_equal(seen.refusals, 0);
     seen.hello = TLSMSG_ERR_NOMEM;
-    greet(NULL);
+    storing_greet(NULL);
     assert_int_equal(seen.refusals, 1);
     assert_int_equal(seen.code, 503);
 }
@@ -256,17 +241,17 @@ static void test_so_many_greetings_a_turn(void **state)
 
     (void)state;
     for (i = 0; i < GREETINGS_MAX; i++) {
-        greet("p");
+        storing_greet("p");
     }
     assert_int_equal(seen.puts, GREETINGS_MAX);
     assert_int_equal(seen.refusals, 0);
-    greet("p");
+    storing_greet("p");
     assert_int_equal(seen.puts, GREETINGS_MAX);
     assert_int_equal(seen.refusals, 1);
     assert_int_equal(seen.code, 503);
     assert_token(0);
     hold(1);
-    greet("p");
+    storing_greet("p");
     assert_int_equal(seen.puts, GREETINGS_MAX + 1);
 }
 
@@ -276,7 +261,7 @@ static void test_a_message_that_the_store_does_not_take(void **state)
     (void)state;
     seen.put = TLSMSG_ERR_NOMEM;
     storing_token.slot = 0xABCDEF;
-    message();
+    storing_say();
     assert_int_equal(seen.refusals, 1);
     assert_int_equal(seen.code, 503);
     assert_token(1);
