@@ -12,6 +12,7 @@
 
 #define RESULTS_MAX 32
 #define CONNECTIONS_MAX 8
+#define FAILING_MAX 24 /* exchanges of a script one of which fails */
 
 static struct {
     const struct fake_exchange *script;
@@ -35,6 +36,16 @@ void fake_libpq_play(const struct fake_exchange *script, size_t count)
     fake.count = count;
     fake.at = 0;
     fake.waits = UINT_MAX;
+}
+
+void fake_libpq_play_failing(const struct fake_exchange *script, size_t at, const char *error)
+{
+    static struct fake_exchange failing[FAILING_MAX];
+
+    assert_true(at < FAILING_MAX);
+    memcpy(failing, script, (at + 1) * sizeof(failing[0]));
+    failing[at].error = error;
+    fake_libpq_play(failing, at + 1);
 }
 
 void fake_libpq_speak_after(unsigned waits)

@@ -79,6 +79,9 @@ void fake_libpq_begin(void);
 void fake_libpq_play(const struct fake_exchange *script, size_t count);
 #define FAKE_PLAY(script) fake_libpq_play(script, COUNT_OF(script))
 
+/* The same up to an exchange that is answered with this SQLSTATE instead. */
+void fake_libpq_play_failing(const struct fake_exchange *script, size_t at, const char *error);
+
 /* The script is at its end, and connections, results, locks and threads are gone. For teardowns. */
 void fake_libpq_end(void);
 

@@ -17,6 +17,25 @@
         FAKE_PLANNING, .rows = "off"                                                               \
     }
 
+/* Asks for the tables, which a store's comment tells; and makes them. */
+#define FAKE_MARK "tlsmsg store, schema 1"
+#define FAKE_FIND                                                                                  \
+    "SELECT coalesce(obj_description(oid, 'pg_namespace'), ''), has_schema_privilege(oid, "        \
+    "'USAGE'), current_user FROM pg_namespace WHERE nspname = 'tlsmsg'"
+#define FAKE_MAKE                                                                                  \
+    {.sent = "BEGIN"}, {"SELECT pg_advisory_xact_lock(1953264493)", .rows = ""},                   \
+        {FAKE_FIND, .rows = ""}, {.sent = "CREATE SCHEMA tlsmsg"},                                 \
+        {.sent = "COMMENT ON SCHEMA tlsmsg IS '" FAKE_MARK "'"},                                   \
+        {.sent = "CREATE TABLE tlsmsg.producer(*"}, {.sent = "CREATE TABLE tlsmsg.run(*"},         \
+        {.sent = "CREATE TABLE tlsmsg.message(*"},                                                 \
+        {.sent = "COMMENT ON COLUMN tlsmsg.message.follows IS *"},                                 \
+        {.sent = "CREATE VIEW tlsmsg.messages *"},                                                 \
+        {.sent = "CREATE FUNCTION tlsmsg.has_standby() *"},                                        \
+        {.sent = "REVOKE ALL ON FUNCTION tlsmsg.has_standby() FROM PUBLIC"},                       \
+    {                                                                                              \
+        "COMMIT", .status = "COMMIT"                                                               \
+    }
+
 /* A hash as text, of its byte's two digits. */
 #define FAKE_HASH(digits) FAKE_8(digits) FAKE_8(digits) FAKE_8(digits) FAKE_8(digits)
 #define FAKE_8(digits) digits digits digits digits digits digits digits digits

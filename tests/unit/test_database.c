@@ -10,8 +10,6 @@
 #include "support/failmalloc.h"
 #include "support/fake_store.h"
 
-#define MARK "tlsmsg store, schema 1"
-#define FIND "SELECT coalesce(obj_description(oid, 'pg_namespace'), '')*"
 #define NEXT(xid, id)                                                                              \
     "SELECT m.xid::text, m.id, m.time, m.connection, m.peer, p.identity, p.name, m.seq, m.hash, "  \
     "m.body FROM * '" xid "' '" id "'"
@@ -28,7 +26,7 @@
     {FAKE_CONNECT(FAKE_TARGET, "any"), .rows = "a|192.0.2.1|5432"},                                \
         {FAKE_IDENTIFY, .rows = FAKE_PID "|" FAKE_ENGINE}, {FAKE_SET_UP, .rows = "on"},            \
     {                                                                                              \
-        FIND, .rows = MARK "|t|u"                                                                  \
+        FAKE_FIND, .rows = FAKE_MARK "|t|u"                                                        \
     }
 
 #define ROW_1 "700|11|1790000000123|13|192.0.2.7:4711|CN=a|~p|15|\\x" HASH_OF_HI "|\\x6869"
@@ -147,7 +145,7 @@ static void test_no_store(void **state)
         {FAKE_CONNECT(FAKE_TARGET, "any"), .rows = "a|192.0.2.1|5432"},
         {FAKE_IDENTIFY, .rows = FAKE_PID "|" FAKE_ENGINE},
         {FAKE_SET_UP, .rows = "on"},
-        {FIND, .rows = ""}};
+        {FAKE_FIND, .rows = ""}};
 
     (void)state;
     FAKE_PLAY(script);
@@ -384,15 +382,12 @@ static void test_verify_fails(void **state)
                                                  {NEXT("700", "4"), .rows = ""},
                                                  {GAPS, .rows = ""},
                                                  {JUMPS, .rows = "0"}};
-    struct fake_exchange script[COUNT_OF(whole)];
     size_t i;
 
     (void)state;
     for (i = 3; i < COUNT_OF(whole); i++) {
         (void)begin(NULL);
-        memcpy(script, whole, sizeof(whole));
-        script[i].error = "57014";
-        fake_libpq_play(script, i + 1);
+        fake_libpq_play_failing(whole, i, "57014");
         faults = 0;
         assert_int_equal(run_command(COMMAND_VERIFY), TLSMSG_ERR_SYSTEM);
         assert_cause(&err, TLSMSG_ERR_SYSTEM, "the store's engine: ERROR:  it is 57014");
@@ -407,7 +402,7 @@ static void test_verify_fails(void **state)
 static void test_prune(void **state)
 {
     static const struct fake_exchange script[] = {FAKE_START,
-                                                  {FIND, .rows = MARK "|t|u"},
+                                                  {FAKE_FIND, .rows = FAKE_MARK "|t|u"},
                                                   {OLDEST("0"), .rows = "3;5"},
                                                   {DELETE("3"), .status = "DELETE 1000"},
                                                   {DELETE("3"), .status = "DELETE 4"},
@@ -428,22 +423,19 @@ static void test_prune(void **state)
 static void test_prune_fails(void **state)
 {
     static const struct fake_exchange whole[] = {FAKE_START,
-                                                 {FIND, .rows = MARK "|t|u"},
+                                                 {FAKE_FIND, .rows = FAKE_MARK "|t|u"},
                                                  {OLDEST("0"), .rows = "3;5"},
                                                  {DELETE("3"), .status = "DELETE 4"},
                                                  {DELETE("3"), .status = "DELETE 0"},
                                                  {DELETE("5"), .status = "DELETE 0"},
                                                  {OLDEST("5"), .rows = ""},
                                                  {FORGET, .status = "DELETE 7"}};
-    struct fake_exchange script[COUNT_OF(whole)];
     size_t i;
 
     (void)state;
     for (i = 4; i < COUNT_OF(whole); i++) {
         (void)begin(NULL);
-        memcpy(script, whole, sizeof(whole));
-        script[i].error = "57014";
-        fake_libpq_play(script, i + 1);
+        fake_libpq_play_failing(whole, i, "57014");
         assert_int_equal(run_command(COMMAND_PRUNE), TLSMSG_ERR_SYSTEM);
         assert_cause(&err, TLSMSG_ERR_SYSTEM, "the store's engine: ERROR:  it is 57014");
         assert_string_equal(shown, "");
@@ -453,7 +445,7 @@ static void test_prune_fails(void **state)
 
 #define CREATES                                                                                    \
     {.sent = "BEGIN"}, {"SELECT pg_advisory_xact_lock(*", .rows = ""},                             \
-        {FIND, .rows = MARK "|t|u"},                                                               \
+        {FAKE_FIND, .rows = FAKE_MARK "|t|u"},                                                     \
     {                                                                                              \
         "COMMIT", .status = "COMMIT"                                                               \
     }

@@ -8,10 +8,6 @@
 #include "support/failmalloc.h"
 #include "support/fake_store.h"
 
-#define MARK "tlsmsg store, schema 1"
-#define FIND                                                                                       \
-    "SELECT coalesce(obj_description(oid, 'pg_namespace'), ''), has_schema_privilege(oid, "        \
-    "'USAGE'), current_user FROM pg_namespace WHERE nspname = 'tlsmsg'"
 #define PROOF "SELECT concat_ws(*"
 #define PROVES PROOF ", tlsmsg.has_standby()"
 #define PROVES_BARE PROOF ", NULL::boolean"
@@ -52,7 +48,8 @@ static int end(void **state)
     return 0;
 }
 
-static const struct fake_exchange opening[] = {FAKE_START, {FIND, .rows = MARK "|t|u"}, PREPARES};
+static const struct fake_exchange opening[] = {
+    FAKE_START, {FAKE_FIND, .rows = FAKE_MARK "|t|u"}, PREPARES};
 
 static int begin_open(void **state)
 {
@@ -97,22 +94,7 @@ static void test_close_after_a_batch(void **state)
 static void test_open_makes_the_tables(void **state)
 {
     static const struct fake_exchange script[] = {
-        FAKE_START,
-        {FIND, .rows = ""},
-        {.sent = "BEGIN"},
-        {"SELECT pg_advisory_xact_lock(1953264493)", .rows = ""},
-        {FIND, .rows = ""},
-        {.sent = "CREATE SCHEMA tlsmsg"},
-        {.sent = "COMMENT ON SCHEMA tlsmsg IS '" MARK "'"},
-        {.sent = "CREATE TABLE tlsmsg.producer(*"},
-        {.sent = "CREATE TABLE tlsmsg.run(*"},
-        {.sent = "CREATE TABLE tlsmsg.message(*"},
-        {.sent = "COMMENT ON COLUMN *"},
-        {.sent = "CREATE VIEW *"},
-        {.sent = "CREATE FUNCTION *"},
-        {.sent = "REVOKE ALL ON FUNCTION *"},
-        {"COMMIT", .status = "COMMIT"},
-        PREPARES};
+        FAKE_START, {FAKE_FIND, .rows = ""}, FAKE_MAKE, PREPARES};
 
     (void)state;
     FAKE_PLAY(script);
@@ -167,7 +149,7 @@ static void test_not_opened(void **state)
 static void test_not_made(void **state)
 {
     static const struct fake_exchange script[] = {
-        FAKE_START, {FIND, .rows = ""}, {"BEGIN", .error = "57P01"}};
+        FAKE_START, {FAKE_FIND, .rows = ""}, {"BEGIN", .error = "57P01"}};
 
     (void)state;
     FAKE_PLAY(script);
@@ -212,12 +194,12 @@ static const struct checked {
     enum tlsmsg_code code;
     const char *text;
 } checked[] = {
-    {"good", MARK "|t|u", NULL, "|f|f", TLSMSG_OK, ""},
+    {"good", FAKE_MARK "|t|u", NULL, "|f|f", TLSMSG_OK, ""},
     {"nothing there yet", "", "t", "|f|~", TLSMSG_OK, ""},
     {"nothing, and it can't be made", "", "f", NULL, TLSMSG_ERR_CONFIG,
      "the database has no store yet, and this role may not make one (try: tlsmsg-store init as the "
      "database's owner)"},
-    {"keeps no promise", MARK "|t|u", NULL, "fsync=off|f|f", TLSMSG_ERR_CONFIG,
+    {"keeps no promise", FAKE_MARK "|t|u", NULL, "fsync=off|f|f", TLSMSG_ERR_CONFIG,
      "the store's engine can't keep a promise with fsync=off (try: change that there)"},
     {"somebody else's", "|t|u", NULL, NULL, TLSMSG_ERR_CONFIG,
      "the database's schema 'tlsmsg' is not a store of this version, but ''"},
@@ -231,7 +213,7 @@ static void test_check(void **state)
     size_t count = COUNT_OF(start);
 
     memcpy(script, start, sizeof(start));
-    script[count++] = (struct fake_exchange){FIND, .rows = row->found};
+    script[count++] = (struct fake_exchange){FAKE_FIND, .rows = row->found};
     if (row->allows != NULL) {
         script[count++] = (struct fake_exchange){
             "SELECT has_database_privilege(current_database(), 'CREATE')", .rows = row->allows};
@@ -251,18 +233,15 @@ static void test_check(void **state)
 static void test_check_that_fails(void **state)
 {
     static const struct fake_exchange whole[] = {FAKE_START,
-                                                 {FIND, .rows = ""},
+                                                 {FAKE_FIND, .rows = ""},
                                                  {"SELECT has_database_privilege(*", .rows = "t"},
                                                  {PROVES_BARE, .rows = "|f|~"}};
-    struct fake_exchange script[COUNT_OF(whole)];
     size_t i;
 
     (void)state;
     for (i = 4; i < COUNT_OF(whole); i++) {
         (void)begin(NULL);
-        memcpy(script, whole, sizeof(whole));
-        script[i].error = "42501";
-        fake_libpq_play(script, i + 1);
+        fake_libpq_play_failing(whole, i, "42501");
         assert_int_equal(postgresql_check(FAKE_TARGET, &err), TLSMSG_ERR_SYSTEM);
         assert_cause(&err, TLSMSG_ERR_SYSTEM, "the store's engine: ERROR:  it is 42501");
         (void)end(NULL);

@@ -3,31 +3,12 @@
 #include <string.h>
 
 #include "store/postgresql_internal.h"
-#include "support/fake_store.h"
-
-#define LATE "the store's engine has not answered in time (does it wait for a standby?)"
-#define BREAK "the store's engine: " FAKE_LOST
-
-static struct pg_db db;
-static struct tlsmsg_error err;
-static int patience;
+#include "support/fake_db.h"
 
 static int begin(void **state)
 {
     (void)state;
-    db = (struct pg_db){.target = FAKE_TARGET, .patience = {fake_has_ended, &patience}};
-    patience = 1000;
-    tlsmsg_error_clear(&err);
-    fake_libpq_begin();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    pg_db_close(&db);
-    fake_libpq_end();
-    return 0;
+    return fake_db_begin(FAKE_TARGET);
 }
 
 static void make_ready(void)
@@ -127,12 +108,12 @@ static const struct unready {
     const char *text;
 } unready[] = {
     {"no memory", 1, {.fault = FAKE_NO_MEMORY}, PG_AWAY, "the store's engine: there is no memory"},
-    {"refused", 1, {.fault = FAKE_REFUSED}, PG_AWAY, BREAK},
+    {"refused", 1, {.fault = FAKE_REFUSED}, PG_AWAY, FAKE_LOST_TEXT},
     {"waits", 1, {.fault = FAKE_NOT_NONBLOCKING}, PG_AWAY, "the store's engine: nothing"},
     {"no pipeline", 1, {.fault = FAKE_NOT_PIPELINED}, PG_AWAY, "the store's engine: nothing"},
     {"not identified", 2, {.error = "42501"}, PG_FAILED, "the store's engine: ERROR:  it is 42501"},
-    {"lost at once", 2, {.fault = FAKE_BROKEN}, PG_AWAY, BREAK},
-    {"silent", 2, {.fault = FAKE_SILENT}, PG_AWAY, LATE},
+    {"lost at once", 2, {.fault = FAKE_BROKEN}, PG_AWAY, FAKE_LOST_TEXT},
+    {"silent", 2, {.fault = FAKE_SILENT}, PG_AWAY, FAKE_LATE_TEXT},
     {"not set up", 3, {.error = "22023"}, PG_BAD, "the store's engine: ERROR:  it is 22023"},
     {"not planning", 4, {.error = "42704"}, PG_FAILED, "the store's engine: ERROR:  it is 42704"},
     {"not prepared", 5, {.error = "57014"}, PG_AWAY, "the store's engine: ERROR:  it is 57014"},
@@ -141,9 +122,9 @@ static const struct unready {
      {.error = "42P01"},
      PG_FAILED,
      "the store's engine: ERROR:  it is 42P01"},
-    {"lost while it prepares", 5, {.fault = FAKE_BROKEN}, PG_AWAY, BREAK},
-    {"cannot prepare", 5, {.fault = FAKE_NOT_SENT}, PG_AWAY, BREAK},
-    {"cannot prepare, end", 5, {.fault = FAKE_NOT_ENDED}, PG_AWAY, BREAK},
+    {"lost while it prepares", 5, {.fault = FAKE_BROKEN}, PG_AWAY, FAKE_LOST_TEXT},
+    {"cannot prepare", 5, {.fault = FAKE_NOT_SENT}, PG_AWAY, FAKE_LOST_TEXT},
+    {"cannot prepare, end", 5, {.fault = FAKE_NOT_ENDED}, PG_AWAY, FAKE_LOST_TEXT},
     {"prepares without an answer",
      5,
      {.fault = FAKE_MISSING},
@@ -173,7 +154,7 @@ static void test_not_ready(void **state)
     assert_false(db.is_set_up);
     assert_false(db.is_late);
     assert_string_equal(db.engine, "");
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
 }
 
 static void test_no_thread_to_connect(void **state)
@@ -245,7 +226,7 @@ static void test_lost_meanwhile(void **state)
     make_ready();
     FAKE_PLAY(dying);
     assert_int_equal(pg_db_run(&db, "SELECT 1", 0, NULL, NULL, &err), PG_AWAY);
-    assert_cause(&err, TLSMSG_ERR_SYSTEM, BREAK);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, FAKE_LOST_TEXT);
     assert_null(db.connection);
     assert_false(db.is_set_up);
     assert_string_equal(db.engine, "");
@@ -344,7 +325,7 @@ static void test_refusal(void **state)
     (void)snprintf(text, sizeof(text), "the store's engine: ERROR:  it is %s", row->name);
     assert_cause(&err, TLSMSG_ERR_SYSTEM, text);
     assert_true(db.is_set_up);
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
 }
 
 /* Each way in which a connection is lost under several statements: it is closed, and results are the
@@ -354,13 +335,13 @@ static const struct breaking {
     struct fake_exchange second;
     const char *text;
 } breakings[] = {
-    {"not sent", {.fault = FAKE_NOT_SENT}, BREAK},
-    {"not flushed", {.fault = FAKE_NOT_FLUSHED}, BREAK},
-    {"not read", {.fault = FAKE_NOT_READ}, BREAK},
+    {"not sent", {.fault = FAKE_NOT_SENT}, FAKE_LOST_TEXT},
+    {"not flushed", {.fault = FAKE_NOT_FLUSHED}, FAKE_LOST_TEXT},
+    {"not read", {.fault = FAKE_NOT_READ}, FAKE_LOST_TEXT},
     {"missing", {.fault = FAKE_MISSING}, "the store's engine: nothing"},
     {"twice", {.fault = FAKE_TWICE}, "the store's engine: nothing"},
-    {"broken", {.fault = FAKE_BROKEN}, BREAK},
-    {"dying", {.fault = FAKE_DYING}, BREAK},
+    {"broken", {.fault = FAKE_BROKEN}, FAKE_LOST_TEXT},
+    {"dying", {.fault = FAKE_DYING}, FAKE_LOST_TEXT},
     {"dying with an error",
      {.fault = FAKE_DYING, .error = "42501"},
      "the store's engine: ERROR:  it is 42501"},
@@ -388,7 +369,7 @@ static void test_break(void **state)
     for (i = 0; i < 3; i++) {
         PQclear(results[i]);
     }
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
 }
 
 /* An error of libpq's own, such as no memory: the connection may be as good as before. */
@@ -417,9 +398,10 @@ static void test_no_end(void **state)
         make_ready();
         fake_libpq_play(&no_ends[i], 1);
         assert_int_equal(pg_db_run(&db, "SELECT 1", 0, NULL, NULL, &err), PG_AWAY);
-        assert_cause(&err, TLSMSG_ERR_SYSTEM, i == 0 ? BREAK : "the store's engine: nothing");
+        assert_cause(&err, TLSMSG_ERR_SYSTEM,
+                     i == 0 ? FAKE_LOST_TEXT : "the store's engine: nothing");
         assert_null(db.connection);
-        (void)end(NULL);
+        (void)fake_db_end(NULL);
     }
 }
 
@@ -474,7 +456,7 @@ static void test_undo(void **state)
     } else {
         assert_int_equal(err.code, TLSMSG_OK);
     }
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
 }
 
 static void test_nothing_to_undo(void **state)
@@ -500,21 +482,21 @@ static void test_results_and_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_ready_once, begin, end),
-        cmocka_unit_test_setup_teardown(test_ready_prepares, begin, end),
-        cmocka_unit_test_setup_teardown(test_ready_to_read, begin, end),
-        cmocka_unit_test_setup_teardown(test_ready_behind_a_pooler, begin, end),
-        cmocka_unit_test_setup_teardown(test_no_thread_to_connect, begin, end),
-        cmocka_unit_test_setup_teardown(test_not_connected_in_time, begin, end),
-        cmocka_unit_test_setup_teardown(test_waits_as_long_as_it_takes, begin, end),
-        cmocka_unit_test_setup_teardown(test_closed_while_connecting, begin, end),
-        cmocka_unit_test_setup_teardown(test_lost_meanwhile, begin, end),
-        cmocka_unit_test_setup_teardown(test_several_at_once, begin, end),
-        cmocka_unit_test_setup_teardown(test_first_error_decides, begin, end),
-        cmocka_unit_test_setup_teardown(test_error_without_a_name, begin, end),
+        cmocka_unit_test_setup_teardown(test_ready_once, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_ready_prepares, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_ready_to_read, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_ready_behind_a_pooler, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_no_thread_to_connect, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_not_connected_in_time, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_waits_as_long_as_it_takes, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_closed_while_connecting, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_lost_meanwhile, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_several_at_once, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_first_error_decides, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_error_without_a_name, begin, fake_db_end),
         cmocka_unit_test(test_no_end),
-        cmocka_unit_test_setup_teardown(test_warnings, begin, end),
-        cmocka_unit_test_setup_teardown(test_nothing_to_undo, begin, end),
+        cmocka_unit_test_setup_teardown(test_warnings, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_nothing_to_undo, begin, fake_db_end),
         cmocka_unit_test(test_results_and_time),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,36 +3,18 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "support/fake_store.h"
+#include "support/fake_db.h"
 
 #define SLICE_NS ((int64_t)100 * CLOCK_NS_PER_MS)
 
-#define LATE "the store's engine has not answered in time (does it wait for a standby?)"
-#define BREAK "the store's engine: " FAKE_LOST
 #define TWO_HOSTS "postgresql://u@a,b:5433/d"
 #define EXEC_ENGINE "exec SELECT extract(epoch FROM pg_postmaster_start_time())::text"
 #define ELSEWHERE "2: " FAKE_CONNECT(TWO_HOSTS, "read-write") " host=b port=5433"
 
-static struct pg_db db;
-static struct tlsmsg_error err;
-static int patience;
-
 static int begin(void **state)
 {
     (void)state;
-    db = (struct pg_db){.target = TWO_HOSTS, .patience = {fake_has_ended, &patience}};
-    patience = 1000;
-    tlsmsg_error_clear(&err);
-    fake_libpq_begin();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    pg_db_close(&db);
-    fake_libpq_end();
-    return 0;
+    return fake_db_begin(TWO_HOSTS);
 }
 
 static void make_ready(void)
@@ -72,7 +54,7 @@ static void be_late(int slices)
     fake_libpq_play(&script[1], 1);
     patience = slices;
     assert_int_equal(run("COMMIT"), PG_AWAY);
-    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, FAKE_LATE_TEXT);
     tlsmsg_error_clear(&err);
     assert_true(db.is_late);
     assert_non_null(db.connection);
@@ -84,7 +66,7 @@ static void test_late_answer_is_taken(void **state)
     be_late(5);
     patience = 1;
     assert_int_equal(pg_db_ready(&db, &err), PG_AWAY);
-    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, FAKE_LATE_TEXT);
     assert_true(db.is_late);
     assert_int_equal(pg_db_undo(&db, PG_AWAY, &err), PG_AWAY);
     tlsmsg_error_clear(&err);
@@ -111,7 +93,7 @@ static void test_late_among_several(void **state)
     FAKE_PLAY(script);
     patience = 5;
     assert_int_equal(pg_db_run_all(&db, steps, 3, &err), PG_AWAY);
-    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, FAKE_LATE_TEXT);
     tlsmsg_error_clear(&err);
     assert_string_equal(PQgetvalue(results[0], 0, 0), "1");
     assert_null(results[1]);
@@ -151,7 +133,7 @@ static void test_late_in_a_transaction(void **state)
     assert_string_equal(err.text, row->text);
     assert_false(db.is_late);
     assert_int_equal(db.connection == NULL, row->error != NULL);
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
 }
 
 /* Each way in which the late answer doesn't come: the connection is given up. */
@@ -160,10 +142,10 @@ static const struct lost {
     enum fake_fault fault; /* of the statement after the silent one */
     const char *text;
 } lost[] = {
-    {"broken", FAKE_BROKEN, BREAK},
-    {"dying", FAKE_DYING, BREAK},
-    {"not read", FAKE_NOT_READ, BREAK},
-    {"not flushed", FAKE_NOT_FLUSHED, BREAK},
+    {"broken", FAKE_BROKEN, FAKE_LOST_TEXT},
+    {"dying", FAKE_DYING, FAKE_LOST_TEXT},
+    {"not read", FAKE_NOT_READ, FAKE_LOST_TEXT},
+    {"not flushed", FAKE_NOT_FLUSHED, FAKE_LOST_TEXT},
 };
 
 static void test_late_and_lost(void **state)
@@ -185,7 +167,7 @@ static void test_late_and_lost(void **state)
     assert_cause(&err, TLSMSG_ERR_SYSTEM, row->text);
     assert_null(db.connection);
     assert_false(db.is_late);
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
 }
 
 /* ---- another host */
@@ -251,10 +233,10 @@ static void test_no_other_host(void **state)
     fake_libpq_play(script, count + 1);
     patience = 2 + 10 + 10;
     assert_int_equal(run("ONE"), PG_AWAY);
-    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, FAKE_LATE_TEXT);
     assert_true(db.is_late);
     assert_null(db.elsewhere);
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
 }
 
 /* Late already: the silence is still looked into. */
@@ -286,14 +268,14 @@ static void test_it_is_not_looked(void **state)
     FAKE_PLAY(silent);
     patience = 30;
     assert_int_equal(run("ONE"), PG_AWAY);
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
     (void)begin(NULL);
     make_ready();
     db.engine[0] = '\0';
     FAKE_PLAY(silent);
     patience = 30;
     assert_int_equal(run("ONE"), PG_AWAY);
-    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, FAKE_LATE_TEXT);
     assert_null(db.looking);
 }
 
@@ -308,7 +290,7 @@ static void test_no_thread_to_look(void **state)
     FAKE_PLAY(silent);
     patience = 30;
     assert_int_equal(run("ONE"), PG_AWAY);
-    assert_cause(&err, TLSMSG_ERR_SYSTEM, LATE);
+    assert_cause(&err, TLSMSG_ERR_SYSTEM, FAKE_LATE_TEXT);
     assert_null(db.looking);
 }
 
@@ -341,7 +323,7 @@ static void test_answer_while_looking(void **state)
         assert_false(db.is_late);
         FAKE_PLAY(found);
         fake_libpq_run_thread();
-        (void)end(NULL);
+        (void)fake_db_end(NULL);
     }
 }
 
@@ -369,14 +351,14 @@ static void test_answer_in_time_while_looking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_late_answer_is_taken, begin, end),
-        cmocka_unit_test_setup_teardown(test_late_among_several, begin, end),
-        cmocka_unit_test_setup_teardown(test_another_host_takes_writes, begin, end),
-        cmocka_unit_test_setup_teardown(test_another_host_while_late, begin, end),
-        cmocka_unit_test_setup_teardown(test_it_is_not_looked, begin, end),
-        cmocka_unit_test_setup_teardown(test_no_thread_to_look, begin, end),
+        cmocka_unit_test_setup_teardown(test_late_answer_is_taken, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_late_among_several, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_another_host_takes_writes, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_another_host_while_late, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_it_is_not_looked, begin, fake_db_end),
+        cmocka_unit_test_setup_teardown(test_no_thread_to_look, begin, fake_db_end),
         cmocka_unit_test(test_answer_while_looking),
-        cmocka_unit_test_setup_teardown(test_answer_in_time_while_looking, begin, end),
+        cmocka_unit_test_setup_teardown(test_answer_in_time_while_looking, begin, fake_db_end),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

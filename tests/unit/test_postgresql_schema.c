@@ -3,35 +3,18 @@
 #include <string.h>
 
 #include "store/postgresql_schema.h"
-#include "support/fake_store.h"
+#include "support/fake_db.h"
 
-#define MARK "tlsmsg store, schema 1"
-#define FIND                                                                                       \
-    "SELECT coalesce(obj_description(oid, 'pg_namespace'), ''), has_schema_privilege(oid, "        \
-    "'USAGE'), current_user FROM pg_namespace WHERE nspname = 'tlsmsg'"
 #define LONG_NAME "1234567890123456789012345678901234567890123456789012345678901234"
-
-static struct pg_db db;
-static struct tlsmsg_error err;
 
 static int begin(void **state)
 {
     static const struct fake_exchange start[] = {FAKE_START};
 
     (void)state;
-    tlsmsg_error_clear(&err);
-    fake_libpq_begin();
-    db = (struct pg_db){.target = FAKE_TARGET};
+    (void)fake_db_begin(FAKE_TARGET);
     FAKE_PLAY(start);
     return pg_db_ready(&db, &err) != PG_DONE;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    pg_db_close(&db);
-    fake_libpq_end();
-    return 0;
 }
 
 static const struct found {
@@ -43,7 +26,7 @@ static const struct found {
     const char *text;
 } found[] = {
     {"not there", {.rows = ""}, PG_DONE, false, TLSMSG_OK, ""},
-    {"ours", {.rows = MARK "|t|u"}, PG_DONE, true, TLSMSG_OK, ""},
+    {"ours", {.rows = FAKE_MARK "|t|u"}, PG_DONE, true, TLSMSG_OK, ""},
     {"a later version",
      {.rows = "tlsmsg store, schema 2|t|u"},
      PG_FAILED,
@@ -57,7 +40,7 @@ static const struct found {
      TLSMSG_ERR_CONFIG,
      "the database's schema 'tlsmsg' is not a store of this version, but '" LONG_NAME "'"},
     {"not granted",
-     {.rows = MARK "|f|" LONG_NAME "5"},
+     {.rows = FAKE_MARK "|f|" LONG_NAME "5"},
      PG_FAILED,
      true,
      TLSMSG_ERR_CONFIG,
@@ -83,13 +66,13 @@ static void test_find(void **state)
     struct fake_exchange script[] = {row->answer};
     bool exists = !row->exists;
 
-    script[0].sent = FIND;
+    script[0].sent = FAKE_FIND;
     (void)begin(NULL);
     FAKE_PLAY(script);
     assert_int_equal(pg_schema_find(&db, &exists, &err), row->outcome);
     assert_int_equal(exists, row->exists);
     assert_cause(&err, row->code, row->text);
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
 }
 
 static const struct judged {
@@ -126,7 +109,7 @@ static void test_judge(void **state)
     assert_int_equal(proof.promise, row->proof.promise);
     assert_int_equal(proof.is_blind, row->proof.is_blind);
     PQclear(result);
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
 }
 
 /* Somebody else was quicker. */
@@ -135,7 +118,7 @@ static void test_made_by_another(void **state)
     static const struct fake_exchange script[] = {
         {.sent = "BEGIN"},
         {"SELECT pg_advisory_xact_lock(1953264493)", .rows = ""},
-        {FIND, .rows = MARK "|t|u"},
+        {FAKE_FIND, .rows = FAKE_MARK "|t|u"},
         {"COMMIT", .status = "COMMIT"}};
 
     (void)state;
@@ -143,20 +126,7 @@ static void test_made_by_another(void **state)
     assert_int_equal(pg_schema_create(&db, &err), PG_DONE);
 }
 
-static const struct fake_exchange making[] = {
-    {.sent = "BEGIN"},
-    {"SELECT pg_advisory_xact_lock(1953264493)", .rows = ""},
-    {FIND, .rows = ""},
-    {.sent = "CREATE SCHEMA tlsmsg"},
-    {.sent = "COMMENT ON SCHEMA tlsmsg IS '" MARK "'"},
-    {.sent = "CREATE TABLE tlsmsg.producer(*"},
-    {.sent = "CREATE TABLE tlsmsg.run(*"},
-    {.sent = "CREATE TABLE tlsmsg.message(*"},
-    {.sent = "COMMENT ON COLUMN tlsmsg.message.follows IS *"},
-    {.sent = "CREATE VIEW tlsmsg.messages *"},
-    {.sent = "CREATE FUNCTION tlsmsg.has_standby() *"},
-    {.sent = "REVOKE ALL ON FUNCTION tlsmsg.has_standby() FROM PUBLIC"},
-    {"COMMIT", .status = "COMMIT"}};
+static const struct fake_exchange making[] = {FAKE_MAKE};
 
 static const struct fake_exchange granting[] = {
     {.sent = "BEGIN"},
@@ -193,7 +163,7 @@ static void test_transaction(void **state)
     fake_libpq_play(row->script, row->count);
     assert_int_equal(row->run(&db, &err), PG_DONE);
     assert_int_equal(err.code, TLSMSG_OK);
-    (void)end(NULL);
+    (void)fake_db_end(NULL);
     for (failing = 0; failing < row->count; failing++) {
         (void)begin(NULL);
         memcpy(script, row->script, row->count * sizeof(script[0]));
@@ -203,14 +173,14 @@ static void test_transaction(void **state)
         assert_int_equal(row->run(&db, &err), PG_FAILED);
         assert_cause(&err, TLSMSG_ERR_SYSTEM, "the store's engine: ERROR:  it is 42501");
         assert_non_null(db.connection);
-        (void)end(NULL);
+        (void)fake_db_end(NULL);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_made_by_another, begin, end),
+        cmocka_unit_test_setup_teardown(test_made_by_another, begin, fake_db_end),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
