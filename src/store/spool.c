@@ -325,29 +325,6 @@ enum tlsmsg_code spool_next(struct spool *spool, uint64_t after, struct spool_me
     return result == SQLITE_ROW || result == SQLITE_DONE ? TLSMSG_OK : failed(spool, "read", err);
 }
 
-/* Runs a statement in a transaction of its own. */
-static enum store_result change(struct spool *spool, sqlite3_stmt *statement,
-                                struct tlsmsg_error *err)
-{
-    struct sqlite_backend *store = sqlite_of(spool->backend);
-    int64_t last_id = 0;
-    int result = sqlite_begin(store);
-
-    if (result == SQLITE_BUSY) {
-        return STORE_RESULT_AWAY;
-    }
-    if (result == SQLITE_OK) {
-        result = sqlite_ask(store, LAST_ID, &last_id);
-    }
-    if (result == SQLITE_OK) {
-        result = sqlite3_step(statement);
-        (void)sqlite3_reset(statement);
-        result = result == SQLITE_DONE ? sqlite_run(store, COMMIT) : result;
-    }
-    return result == SQLITE_OK ? STORE_RESULT_DONE
-                               : sqlite_give_up(store, result, last_id, "write to", err);
-}
-
 enum tlsmsg_code spool_answered(struct spool *spool, uint64_t number, struct tlsmsg_error *err)
 {
     enum store_result result;
@@ -356,7 +333,7 @@ enum tlsmsg_code spool_answered(struct spool *spool, uint64_t number, struct tls
     (void)sqlite3_reset(spool->next);
     (void)sqlite3_bind_int64(spool->remove, 1, spool->producer);
     (void)sqlite3_bind_int64(spool->remove, 2, (sqlite3_int64)number);
-    result = change(spool, spool->remove, err);
+    result = sqlite_change(sqlite_of(spool->backend), spool->remove, "write to", err);
     return result == STORE_RESULT_DONE ? move_log(spool, err) : not_written(spool, result, err);
 }
 
@@ -369,7 +346,7 @@ enum tlsmsg_code spool_will_send(struct spool *spool, struct tlsmsg_error *err)
     /* Without room it is tried once more, in the log that begins anew. */
     for (int i = 0; i < 2 && spool->sent != spool->last && code != TLSMSG_ERR_SYSTEM; i++) {
         (void)sqlite3_bind_int64(spool->mark, 1, (sqlite3_int64)spool->last);
-        result = change(spool, spool->mark, err);
+        result = sqlite_change(sqlite_of(spool->backend), spool->mark, "write to", err);
         code = result == STORE_RESULT_DONE ? TLSMSG_OK : not_written(spool, result, err);
         spool->sent = code == TLSMSG_OK ? spool->last : spool->sent;
     }

@@ -61,6 +61,11 @@ int sqlite_begin(struct sqlite_backend *store);
 enum store_result sqlite_give_up(struct sqlite_backend *store, int result, int64_t last_id,
                                  const char *doing, struct tlsmsg_error *err);
 
+/* Runs a statement, whose parameters are bound, in a transaction of its own. STORE_RESULT_AWAY:
+ * another program writes. */
+enum store_result sqlite_change(struct sqlite_backend *store, sqlite3_stmt *statement,
+                                const char *doing, struct tlsmsg_error *err);
+
 /* Records SQLite's words. Returns STORE_RESULT_FAILED. */
 enum store_result sqlite_failed(struct sqlite_backend *store, const char *doing,
                                 struct tlsmsg_error *err);

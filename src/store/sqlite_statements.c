@@ -104,3 +104,24 @@ enum store_result sqlite_give_up(struct sqlite_backend *store, int result, int64
     }
     return sqlite_failed(store, doing, err);
 }
+
+enum store_result sqlite_change(struct sqlite_backend *store, sqlite3_stmt *statement,
+                                const char *doing, struct tlsmsg_error *err)
+{
+    int64_t last_id = 0;
+    int result = sqlite_begin(store);
+
+    if (result == SQLITE_BUSY) {
+        return STORE_RESULT_AWAY;
+    }
+    if (result == SQLITE_OK) {
+        result = sqlite_ask(store, LAST_ID, &last_id);
+    }
+    if (result == SQLITE_OK) {
+        result = sqlite3_step(statement);
+        (void)sqlite3_reset(statement);
+        result = result == SQLITE_DONE ? sqlite_run(store, COMMIT) : result;
+    }
+    return result == SQLITE_OK ? STORE_RESULT_DONE
+                               : sqlite_give_up(store, result, last_id, doing, err);
+}

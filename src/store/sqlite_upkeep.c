@@ -44,35 +44,25 @@ enum store_result sqlite_prune(struct store_backend *backend, int64_t before_ms,
                                unsigned *deleted, struct tlsmsg_error *err)
 {
     struct sqlite_backend *store = sqlite_of(backend);
-    int64_t last_id = 0;
+    sqlite3_stmt *statement = store->statements[PRUNE];
+    enum store_result done;
     int64_t up_to = 0;
     int result = oldest(store, before_ms, limit, &up_to);
 
     *deleted = 0;
-    if (result == SQLITE_OK && up_to == 0) {
-        return STORE_RESULT_DONE; /* nothing is due, and so nothing is locked */
-    }
-    if (result == SQLITE_OK) {
-        result = sqlite_begin(store);
-    }
     if (result == SQLITE_BUSY) {
         return STORE_RESULT_AWAY;
     }
-    if (result == SQLITE_OK) {
-        result = sqlite_ask(store, LAST_ID, &last_id);
-    }
-    if (result == SQLITE_OK) {
-        (void)sqlite3_bind_int64(store->statements[PRUNE], 1, up_to);
-        result = sqlite_run(store, PRUNE);
-    }
-    if (result == SQLITE_OK) {
-        result = sqlite_run(store, COMMIT);
-    }
     if (result != SQLITE_OK) {
-        return sqlite_give_up(store, result, last_id, "prune", err);
+        return sqlite_give_up(store, result, 0, "prune", err);
     }
-    *deleted = (unsigned)sqlite3_changes(store->db);
-    return STORE_RESULT_DONE;
+    if (up_to == 0) {
+        return STORE_RESULT_DONE; /* nothing is due, and so nothing is locked */
+    }
+    (void)sqlite3_bind_int64(statement, 1, up_to);
+    done = sqlite_change(store, statement, "prune", err);
+    *deleted = done == STORE_RESULT_DONE ? (unsigned)sqlite3_changes(store->db) : 0;
+    return done;
 }
 
 enum store_result sqlite_forget(struct store_backend *backend, int64_t before_ms, unsigned limit,
@@ -80,29 +70,13 @@ enum store_result sqlite_forget(struct store_backend *backend, int64_t before_ms
 {
     struct sqlite_backend *store = sqlite_of(backend);
     sqlite3_stmt *statement = store->statements[FORGET];
-    int64_t last_id = 0;
-    int result = sqlite_begin(store);
+    enum store_result done;
 
-    *forgotten = 0;
-    if (result == SQLITE_BUSY) {
-        return STORE_RESULT_AWAY;
-    }
-    if (result == SQLITE_OK) {
-        result = sqlite_ask(store, LAST_ID, &last_id);
-    }
-    if (result == SQLITE_OK) {
-        (void)sqlite3_bind_int64(statement, 1, before_ms);
-        (void)sqlite3_bind_int64(statement, 2, limit);
-        result = sqlite_run(store, FORGET);
-    }
-    if (result == SQLITE_OK) {
-        result = sqlite_run(store, COMMIT);
-    }
-    if (result != SQLITE_OK) {
-        return sqlite_give_up(store, result, last_id, "forget producers in", err);
-    }
-    *forgotten = (unsigned)sqlite3_changes(store->db);
-    return STORE_RESULT_DONE;
+    (void)sqlite3_bind_int64(statement, 1, before_ms);
+    (void)sqlite3_bind_int64(statement, 2, limit);
+    done = sqlite_change(store, statement, "forget producers in", err);
+    *forgotten = done == STORE_RESULT_DONE ? (unsigned)sqlite3_changes(store->db) : 0;
+    return done;
 }
 
 enum store_result sqlite_tidy(struct store_backend *backend, uint64_t *log_bytes,
