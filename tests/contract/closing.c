@@ -5,30 +5,26 @@
 
 static void test_shutdown_is_idempotent(void **state)
 {
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct pair p;
     size_t total;
 
     (void)state;
-    contract_pair(&p);
-    assert_true(pair_open(&p, STEPS));
-    assert_int_equal(transport_shutdown(p.server.transport, &err), TRANSPORT_OK);
+    contract_open(&p);
+    contract_shutdown(&p.server);
     total = p.to_client.total;
     assert_true(p.to_client.is_shut);
-    assert_int_equal(transport_shutdown(p.server.transport, &err), TRANSPORT_OK);
+    contract_shutdown(&p.server);
     assert_int_equal(p.to_client.total, total);
-    assert_int_equal(err.code, TLSMSG_OK);
     pair_fini(&p);
 }
 
 static void test_shutdown_before_a_byte(void **state)
 {
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct pair p;
 
     (void)state;
     contract_pair(&p);
-    assert_int_equal(transport_shutdown(p.server.transport, &err), TRANSPORT_OK);
+    contract_shutdown(&p.server);
     assert_int_equal(p.to_client.total, 0);
     assert_true(p.to_client.is_shut);
     pair_fini(&p);
@@ -36,15 +32,14 @@ static void test_shutdown_before_a_byte(void **state)
 
 static void test_shutdown_in_the_middle_of_a_handshake(void **state)
 {
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct pair p;
 
     (void)state;
     contract_pair(&p);
     pair_step(&p.client);
     pair_step(&p.server);
-    assert_int_equal(transport_shutdown(p.server.transport, &err), TRANSPORT_OK);
-    assert_int_equal(transport_shutdown(p.client.transport, &err), TRANSPORT_OK);
+    contract_shutdown(&p.server);
+    contract_shutdown(&p.client);
     assert_true(p.to_client.is_shut);
     assert_true(p.to_server.is_shut);
     pair_fini(&p);
@@ -62,8 +57,7 @@ static void test_a_full_pipe_delays_the_goodbye(void **state)
 
     (void)state;
     contract_fill(text, sizeof(text));
-    contract_pair(&p);
-    assert_true(pair_open(&p, STEPS));
+    contract_open(&p);
     /* Room for what is sent and not a byte more. */
     assert_int_equal(transport_send(p.client.transport, text, sizeof(text), &n, &err),
                      TRANSPORT_OK);
@@ -76,37 +70,31 @@ static void test_a_full_pipe_delays_the_goodbye(void **state)
         result = transport_shutdown(p.client.transport, &err);
     }
     assert_int_equal(result, TRANSPORT_OK);
-    assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err),
-                     TRANSPORT_CLOSED);
+    contract_receive_end(&p.server);
     pair_fini(&p);
+}
+
+/* The server still has replies for a client that will send nothing more. */
+static void assert_the_reply_comes(struct pair *p)
+{
+    contract_send(&p->server, "reply");
+    contract_shutdown(&p->server);
+    contract_receive(&p->client, "reply");
+    contract_receive_end(&p->client);
 }
 
 static void test_closed_stays_closed_and_sending_goes_on(void **state)
 {
-    char buf[100];
-    struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct pair p;
-    size_t n;
 
     (void)state;
-    contract_pair(&p);
-    assert_true(pair_open(&p, STEPS));
-    assert_int_equal(transport_send(p.client.transport, "hello", 5, &n, &err), TRANSPORT_OK);
-    assert_int_equal(transport_shutdown(p.client.transport, &err), TRANSPORT_OK);
-    assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err), TRANSPORT_OK);
-    assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err),
-                     TRANSPORT_CLOSED);
-    assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err),
-                     TRANSPORT_CLOSED);
-    assert_int_equal(n, 0);
-    /* The client only said that it sends no more: it is still there for its replies. */
-    assert_int_equal(transport_send(p.server.transport, "reply", 5, &n, &err), TRANSPORT_OK);
-    assert_int_equal(transport_shutdown(p.server.transport, &err), TRANSPORT_OK);
-    assert_int_equal(transport_recv(p.client.transport, buf, sizeof(buf), &n, &err), TRANSPORT_OK);
-    assert_memory_equal(buf, "reply", 5);
-    assert_int_equal(transport_recv(p.client.transport, buf, sizeof(buf), &n, &err),
-                     TRANSPORT_CLOSED);
-    assert_int_equal(err.code, TLSMSG_OK);
+    contract_open(&p);
+    contract_send(&p.client, "hello");
+    contract_shutdown(&p.client);
+    contract_receive(&p.server, "hello");
+    contract_receive_end(&p.server);
+    contract_receive_end(&p.server);
+    assert_the_reply_comes(&p);
     pair_fini(&p);
 }
 
@@ -119,21 +107,14 @@ static void test_a_half_close_without_a_goodbye_still_gets_replies(void **state)
     size_t n;
 
     (void)state;
-    contract_pair(&p);
-    assert_true(pair_open(&p, STEPS));
-    assert_int_equal(transport_send(p.client.transport, "hello", 5, &n, &err), TRANSPORT_OK);
+    contract_open(&p);
+    contract_send(&p.client, "hello");
     p.to_server.is_shut = true;
-    assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err), TRANSPORT_OK);
+    contract_receive(&p.server, "hello");
     assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err),
                      fixture_is_tls ? TRANSPORT_ERROR : TRANSPORT_CLOSED);
     assert_int_equal(err.code, fixture_is_tls ? TLSMSG_ERR_TRUNCATED : TLSMSG_OK);
-    tlsmsg_error_clear(&err);
-    assert_int_equal(transport_send(p.server.transport, "reply", 5, &n, &err), TRANSPORT_OK);
-    assert_int_equal(transport_shutdown(p.server.transport, &err), TRANSPORT_OK);
-    assert_int_equal(transport_recv(p.client.transport, buf, sizeof(buf), &n, &err), TRANSPORT_OK);
-    assert_memory_equal(buf, "reply", 5);
-    assert_int_equal(transport_recv(p.client.transport, buf, sizeof(buf), &n, &err),
-                     TRANSPORT_CLOSED);
+    assert_the_reply_comes(&p);
     pair_fini(&p);
 }
 
@@ -146,8 +127,7 @@ static void test_shutdown_with_a_half_sent_record(void **state)
 
     (void)state;
     contract_fill(text, sizeof(text));
-    contract_pair(&p);
-    assert_true(pair_open(&p, STEPS));
+    contract_open(&p);
     p.to_server.cap = 100;
     if (fixture_is_tls) {
         assert_int_equal(transport_send(p.client.transport, text, sizeof(text), &n, &err),
@@ -157,7 +137,7 @@ static void test_shutdown_with_a_half_sent_record(void **state)
     } else {
         assert_int_equal(transport_send(p.client.transport, text, sizeof(text), &n, &err),
                          TRANSPORT_OK);
-        assert_int_equal(transport_shutdown(p.client.transport, &err), TRANSPORT_OK);
+        contract_shutdown(&p.client);
     }
     assert_true(p.to_server.is_shut);
     pair_fini(&p);

@@ -27,6 +27,16 @@ extern struct transport_config *contract_client;
 /* A pair over memory with the shared configurations. */
 void contract_pair(struct pair *p);
 
+/* The same, past the handshake. */
+void contract_open(struct pair *p);
+
+/* One call of an end, which has to come to this: all of text sent, exactly text received, the other
+ * side's end instead, its own end said. None leaves an error. */
+void contract_send(struct pair_end *end, const char *text);
+void contract_receive(struct pair_end *end, const char *text);
+void contract_receive_end(struct pair_end *end);
+void contract_shutdown(struct pair_end *end);
+
 /* Text of a given length, different at every offset within a stride of 251. */
 void contract_fill(char *text, size_t len);
 

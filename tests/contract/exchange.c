@@ -131,8 +131,7 @@ static void test_an_interrupted_send_may_move_and_grow(void **state)
     (void)state;
     contract_fill(second, sizeof(second));
     memcpy(first, second, sizeof(first));
-    contract_pair(&p);
-    assert_true(pair_open(&p, STEPS));
+    contract_open(&p);
     p.to_server.cap = 1000;
     do {
         result =
@@ -163,10 +162,9 @@ static void test_one_recv_is_one_record(void **state)
     size_t n;
 
     (void)state;
-    contract_pair(&p);
-    assert_true(pair_open(&p, STEPS));
-    assert_int_equal(transport_send(p.client.transport, "first", 5, &n, &err), TRANSPORT_OK);
-    assert_int_equal(transport_send(p.client.transport, "second", 6, &n, &err), TRANSPORT_OK);
+    contract_open(&p);
+    contract_send(&p.client, "first");
+    contract_send(&p.client, "second");
     assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err), TRANSPORT_OK);
     assert_int_equal(n, fixture_is_tls ? 5 : 11);
     if (fixture_is_tls) {

@@ -13,32 +13,46 @@ static void talk(struct pair *p)
     pair_client_says(p, said, SAID_LEN);
 }
 
-/* Calls and bytes of an undisturbed conversation, for the loops below. */
-static void measure(unsigned *server_calls, unsigned *client_calls, size_t *to_server,
-                    size_t *to_client)
+/* The two ways, by whom they lead to. */
+enum { TO_SERVER, TO_CLIENT, WAYS };
+
+static struct memory_pipe *way_to(struct pair *p, int whom)
 {
+    return whom == TO_SERVER ? &p->to_server : &p->to_client;
+}
+
+static struct pair_end *end_of(struct pair *p, int whom)
+{
+    return whom == TO_SERVER ? &p->server : &p->client;
+}
+
+/* Calls and bytes of an undisturbed conversation, for the loops below. */
+struct measured {
+    unsigned server_calls;
+    unsigned client_calls;
+    size_t bytes[WAYS];
+};
+
+static struct measured measure(void)
+{
+    struct measured found;
     struct pair p;
 
     talk(&p);
     contract_assert_clean(&p, said, SAID_LEN);
-    *server_calls = p.server_source.calls;
-    *client_calls = p.client_source.calls;
-    *to_server = p.to_server.total;
-    *to_client = p.to_client.total;
+    found = (struct measured){.server_calls = p.server_source.calls,
+                              .client_calls = p.client_source.calls,
+                              .bytes = {p.to_server.total, p.to_client.total}};
     pair_fini(&p);
+    return found;
 }
 
 static void test_try_again_at_each_step(void **state)
 {
-    unsigned server_calls;
-    unsigned client_calls;
-    size_t to_server;
-    size_t to_client;
-    unsigned i;
+    const struct measured whole = measure();
 
     (void)state;
-    measure(&server_calls, &client_calls, &to_server, &to_client);
-    for (i = 1; i <= server_calls || i <= client_calls; i++) {
+    for (unsigned i = 1; i <= whole.server_calls || i <= whole.client_calls; i++) {
         struct pair p;
 
         talk(&p);
@@ -53,41 +67,36 @@ static void test_try_again_at_each_step(void **state)
 }
 
 /* Lets the bytes up to a cut through, steps until nothing moves, then lets the rest through. */
-static void run_with_pause(struct pair *p, struct memory_pipe *pipe, size_t at)
+static void run_with_pause(int whom, size_t at)
 {
-    pipe->stop_at = at;
-    (void)pair_run(p, 20);
-    pipe->stop_at = MEMORY_NEVER;
-    contract_assert_clean(p, said, SAID_LEN);
+    struct pair p;
+
+    talk(&p);
+    way_to(&p, whom)->stop_at = at;
+    (void)pair_run(&p, 20);
+    way_to(&p, whom)->stop_at = MEMORY_NEVER;
+    contract_assert_clean(&p, said, SAID_LEN);
+    pair_fini(&p);
 }
 
 static void test_a_pause_at_each_byte(void **state)
 {
-    unsigned calls[2];
-    size_t to_server;
-    size_t to_client;
-    size_t at;
+    const struct measured whole = measure();
 
     (void)state;
-    measure(&calls[0], &calls[1], &to_server, &to_client);
-    for (at = 0; at <= to_server; at++) {
-        struct pair p;
-
-        talk(&p);
-        run_with_pause(&p, &p.to_server, at);
-        pair_fini(&p);
-    }
-    for (at = 0; at <= to_client; at++) {
-        struct pair p;
-
-        talk(&p);
-        run_with_pause(&p, &p.to_client, at);
-        pair_fini(&p);
+    for (int whom = 0; whom < WAYS; whom++) {
+        for (size_t at = 0; at <= whole.bytes[whom]; at++) {
+            run_with_pause(whom, at);
+        }
     }
 }
 
-static void assert_ended(struct pair *p, size_t at)
+/* A conversation whose bytes end there, with an end of file (0) or an errno. */
+static void talk_cut(struct pair *p, int whom, size_t at, int sys_errno)
 {
+    talk(p);
+    way_to(p, whom)->cut_at = at;
+    way_to(p, whom)->cut_errno = sys_errno;
     if (!pair_run(p, STEPS)) {
         fail_msg("cut at byte %zu: client stuck in phase %d, server in phase %d", at,
                  (int)p->client.phase, (int)p->server.phase);
@@ -95,88 +104,58 @@ static void assert_ended(struct pair *p, size_t at)
 }
 
 /* Signatures differ in length, so a cut near the end can miss; not one in the first nine tenths. */
-static bool was_cut(const struct memory_pipe *pipe, size_t at, size_t expected_total)
+static bool was_cut(struct pair *p, int whom, size_t at, size_t expected_total)
 {
     if (at < expected_total / 10 * 9) {
-        assert_true(pipe->lost > 0);
+        assert_true(way_to(p, whom)->lost > 0);
     }
-    return pipe->lost > 0;
+    return way_to(p, whom)->lost > 0;
 }
 
-/* The client's bytes end at some byte: a bare end of file is truncation under TLS. */
+/* A bare end of file is truncation under TLS. The server's goodbye is said all the same. */
 static void test_end_of_file_at_each_byte(void **state)
 {
-    unsigned calls[2];
-    size_t to_server;
-    size_t to_client;
-    size_t at;
+    const struct measured whole = measure();
 
     (void)state;
-    measure(&calls[0], &calls[1], &to_server, &to_client);
-    for (at = 0; at < to_server; at++) {
-        struct pair p;
+    for (int whom = 0; whom < WAYS; whom++) {
+        for (size_t at = 0; at < whole.bytes[whom]; at++) {
+            struct pair p;
 
-        talk(&p);
-        p.to_server.cut_at = at;
-        assert_ended(&p, at);
-        assert_int_equal(p.server.code, was_cut(&p.to_server, at, to_server) && fixture_is_tls
-                                            ? TLSMSG_ERR_TRUNCATED
-                                            : TLSMSG_OK);
-        assert_int_equal(transport_heard(p.server.transport), at > 0);
-        if (p.server.opened) {
-            /* What came is answered, and the goodbye is said all the same. */
-            assert_int_equal(p.server.out_head, p.server.in_len);
-            assert_int_equal(p.server.shutdown_result, TRANSPORT_OK);
+            talk_cut(&p, whom, at, 0);
+            assert_int_equal(end_of(&p, whom)->code,
+                             was_cut(&p, whom, at, whole.bytes[whom]) && fixture_is_tls
+                                 ? TLSMSG_ERR_TRUNCATED
+                                 : TLSMSG_OK);
+            if (whom == TO_SERVER) {
+                assert_int_equal(transport_heard(p.server.transport), at > 0);
+                assert_true(p.to_client.is_shut);
+            }
+            if (whom == TO_SERVER && p.server.opened) { /* what came is answered */
+                assert_int_equal(p.server.out_head, p.server.in_len);
+                assert_int_equal(p.server.shutdown_result, TRANSPORT_OK);
+            }
+            pair_fini(&p);
         }
-        assert_true(p.to_client.is_shut);
-        pair_fini(&p);
-    }
-    for (at = 0; at < to_client; at++) {
-        struct pair p;
-
-        talk(&p);
-        p.to_client.cut_at = at;
-        assert_ended(&p, at);
-        assert_int_equal(p.client.code, was_cut(&p.to_client, at, to_client) && fixture_is_tls
-                                            ? TLSMSG_ERR_TRUNCATED
-                                            : TLSMSG_OK);
-        pair_fini(&p);
     }
 }
 
 static void test_a_reset_at_each_byte(void **state)
 {
-    unsigned calls[2];
-    size_t to_server;
-    size_t to_client;
-    size_t at;
+    const struct measured whole = measure();
 
     (void)state;
-    measure(&calls[0], &calls[1], &to_server, &to_client);
-    for (at = 0; at < to_server; at++) {
-        struct pair p;
+    for (int whom = 0; whom < WAYS; whom++) {
+        for (size_t at = 0; at < whole.bytes[whom]; at++) {
+            struct pair p;
 
-        talk(&p);
-        p.to_server.cut_at = at;
-        p.to_server.cut_errno = ECONNRESET;
-        assert_ended(&p, at);
-        if (was_cut(&p.to_server, at, to_server)) {
-            assert_int_equal(p.server.code, TLSMSG_ERR_RESET);
-            assert_non_null(strstr(p.server.error.text, "reset"));
+            talk_cut(&p, whom, at, ECONNRESET);
+            if (was_cut(&p, whom, at, whole.bytes[whom])) {
+                assert_int_equal(end_of(&p, whom)->code, TLSMSG_ERR_RESET);
+                assert_non_null(strstr(end_of(&p, whom)->error.text, "reset"));
+            }
+            pair_fini(&p);
         }
-        pair_fini(&p);
-    }
-    for (at = 0; at < to_client; at++) {
-        struct pair p;
-
-        talk(&p);
-        p.to_client.cut_at = at;
-        p.to_client.cut_errno = ECONNRESET;
-        assert_ended(&p, at);
-        if (was_cut(&p.to_client, at, to_client)) {
-            assert_int_equal(p.client.code, TLSMSG_ERR_RESET);
-        }
-        pair_fini(&p);
     }
 }
 
@@ -185,10 +164,7 @@ static void test_other_errors_are_named(void **state)
     struct pair p;
 
     (void)state;
-    talk(&p);
-    p.to_server.cut_at = 0;
-    p.to_server.cut_errno = ETIMEDOUT;
-    assert_ended(&p, 0);
+    talk_cut(&p, TO_SERVER, 0, ETIMEDOUT);
     assert_int_equal(p.server.code, TLSMSG_ERR_RESET);
     assert_int_equal(p.server.error.sys_errno, ETIMEDOUT);
     assert_non_null(strstr(p.server.error.text, strerror(ETIMEDOUT)));
@@ -198,26 +174,22 @@ static void test_other_errors_are_named(void **state)
 /* A failed write: what the peer said before can still be read, so that its word is the cause. */
 static void test_after_a_failed_write_reading_goes_on(void **state)
 {
-    char buf[100];
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct pair p;
     size_t n;
 
     (void)state;
-    contract_pair(&p);
-    assert_true(pair_open(&p, STEPS));
-    assert_int_equal(transport_send(p.server.transport, "last words", 10, &n, &err), TRANSPORT_OK);
-    assert_int_equal(transport_shutdown(p.server.transport, &err), TRANSPORT_OK);
+    contract_open(&p);
+    contract_send(&p.server, "last words");
+    contract_shutdown(&p.server);
     p.client_source.write_errno = EPIPE;
     assert_int_equal(transport_send(p.client.transport, "hello?", 6, &n, &err), TRANSPORT_ERROR);
     assert_int_equal(n, 0);
     assert_int_equal(err.code, TLSMSG_ERR_RESET);
     assert_int_equal(err.sys_errno, EPIPE);
     tlsmsg_error_clear(&err);
-    assert_int_equal(transport_recv(p.client.transport, buf, sizeof(buf), &n, &err), TRANSPORT_OK);
-    assert_int_equal(n, 10);
-    assert_int_equal(transport_recv(p.client.transport, buf, sizeof(buf), &n, &err),
-                     TRANSPORT_CLOSED);
+    contract_receive(&p.client, "last words");
+    contract_receive_end(&p.client);
     assert_int_equal(transport_send(p.client.transport, "hello?", 6, &n, &err), TRANSPORT_ERROR);
     assert_int_equal(transport_shutdown(p.client.transport, &err),
                      fixture_is_tls ? TRANSPORT_ERROR : TRANSPORT_OK);
@@ -237,11 +209,10 @@ static void test_altered_bytes_are_refused(void **state)
     if (!fixture_is_tls) {
         skip();
     }
-    contract_pair(&p);
-    assert_true(pair_open(&p, STEPS));
+    contract_open(&p);
     assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err),
                      TRANSPORT_WANT_READ);
-    assert_int_equal(transport_send(p.client.transport, "hello", 5, &n, &err), TRANSPORT_OK);
+    contract_send(&p.client, "hello");
     p.to_server.data[p.to_server.head + p.to_server.len - 1] ^= 1;
     assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err),
                      TRANSPORT_ERROR);

@@ -3,6 +3,7 @@
 #include "support/config.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct transport_config *contract_server;
 struct transport_config *contract_client;
@@ -24,6 +25,52 @@ static void configure(const struct tlsmsg_options *options, struct transport_con
 void contract_pair(struct pair *p)
 {
     pair_init(p, contract_server, contract_client, "localhost");
+}
+
+void contract_open(struct pair *p)
+{
+    contract_pair(p);
+    assert_true(pair_open(p, STEPS));
+}
+
+void contract_send(struct pair_end *end, const char *text)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    size_t n;
+
+    assert_int_equal(transport_send(end->transport, text, strlen(text), &n, &err), TRANSPORT_OK);
+    assert_int_equal(n, strlen(text));
+    assert_int_equal(err.code, TLSMSG_OK);
+}
+
+static void receive(struct pair_end *end, enum transport_result expected, const char *text)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char buf[1000];
+    size_t n;
+
+    assert_int_equal(transport_recv(end->transport, buf, sizeof(buf), &n, &err), expected);
+    assert_int_equal(n, strlen(text));
+    assert_memory_equal(buf, text, n);
+    assert_int_equal(err.code, TLSMSG_OK);
+}
+
+void contract_receive(struct pair_end *end, const char *text)
+{
+    receive(end, TRANSPORT_OK, text);
+}
+
+void contract_receive_end(struct pair_end *end)
+{
+    receive(end, TRANSPORT_CLOSED, "");
+}
+
+void contract_shutdown(struct pair_end *end)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    assert_int_equal(transport_shutdown(end->transport, &err), TRANSPORT_OK);
+    assert_int_equal(err.code, TLSMSG_OK);
 }
 
 void contract_fill(char *text, size_t len)
