@@ -2,30 +2,21 @@
  * person at it. */
 #include "support/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "app/phrases.h"
 #include "app/terminal.h"
+#include "base/tools.h"
+#include "support/pty_scene.h"
 
-#define LIMIT_S 20 /* a child that hangs ends itself */
-#define SCREEN_MAX 4096
 #define QUESTION "Trust this key from now on?"
 
 enum child_result { CHILD_YES, CHILD_NO, CHILD_WRONG };
-
-struct scene {
-    int person; /* the terminal's other side */
-    pid_t child;
-    char screen[SCREEN_MAX]; /* all that was shown */
-    size_t len;
-};
 
 static bool confirm(void)
 {
@@ -37,26 +28,38 @@ static bool confirm(void)
                                                     .until = "2027-12-28"};
     const struct phrases *phrases = phrases_get(1);
 
+    errno = EAGAIN; /* of before: the end of the input is one all the same */
     return terminal_confirm(&server, &phrases);
 }
 
-static enum child_result ask_confirm(void)
+static int ask_confirm(void)
 {
     return confirm() ? CHILD_YES : CHILD_NO;
 }
 
-static enum child_result ask_password(void)
-{
-    char password[64];
+static const char *expected; /* the password; NULL: none is to be given */
 
-    if (!terminal_ask_password("a\nfile", password, sizeof(password), NULL)) {
-        return CHILD_NO;
+static int ask_password(void)
+{
+    char password[8] = "";
+    bool answered = terminal_ask_password("a\nfile", password, sizeof(password), NULL);
+
+    if (expected == NULL) {
+        return answered ? CHILD_WRONG : CHILD_NO;
     }
-    return strcmp(password, "s3cret") == 0 ? CHILD_YES : CHILD_WRONG;
+    return answered && strcmp(password, expected) == 0 ? CHILD_YES : CHILD_WRONG;
+}
+
+/* Nothing could be given back in no bytes. */
+static int ask_without_room(void)
+{
+    char password[1];
+
+    return terminal_ask_password("file", password, 0, NULL) ? CHILD_YES : CHILD_NO;
 }
 
 /* Nobody would see the question. */
-static enum child_result ask_unseen(void)
+static int ask_unseen(void)
 {
     char password[64];
     int null = open("/dev/null", O_WRONLY);
@@ -71,7 +74,7 @@ static enum child_result ask_unseen(void)
 }
 
 /* Its answer would be a line of somebody's file. */
-static enum child_result ask_a_file(void)
+static int ask_a_file(void)
 {
     char password[64];
     int null = open("/dev/null", O_RDONLY);
@@ -83,89 +86,6 @@ static enum child_result ask_a_file(void)
                    confirm()
                ? CHILD_YES
                : CHILD_NO;
-}
-
-static void type(const struct scene *scene, const char *keys)
-{
-    assert_int_equal(write(scene->person, keys, strlen(keys)), strlen(keys));
-}
-
-/* Takes what is shown next. False: the child has gone. */
-static bool look(struct scene *scene)
-{
-    struct pollfd entry = {.fd = scene->person, .events = POLLIN};
-    ssize_t n;
-
-    assert_int_equal(poll(&entry, 1, LIMIT_S * 1000), 1);
-    n = read(scene->person, scene->screen + scene->len, SCREEN_MAX - 1 - scene->len);
-    if (n <= 0) {
-        return false;
-    }
-    scene->len += (size_t)n;
-    scene->screen[scene->len] = '\0';
-    return true;
-}
-
-static unsigned times_shown(const struct scene *scene, const char *text)
-{
-    unsigned times = 0;
-
-    for (const char *at = scene->screen; (at = strstr(at, text)) != NULL; at += strlen(text)) {
-        times++;
-    }
-    return times;
-}
-
-static void wait_for(struct scene *scene, const char *text, unsigned times)
-{
-    while (times_shown(scene, text) < times) {
-        if (!look(scene)) {
-            fail_msg("'%s' was not shown %u times in: %s", text, times, scene->screen);
-        }
-    }
-}
-
-/* Starts the child; typed_before is a line that is in the terminal's input already when it asks:
- * its echo says so. */
-static void begin(struct scene *scene, enum child_result (*what)(void), const char *typed_before)
-{
-    const char *name;
-    int slave;
-
-    *scene = (struct scene){.person = posix_openpt(O_RDWR | O_NOCTTY)};
-    assert_true(scene->person >= 0);
-    assert_int_equal(grantpt(scene->person), 0);
-    assert_int_equal(unlockpt(scene->person), 0);
-    name = ptsname(scene->person);
-    assert_non_null(name);
-    slave = open(name, O_RDWR | O_NOCTTY);
-    assert_true(slave >= 0);
-    type(scene, typed_before);
-    wait_for(scene, "\n", typed_before[0] != '\0');
-    scene->child = fork();
-    assert_true(scene->child >= 0);
-    if (scene->child == 0) {
-        (void)alarm(LIMIT_S / 2);
-        (void)close(scene->person);
-        if (dup2(slave, STDIN_FILENO) < 0 || dup2(slave, STDERR_FILENO) < 0) {
-            _exit(CHILD_WRONG);
-        }
-        (void)close(slave);
-        _exit((int)what());
-    }
-    (void)close(slave);
-}
-
-static enum child_result end(struct scene *scene)
-{
-    int status = 0;
-
-    while (look(scene)) {
-    }
-    assert_int_equal(waitpid(scene->child, &status, 0), scene->child);
-    (void)close(scene->person);
-    assert_true(WIFEXITED(status));
-    return (enum child_result)WEXITSTATUS(status);
 }
 
 /* ---- yes or no */
@@ -184,14 +104,22 @@ static const struct confirm_row {
 static void test_answers(void **state)
 {
     const struct confirm_row *row = *state;
-    struct scene scene;
+    struct pty_scene scene;
+    char question[512];
 
-    begin(&scene, ask_confirm, "");
-    wait_for(&scene, "localhost:1 is not known yet.\r\n  pin    sha256//x\r\n", 1);
-    wait_for(&scene, QUESTION " (yes/no) ", 1);
-    type(&scene, row->keys);
-    assert_int_equal(end(&scene), row->result);
-    assert_int_equal(times_shown(&scene, "yes/no"), 1);
+    (void)snprintf(question, sizeof(question),
+                   "Server localhost:1 is not known yet.\r\n"
+                   "  pin    sha256//x\r\n"
+                   "  names  localhost\r\n"
+                   "  until  2027-12-28\r\n"
+                   "Compare the pin with %s show on the server.\r\n" QUESTION " (yes/no) ",
+                   tools()->certs);
+    pty_begin(&scene, ask_confirm, "");
+    pty_wait_for(&scene, "(yes/no) ", 1);
+    assert_string_equal(scene.screen, question);
+    pty_type(&scene, row->keys);
+    assert_int_equal(pty_end(&scene), row->result);
+    assert_int_equal(pty_times_shown(&scene, "yes/no"), 1);
 }
 
 /* Anything but yes or no is asked about again, as often as it takes. */
@@ -199,92 +127,107 @@ static void test_other_answers(void **state)
 {
     static const char *const others[] = {"\n", "y\n", "YES\n", "y e s\n",
                                          "a line that is longer than any answer has to be\n"};
-    struct scene scene;
+    struct pty_scene scene;
     unsigned asked = 0;
 
     (void)state;
-    begin(&scene, ask_confirm, "");
-    wait_for(&scene, QUESTION " (yes/no) ", 1);
+    pty_begin(&scene, ask_confirm, "");
+    pty_wait_for(&scene, QUESTION " (yes/no) ", 1);
     for (size_t i = 0; i < COUNT_OF(others); i++) {
-        type(&scene, others[i]);
-        wait_for(&scene, "Type 'yes' or 'no': ", ++asked);
+        pty_type(&scene, others[i]);
+        pty_wait_for(&scene, "Type 'yes' or 'no': ", ++asked);
     }
-    type(&scene, "yes\n");
-    assert_int_equal(end(&scene), CHILD_YES);
-    assert_int_equal(times_shown(&scene, QUESTION), 1);
+    pty_type(&scene, "yes\n");
+    assert_int_equal(pty_end(&scene), CHILD_YES);
+    assert_int_equal(pty_times_shown(&scene, QUESTION), 1);
 }
 
 /* An answer is one to a question that was seen. */
 static void test_no_answer_from_before(void **state)
 {
-    struct scene scene;
+    struct pty_scene scene;
 
     (void)state;
-    begin(&scene, ask_confirm, "yes\nyes\n");
-    wait_for(&scene, QUESTION " (yes/no) ", 1);
-    type(&scene, "no\n");
-    assert_int_equal(end(&scene), CHILD_NO);
+    pty_begin(&scene, ask_confirm, "yes\nyes\n");
+    pty_wait_for(&scene, QUESTION " (yes/no) ", 1);
+    pty_type(&scene, "no\n");
+    assert_int_equal(pty_end(&scene), CHILD_NO);
 }
 
 /* ---- passwords */
 
+static const struct password_row {
+    const char *name;
+    const char *keys;
+    const char *password; /* NULL: none */
+} password_rows[] = {
+    {"a password", "s3cret\r", "s3cret"},
+    {"ended by a line feed", "s3cret\n", "s3cret"},
+    {"corrected", "s3crex\x7ft\r", "s3cret"},
+    {"corrected by Ctrl-H", "s3crex\bt\r", "s3cret"},
+    {"corrected more than was typed", "\x7f\b\x7fs\b\bs3cret\r", "s3cret"},
+    {"an empty one", "\r", ""},
+    {"one that just fits", "1234567\r", "1234567"},
+    {"one that is too long", "12345678\r", NULL},
+    {"one that was too long", "12345678\x7f\x7f\r", NULL},
+    {"Ctrl-C", "\x03", NULL},
+    {"Ctrl-D behind something", "s3c\x04", NULL},
+};
+
 static void test_password(void **state)
 {
-    struct scene scene;
+    const struct password_row *row = *state;
+    struct pty_scene scene;
 
-    (void)state;
-    begin(&scene, ask_password, "");
-    wait_for(&scene, "Password of key 'a\\nfile': ", 1);
-    type(&scene, "s3crex\x7ft\r");
-    assert_int_equal(end(&scene), CHILD_YES);
-    assert_int_equal(times_shown(&scene, "s3c"), 0);
-}
-
-static void test_password_refused(void **state)
-{
-    static const char *const keys[] = {"\x03", "s3c\x04"};
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(keys); i++) {
-        struct scene scene;
-
-        begin(&scene, ask_password, "");
-        wait_for(&scene, "': ", 1);
-        type(&scene, keys[i]);
-        assert_int_equal(end(&scene), CHILD_NO);
-    }
+    expected = row->password;
+    pty_begin(&scene, ask_password, "");
+    pty_wait_for(&scene, "': ", 1);
+    pty_type(&scene, row->keys);
+    assert_int_equal(pty_end(&scene), row->password != NULL ? CHILD_YES : CHILD_NO);
+    assert_string_equal(scene.screen, "Password of key 'a\\nfile': \r\n");
 }
 
 static void test_a_password_is_not_taken_from_before(void **state)
 {
-    struct scene scene;
+    struct pty_scene scene;
 
     (void)state;
-    begin(&scene, ask_password, "wrong\n");
-    wait_for(&scene, "': ", 1);
-    type(&scene, "s3cret\r");
-    assert_int_equal(end(&scene), CHILD_YES);
+    expected = "s3cret";
+    pty_begin(&scene, ask_password, "wrong\n");
+    pty_wait_for(&scene, "': ", 1);
+    pty_type(&scene, "s3cret\r");
+    assert_int_equal(pty_end(&scene), CHILD_YES);
+}
+
+static void test_no_room_for_a_password(void **state)
+{
+    struct pty_scene scene;
+
+    (void)state;
+    pty_begin(&scene, ask_without_room, "");
+    assert_int_equal(pty_end(&scene), CHILD_NO);
+    assert_string_equal(scene.screen, "");
 }
 
 /* ---- nobody to ask */
 
 static void test_no_question_where_nobody_sees_it(void **state)
 {
-    struct scene scene;
+    struct pty_scene scene;
 
     (void)state;
-    begin(&scene, ask_unseen, "");
-    assert_int_equal(end(&scene), CHILD_NO);
+    pty_begin(&scene, ask_unseen, "");
+    assert_int_equal(pty_end(&scene), CHILD_NO);
     assert_string_equal(scene.screen, "");
 }
 
 static void test_no_question_where_nobody_answers(void **state)
 {
-    struct scene scene;
+    struct pty_scene scene;
 
     (void)state;
-    begin(&scene, ask_a_file, "");
-    assert_int_equal(end(&scene), CHILD_NO);
+    pty_begin(&scene, ask_a_file, "");
+    assert_int_equal(pty_end(&scene), CHILD_NO);
     assert_string_equal(scene.screen, "");
 }
 
@@ -318,9 +261,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_other_answers),
         cmocka_unit_test(test_no_answer_from_before),
-        cmocka_unit_test(test_password),
-        cmocka_unit_test(test_password_refused),
         cmocka_unit_test(test_a_password_is_not_taken_from_before),
+        cmocka_unit_test(test_no_room_for_a_password),
         cmocka_unit_test(test_no_question_where_nobody_sees_it),
         cmocka_unit_test(test_no_question_where_nobody_answers),
         cmocka_unit_test(test_style),
@@ -328,5 +270,6 @@ int main(void)
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_answers, confirm_rows);
+    RUN_ROWS(failed, test_password, password_rows);
     return failed;
 }
