@@ -46,15 +46,17 @@ static struct ends ends;
 static const struct client_run *playing;
 static struct client_ran ran;
 static sem_t go;
+static char server_address[32];
 
 int client_run_setup(void **state)
 {
-    sigset_t usr1;
+    sigset_t asked;
 
-    /* Every thread must have it blocked, so that it waits for the client. */
-    (void)sigemptyset(&usr1);
-    (void)sigaddset(&usr1, SIGUSR1);
-    assert_int_equal(pthread_sigmask(SIG_BLOCK, &usr1, NULL), 0);
+    /* Every thread must have them blocked, so that they wait for the client. */
+    (void)sigemptyset(&asked);
+    (void)sigaddset(&asked, SIGUSR1);
+    (void)sigaddset(&asked, SIGCONT);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &asked, NULL), 0);
     assert_int_equal(sem_init(&go, 0, 0), 0);
     assert_int_equal(setenv("NO_COLOR", "1", 1), 0);
     test_folder_make(&folder);
@@ -73,6 +75,11 @@ const char *client_run_path(const char *name)
     static unsigned i;
 
     return test_folder_file(&folder, name, paths[i++ % 4]);
+}
+
+const char *client_run_address(void)
+{
+    return server_address;
 }
 
 /* ---- what it prints */
@@ -206,8 +213,10 @@ static void play(struct peer *peer)
             peer_end(peer);
         } else if (strcmp(*step, "go") == 0) {
             (void)sem_post(&go);
-        } else if (strcmp(*step, "usr1") == 0) {
-            (void)kill(getpid(), SIGUSR1);
+        } else if (strcmp(*step, "usr1") == 0 || strcmp(*step, "cont") == 0) {
+            (void)kill(getpid(), **step == 'u' ? SIGUSR1 : SIGCONT);
+        } else if (strcmp(*step, "deaf") == 0) {
+            (void)shutdown(peer->listener, SHUT_RD);
         } else if (strncmp(*step, "shown ", 6) == 0) {
             await_shown(peer, *step + 6);
         } else if (strncmp(*step, "late ", 5) == 0) {
@@ -384,11 +393,11 @@ static void finish(const struct client_run *run)
 /* ---- a run */
 
 /* Copies, since the program blanks what is secret in them. */
-static int fill_arguments(const struct client_run *run, const char *address,
-                          char texts[][TEST_PATH_MAX], char **argv)
+static int fill_arguments(const struct client_run *run, unsigned port, char texts[][TEST_PATH_MAX],
+                          char **argv)
 {
     const char *before[] = {"tlsmsg-client", "--lang", "en", "--ca", ends_identity_ca()};
-    size_t fixed = BUILD_HAS_TLS ? 5 : 3;
+    size_t fixed = BUILD_HAS_TLS && !run->by_system ? 5 : 3;
     int argc = 0;
 
     for (size_t i = 0; i < fixed; i++) {
@@ -398,10 +407,17 @@ static int fill_arguments(const struct client_run *run, const char *address,
         const char *text = run->args[i];
 
         (void)snprintf(texts[argc++], TEST_PATH_MAX, "%s",
-                       *text == '@' ? client_run_path(text + 1) : text);
+                       *text == '@'                ? client_run_path(text + 1)
+                       : strcmp(text, "CERT") == 0 ? ends_identity_cert()
+                                                   : text);
     }
-    if (!run->is_alone) {
-        (void)snprintf(texts[argc++], TEST_PATH_MAX, "%s", address);
+    if (!run->is_alone && run->address == NULL) {
+        (void)snprintf(texts[argc++], TEST_PATH_MAX, "%s", server_address);
+    } else if (!run->is_alone) {
+        const char *hole = strstr(run->address, "%u");
+
+        (void)snprintf(texts[argc++], TEST_PATH_MAX, "%.*s%u", (int)(hole - run->address),
+                       run->address, port);
     }
     for (int i = 0; i < argc; i++) {
         argv[i] = texts[i];
@@ -428,8 +444,13 @@ static const struct client_ran *run_client(const struct client_run *run, bool ma
     struct peer *peer = run->is_strict ? ends_strict_peer() : ends_peer();
     char texts[CLIENT_RUN_ARGS + 6][TEST_PATH_MAX];
     char *argv[CLIENT_RUN_ARGS + 7];
-    int argc = fill_arguments(run, peer->address, texts, argv);
+    int argc;
 
+    (void)snprintf(server_address, sizeof(server_address), "%s", peer->address);
+    argc = fill_arguments(run, peer->port, texts, argv);
+    if (run->by_system) {
+        assert_int_equal(setenv("SSL_CERT_FILE", ends_identity_ca(), 1), 0);
+    }
     ran = (struct client_ran){.exit = -1};
     playing = run;
     if (run->before != NULL) {
@@ -448,6 +469,7 @@ static const struct client_ran *run_client(const struct client_run *run, bool ma
         peer->playing = false;
     }
     finish(run);
+    (void)unsetenv("SSL_CERT_FILE");
     if (!may_be_short) {
         peer_finish(peer);
     }

@@ -10,6 +10,7 @@
  *     fin         close_notify alone                      leave      the rest of close
  *     go          the client, held between connecting and talking, may go on
  *     usr1        SIGUSR1 to the client                   late N     the clock is N ms later
+ *     cont        SIGCONT to the client                   deaf       no more connections
  *     shown TEXT  waits until the client has printed TEXT, on stderr or on its terminal
  * After end, close, cut and reset another connection can be accepted. */
 #ifndef SUPPORT_CLIENT_RUN_H
@@ -33,7 +34,7 @@ enum client_stdin {
 
 struct client_run {
     const char *name;
-    const char *args[CLIENT_RUN_ARGS]; /* behind --ca; "@NAME" is a file of the test's own */
+    const char *args[CLIENT_RUN_ARGS]; /* behind --ca; "@NAME": a file of the test's own, "CERT": the server's */
     enum client_stdin kind;
     const char *input;
     size_t input_len; /* 0: the whole text */
@@ -48,6 +49,8 @@ struct client_run {
     long left_at;         /* where stdin stands afterwards, of a file */
     void (*before)(void); /* NULL: nothing is to be done first */
     bool is_alone;        /* no address is given */
+    const char *address;  /* how the server is asked for, with %u for its port; NULL: 127.0.0.1:%u */
+    bool by_system;       /* the CA is the system's, and --ca is not given */
 };
 
 /* What the last run has left. */
@@ -80,6 +83,9 @@ int client_run_teardown(void **state);
 
 /* The path of a file in a folder of the test's own. */
 const char *client_run_path(const char *name);
+
+/* "127.0.0.1:PORT" of the server, for what a run does before. */
+const char *client_run_address(void);
 
 /* Runs it and fails the test where a step went wrong. Valid until the next run. */
 const struct client_ran *client_run(const struct client_run *run);

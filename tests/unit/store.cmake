@@ -24,6 +24,11 @@ set(sqlite_faults sqlite3_step sqlite3_prepare_v2 sqlite3_prepare_v3 sqlite3_exe
     sqlite3_errcode sqlite3_extended_errcode sqlite3_errmsg sqlite3_system_errno)
 set(system_faults open open64 fstat fstat64 fstatfs fstatfs64 realpath flock ftruncate ftruncate64
     pread pread64 pwrite pwrite64 fsync getentropy)
+if(NOT TLSMSG_PLAINTEXT)
+    app_unit_test(client_spool client SOURCES ${client_ends} ${client_run} support/sqlite_faults.c
+        WRAP ${test_clock} console_init nanosleep ${sqlite_faults})
+    target_sources(test_client_spool PRIVATE $<TARGET_OBJECTS:client_program>)
+endif()
 store_unit_test(store_sqlite SOURCES ${sqlite_scene})
 store_unit_test(store_file SOURCES ${sqlite_scene})
 foreach(module store_file_faults store_lock)

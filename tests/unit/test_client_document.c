@@ -1,6 +1,9 @@
 /* The client program in the document's flow: what it sends, what it prints, how it ends. */
 #include "support/unit.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "support/client_run.h"
 
 #define FLOW "--document-flow"
@@ -9,6 +12,18 @@
 #define CLIENT "tlsmsg-client: "
 #define SERVER CLIENT "127.0.0.1:*: "
 #define LEFT SERVER "the server closed the conversation (close_notify)"
+
+#define LONGEST 16000 /* bytes: what a record takes */
+
+static char longest[1 + LONGEST + 1];                  /* a step that expects a line of these */
+static char longest_lines[LONGEST + 2 + LONGEST + 2]; /* of a byte more, and of these */
+
+static void fill_longest(void)
+{
+    memset(longest, 'x', 1 + LONGEST);
+    longest[0] = '<';
+    (void)snprintf(longest_lines, sizeof(longest_lines), "%sx\n%s\n", longest + 1, longest + 1);
+}
 
 static const struct client_run lines[] = {
     {.name = "of a file",
@@ -74,6 +89,14 @@ static const struct client_run lines[] = {
      .err = CLIENT "line 1 of stdin was not sent: it is not valid UTF-8\n" CLIENT
                    "line 3 of stdin was not sent: it is not valid UTF-8\n",
      .left_at = 9},
+    {.name = "that are too long, and as long as can be",
+     .args = {FLOW, "-q"},
+     .input = longest_lines,
+     .steps = {"accept", longest, ">x", "end"},
+     .out = "x\n",
+     .exit = 1,
+     .err = CLIENT "line 1 of stdin was not sent: it is longer than 16000 bytes\n",
+     .left_at = LONGEST + 2 + LONGEST + 1},
     {.name = "that cannot be read",
      .args = {FLOW},
      .kind = STDIN_FOLDER,
@@ -158,6 +181,15 @@ static const struct client_run cuts[] = {
      .steps = {"accept", "<one", "reset"},
      .exit = 6,
      .err = SERVER "the peer reset the connection; the last message has no reply\n"},
+    {.name = "reset before exit",
+     .args = {FLOW},
+     .is_held = true,
+     .input = "exit\none\n",
+     .steps = {"accept", "reset", "go"},
+     .out = PROMPT,
+     .exit = 6,
+     .err = SERVER "the connection is broken: Connection reset by peer\n" CLIENT
+                   "2 messages: 0 answered, 2 not sent (from line 1)\n"},
     {.name = "closed before a message",
      .args = {FLOW, "-m", "one"},
      .is_held = true,
@@ -233,6 +265,7 @@ int main(void)
 {
     int failed = client_run_setup(NULL);
 
+    fill_longest();
     RUN_ROWS(failed, client_run_row, lines);
     RUN_ROWS(failed, client_run_row, cuts);
     RUN_ROWS(failed, client_run_row, messages);

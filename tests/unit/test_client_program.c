@@ -2,7 +2,12 @@
  * it connects. */
 #include "support/unit.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
 #include "support/client_run.h"
+#include "support/ends_identity.h"
 
 #define FLOW "--document-flow"
 #define PROMPT CLIENT_RUN_PROMPT
@@ -101,6 +106,16 @@ static const struct client_run probes[] = {
             "certificate (alert: certificate required); --cert and --key give one\",\"exit\":5}\n",
      .err = SERVER "the server wants a client certificate (alert: certificate required); --cert "
                    "and --key give one\n"},
+    {.name = "by this system's CAs",
+     .args = {FLOW, "--probe"},
+     .by_system = true,
+     .steps = {"accept", "end"},
+     .out = SCREEN "trusted: its chain leads to a CA of this system, and its name holds\n"},
+    {.name = "by a record alone",
+     .args = {FLOW, "--probe", "--trust-on-first-use", "--accept-new", "--known-servers", "@known4"},
+     .by_system = true,
+     .steps = {"accept", "end"},
+     .out = SCREEN "trusted: its key is the recorded one\n"},
     {.name = "whose verdict nobody takes",
      .args = {FLOW, "--probe"},
      .full_stdout = true,
@@ -118,7 +133,71 @@ static const struct client_run probes[] = {
      .out = SCREEN "trusted: its chain, its name and its key are as asked for\n"},
 };
 
+/* A server that has another key than on first use. */
+static void record_another_key(void)
+{
+    FILE *known = fopen(client_run_path("changed"), "w");
+
+    assert_non_null(known);
+    assert_true(fprintf(known, "%s " WRONG_PIN " 2026-01-31\n", client_run_address()) > 0);
+    assert_int_equal(fclose(known), 0);
+    assert_int_equal(chmod(client_run_path("changed"), 0600), 0);
+}
+
+/* A key that is not for its owner alone. */
+static void open_key(void)
+{
+    char key[8192];
+    FILE *from = fopen(ends_identity_key(), "r");
+    FILE *to = fopen(client_run_path("open.key"), "w");
+    size_t len;
+
+    assert_true(from != NULL && to != NULL);
+    len = fread(key, 1, sizeof(key), from);
+    assert_int_equal(fwrite(key, 1, len, to), len);
+    assert_int_equal(fclose(from) | fclose(to), 0);
+    assert_int_equal(chmod(client_run_path("open.key"), 0644), 0);
+}
+
 static const struct client_run meetings[] = {
+    {.name = "a key that others can read",
+     .args = {FLOW, "-q", "-m", "one", "--cert", "CERT", "--key", "@open.key"},
+     .before = open_key,
+     .steps = {"accept", "<one", ">x", "end"},
+     .out = "x\n",
+     .err = CLIENT "warning: key '/tmp/*/open.key' can be read by others (chmod 600 "
+                   "'/tmp/*/open.key')\n"},
+    {.name = "a refusal behind the last line",
+     .args = {FLOW, "-q"},
+     .is_held = true,
+     .is_strict = true,
+     .steps = {"refuse", "go"},
+     .exit = 5,
+     .err = SERVER "the server wants a client certificate (alert: certificate required); --cert "
+                   "and --key give one\n"},
+    {.name = "a refusal behind a line that is none",
+     .args = {FLOW, "-q"},
+     .is_held = true,
+     .is_strict = true,
+     .input = "a\xff\n",
+     .steps = {"refuse", "go"},
+     .exit = 5,
+     .err = CLIENT "line 1 of stdin was not sent: it is not valid UTF-8\n" SERVER
+                   "the server wants a client certificate (alert: certificate required); --cert "
+                   "and --key give one\n"},
+    {.name = "a greeting that does not come, and then nobody is there",
+     .args = {"-q", "-m", "one", "--retry", "30"},
+     .steps = {"accept", "hello", "deaf", "close"},
+     .exit = 3,
+     .err = CLIENT "cannot connect to 127.0.0.1:*: Connection refused; trying again\n" CLIENT
+                   "cannot connect to 127.0.0.1:*: Connection refused\n"},
+    {.name = "a server that leaves, and then nobody is there",
+     .args = {"-q", "-m", "one", "--retry", "30"},
+     .steps = {"accept", "hello", HELLO, "<MSG 1 3\none\n", "late 30001", "deaf", "cut"},
+     .exit = 6,
+     .err = SERVER
+     "the server dropped the connection (no close_notify); connecting again\n" CLIENT
+     "cannot connect to 127.0.0.1:*: Connection refused\n"},
     {.name = "nobody is there",
      .args = {"-q", "-m", "one", "127.0.0.1:1"},
      .is_alone = true,
@@ -149,6 +228,52 @@ static const struct client_run meetings[] = {
 };
 
 static const struct client_run typed[] = {
+    {.name = "a server by its name",
+     .args = {FLOW},
+     .address = "localhost:%u",
+     .kind = STDIN_TERMINAL,
+     .input = "\x04",
+     .steps = {"accept", "end"},
+     .out = CLIENT "connected to localhost:* (127.0.0.1:*), encrypted with TLSv1.3, verified by "
+                   "/tmp/*/ca.crt\n" PROMPT "\n"},
+    {.name = "a server by its port",
+     .args = {FLOW},
+     .address = "%u",
+     .kind = STDIN_TERMINAL,
+     .input = "\x04",
+     .steps = {"accept", "end"},
+     .out = CLIENT "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by "
+                   "/tmp/*/ca.crt\n" PROMPT "\n"},
+    {.name = "a server by this system's CAs",
+     .args = {FLOW},
+     .by_system = true,
+     .kind = STDIN_TERMINAL,
+     .input = "\x04",
+     .steps = {"accept", "end"},
+     .out = CLIENT "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by "
+                   "this system's CAs\n" PROMPT "\n"},
+    {.name = "a server by its record alone",
+     .args = {FLOW, "--trust-on-first-use", "--accept-new", "--known-servers", "@known3"},
+     .by_system = true,
+     .kind = STDIN_TERMINAL,
+     .input = "\x04",
+     .steps = {"accept", "end"},
+     .out = CLIENT "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by "
+                   "its key's record of first use\n" PROMPT "\n"},
+    {.name = "a server with another key than its record",
+     .args = {FLOW, "-m", "x", "--trust-on-first-use", "--known-servers", "@changed"},
+     .before = record_another_key,
+     .kind = STDIN_TERMINAL,
+     .steps = {"refuse"},
+     .exit = 4,
+     .out = "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\n"
+            "         WARNING: THE KEY OF THE SERVER HAS CHANGED!\n"
+            "@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\n"
+            "Somebody may be in between (man in the middle). Nothing was sent.\n" CLIENT
+            "THE KEY OF SERVER '127.0.0.1:*' HAS CHANGED: somebody may be in between (man in the "
+            "middle); recorded on 2026-01-31 " WRONG_PIN ", shown now sha256//*=; try: ask whoever "
+            "runs the server; only if its key was replaced, remove its line from "
+            "'/tmp/*/changed'\n"},
     {.name = "a server by its record",
      .args = {FLOW, "--trust-on-first-use", "--accept-new", "--known-servers", "@known2"},
      .kind = STDIN_TERMINAL,
@@ -180,9 +305,45 @@ static const struct client_run typed[] = {
                    "allows (a new key? compare with scripts/gen-certs.sh show on the server)\n"},
 };
 
+/* ---- a server whose pin is given */
+
+static void learn_pin(char pin[64])
+{
+    static const struct client_run probe = {.args = {FLOW, "--probe"}, .steps = {"accept", "end"}};
+    const char *at = strstr(client_run(&probe)->out, "sha256//");
+
+    assert_non_null(at);
+    (void)snprintf(pin, 64, "%.*s", (int)strcspn(at, "\n"), at);
+}
+
+static void test_a_server_by_its_pin(void **state)
+{
+    char pin[64];
+    struct client_run probe = {.args = {FLOW, "--probe", "--pin", pin},
+                               .by_system = true,
+                               .steps = {"accept", "end"},
+                               .out = SCREEN "trusted: its key is the pinned one\n"};
+    struct client_run typed_in = {
+        .args = {FLOW, "--pin", pin},
+        .by_system = true,
+        .kind = STDIN_TERMINAL,
+        .input = "\x04",
+        .steps = {"accept", "end"},
+        .out = CLIENT "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by its pin\n" PROMPT
+                      "\n"};
+
+    (void)state;
+    learn_pin(pin);
+    client_run_expect(&probe);
+    client_run_expect(&typed_in);
+}
+
 int main(void)
 {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_server_by_its_pin)};
     int failed = client_run_setup(NULL);
+
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, client_run_row, starts);
     RUN_ROWS(failed, client_run_row, probes);

@@ -5,8 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "support/client_run.h"
 #include "support/glob_text.h"
+#include "support/sqlite_faults.h"
 
 #define PROMPT CLIENT_RUN_PROMPT
 #define REPLY CLIENT_RUN_REPLY
@@ -141,6 +144,42 @@ static const struct client_run runs[] = {
      .out = CLIENT
      "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by /*/ca.crt\n" PROMPT REPLY
      "x\n" PROMPT},
+    {.name = "typed, and the server leaves",
+     .args = {"--spool", "@typed", "--retry", "0"},
+     .kind = STDIN_TERMINAL,
+     .input = "one\n",
+     .steps = {"accept", "hello", KEEPS("2"), "<MSG 3 3\none\n", "close"},
+     .exit = 7,
+     .out = CLIENT
+     "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by /*/ca.crt\n" PROMPT SERVER
+     "the server closed the conversation (close_notify); try: connect again\n" CLIENT
+     "1 message waits in spool '/*/typed'; try: run it again later, with </dev/null\n"},
+    {.name = "typed, and nobody is there",
+     .args = {"--spool", "@typed", "--retry", "0", "127.0.0.1:1"},
+     .is_alone = true,
+     .kind = STDIN_TERMINAL,
+     .input = "two\n",
+     .exit = 7,
+     .out = CLIENT
+     "cannot connect to 127.0.0.1:1: Connection refused\n" CLIENT
+     "0 messages: 0 answered, not kept from line 1 (what was typed was discarded)\n" CLIENT
+     "1 message waits in spool '/*/typed'; try: run it again later, with </dev/null\n"},
+    {.name = "an empty line first",
+     .args = {"--spool", "@fourth"},
+     .input = "\none\n",
+     .steps = {"accept", "hello", KEEPS("0"), "<MSG 1 3\none\n", ">OK 1 1\nx\n", "end"},
+     .out = PROMPT PROMPT REPLY "x\n" PROMPT,
+     .left_at = 5},
+    {.name = "nobody is there for long, and asked about meanwhile",
+     .args = {"--spool", "@fourth", "-q", "--retry", "1000", "-m", "two", "127.0.0.1:1"},
+     .is_alone = true,
+     .steps = {"shown trying again", "usr1", "shown no connection now", "late 1000000"},
+     .exit = 7,
+     .err = CLIENT "cannot connect to 127.0.0.1:1: Connection refused; trying again\n" CLIENT
+                   "there is no connection now\n" CLIENT
+                   "cannot connect to 127.0.0.1:1: Connection refused\n" CLIENT
+                   "1 message waits in spool '/tmp/*/fourth'; try: run it again later, with "
+                   "</dev/null\n"},
     {.name = "no spool",
      .args = {"--spool", "/dev/null/x"},
      .exit = 2,
@@ -195,6 +234,52 @@ static void write_long_message(void)
     long_message[head + LONG_BYTES] = '\n';
     assert_int_equal(fwrite(long_message + head, 1, LONG_BYTES, file), LONG_BYTES);
     assert_int_equal(fclose(file), 0);
+}
+
+/* ---- no room */
+
+static void fill_once(void)
+{
+    sqlite_fault_at(SQLITE_CALL_STEP, "INSERT INTO message", 1, SQLITE_FULL);
+}
+
+static void fill_twice(void)
+{
+    fill_once();
+    sqlite_fault_also(SQLITE_CALL_STEP, "INSERT INTO message", 2, SQLITE_FULL);
+}
+
+static const struct client_run of_a_full_disk[] = {
+    {.name = "whose room comes back",
+     .args = {"--spool", "@full1", "-q"},
+     .before = fill_once,
+     .input = "one\ntwo\n",
+     .steps = {"accept", "hello", KEEPS("0"), "<MSG 1 3\none\nMSG 2 3\ntwo\n",
+               ">OK 1 1\nx\nOK 2 1\ny\n", "end"},
+     .out = "x\ny\n",
+     .left_at = 8},
+    {.name = "that stays full",
+     .args = {"--spool", "@full2", "-q"},
+     .before = fill_twice,
+     .input = "one\ntwo\n",
+     .exit = 1,
+     .err = CLIENT "--spool: the spool has no room (try: make some)\n" CLIENT
+                   "2 messages: 0 answered, 2 not kept (from line 1)\n"},
+    {.name = "as it is typed",
+     .args = {"--spool", "@full3", "-q"},
+     .before = fill_once,
+     .kind = STDIN_TERMINAL,
+     .input = "one\n",
+     .steps = {"accept", "hello", KEEPS("0"), "end"},
+     .exit = 1,
+     .out = CLIENT "line 1 was not kept: the spool has no room (try: make some)\n" CLIENT
+                   "0 messages: 0 answered, not kept from line 1\n"},
+};
+
+static void test_no_room(void **state)
+{
+    client_run_row(state);
+    assert_true(sqlite_fault_end());
 }
 
 /* ---- a disk that fails */
@@ -257,5 +342,6 @@ int main(void)
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     RUN_ROWS(failed, client_run_row, runs);
     RUN_ROWS(failed, client_run_row, of_a_long_one);
+    RUN_ROWS(failed, test_no_room, of_a_full_disk);
     return failed + client_run_teardown(NULL);
 }

@@ -69,6 +69,30 @@ static const struct client_run document[] = {
      .out = CONNECTED PROMPT
      "\n" CLIENT_RUN_CONNECTION PROMPT "\n" SERVER
      "the server closed the conversation (close_notify); try: connect again\n"},
+    {.name = "stopped at the prompt, and gone on",
+     .args = {FLOW},
+     .kind = STDIN_TERMINAL,
+     .steps = {"accept", "shown leave): ", "cont", "shown leave): Enter a message", "close"},
+     .exit = 6,
+     .out = CONNECTED PROMPT PROMPT
+     "\n" SERVER "the server closed the conversation (close_notify); try: connect again\n"},
+    {.name = "stopped without a prompt, and gone on",
+     .args = {FLOW, "-q"},
+     .kind = STDIN_TERMINAL,
+     .input = "one\n",
+     .steps = {"accept", "<one", ">x", "shown x\n", "cont", "usr1", "shown pin: ", "close"},
+     .exit = 6,
+     .out = "x\n" CLIENT_RUN_CONNECTION SERVER
+            "the server closed the conversation (close_notify); try: connect again\n"},
+    {.name = "stopped during a message, and gone on",
+     .args = {FLOW},
+     .kind = STDIN_TERMINAL,
+     .input = "one\n",
+     .steps = {"accept", "<one", "cont", ">x", "shown x\nEnter", "usr1", "shown pin: ", "close"},
+     .exit = 6,
+     .out = CONNECTED PROMPT REPLY "x\n" PROMPT "\n" CLIENT_RUN_CONNECTION PROMPT
+                                   "\n" SERVER "the server closed the conversation "
+                                   "(close_notify); try: connect again\n"},
     {.name = "the server leaves with more typed",
      .args = {FLOW},
      .kind = STDIN_TERMINAL,
@@ -123,6 +147,14 @@ static const struct client_run numbered[] = {
      .out =
          CONNECTED PROMPT SERVER "the server closed the conversation (close_notify) (line 1); try: "
                                  "connect again\n"},
+    {.name = "the server leaves an exit",
+     .args = {"--retry", "0"},
+     .kind = STDIN_TERMINAL,
+     .input = "exit\n",
+     .steps = {"accept", "hello", HELLO, "<MSG 1 4\nexit\n", "close"},
+     .exit = 6,
+     .out = CONNECTED PROMPT SERVER
+     "the server closed the conversation (close_notify); try: connect again\n"},
     {.name = "asked about during a message",
      .kind = STDIN_TERMINAL,
      .input = "one\nexit\n",

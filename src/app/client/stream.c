@@ -446,9 +446,13 @@ enum exit_code stream_catch_up(struct session *session)
     struct stream s = {.session = session,
                        .delivery = session->delivery,
                        .ended = true,
+                       .next_number = 1,
                        .began_ns = clock_now_ns()};
     enum exit_code code;
 
+    /* Should it fail, what was typed in vain is told by lines. */
+    tally_init(&session->tally, "line");
+    session->tally.keeps = true;
     s.delivery->wanted = true;
     code = keep_and_send(&s);
     return code == EXIT_DONE ? s.outcome : code;
