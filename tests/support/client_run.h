@@ -34,7 +34,8 @@ enum client_stdin {
 
 struct client_run {
     const char *name;
-    const char *args[CLIENT_RUN_ARGS]; /* behind --ca; "@NAME": a file of the test's own, "CERT": the server's */
+    const char *args
+        [CLIENT_RUN_ARGS]; /* behind --ca; "@NAME": a file of the test's own, "CERT": the server's */
     enum client_stdin kind;
     const char *input;
     size_t input_len; /* 0: the whole text */
@@ -49,8 +50,8 @@ struct client_run {
     long left_at;         /* where stdin stands afterwards, of a file */
     void (*before)(void); /* NULL: nothing is to be done first */
     bool is_alone;        /* no address is given */
-    const char *address;  /* how the server is asked for, with %u for its port; NULL: 127.0.0.1:%u */
-    bool by_system;       /* the CA is the system's, and --ca is not given */
+    const char *address; /* how the server is asked for, with %u for its port; NULL: 127.0.0.1:%u */
+    bool by_system;      /* the CA is the system's, and --ca is not given */
 };
 
 /* What the last run has left. */

@@ -15,7 +15,7 @@
 
 #define LONGEST 16000 /* bytes: what a record takes */
 
-static char longest[1 + LONGEST + 1];                  /* a step that expects a line of these */
+static char longest[1 + LONGEST + 1];                 /* a step that expects a line of these */
 static char longest_lines[LONGEST + 2 + LONGEST + 2]; /* of a byte more, and of these */
 
 static void fill_longest(void)

@@ -49,8 +49,7 @@ struct editor *__wrap_editor_new(const char *prompt, struct input *input, editor
     struct editor *editor = calloc(1, sizeof(*editor));
 
     assert_non_null(editor);
-    *editor =
-        (struct editor){.input = input, .wait = wait, .user = user, .prompt = strdup(prompt)};
+    *editor = (struct editor){.input = input, .wait = wait, .user = user, .prompt = strdup(prompt)};
     editors++;
     return editor;
 }
@@ -164,7 +163,8 @@ static void test_keys_that_no_line_has_brought(void **state)
         .steps = {"accept", "shown leave): ", "close"},
         .exit = 6,
         .out = CONNECTED PROMPT
-        "<left>\n" SERVER "the server closed the conversation (close_notify); try: connect again\n" CLIENT
+        "<left>\n" SERVER
+        "the server closed the conversation (close_notify); try: connect again\n" CLIENT
         "0 messages: 0 answered, not sent from line 1 (what was typed was discarded)\n"};
 
     (void)state;

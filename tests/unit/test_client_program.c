@@ -112,7 +112,8 @@ static const struct client_run probes[] = {
      .steps = {"accept", "end"},
      .out = SCREEN "trusted: its chain leads to a CA of this system, and its name holds\n"},
     {.name = "by a record alone",
-     .args = {FLOW, "--probe", "--trust-on-first-use", "--accept-new", "--known-servers", "@known4"},
+     .args = {FLOW, "--probe", "--trust-on-first-use", "--accept-new", "--known-servers",
+              "@known4"},
      .by_system = true,
      .steps = {"accept", "end"},
      .out = SCREEN "trusted: its key is the recorded one\n"},
@@ -195,9 +196,8 @@ static const struct client_run meetings[] = {
      .args = {"-q", "-m", "one", "--retry", "30"},
      .steps = {"accept", "hello", HELLO, "<MSG 1 3\none\n", "late 30001", "deaf", "cut"},
      .exit = 6,
-     .err = SERVER
-     "the server dropped the connection (no close_notify); connecting again\n" CLIENT
-     "cannot connect to 127.0.0.1:*: Connection refused\n"},
+     .err = SERVER "the server dropped the connection (no close_notify); connecting again\n" CLIENT
+                   "cannot connect to 127.0.0.1:*: Connection refused\n"},
     {.name = "nobody is there",
      .args = {"-q", "-m", "one", "127.0.0.1:1"},
      .is_alone = true,
@@ -329,8 +329,8 @@ static void test_a_server_by_its_pin(void **state)
         .kind = STDIN_TERMINAL,
         .input = "\x04",
         .steps = {"accept", "end"},
-        .out = CLIENT "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by its pin\n" PROMPT
-                      "\n"};
+        .out = CLIENT
+        "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by its pin\n" PROMPT "\n"};
 
     (void)state;
     learn_pin(pin);

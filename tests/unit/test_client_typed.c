@@ -90,8 +90,8 @@ static const struct client_run document[] = {
      .input = "one\n",
      .steps = {"accept", "<one", "cont", ">x", "shown x\nEnter", "usr1", "shown pin: ", "close"},
      .exit = 6,
-     .out = CONNECTED PROMPT REPLY "x\n" PROMPT "\n" CLIENT_RUN_CONNECTION PROMPT
-                                   "\n" SERVER "the server closed the conversation "
+     .out = CONNECTED PROMPT REPLY "x\n" PROMPT "\n" CLIENT_RUN_CONNECTION PROMPT "\n" SERVER
+                                   "the server closed the conversation "
                                    "(close_notify); try: connect again\n"},
     {.name = "the server leaves with more typed",
      .args = {FLOW},

@@ -209,8 +209,7 @@ static void test_a_signal_waits_until_the_terminal_is_as_before(void **state)
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), row->number);
     assert_int_equal(tcgetattr(scene.terminal, &mode), 0);
-    assert_int_equal(mode.c_lflag & (ECHO | ECHONL | ISIG | ICANON),
-                     ECHO | ECHONL | ISIG | ICANON);
+    assert_int_equal(mode.c_lflag & (ECHO | ECHONL | ISIG | ICANON), ECHO | ECHONL | ISIG | ICANON);
     assert_string_equal(scene.screen, QUESTION "\r\n");
     (void)close(scene.terminal);
     (void)close(scene.person);
