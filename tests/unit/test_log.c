@@ -3,6 +3,8 @@
 #include "support/unit.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +31,40 @@ void __wrap_clock_print_wall(char *buf, size_t cap)
     (void)snprintf(buf, cap, "%s", TIME);
 }
 
+/* What poll(2) is made to say of stderr; it never waits here. */
+static struct {
+    bool is_broken; /* POLLERR alone */
+    bool cuts;      /* a write takes a byte less */
+    int waited_ms;  /* all that was to be waited for */
+} fake;
+
+int __real_poll(struct pollfd *entries, nfds_t count, int timeout_ms);
+int __wrap_poll(struct pollfd *entries, nfds_t count, int timeout_ms);
+ssize_t __real_write(int fd, const void *data, size_t len);
+ssize_t __wrap_write(int fd, const void *data, size_t len);
+
+int __wrap_poll(struct pollfd *entries, nfds_t count, int timeout_ms)
+{
+    assert_int_equal(count, 1);
+    assert_int_equal(entries->fd, STDERR_FILENO);
+    assert_int_equal(entries->events, POLLOUT);
+    assert_true(timeout_ms >= 0);
+    if (fake.is_broken) {
+        entries->revents = POLLERR;
+        return 1;
+    }
+    if (__real_poll(entries, count, 0) == 1) {
+        return 1;
+    }
+    fake.waited_ms += timeout_ms;
+    return 0;
+}
+
+ssize_t __wrap_write(int fd, const void *data, size_t len)
+{
+    return fake.cuts ? (ssize_t)len - 1 : __real_write(fd, data, len);
+}
+
 static int before;  /* the test's own stderr */
 static int ends[2]; /* the log's */
 
@@ -36,6 +72,7 @@ static int set_up(void **state)
 {
     (void)state;
     now_ns = 1000 * SECOND;
+    memset(&fake, 0, sizeof(fake));
     before = dup(STDERR_FILENO);
     assert_true(before >= 0);
     assert_int_equal(pipe(ends), 0);
@@ -87,7 +124,6 @@ static void tell(struct log *log, enum tlsmsg_log_level level, enum tlsmsg_cause
 static void test_levels(void **state)
 {
     struct log log;
-    const char *text;
 
     (void)state;
     log_init(&log, TLSMSG_LOG_WARNING, LOG_TEXT);
@@ -96,10 +132,8 @@ static void test_levels(void **state)
     assert_string_equal(written(), "");
     tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, 1);
     tell(&log, TLSMSG_LOG_ERROR, TLSMSG_CAUSE_MEMORY, 1);
-    text = written();
-    assert_int_equal(lines_in(text), 2);
-    assert_non_null(strstr(text, "Z warning: limit: what happened\n"));
-    assert_non_null(strstr(text, "Z error: memory: what happened\n"));
+    assert_string_equal(written(), TIME " warning: limit: what happened\n" TIME
+                                        " error: memory: what happened\n");
     log_fini(&log); /* what the level keeps out is not left out */
     assert_string_equal(written(), "");
 }
@@ -124,19 +158,107 @@ static void test_flood_of_one_cause(void **state)
     assert_non_null(strstr(written(), "Z info: handshake: 5 more of these in "));
 }
 
-/* Lines that stderr doesn't take are counted; nobody waits. */
+/* What an operator has asked for is told at every level, and limited like all else. */
+static void test_an_answer(void **state)
+{
+    const struct tlsmsg_event event = {
+        .level = TLSMSG_LOG_INFO, .cause = TLSMSG_CAUSE_CERTIFICATE, .text = "reloaded"};
+    struct log log;
+
+    (void)state;
+    log_init(&log, TLSMSG_LOG_ERROR, LOG_TEXT);
+    log_answer(&log, &event);
+    assert_string_equal(written(), TIME " info: certificate: reloaded\n");
+    for (int i = 0; i < LOG_BURST; i++) {
+        log_answer(&log, &event);
+    }
+    assert_int_equal(lines_in(written()), LOG_BURST - 1);
+    log_fini(&log);
+    assert_string_equal(written(),
+                        TIME " info: certificate: 1 more of these in 1 s were left out\n");
+}
+
+/* ---- a stderr that takes nothing */
+
+static void fill_stderr(void)
+{
+    static char page[PIPE_BYTES];
+
+    assert_int_equal(write(ends[1], page, sizeof(page)), sizeof(page));
+}
+
+/* Lines that stderr doesn't take are counted; nobody waits but at the end. */
 static void test_stuck_stderr(void **state)
 {
     struct log log;
-    static char page[PIPE_BYTES];
 
     (void)state;
     log_init(&log, TLSMSG_LOG_DEBUG, LOG_JSON);
-    assert_int_equal(write(ends[1], page, sizeof(page)), sizeof(page));
+    fill_stderr();
     tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_HANDSHAKE, 3);
+    assert_int_equal(fake.waited_ms, 0);
     (void)written();
     log_fini(&log);
-    assert_non_null(strstr(written(), "\"cause\":\"handshake\",\"left_out\":3,\"text\":\"3 more"));
+    assert_string_equal(written(), "{\"time\":\"" TIME "\",\"level\":\"warning\",\"cause\":"
+                                   "\"handshake\",\"left_out\":3,\"text\":\"3 more of these in "
+                                   "1 s were left out\"}\n");
+}
+
+/* The end waits for it once, not once for each cause. */
+static void test_the_end_waits_once(void **state)
+{
+    struct log log;
+
+    (void)state;
+    log_init(&log, TLSMSG_LOG_DEBUG, LOG_TEXT);
+    fill_stderr();
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_HANDSHAKE, 1);
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_PROBE, 1);
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, 1);
+    log_fini(&log);
+    assert_int_equal(fake.waited_ms, 1000);
+}
+
+/* A summary that is not taken stays due, and is tried again as long after. */
+static void test_a_summary_that_is_not_taken(void **state)
+{
+    const int64_t later_ns = (int64_t)LOG_SUMMARY_MS * CLOCK_NS_PER_MS;
+    int64_t due_ns = now_ns + later_ns;
+    struct log log;
+
+    (void)state;
+    log_init(&log, TLSMSG_LOG_DEBUG, LOG_TEXT);
+    fill_stderr();
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_HANDSHAKE, 2);
+    assert_int_equal(log_tell_left_out(&log, now_ns), due_ns);
+    assert_int_equal(log_tell_left_out(&log, due_ns), due_ns + later_ns);
+    assert_int_equal(fake.waited_ms, 0);
+    (void)written();
+    assert_int_equal(log_tell_left_out(&log, due_ns + later_ns - 1), due_ns + later_ns);
+    assert_string_equal(written(), "");
+    assert_int_equal(log_tell_left_out(&log, due_ns + later_ns), 0);
+    assert_string_equal(written(),
+                        TIME " warning: handshake: 2 more of these in 11 s were left out\n");
+    log_fini(&log);
+}
+
+/* Without a reader, and where a line is cut, it counts as left out. */
+static void test_a_line_that_is_not_whole(void **state)
+{
+    struct log log;
+
+    (void)state;
+    log_init(&log, TLSMSG_LOG_DEBUG, LOG_TEXT);
+    fake.is_broken = true;
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_HANDSHAKE, 1);
+    fake.is_broken = false;
+    fake.cuts = true;
+    tell(&log, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_HANDSHAKE, 1);
+    fake.cuts = false;
+    assert_string_equal(written(), "");
+    log_fini(&log);
+    assert_string_equal(written(),
+                        TIME " warning: handshake: 2 more of these in 1 s were left out\n");
 }
 
 /* ---- limits */
@@ -206,6 +328,38 @@ static void test_summary(void **state)
     assert_string_equal(written(), TIME " error: probe: 3 more of these in 11 s were left out\n");
     log_fini(&log);
     assert_string_equal(written(), "");
+}
+
+/* The next look is when the first of several is due. */
+static void test_summaries_of_several_causes(void **state)
+{
+    const int64_t later_ns = (int64_t)LOG_SUMMARY_MS * CLOCK_NS_PER_MS;
+    static const enum tlsmsg_cause order[] = {TLSMSG_CAUSE_PROBE, TLSMSG_CAUSE_LIMIT,
+                                              TLSMSG_CAUSE_HANDSHAKE};
+    int64_t start_ns = now_ns;
+    struct log log;
+
+    (void)state;
+    log_init(&log, TLSMSG_LOG_DEBUG, LOG_TEXT);
+    for (size_t i = 0; i < COUNT_OF(order); i++) {
+        now_ns = start_ns + (int64_t)i * SECOND / 2;
+        tell(&log, TLSMSG_LOG_WARNING, order[i], LOG_BURST + 1);
+    }
+    (void)written();
+    for (size_t i = 0; i < COUNT_OF(order); i++) {
+        int64_t due_ns = start_ns + (int64_t)i * SECOND / 2 + later_ns;
+        char wanted[128];
+
+        assert_int_equal(log_tell_left_out(&log, due_ns - 1), due_ns);
+        assert_string_equal(written(), "");
+        assert_int_equal(log_tell_left_out(&log, due_ns),
+                         i + 1 < COUNT_OF(order) ? due_ns + SECOND / 2 : 0);
+        (void)snprintf(wanted, sizeof(wanted),
+                       TIME " warning: %s: 1 more of these in 11 s were left out\n",
+                       tlsmsg_cause_name(order[i]));
+        assert_string_equal(written(), wanted);
+    }
+    log_fini(&log);
 }
 
 /* ---- lines */
@@ -279,7 +433,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_levels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_flood_of_one_cause, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stuck_stderr, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_end_waits_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_summary_that_is_not_taken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_line_that_is_not_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_summaries_of_several_causes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_burst_then_one_a_second, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_steady_attempts_get_their_share, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_summary, set_up, tear_down),

@@ -7,7 +7,10 @@
 #include "app/server/metrics.h"
 
 static struct tlsmsg_stats counters;
-static const char *const addresses[] = {"127.0.0.1:12345", "[::1]:12345"};
+static const char *const two[] = {"127.0.0.1:12345", "[::1]:12345"};
+static const char *const many[] = {"a:1", "b:2", "c:3", "d:4", "e:5", "f:6", "g:7", "h:8", "i:9"};
+static const char *const *addresses = two;
+static size_t address_count = COUNT_OF(two);
 
 void __wrap_tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out);
 unsigned __wrap_tlsmsg_server_workers(const struct tlsmsg_server *server);
@@ -29,7 +32,7 @@ unsigned __wrap_tlsmsg_server_workers(const struct tlsmsg_server *server)
 const char *__wrap_tlsmsg_server_address(const struct tlsmsg_server *server, size_t i)
 {
     (void)server;
-    return i < COUNT_OF(addresses) ? addresses[i] : NULL;
+    return i < address_count ? addresses[i] : NULL;
 }
 
 /* The screen without its first line, which has the library's version. */
@@ -102,6 +105,55 @@ static void test_screen(void **state)
                         "  transcript:    77 bytes wait for stdout\n");
 }
 
+static void test_a_server_with_a_store(void **state)
+{
+    static const struct store_stats refused[] = {
+        {.no_room = 3}, {.away = 3}, {.no_room = 1, .away = 2}};
+    struct metrics_screen about = {
+        .program = "prog",
+        .has_store = true,
+        .store = {.taken = 12, .batches = 5},
+        .ends_unix_s = {4102444800, 4102444800 + 86400, 4102444800 + 2 * 86400 - 1}};
+    char screen[1024];
+
+    (void)state;
+    counters = (struct tlsmsg_stats){0};
+    (void)metrics_print_screen(screen, sizeof(screen), &about);
+    assert_string_equal(strstr(screen, " bytes wait\n"),
+                        " bytes wait\n"
+                        "  ends first:    certificate on 2100-01-01, CA on 2100-01-02, revocation "
+                        "list on 2100-01-02\n"
+                        "  store:         12 messages in 5 commits\n");
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        about.store.no_room = refused[i].no_room;
+        about.store.away = refused[i].away;
+        (void)metrics_print_screen(screen, sizeof(screen), &about);
+        assert_string_equal(strstr(screen, "  store:"),
+                            "  store:         12 messages in 5 commits, 3 not taken\n");
+    }
+    about.has_store = false;
+    about.ends_unix_s[TLSMSG_EXPIRY_CERTIFICATE] = 0;
+    about.ends_unix_s[TLSMSG_EXPIRY_CRL] = 0;
+    (void)metrics_print_screen(screen, sizeof(screen), &about);
+    assert_string_equal(strstr(screen, " bytes wait\n"),
+                        " bytes wait\n  ends first:    CA on 2100-01-02\n");
+}
+
+static void test_of_many_addresses_the_first(void **state)
+{
+    const struct metrics_screen about = {.program = "prog"};
+    char screen[1024];
+
+    (void)state;
+    counters = (struct tlsmsg_stats){0};
+    addresses = many;
+    address_count = COUNT_OF(many);
+    (void)metrics_print_screen(screen, sizeof(screen), &about);
+    addresses = two;
+    address_count = COUNT_OF(two);
+    assert_non_null(strstr(screen, "listening on a:1 b:2 c:3 d:4 e:5 f:6 g:7 h:8\n"));
+}
+
 /* One counter of a kind at a time, the only one that is not 0. */
 static void assert_told(uint64_t *counter, const char *label, const char *name)
 {
@@ -152,6 +204,9 @@ static void test_cut(void **state)
         assert_memory_equal(screen, whole, cap - 1);
         assert_int_equal(screen[cap], 'X');
     }
+    memset(screen, 'X', sizeof(screen));
+    assert_int_equal(metrics_print_screen(screen, 0, &about), 0);
+    assert_int_equal(screen[0], 'X');
 }
 
 int main(void)
@@ -159,6 +214,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_quiet_server),
         cmocka_unit_test(test_screen),
+        cmocka_unit_test(test_a_server_with_a_store),
+        cmocka_unit_test(test_of_many_addresses_the_first),
         cmocka_unit_test(test_every_end_is_listed),
         cmocka_unit_test(test_every_cause_is_listed),
         cmocka_unit_test(test_cut),

@@ -4,11 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pty.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -17,6 +21,87 @@
 #define MUCH ((size_t)4 * 1024 * 1024)
 
 static char *data;
+
+/* ---- what the system is made to answer */
+
+/* The second look at a file is that at what was opened again. */
+static struct {
+    int open_errno;           /* 0: files can be opened */
+    unsigned fstats;          /* so many calls until now */
+    bool fails_to_look_again; /* the second of them */
+    bool other_device;        /* what it says */
+    bool other_inode;
+    mode_t mode; /* 0: what is true */
+    int last_opened;
+    int writes[4]; /* errno, or 0 for a write that takes nothing and says no cause; then as ever */
+    unsigned write_count;
+    unsigned written;
+} fake;
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+int __real_fstat(int fd, struct stat *is);
+int __wrap_fstat(int fd, struct stat *is);
+int __wrap_fstat64(int fd, struct stat *is);
+ssize_t __real_write(int fd, const void *bytes, size_t len);
+ssize_t __wrap_write(int fd, const void *bytes, size_t len);
+
+/* Nothing here makes a file. */
+int __wrap_open(const char *path, int flags, ...)
+{
+    if (fake.open_errno != 0) {
+        errno = fake.open_errno;
+        return -1;
+    }
+    return fake.last_opened = __real_open(path, flags);
+}
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+    return __wrap_open(path, flags);
+}
+
+int __wrap_fstat(int fd, struct stat *is)
+{
+    int result = __real_fstat(fd, is);
+
+    if (++fake.fstats == 2) {
+        is->st_dev += fake.other_device;
+        is->st_ino += fake.other_inode;
+        result = fake.fails_to_look_again ? -1 : result;
+    }
+    is->st_mode = fake.mode != 0 ? fake.mode : is->st_mode;
+    return result;
+}
+
+int __wrap_fstat64(int fd, struct stat *is)
+{
+    return __wrap_fstat(fd, is);
+}
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t len)
+{
+    if (fake.written < fake.write_count) {
+        errno = fake.writes[fake.written++];
+        return errno == 0 ? 0 : -1;
+    }
+    return __real_write(fd, bytes, len);
+}
+
+static int reset(void **state)
+{
+    (void)state;
+    memset(&fake, 0, sizeof(fake));
+    return 0;
+}
+
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* ---- */
 
 static void open_pipe(int ends[2])
 {
@@ -160,11 +245,188 @@ static void test_what_cannot_be_written(void **state)
     (void)close(ends[1]);
 }
 
+/* ---- a description of our own */
+
+static void test_what_is_opened_again_is_ours(void **state)
+{
+    struct stdout_target target;
+    int ends[2];
+    int copy;
+
+    (void)state;
+    open_pipe(ends);
+    stdout_target_init(&target, ends[1]);
+    copy = target.fd;
+    assert_int_not_equal(copy, ends[1]);
+    assert_true(target.owns_fd);
+    assert_int_equal(fcntl(copy, F_GETFL) & (O_NONBLOCK | O_ACCMODE), O_NONBLOCK | O_WRONLY);
+    assert_int_equal(fcntl(copy, F_GETFD), FD_CLOEXEC);
+    stdout_target_fini(&target);
+    assert_false(is_open(copy));
+    assert_int_equal(target.fd, -1);
+    assert_false(target.owns_fd);
+    assert_true(is_open(ends[1]));
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/* Then what was given is written to, piece by piece. */
+static void expect_as_given(void)
+{
+    struct stdout_target target;
+    int ends[2];
+
+    open_pipe(ends);
+    fake.last_opened = -1;
+    fake.fstats = 0;
+    stdout_target_init(&target, ends[1]);
+    assert_int_equal(target.kind, STDOUT_POLLED);
+    assert_int_equal(target.fd, ends[1]);
+    assert_false(target.owns_fd);
+    assert_false(is_open(fake.last_opened)); /* nothing is left open */
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+static void test_what_cannot_be_opened_again(void **state)
+{
+    (void)state;
+    fake.open_errno = EACCES;
+    expect_as_given();
+}
+
+/* Under that name something else may be by then, or nothing that can be looked at. */
+static void test_another_file_under_the_same_name(void **state)
+{
+    (void)state;
+    fake.other_device = true;
+    expect_as_given();
+    fake.other_device = false;
+    fake.other_inode = true;
+    expect_as_given();
+    fake.other_inode = false;
+    fake.fails_to_look_again = true;
+    expect_as_given();
+}
+
+static void test_devices_and_what_is_none(void **state)
+{
+    struct stdout_target target;
+    size_t done = 7;
+
+    (void)state;
+    stdout_target_init(&target, -1);
+    assert_int_equal(target.kind, STDOUT_FILE);
+    assert_int_equal(stdout_target_write(&target, "x", 1, &done), EBADF);
+    assert_int_equal(done, 0);
+    stdout_target_fini(&target);
+    fake.mode = S_IFBLK;
+    stdout_target_init(&target, STDOUT_FILENO);
+    assert_int_equal(target.kind, STDOUT_FILE);
+    assert_false(target.owns_fd);
+    stdout_target_fini(&target);
+}
+
+/* ---- writes */
+
+static const struct written {
+    const char *name;
+    int writes[4];
+    unsigned count;
+    int result;
+    bool is_whole;
+} writes[] = {
+    {"interrupted, twice", {EINTR, EINTR}, 2, 0, true},
+    {"no room now", {EAGAIN}, 1, 0, false},
+    {"interrupted, then no room", {EINTR, EWOULDBLOCK}, 2, 0, false},
+    {"nothing taken, and no cause", {0}, 1, EIO, false},
+    {"an error", {EIO}, 1, EIO, false},
+    {"interrupted, then an error", {EINTR, ENOSPC}, 2, ENOSPC, false},
+};
+
+static void test_write(void **state)
+{
+    const struct written *row = *state;
+    struct stdout_target target = {.kind = STDOUT_FILE};
+    size_t done = 7;
+    int ends[2];
+
+    open_pipe(ends);
+    target.fd = ends[1];
+    (void)reset(state);
+    memcpy(fake.writes, row->writes, sizeof(fake.writes));
+    fake.write_count = row->count;
+    assert_int_equal(stdout_target_write(&target, "abc", 3, &done), row->result);
+    assert_int_equal(done, row->is_whole ? 3 : 0);
+    assert_int_equal(fake.written, row->count);
+    (void)reset(state);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/* A reader that is slow is looked for before each piece: what fits is known to fit. */
+static void test_pieces_of_what_cannot_be_opened_again(void **state)
+{
+    char buf[2 * PIPE_BUF];
+    struct stdout_target target = {.kind = STDOUT_POLLED};
+    size_t done;
+    int ends[2];
+
+    (void)state;
+    open_pipe(ends);
+    target.fd = ends[1];
+    assert_int_equal(fcntl(ends[1], F_SETPIPE_SZ, PIPE_BUF), PIPE_BUF);
+    assert_int_equal(stdout_target_write(&target, data, 2 * PIPE_BUF, &done), 0);
+    assert_int_equal(done, PIPE_BUF);
+    assert_int_equal(read(ends[0], buf, sizeof(buf)), PIPE_BUF);
+    assert_int_equal(stdout_target_write(&target, data, 10, &done), 0);
+    assert_int_equal(done, 10);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/* ---- SIGPIPE */
+
+static volatile sig_atomic_t pipe_signals;
+
+static void count_pipe_signal(int number)
+{
+    (void)number;
+    pipe_signals++;
+}
+
+static void test_a_socket_without_a_reader_raises_nothing(void **state)
+{
+    struct stdout_target target;
+    size_t done;
+    int ends[2];
+
+    (void)state;
+    open_socket(ends);
+    stdout_target_init(&target, ends[1]);
+    (void)close(ends[0]);
+    pipe_signals = 0;
+    (void)signal(SIGPIPE, count_pipe_signal);
+    assert_int_equal(stdout_target_write(&target, data, 10, &done), EPIPE);
+    (void)signal(SIGPIPE, SIG_IGN);
+    assert_int_equal(pipe_signals, 0);
+    stdout_target_fini(&target);
+    (void)close(ends[1]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_file_takes_all),
-                                       cmocka_unit_test(test_reader_has_gone),
-                                       cmocka_unit_test(test_what_cannot_be_written)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_file_takes_all, reset),
+        cmocka_unit_test_setup(test_reader_has_gone, reset),
+        cmocka_unit_test_setup(test_what_cannot_be_written, reset),
+        cmocka_unit_test_setup(test_what_is_opened_again_is_ours, reset),
+        cmocka_unit_test_setup(test_what_cannot_be_opened_again, reset),
+        cmocka_unit_test_setup(test_another_file_under_the_same_name, reset),
+        cmocka_unit_test_setup(test_devices_and_what_is_none, reset),
+        cmocka_unit_test_setup(test_pieces_of_what_cannot_be_opened_again, reset),
+        cmocka_unit_test_setup(test_a_socket_without_a_reader_raises_nothing, reset),
+    };
     int failed = 0;
 
     (void)signal(SIGPIPE, SIG_IGN);
@@ -175,6 +437,7 @@ int main(void)
     memset(data, 'x', MUCH);
     RUN_ROWS(failed, test_slow_reader, rows);
     RUN_ROWS(failed, test_fails, failing);
+    RUN_ROWS(failed, test_write, writes);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     free(data);
     return failed;

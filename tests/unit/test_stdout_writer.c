@@ -5,14 +5,30 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/server/stdout.h"
+#include "support/failmalloc.h"
 
 #define WORKERS 3
 #define PIPE_BYTES 4096
+
+static bool no_wake;
+
+int __real_wake_open(void);
+int __wrap_wake_open(void);
+
+int __wrap_wake_open(void)
+{
+    if (no_wake) {
+        errno = EMFILE;
+        return -1;
+    }
+    return __real_wake_open();
+}
 
 /* A writer that writes to a small pipe, and what it released. */
 struct fixture {
@@ -70,9 +86,10 @@ static int tear_down(void **state)
 
 static bool go_on(struct fixture *f)
 {
-    int fd;
+    int fd = -1;
     bool waits = stdout_writer_continue(&f->writer, release, f, &fd);
 
+    assert_int_equal(fd, f->writer.target.fd);
     assert_int_equal(f->told_bytes, stdout_writer_waiting_bytes(&f->writer));
     return waits;
 }
@@ -243,6 +260,124 @@ static void test_abandoned(void **state)
     assert_int_equal(f->failed[2], 1);
 }
 
+/* ---- long lines */
+
+/* A turn with nothing but a long line holds for it, and the turn after doesn't. */
+static void test_a_long_line_alone(void **state)
+{
+    const struct stdout_line line = {
+        .head = "<", .head_len = 1, .text = "aaa", .text_len = 3, .tail = ">", .tail_len = 1};
+    struct fixture *f = *state;
+    char buf[8] = "";
+
+    assert_true(stdout_writer_add_long(&f->writer, 1, &line));
+    assert_true(is_woken(f));
+    assert_int_equal(f->told_bytes, 5);
+    assert_int_equal(end_turn(f, 1, 'x', 0), TLSMSG_TURN_HOLD);
+    assert_int_equal(end_turn(f, 0, 'x', 0), TLSMSG_TURN_RELEASE);
+    assert_false(go_on(f));
+    assert_int_equal(f->released[1], 1);
+    assert_int_equal(read(f->ends[0], buf, sizeof(buf)), 5);
+    assert_string_equal(buf, "<aaa>");
+    assert_int_equal(end_turn(f, 0, 'a', PIPE_BYTES + 10), TLSMSG_TURN_HOLD);
+    assert_int_equal(end_turn(f, 1, 'x', 0), TLSMSG_TURN_RELEASE);
+    expect(f, 'a', PIPE_BYTES);
+    assert_false(go_on(f));
+    stdout_writer_abandon(&f->writer, EIO);
+    assert_false(stdout_writer_add_long(&f->writer, 1, &line));
+    assert_int_equal(stdout_writer_waiting_bytes(&f->writer), 0);
+}
+
+/* ---- files */
+
+static int open_file(void)
+{
+    char path[] = "/tmp/tlsmsg-writer-XXXXXX";
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    assert_int_equal(unlink(path), 0);
+    return fd;
+}
+
+/* What waits goes to the file, a part at a time, so that workers get in between. */
+static void test_a_file_instead(void **state)
+{
+    enum { MUCH = 2 * 1024 * 1024 + 100, PORTION = 1024 * 1024 };
+    struct fixture *f = *state;
+    char *lines = malloc(PIPE_BYTES + MUCH);
+    int first = open_file();
+    int second = open_file();
+
+    assert_non_null(lines);
+    memset(lines, 'a', PIPE_BYTES + MUCH);
+    assert_int_equal(stdout_writer_end_turn(&f->writer, 0, lines, PIPE_BYTES + MUCH),
+                     TLSMSG_TURN_HOLD);
+    free(lines);
+    assert_int_equal(stdout_writer_waiting_bytes(&f->writer), MUCH);
+    stdout_writer_set_file(&f->writer, first);
+    assert_true(go_on(f));
+    assert_int_equal(lseek(first, 0, SEEK_END), PORTION);
+    assert_true(go_on(f));
+    assert_int_equal(lseek(first, 0, SEEK_END), 2 * PORTION);
+    assert_int_equal(f->released[0], 0);
+    assert_false(go_on(f));
+    assert_int_equal(lseek(first, 0, SEEK_END), MUCH);
+    assert_int_equal(f->released[0], 1);
+    stdout_writer_set_file(&f->writer, second);
+    assert_int_equal(fcntl(first, F_GETFD), -1); /* the writer has closed it */
+    assert_int_equal(end_turn(f, 0, 'b', 3), TLSMSG_TURN_RELEASE);
+    assert_int_equal(lseek(second, 0, SEEK_END), 3);
+    stdout_writer_fini(&f->writer);
+    assert_int_equal(fcntl(second, F_GETFD), -1);
+}
+
+/* ---- no memory, no descriptor */
+
+static void test_no_memory_to_wait(void **state)
+{
+    const struct stdout_line line = {.text = "aaa", .text_len = 3};
+    struct fixture *f = *state;
+
+    assert_true(stdout_writer_add(&f->writer, "x", 1));
+    failmalloc_at(1);
+    assert_false(stdout_writer_add_long(&f->writer, 0, &line));
+    failmalloc_at(0);
+    assert_int_equal(stdout_writer_cause(&f->writer), ENOMEM);
+    assert_true(is_woken(f));
+    assert_int_equal(end_turn(f, 0, 'a', 0), TLSMSG_TURN_FAIL);
+    assert_false(go_on(f));
+    assert_int_equal(f->failed[0], 1);
+}
+
+static void test_no_memory_for_workers(void **state)
+{
+    struct stdout_writer writer;
+
+    (void)state;
+    assert_int_equal(stdout_writer_init(&writer, -1, NULL), TLSMSG_OK);
+    failmalloc_at(1);
+    assert_int_equal(stdout_writer_set_workers(&writer, WORKERS), TLSMSG_ERR_NOMEM);
+    failmalloc_at(0);
+    assert_int_equal(writer.workers, 0);
+    stdout_writer_fini(&writer);
+}
+
+static void test_no_descriptor_to_wake_with(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct stdout_writer writer;
+
+    (void)state;
+    no_wake = true;
+    assert_int_equal(stdout_writer_init(&writer, STDOUT_FILENO, &err), TLSMSG_ERR_SYSTEM);
+    no_wake = false;
+    assert_int_equal(err.code, TLSMSG_ERR_SYSTEM);
+    assert_int_equal(err.sys_errno, EMFILE);
+    assert_string_equal(err.text, "cannot make an event descriptor: Too many open files");
+    stdout_writer_fini(&writer); /* no effect */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +389,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reader_goes_while_lines_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reader_goes_before_a_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_abandoned, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_long_line_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_file_instead, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_memory_to_wait, set_up, tear_down),
+        cmocka_unit_test(test_no_memory_for_workers),
+        cmocka_unit_test(test_no_descriptor_to_wake_with),
     };
 
     (void)signal(SIGPIPE, SIG_IGN);

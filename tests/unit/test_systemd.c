@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/server/systemd.h"
+#include "support/test_folder.h"
 
 static int manager; /* the manager's end */
 
@@ -61,9 +62,80 @@ static void test_ready_is_told_and_environment_cleared(void **state)
     (void)state;
     systemd_open(&s);
     assert_null(getenv("NOTIFY_SOCKET"));
+    assert_int_equal(fcntl(s.notify_fd, F_GETFD), FD_CLOEXEC);
     systemd_notify(&s, "READY=1\nSTATUS=%s", "serving");
     assert_told("READY=1\nSTATUS=serving");
+    assert_int_equal(systemd_watchdog(&s, 5000000000), 0); /* none was asked for */
+    assert_told_nothing();
     systemd_close(&s);
+}
+
+/* It is closed, whichever it is, and once. */
+static void test_the_end(void **state)
+{
+    int saved = dup(STDIN_FILENO);
+    struct systemd s;
+    int fd;
+
+    (void)state;
+    systemd_open(&s);
+    fd = s.notify_fd;
+    systemd_close(&s);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    assert_int_equal(s.notify_fd, -1);
+    systemd_notify(&s, "%s", "READY=1");
+    assert_told_nothing();
+    s.notify_fd = dup2(manager, STDIN_FILENO);
+    systemd_close(&s);
+    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1);
+    systemd_close(&s);
+    assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+    assert_int_equal(close(saved), 0);
+}
+
+/* ---- which socket */
+
+/* A manager that listens at a path. */
+static int listen_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+    assert_true(fd >= 0);
+    assert_true(strlen(path) < sizeof(address.sun_path));
+    memcpy(address.sun_path, path, strlen(path));
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+/* The longest path that the kernel takes, and one that is longer. */
+static void test_a_socket_at_a_path(void **state)
+{
+    const size_t longest = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+    struct test_folder folder;
+    char path[TEST_PATH_MAX] = "";
+    char buf[32] = "";
+    struct systemd s;
+    int fd;
+
+    (void)state;
+    test_folder_make(&folder);
+    (void)test_folder_file(&folder, "s", path);
+    assert_true(strlen(path) < longest);
+    memset(path + strlen(path), 's', longest + 1 - strlen(path));
+    (void)setenv("NOTIFY_SOCKET", path, 1);
+    systemd_open(&s);
+    assert_int_equal(s.notify_fd, -1);
+    path[longest] = '\0';
+    fd = listen_at(path);
+    (void)setenv("NOTIFY_SOCKET", path, 1);
+    systemd_open(&s);
+    systemd_notify(&s, "%s", "READY=1");
+    assert_int_equal(recv(fd, buf, sizeof(buf) - 1, 0), 7);
+    assert_string_equal(buf, "READY=1");
+    systemd_close(&s);
+    (void)close(fd);
+    test_folder_remove(&folder);
 }
 
 static void test_a_long_status_is_cut(void **state)
@@ -119,6 +191,29 @@ static void test_watchdog_beats_twice_an_interval(void **state)
     systemd_close(&s);
 }
 
+/* Without a process's number it is for whoever reads it; without a manager there is nobody to tell. */
+static void test_watchdog_of_any_process(void **state)
+{
+    struct systemd s;
+
+    (void)state;
+    (void)unsetenv("WATCHDOG_PID");
+    (void)setenv("WATCHDOG_USEC", "3", 1);
+    systemd_open(&s);
+    assert_null(getenv("WATCHDOG_USEC"));
+    assert_int_equal(systemd_watchdog(&s, 10), 1510);
+    assert_told("WATCHDOG=1");
+    assert_int_equal(systemd_watchdog(&s, 1509), 1510);
+    assert_told_nothing();
+    assert_int_equal(systemd_watchdog(&s, 1510), 3010);
+    assert_told("WATCHDOG=1");
+    systemd_close(&s);
+    (void)setenv("WATCHDOG_USEC", "3", 1);
+    (void)unsetenv("NOTIFY_SOCKET");
+    systemd_open(&s);
+    assert_int_equal(systemd_watchdog(&s, 10), 0);
+}
+
 static void test_watchdog_of_another_process_is_not_ours(void **state)
 {
     struct systemd s;
@@ -127,6 +222,8 @@ static void test_watchdog_of_another_process_is_not_ours(void **state)
     (void)setenv("WATCHDOG_USEC", "2000000", 1);
     (void)setenv("WATCHDOG_PID", "1", 1);
     systemd_open(&s);
+    assert_null(getenv("WATCHDOG_PID"));
+    assert_null(getenv("WATCHDOG_USEC"));
     assert_int_equal(systemd_watchdog(&s, 5000000000), 0);
     assert_told_nothing();
     systemd_close(&s);
@@ -145,6 +242,7 @@ static void test_sockets(void **state)
                 {"negative", "-1", true, 0},
                 {"empty", "", true, 0},
                 {"far too many", "99999999999999999999", true, 0},
+                {"as many as we take", "64", true, 64},
                 {"more than we take", "65", true, 0}};
 
     (void)state;
@@ -155,18 +253,48 @@ static void test_sockets(void **state)
         (void)snprintf(pid, sizeof(pid), "%d", (int)getpid() + (rows[i].ours ? 0 : 1));
         (void)setenv("LISTEN_PID", pid, 1);
         (void)setenv("LISTEN_FDS", rows[i].count, 1);
+        (void)setenv("LISTEN_FDNAMES", "a:b", 1);
         systemd_open(&s);
         if (s.passed_sockets != rows[i].want) {
             fail_msg("%s: %u", rows[i].name, s.passed_sockets);
         }
+        assert_null(getenv("LISTEN_PID"));
         assert_null(getenv("LISTEN_FDS"));
+        assert_null(getenv("LISTEN_FDNAMES"));
         systemd_close(&s);
+    }
+}
+
+/* What this program starts doesn't get them. */
+static void test_sockets_that_are_passed_are_closed_on_exec(void **state)
+{
+    int saved[3];
+    struct systemd s;
+    char pid[16];
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        saved[i] = fcntl(SYSTEMD_FIRST_FD + i, F_DUPFD, 100);
+        assert_int_equal(dup2(manager, SYSTEMD_FIRST_FD + i), SYSTEMD_FIRST_FD + i);
+    }
+    (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    (void)setenv("LISTEN_PID", pid, 1);
+    (void)setenv("LISTEN_FDS", "2", 1);
+    (void)unsetenv("NOTIFY_SOCKET");
+    systemd_open(&s);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fcntl(SYSTEMD_FIRST_FD + i, F_GETFD), i < 2 ? FD_CLOEXEC : 0);
+        (void)close(SYSTEMD_FIRST_FD + i);
+        if (saved[i] >= 0) {
+            assert_int_equal(dup2(saved[i], SYSTEMD_FIRST_FD + i), SYSTEMD_FIRST_FD + i);
+            (void)close(saved[i]);
+        }
     }
 }
 
 static void test_without_a_manager_nothing_happens(void **state)
 {
-    static const char *const paths[] = {"", "relative", "/", "/nowhere/at/all"};
+    static const char *const paths[] = {"", "relative", "/", "@", "/nowhere/at/all"};
     struct systemd s;
 
     (void)state;
@@ -191,7 +319,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_watchdog_beats_twice_an_interval, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_watchdog_of_another_process_is_not_ours, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_the_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_socket_at_a_path, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_watchdog_of_any_process, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sockets, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sockets_that_are_passed_are_closed_on_exec, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_without_a_manager_nothing_happens, set_up, tear_down),
     };
 

@@ -12,20 +12,31 @@
 #include "app/server/transcript_file.h"
 #include "support/test_folder.h"
 
-enum kind { KIND_NONE, KIND_FILE, KIND_LINK, KIND_DANGLING, KIND_FIFO, KIND_FOLDER, KIND_NOWHERE };
+enum kind {
+    KIND_NONE,
+    KIND_FILE,
+    KIND_LINK,
+    KIND_DANGLING,
+    KIND_FIFO,
+    KIND_FOLDER,
+    KIND_NOWHERE,
+    KIND_LOOP
+};
 
 static const struct row {
     const char *name;
     enum kind kind;
     const char *says; /* behind the file's name; NULL: it is opened */
+    int sys_errno;
 } rows[] = {
-    {"nothing is there", KIND_NONE, NULL},
-    {"a file", KIND_FILE, NULL},
-    {"a link to a file", KIND_LINK, NULL},
-    {"a link to nothing", KIND_DANGLING, NULL},
-    {"a FIFO", KIND_FIFO, ": it is not a regular file"},
-    {"a folder", KIND_FOLDER, ": Is a directory"},
-    {"a folder that is missing", KIND_NOWHERE, ": No such file or directory"},
+    {"nothing is there", KIND_NONE, NULL, 0},
+    {"a file", KIND_FILE, NULL, 0},
+    {"a link to a file", KIND_LINK, NULL, 0},
+    {"a link to nothing", KIND_DANGLING, NULL, 0},
+    {"a FIFO", KIND_FIFO, ": it is not a regular file", 0},
+    {"a folder", KIND_FOLDER, ": Is a directory", EISDIR},
+    {"a folder that is missing", KIND_NOWHERE, ": No such file or directory", ENOENT},
+    {"a link to itself", KIND_LOOP, ": Too many levels of symbolic links", ELOOP},
 };
 
 static void lay(const struct test_folder *folder, enum kind kind, char path[TEST_PATH_MAX])
@@ -45,6 +56,9 @@ static void lay(const struct test_folder *folder, enum kind kind, char path[TEST
         break;
     case KIND_DANGLING:
         assert_int_equal(symlink(target, path), 0);
+        break;
+    case KIND_LOOP:
+        assert_int_equal(symlink(path, path), 0);
         break;
     case KIND_FIFO:
         assert_int_equal(mkfifo(path, 0600), 0);
@@ -84,6 +98,9 @@ static void test_row(void **state)
         (void)snprintf(says, sizeof(says), "cannot open transcript '%s'%s", path, row->says);
         assert_string_equal(err.text, says);
         assert_string_equal(checked.text, says);
+        assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
+        assert_int_equal(err.sys_errno, row->sys_errno);
+        assert_int_equal(checked.sys_errno, row->sys_errno);
         assert_int_equal(fd, -1);
     } else {
         bool is_old = row->kind == KIND_FILE || row->kind == KIND_LINK;
@@ -140,6 +157,44 @@ int __wrap_stat64(const char *path, struct stat *is)
     return comes_later ? -1 : __real_stat64(path, is);
 }
 
+/* Nobody reads a FIFO that comes later: that is not waited for either. */
+static void test_a_fifo_that_comes_later(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char says[TEST_PATH_MAX + 64];
+    struct test_folder folder;
+    char path[TEST_PATH_MAX];
+    int fd = 7;
+
+    (void)state;
+    test_folder_make(&folder);
+    assert_int_equal(mkfifo(test_folder_file(&folder, "t", path), 0600), 0);
+    comes_later = true;
+    assert_int_equal(transcript_file_open(path, &fd, &err), TLSMSG_ERR_CONFIG);
+    comes_later = false;
+    (void)snprintf(says, sizeof(says), "cannot open transcript '%s': it is not a regular file",
+                   path);
+    assert_string_equal(err.text, says);
+    assert_int_equal(fd, -1);
+    test_folder_remove(&folder);
+}
+
+/* A check leaves no descriptor open. */
+static void test_a_check_opens_nothing(void **state)
+{
+    struct test_folder folder;
+    char path[TEST_PATH_MAX];
+    int next = dup(STDOUT_FILENO); /* the lowest that is free */
+
+    (void)state;
+    assert_int_equal(close(next), 0);
+    test_folder_make(&folder);
+    lay(&folder, KIND_FILE, path);
+    assert_int_equal(transcript_file_check(path, NULL), TLSMSG_OK);
+    assert_int_equal(fcntl(next, F_GETFD), -1);
+    test_folder_remove(&folder);
+}
+
 static void test_a_device_that_comes_later(void **state)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
@@ -160,6 +215,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_check_makes_nothing),
+        cmocka_unit_test(test_a_check_opens_nothing),
+        cmocka_unit_test(test_a_fifo_that_comes_later),
         cmocka_unit_test(test_a_device_that_comes_later),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

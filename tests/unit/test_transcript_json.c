@@ -2,6 +2,7 @@
 #include "support/unit.h"
 
 #include "app/server/transcript_json.h"
+#include "base/escape.h"
 
 #define TIME "2026-11-22T15:00:00.123Z"
 #define HEAD "{\"time\":\"" TIME "\",\"event\":"
@@ -62,6 +63,23 @@ static const struct connected {
      HEAD "\"connected\",\"connection\":1,\"peer\":\"a\",\"tls\":{\"version\":\"v\",\"resumed\":"
           "false,\"identity\":\"CN=\\\"\\\\x0a\xe7\x88\xb1\"},\"flow\":\"document\"}\n"},
 };
+
+/* The flow is told as the peer's protocol has it. */
+static void test_the_flow(void **state)
+{
+    const struct tlsmsg_tls tls = {
+        .version = "v", .cipher = "c", .group = "g", .identity = "i", .protocol = "tlsmsg/1"};
+    const struct tlsmsg_peer peer = {.connection = 2, .address = "a:1", .tls = &tls};
+    struct buffer lines;
+
+    (void)state;
+    begin(&lines, transcript_json_peer_bound(&peer));
+    transcript_json_connected(&lines, TIME, &peer);
+    check(&lines, HEAD "\"connected\",\"connection\":2,\"peer\":\"a:1\",\"tls\":{\"version\":\"v\","
+                       "\"cipher\":\"c\",\"group\":\"g\",\"resumed\":false,\"identity\":\"i\"},"
+                       "\"flow\":\"tlsmsg/1\"}\n");
+    buffer_fini(&lines);
+}
 
 static void test_connected(void **state)
 {
@@ -159,6 +177,27 @@ static const struct closed {
      {.peer = &(const struct tlsmsg_peer){.connection = 4, .address = "a:1"},
       .reason = TLSMSG_CLOSE_HANDSHAKE},
      ""},
+    {"a numbered conversation",
+     {.peer = &(const struct tlsmsg_peer){.connection = 5, .address = "a:1"},
+      .reason = TLSMSG_CLOSE_CLEAN,
+      .producer = "p-1",
+      .code = 503,
+      .messages = 3,
+      .duplicates = 2,
+      .duration_ms = 1,
+      .heard = true},
+     HEAD "\"closed\",\"connection\":5,\"producer\":\"p-1\",\"how\":\"clean\",\"messages\":3,"
+          "\"duplicates\":2,\"seconds\":0.001}\n"},
+    {"a numbered conversation that was refused",
+     {.peer = &(const struct tlsmsg_peer){.connection = 5, .address = "a:1"},
+      .reason = TLSMSG_CLOSE_REFUSED,
+      .producer = "p-1",
+      .code = 412,
+      .messages = 3,
+      .duration_ms = 1,
+      .heard = true},
+     HEAD "\"closed\",\"connection\":5,\"producer\":\"p-1\",\"how\":\"refused\",\"code\":412,"
+          "\"messages\":3,\"seconds\":0.001}\n"},
     {"invalid UTF-8",
      {.peer = &(const struct tlsmsg_peer){.connection = 5, .address = "a:1"},
       .reason = TLSMSG_CLOSE_INVALID_UTF8,
@@ -177,6 +216,27 @@ static void test_closed(void **state)
     begin(&lines, transcript_json_peer_bound(row->closed.peer));
     transcript_json_closed(&lines, TIME, &row->closed);
     check(&lines, row->line);
+    buffer_fini(&lines);
+}
+
+/* Of a long line the text and what comes behind it are handed over as they are. */
+static void test_a_long_line(void **state)
+{
+    const struct transcript_message message = {
+        .connection = 3, .peer = "a:1", .identity = "i", .producer = "p", .seq = 9, .len = 12345};
+    struct stdout_line line = {.text = "text", .text_len = 4};
+    struct buffer lines;
+
+    (void)state;
+    begin(&lines, 1000);
+    transcript_json_long(&lines, TIME, &message, &line);
+    check(&lines, HEAD "\"message\",\"connection\":3,\"peer\":\"a:1\",\"identity\":\"i\","
+                       "\"producer\":\"p\",\"seq\":9,\"bytes\":12345,\"message\":\"");
+    assert_ptr_equal(line.escape, escape_json);
+    assert_int_equal(line.tail_len, 3);
+    assert_memory_equal(line.tail, "\"}\n", 3);
+    assert_string_equal(line.text, "text");
+    assert_int_equal(line.text_len, 4);
     buffer_fini(&lines);
 }
 
@@ -220,9 +280,10 @@ static void test_bound_holds(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_listening),
-                                       cmocka_unit_test(test_message_of_a_producer),
-                                       cmocka_unit_test(test_bound_holds)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_listening), cmocka_unit_test(test_the_flow),
+        cmocka_unit_test(test_message_of_a_producer), cmocka_unit_test(test_a_long_line),
+        cmocka_unit_test(test_bound_holds)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_connected, connected);

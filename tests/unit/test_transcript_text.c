@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include "app/server/transcript_text.h"
+#include "base/escape.h"
 
 static const struct row {
     const char *name;
@@ -32,6 +33,11 @@ static const struct row {
     ROW("controls", 0, false, true, "\x1b[1m\x07\x7f\t", "收到消息：\\x1b[1m\\x07\\x7f\\t\n"),
     ROW("bidi and C1", 0, false, true, "\u202e\xc2\x85", "收到消息：\\u202e\\u0085\n"),
     ROW("a backslash stays", 0, false, true, "\\n", "收到消息：\\n\n"),
+    ROW("nothing", 0, false, true, "", "收到消息：\n"),
+    ROW("nothing but a CR and a line end", 0, false, true, "\r\n", "收到消息：\n"),
+    ROW("a line end within", 0, false, true, "a\r\nb", "收到消息：a\\r\\nb\n"),
+    ROW("raw, with no bytes", 0, true, false, "", "收到消息：\n"),
+    ROW("raw, and nothing is dropped", 0, true, true, "a\r\n", "收到消息：a\r\n\n"),
     ROW("raw", 0, true, false, "a\x1b\n\u202e\r\n", "收到消息：a\x1b\n\u202e\r\n\n"),
 };
 
@@ -62,6 +68,37 @@ static void test_message(void **state)
     buffer_fini(&lines);
 }
 
+/* What a long line is made of: its head here, the rest as it comes. */
+static void test_long(void **state)
+{
+    const struct row *row = *state;
+    struct transcript_style style = {.phrases = phrases_get(row->language),
+                                     .raw = row->raw,
+                                     .drops_line_end = row->drops_line_end};
+    struct stdout_line line = {.text = row->message};
+    char shown[256];
+    struct buffer lines;
+    size_t len;
+
+    begin(&lines, transcript_text_bound(&style, 0));
+    transcript_text_long(&lines, &style, row->len, &line);
+    assert_int_equal(lines.len, style.phrases->message.len);
+    memcpy(shown, buffer_head(&lines), lines.len);
+    assert_ptr_equal(line.escape, row->raw ? NULL : escape_text);
+    assert_ptr_equal(line.text, row->message);
+    len = lines.len;
+    if (row->raw) {
+        memcpy(shown + len, line.text, line.text_len);
+        len += line.text_len;
+    } else {
+        len += escape_text(shown + len, sizeof(shown) - len, line.text, line.text_len);
+    }
+    memcpy(shown + len, line.tail, line.tail_len);
+    assert_int_equal(len + line.tail_len, strlen(row->line));
+    assert_memory_equal(shown, row->line, strlen(row->line));
+    buffer_fini(&lines);
+}
+
 /* The worst of both: the longest phrase with a message that grows most. */
 static void test_bound_holds(void **state)
 {
@@ -79,6 +116,25 @@ static void test_bound_holds(void **state)
     assert_int_equal(lines.len, style.phrases->message.len + 6 * 100 + 1);
     assert_true(lines.len <= lines.cap);
     buffer_fini(&lines);
+}
+
+/* A line of any kind has room, whichever language has the longest phrase. */
+static void test_bound_is_that_of_the_longest_phrase(void **state)
+{
+    static struct phrases phrases[3];
+    struct transcript_style style = {.raw = false};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(phrases); i++) {
+        phrases[i].waiting.len = i == 0 ? 9 : 4;
+        phrases[i].connected.len = i == 1 ? 9 : 5;
+        phrases[i].message.len = i == 2 ? 9 : 6;
+        style.phrases = &phrases[i];
+        style.raw = true;
+        assert_int_equal(transcript_text_bound(&style, 100), 9 + 100 + 1);
+        style.raw = false;
+        assert_int_equal(transcript_text_bound(&style, 100), 9 + 100 * ESCAPE_EXPANSION_MAX + 1);
+    }
 }
 
 static void test_other_lines(void **state)
@@ -144,10 +200,12 @@ static void test_tuple(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bound_holds),
+                                       cmocka_unit_test(test_bound_is_that_of_the_longest_phrase),
                                        cmocka_unit_test(test_other_lines)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_message, rows);
+    RUN_ROWS(failed, test_long, rows);
     RUN_ROWS(failed, test_tuple, tuple_rows);
     return failed;
 }
