@@ -127,7 +127,12 @@ app_unit_test(syscall_filter server)
 app_unit_test(keeper server SOURCES support/test_folder.c WRAP clock_now_ns)
 app_unit_test(sandbox_enter server SOURCES support/test_folder.c)
 # Where time_t was widened, glibc's time(2) has the second name.
-app_unit_test(periodic server WRAP time __time64 log_event tlsmsg_server_expiry
+app_unit_test(periodic server WRAP time __time64 metrics_print storing_stats log_event tlsmsg_server_expiry
               tlsmsg_server_tell_ends tlsmsg_server_stats)
-app_unit_test(main_loop server WRAP log_event log_answer ${server_wraps} tlsmsg_server_stop tlsmsg_server_wait
-              tlsmsg_server_reload tlsmsg_server_done_fd tlsmsg_server_expiry tlsmsg_server_tell_ends)
+set(main_loop_wraps poll clock_now_ns log_event log_answer ${server_wraps} tlsmsg_server_stop
+    tlsmsg_server_wait tlsmsg_server_reload tlsmsg_server_done_fd tlsmsg_server_expiry
+    tlsmsg_server_tell_ends keeper_look storing_lines_out storing_failure storing_stats)
+app_unit_test(main_loop server WRAP ${main_loop_wraps}
+    SOURCES support/main_loop_ends.c support/test_folder.c support/glob_text.c)
+app_unit_test(main_loop_transcript server WRAP ${main_loop_wraps}
+    SOURCES support/main_loop_ends.c support/test_folder.c)

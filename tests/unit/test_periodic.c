@@ -25,10 +25,35 @@ static char warned_text[256];
 
 time_t __wrap_time(time_t *out);
 time_t __wrap___time64(time_t *out);
+char *__real_metrics_print(const struct tlsmsg_stats *stats, const struct metrics_about *about);
+char *__wrap_metrics_print(const struct tlsmsg_stats *stats, const struct metrics_about *about);
+bool __wrap_storing_stats(struct storing *storing, struct store_stats *stats,
+                          enum store_promise *promise);
 int64_t __wrap_tlsmsg_server_expiry(const struct tlsmsg_server *server, enum tlsmsg_expiry what);
 int64_t __wrap_tlsmsg_server_tell_ends(const struct tlsmsg_server *server, int64_t since_s);
 void __wrap_tlsmsg_server_stats(const struct tlsmsg_server *server, struct tlsmsg_stats *out);
 void __wrap_log_event(struct log *log, const struct tlsmsg_event *event);
+
+static bool no_memory;
+static bool has_store;
+static struct metrics_about printed; /* what the last metrics were about */
+
+char *__wrap_metrics_print(const struct tlsmsg_stats *stats, const struct metrics_about *about)
+{
+    printed = *about;
+    return no_memory ? NULL : __real_metrics_print(stats, about);
+}
+
+bool __wrap_storing_stats(struct storing *storing, struct store_stats *stats,
+                          enum store_promise *promise)
+{
+    assert_null(storing);
+    if (has_store) {
+        *stats = (struct store_stats){.taken = 9};
+        *promise = STORE_PROMISE_REPLICATED;
+    }
+    return has_store;
+}
 
 time_t __wrap_time(time_t *out)
 {
@@ -177,8 +202,28 @@ static void test_when_it_looks_next(void **state)
     assert_int_equal(periodic_run(&periodic, 7), 7 + 60 * second_ns);
     now_unix_s = START + 60;
     assert_int_equal(periodic_run(&periodic, 8), 8 + second_ns);
+    now_unix_s = START + 59;
+    assert_int_equal(periodic_run(&periodic, 8), 8 + 2 * second_ns);
     now_unix_s = START + 61;
     assert_int_equal(periodic_run(&periodic, 9), 9 + second_ns);
+}
+
+/* Where the library goes on naming an end that has passed, it is asked once a second. */
+static void test_an_end_that_stays(void **state)
+{
+    const int64_t second_ns = INT64_C(1000000000);
+    struct periodic periodic;
+
+    (void)state;
+    begin(&periodic, NULL);
+    next_unix_s = START + 1;
+    periodic_reloaded(&periodic);
+    now_unix_s = START + 100;
+    tellings = 0;
+    for (unsigned i = 1; i < 4; i++) {
+        assert_int_equal(periodic_run(&periodic, i), i + second_ns);
+        assert_int_equal(tellings, i);
+    }
 }
 
 static bool holds(const char *path, const char *text)
@@ -209,6 +254,11 @@ static void test_metrics_when_due_and_at_the_end(void **state)
     assert_int_equal(periodic_run(&periodic, 1), 1 + METRICS_INTERVAL_NS);
     assert_true(holds(path, "tlsmsg_messages_total 7\n"));
     assert_true(holds(path, "tlsmsg_crl_next_update_timestamp_seconds 1728432000\n"));
+    assert_string_equal(printed.version, tlsmsg_version());
+    assert_string_equal(printed.transport, tlsmsg_transport());
+    assert_int_equal(printed.started_unix_s, START);
+    assert_int_equal(printed.ends_unix_s[TLSMSG_EXPIRY_CERTIFICATE], 0);
+    assert_false(printed.has_store);
 
     assert_int_equal(unlink(path), 0);
     assert_int_equal(periodic_run(&periodic, METRICS_INTERVAL_NS), 1 + METRICS_INTERVAL_NS);
@@ -222,25 +272,58 @@ static void test_metrics_when_due_and_at_the_end(void **state)
     assert_int_equal(warnings, 0);
 }
 
+static void test_metrics_of_a_store(void **state)
+{
+    struct periodic periodic;
+
+    (void)state;
+    begin(&periodic, "/tmp/tlsmsg-upkeep-missing/m.prom");
+    has_store = true;
+    periodic_end(&periodic);
+    has_store = false;
+    assert_true(printed.has_store);
+    assert_int_equal(printed.promise, STORE_PROMISE_REPLICATED);
+    assert_int_equal(printed.store.taken, 9);
+}
+
+static void test_no_memory_for_metrics(void **state)
+{
+    struct periodic periodic;
+
+    (void)state;
+    begin(&periodic, "/tmp/tlsmsg-upkeep-missing/m.prom");
+    no_memory = true;
+    assert_int_equal(periodic_run(&periodic, 1), 1 + METRICS_INTERVAL_NS);
+    no_memory = false;
+    assert_int_equal(warnings, 1);
+    assert_int_equal(warned_cause, TLSMSG_CAUSE_OTHER);
+    assert_string_equal(warned_text, "cannot write metrics: no memory");
+}
+
 static void test_failed_metrics_are_told_once_and_their_end(void **state)
 {
     char folder[] = "/tmp/tlsmsg-upkeep-XXXXXX";
     char path[64];
+    char says[128];
     struct periodic periodic;
 
     (void)state;
     assert_non_null(mkdtemp(folder));
     (void)snprintf(path, sizeof(path), "%s/m.prom", folder);
+    (void)snprintf(says, sizeof(says), "cannot write metrics '%s': No such file or directory",
+                   path);
     assert_int_equal(rmdir(folder), 0);
     begin(&periodic, path);
     (void)periodic_run(&periodic, 1);
     periodic_end(&periodic);
     assert_int_equal(warnings, 1);
     assert_int_equal(warned_cause, TLSMSG_CAUSE_OTHER);
+    assert_string_equal(warned_text, says);
 
     assert_int_equal(mkdir(folder, 0700), 0);
     periodic_end(&periodic);
     assert_int_equal(warnings, 2);
+    assert_int_equal(warned_cause, TLSMSG_CAUSE_OTHER);
     assert_string_equal(warned_text, "metrics are written again");
     periodic_end(&periodic);
     assert_int_equal(warnings, 2);
@@ -259,7 +342,8 @@ static void test_failure_that_lasts_is_told_again(void **state)
     begin(&periodic, "/tmp/tlsmsg-upkeep-missing/m.prom");
     for (int64_t now_ns = 1; now_ns < (int64_t)3600 * CLOCK_NS_PER_S;
          now_ns += METRICS_INTERVAL_NS) {
-        (void)periodic_run(&periodic, now_ns);
+        assert_int_equal(periodic_run(&periodic, now_ns), now_ns + METRICS_INTERVAL_NS);
+        assert_int_equal(warnings, 1 + (now_ns - 1) / (600 * (int64_t)CLOCK_NS_PER_S));
     }
     assert_int_equal(warnings, 6);
 }
@@ -295,7 +379,10 @@ int main(void)
         cmocka_unit_test(test_ends_are_told_daily),
         cmocka_unit_test(test_what_comes_near_is_told_at_once),
         cmocka_unit_test(test_when_it_looks_next),
+        cmocka_unit_test(test_an_end_that_stays),
         cmocka_unit_test(test_metrics_when_due_and_at_the_end),
+        cmocka_unit_test(test_metrics_of_a_store),
+        cmocka_unit_test(test_no_memory_for_metrics),
         cmocka_unit_test(test_failed_metrics_are_told_once_and_their_end),
         cmocka_unit_test(test_failure_that_lasts_is_told_again),
     };
