@@ -103,8 +103,12 @@ app_unit_test(stdout_writer server FAILMALLOC SOURCES support/checked_lock.c
     WRAP wake_open ${checked_lock})
 app_unit_test(transcript_text server)
 app_unit_test(transcript_json server)
-app_unit_test(transcript server FAILMALLOC SOURCES support/checked_lock.c
-    WRAP ${message_wraps} ${checked_lock})
+set(transcript_wraps ${message_wraps} tlsmsg_server_address clock_now_ns clock_gettime
+    __clock_gettime64 ${checked_lock})
+foreach(module transcript transcript_lines)
+    app_unit_test(${module} server FAILMALLOC WRAP ${transcript_wraps}
+        SOURCES support/checked_lock.c support/transcript_scene.c)
+endforeach()
 if(TLSMSG_SQLITE)
     set(message_of_storing tlsmsg_message_data tlsmsg_message_peer tlsmsg_message_token
         tlsmsg_message_producer tlsmsg_message_number tlsmsg_message_hash)
