@@ -1,14 +1,17 @@
 /* See server_run.h. */
 #include "support/server_run.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,8 +24,10 @@
 #include "support/unit.h"
 
 #include "base/build.h"
+#include "base/clock.h"
 
 #define LIMIT_MS 20000
+#define DESCRIPTORS_MAX 256
 #define PRINTED_MAX 16384
 #define LISTENING "listening on "
 
@@ -37,15 +42,31 @@ struct scene {
 
 static struct test_folder folder;
 
+/* ---- the server's clock */
+
+static bool clock_stands;      /* in this process */
+static int64_t *clock_then_ns; /* what it says then; shared with the child */
+
+int64_t __real_clock_now_ns(void);
+int64_t __wrap_clock_now_ns(void);
+
+int64_t __wrap_clock_now_ns(void)
+{
+    return clock_stands ? __atomic_load_n(clock_then_ns, __ATOMIC_SEQ_CST) : __real_clock_now_ns();
+}
+
 int server_run_setup(void **state)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     test_folder_make(&folder);
-    return ends_identity_setup(state);
+    clock_then_ns = mmap(NULL, sizeof(*clock_then_ns), PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return ends_identity_setup(state) + (clock_then_ns == MAP_FAILED);
 }
 
 int server_run_teardown(void **state)
 {
+    (void)munmap(clock_then_ns, sizeof(*clock_then_ns));
     test_folder_remove(&folder);
     return ends_identity_teardown(state);
 }
@@ -82,6 +103,17 @@ static int fill_arguments(const struct server_run *run, char texts[][TEST_PATH_M
     return argc;
 }
 
+/* From the first on that no program begins with: closes them, or tells that there is one. */
+static bool has_descriptors(bool closes)
+{
+    bool any = false;
+
+    for (int fd = STDERR_FILENO + 1; fd < DESCRIPTORS_MAX; fd++) {
+        any |= closes ? close(fd) == 0 : fcntl(fd, F_GETFD) >= 0;
+    }
+    return any;
+}
+
 /* Ends as a program does, so that what looks for leaks looks. */
 static _Noreturn void be_the_server(const struct server_run *run, const struct scene *scene)
 {
@@ -89,14 +121,21 @@ static _Noreturn void be_the_server(const struct server_run *run, const struct s
     char *argv[SERVER_RUN_ARGS + 11];
     int argc = fill_arguments(run, texts, argv);
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int code;
 
     if (dup2(nothing, 0) != 0 || dup2(scene->fds[1], 1) != 1 || dup2(scene->fds[2], 2) != 2) {
         _exit(99);
     }
+    (void)has_descriptors(true);
+    clock_stands = run->clock_stands;
     if (run->in_child != NULL) {
         run->in_child();
     }
-    exit(server_main(argc, argv));
+    code = server_main(argc, argv);
+    if (run->after != NULL && !run->after()) {
+        code = 96;
+    }
+    exit(has_descriptors(false) ? 97 : code);
 }
 
 static void begin(const struct server_run *run, struct scene *scene)
@@ -107,6 +146,7 @@ static void begin(const struct server_run *run, struct scene *scene)
         assert_true(scene->fds[i] >= 0);
     }
     (void)fflush(NULL);
+    *clock_then_ns = __real_clock_now_ns();
     scene->child = fork();
     assert_true(scene->child >= 0);
     if (scene->child == 0) {
@@ -219,6 +259,32 @@ static void leave(struct scene *scene)
     }
 }
 
+/* Its own end too ends as it likes: with an alert, or reset. */
+static void say_garbage(struct scene *scene)
+{
+    static const char text[] = "GET / HTTP/1.0\r\n\r\n";
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct pollfd entry = {.events = POLLIN};
+    char address[64];
+    char buf[256];
+    ssize_t n;
+
+    take_address(scene, address);
+    at.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+    entry.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (entry.fd < 0 || connect(entry.fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
+        write(entry.fd, text, sizeof(text) - 1) != sizeof(text) - 1) {
+        fail_run(scene, strerror(errno));
+    }
+    do {
+        if (poll(&entry, 1, LIMIT_MS) != 1) {
+            fail_run(scene, "it goes on with garbage");
+        }
+        n = read(entry.fd, buf, sizeof(buf));
+    } while (n > 0);
+    (void)close(entry.fd);
+}
+
 static void move(struct scene *scene, const char *name, bool blocks)
 {
     char numbered[TEST_PATH_MAX / 4];
@@ -257,6 +323,11 @@ static void take_step(struct scene *scene, const char *step)
         move(scene, step + 5, false);
     } else if (strncmp(step, "block ", 6) == 0) {
         move(scene, step + 6, true);
+    } else if (strncmp(step, "later ", 6) == 0) {
+        (void)__atomic_add_fetch(clock_then_ns, (int64_t)atoi(step + 6) * CLOCK_NS_PER_MS,
+                                 __ATOMIC_SEQ_CST);
+    } else if (strcmp(step, "garbage") == 0) {
+        say_garbage(scene);
     } else if (strcmp(step, "leave") == 0) {
         leave(scene);
     } else {
@@ -275,8 +346,15 @@ void server_run_expect(const struct server_run *run)
     }
     code = await_end(&scene);
     leave(&scene);
-    expect_text("stderr", run->err, printed(&scene, 2));
-    expect_text("stdout", run->out, run->full_stdout ? "" : printed(&scene, 1));
+    expect_text("stderr", run->err_of_root != NULL && geteuid() == 0 ? run->err_of_root : run->err,
+                printed(&scene, 2));
+    if (!run->full_stdout) {
+        (void)printed(&scene, 1);
+        if (run->out_goes_on && strlen(scene.printed[1]) > strlen(run->out)) {
+            scene.printed[1][strlen(run->out)] = '\0';
+        }
+        expect_text("stdout", run->out, scene.printed[1]);
+    }
     (void)close(scene.fds[1]);
     (void)close(scene.fds[2]);
     assert_int_equal(code, run->exit);
