@@ -1,12 +1,45 @@
 /* What the server's own options become, and what is refused of them, with the whole text. */
 #include "support/unit.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #include "app/server/options.h"
 #include "base/build.h"
+#include "base/error.h"
+#include "support/failmalloc.h"
 
 #define WORDS_MAX 6
+
+/* How a store in a database is reached, as the test has it. */
+static struct {
+    enum tlsmsg_code code;
+    unsigned asked;
+    const char *target;
+    const char *user;
+    struct store_reach *reach;
+    struct store_reach *ended;
+} reached;
+
+enum tlsmsg_code __wrap_storing_reach(const struct storing_settings *settings, const char *user,
+                                      struct store_reach *reach, struct tlsmsg_error *err);
+void __wrap_storing_reach_fini(struct store_reach *reach);
+
+enum tlsmsg_code __wrap_storing_reach(const struct storing_settings *settings, const char *user,
+                                      struct store_reach *reach, struct tlsmsg_error *err)
+{
+    reached.asked++;
+    reached.target = settings->target;
+    reached.user = user;
+    reached.reach = reach;
+    return reached.code == TLSMSG_OK ? TLSMSG_OK
+                                     : error_set(err, reached.code, 0, "how it is reached");
+}
+
+void __wrap_storing_reach_fini(struct store_reach *reach)
+{
+    reached.ended = reach;
+}
 
 static enum tlsmsg_code take(struct server_settings *settings, const char *const *given,
                              struct tlsmsg_error *err)
@@ -78,8 +111,11 @@ static void is_refused(void **state)
     struct server_settings settings;
     struct tlsmsg_error err;
 
+    memset(&reached, 0, sizeof(reached));
     assert_int_equal(take(&settings, row->words, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
     assert_string_equal(err.text, row->text);
+    assert_int_equal(reached.asked, 0);
     assert_int_equal(err.sys_errno, 0);
     server_settings_fini(&settings);
 }
@@ -106,6 +142,154 @@ static void test_what_is_set_without_an_option(void **state)
     assert_int_equal(settings.sandbox.read_count, 0);
     assert_int_equal(settings.sandbox.write_count, 0);
     server_settings_fini(&settings);
+}
+
+/* ---- what is taken */
+
+static void give(struct server_settings *settings, const char *word, ...) __attribute__((sentinel));
+
+/* The settings of these words, all of which are good. */
+static void give(struct server_settings *settings, const char *word, ...)
+{
+    const char *given[WORDS_MAX] = {NULL};
+    struct tlsmsg_error err;
+    va_list more;
+    size_t count = 0;
+
+    va_start(more, word);
+    for (; word != NULL; word = va_arg(more, const char *)) {
+        assert_true(count < WORDS_MAX);
+        given[count++] = word;
+    }
+    va_end(more);
+    if (take(settings, given, &err) != TLSMSG_OK) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(err.code, TLSMSG_OK);
+}
+
+static void test_languages(void **state)
+{
+    static const char *const names[] = {"zh", "en"};
+    struct server_settings settings;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        give(&settings, "--lang", names[i], NULL);
+        assert_ptr_equal(settings.phrases, phrases_get(i));
+        assert_int_equal(settings.help_language, i);
+        server_settings_fini(&settings);
+    }
+}
+
+/* The last of them counts. */
+static void test_formats_and_levels(void **state)
+{
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+    struct server_settings settings;
+
+    (void)state;
+    give(&settings, "--format=json", "--log-format=json", NULL);
+    assert_int_equal(settings.format, TRANSCRIPT_JSON);
+    assert_int_equal(settings.log_format, LOG_JSON);
+    server_settings_fini(&settings);
+    give(&settings, "--format=json", "--log-format=json", "--format=text", "--log-format=text",
+         NULL);
+    assert_int_equal(settings.format, TRANSCRIPT_TEXT);
+    assert_int_equal(settings.log_format, LOG_TEXT);
+    server_settings_fini(&settings);
+    for (size_t i = 0; i < COUNT_OF(levels); i++) {
+        give(&settings, "--log-level", levels[i], NULL);
+        assert_int_equal(settings.log_level, i);
+        assert_false(settings.quiet || settings.check);
+        server_settings_fini(&settings);
+    }
+    give(&settings, "-q", NULL);
+    assert_true(settings.quiet && !settings.check);
+    server_settings_fini(&settings);
+    give(&settings, "--check", NULL);
+    assert_true(settings.check && !settings.quiet);
+    server_settings_fini(&settings);
+}
+
+static void test_a_store_without_more(void **state)
+{
+    struct server_settings settings;
+
+    (void)state;
+    memset(&reached, 0, sizeof(reached));
+    give(&settings, "--store", "s", NULL);
+    assert_int_equal(settings.storing.keep_ms, 0);
+    assert_int_equal(settings.storing.min_free, 64 * 1024 * 1024);
+    assert_int_equal(settings.storing.timeout_ms, 5000);
+    assert_false(settings.has_store_option || settings.has_file_option);
+    assert_int_equal(reached.asked, 0);
+    server_settings_fini(&settings);
+    assert_ptr_equal(reached.ended, &settings.reach);
+    assert_null(settings.options);
+    server_settings_fini(&settings); /* nothing is left to be freed */
+    give(&settings, "--store=s", "--store-min-free=0", "--store-timeout=0.0001", NULL);
+    assert_int_equal(settings.storing.min_free, 0);
+    assert_int_equal(settings.storing.timeout_ms, 1);
+    server_settings_fini(&settings);
+    give(&settings, "--store=s", "--store-timeout=0", NULL);
+    assert_int_equal(settings.storing.timeout_ms, 0);
+    server_settings_fini(&settings);
+}
+
+/* It is reached over the network, and has no file here. */
+static void test_a_store_in_a_database(void **state)
+{
+    static const char *const targets[] = {"postgresql://x/y", "postgres://x/y"};
+    struct server_settings settings;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        memset(&reached, 0, sizeof(reached));
+        give(&settings, "--store", targets[i], "--store-timeout=1", "--user=u", NULL);
+        assert_string_equal(settings.storing.target, targets[i]);
+        assert_int_equal(settings.storing.timeout_ms, 1000);
+        assert_true(settings.sandbox.connects);
+        assert_null(settings.sandbox.store);
+        assert_ptr_equal(settings.sandbox.reach, &settings.reach);
+        assert_int_equal(reached.asked, 1);
+        assert_string_equal(reached.target, targets[i]);
+        assert_string_equal(reached.user, "u");
+        assert_ptr_equal(reached.reach, &settings.reach);
+        server_settings_fini(&settings);
+    }
+}
+
+static void test_a_database_that_cannot_be_reached(void **state)
+{
+    const char *given[] = {"--store=postgresql://x/y", "--metrics-file=m", NULL};
+    struct server_settings settings;
+    struct tlsmsg_error err;
+
+    (void)state;
+    reached.code = TLSMSG_ERR_NOMEM;
+    assert_int_equal(take(&settings, given, &err), TLSMSG_ERR_NOMEM);
+    reached.code = TLSMSG_OK;
+    assert_int_equal(err.code, TLSMSG_ERR_NOMEM);
+    assert_string_equal(err.text, "how it is reached");
+    assert_null(reached.user);
+    server_settings_fini(&settings);
+}
+
+static void test_no_memory(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct server_settings settings;
+    long before = failmalloc_live();
+
+    (void)state;
+    failmalloc_at(1);
+    assert_int_equal(server_settings_init(&settings, &err), TLSMSG_ERR_NOMEM);
+    failmalloc_at(0);
+    assert_int_equal(err.code, TLSMSG_ERR_NOMEM);
+    assert_string_equal(err.text, "out of memory");
+    server_settings_fini(&settings);
+    assert_int_equal(failmalloc_live(), before);
 }
 
 static void test_a_store_in_a_file(void **state)
@@ -150,6 +334,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_set_without_an_option),
+        cmocka_unit_test(test_languages),
+        cmocka_unit_test(test_formats_and_levels),
+        cmocka_unit_test(test_a_store_without_more),
+        cmocka_unit_test(test_a_store_in_a_database),
+        cmocka_unit_test(test_a_database_that_cannot_be_reached),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_a_store_in_a_file),
         cmocka_unit_test(test_files_that_are_written),
     };
