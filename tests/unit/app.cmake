@@ -38,7 +38,7 @@ set(server_wraps tlsmsg_server_stats tlsmsg_server_workers tlsmsg_server_address
 app_unit_test(args)
 app_unit_test(config_file SOURCES support/test_folder.c)
 app_unit_test(phrases)
-app_unit_test(signals WRAP signalfd)
+app_unit_test(signals)
 app_unit_test(startup FAILMALLOC)
 app_unit_test(startup_descriptors)
 app_unit_test(terminal SOURCES support/pty_scene.c)
