@@ -316,15 +316,26 @@ static enum store_result decide(struct store *store, struct store_batch *batch, 
     return result;
 }
 
+/* Whether the transaction wrote anything: each producer that has a number is written (backend.h). */
+static bool has_written(const struct store_batch *batch, enum store_result result)
+{
+    size_t i = 0;
+
+    while (i < batch->count && batch->items[i]->last == 0) {
+        i++;
+    }
+    return result == STORE_RESULT_DONE && i < batch->count;
+}
+
 /* Counts verdicts, and keeps what a refusal means for what comes later. False: no memory. */
-static bool account(struct store *store, const struct turn *turns, enum store_result result)
+static bool account(struct store *store, const struct turn *turns, bool wrote)
 {
     const struct turn *turn;
     const struct store_item *item;
     bool has_memory = true;
 
     (void)pthread_mutex_lock(&store->lock);
-    store->stats.batches += result == STORE_RESULT_DONE;
+    store->stats.batches += wrote;
     for (turn = turns; turn != NULL; turn = turn->next) {
         for (item = turn->first; item != NULL; item = item->next) {
             store->stats.taken += item->verdict == STORE_TAKEN && item->seq > 0;
@@ -375,7 +386,7 @@ static void deliver_all(struct store *store, struct turn *turns, bool failed)
 static bool commit(struct store *store, struct turn *turns, size_t count)
 {
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct store_batch batch;
+    struct store_batch batch = {.count = 0};
     enum store_result result = STORE_RESULT_FAILED;
     uint64_t bytes;
     uint64_t log_bytes = 0;
@@ -383,7 +394,7 @@ static bool commit(struct store *store, struct turn *turns, size_t count)
     if (list_items(store, turns, count, &batch, &bytes)) {
         result = decide(store, &batch, bytes, turns->deadline_ns, &err);
     }
-    if (result != STORE_RESULT_FAILED && !account(store, turns, result)) {
+    if (result != STORE_RESULT_FAILED && !account(store, turns, has_written(&batch, result))) {
         result = STORE_RESULT_FAILED;
     }
     if (result == STORE_RESULT_FAILED) {

@@ -92,7 +92,7 @@ struct store_settings {
 
 /* Numbers since the start. */
 struct store_stats {
-    uint64_t batches; /* transactions that were committed */
+    uint64_t batches; /* transactions that were committed and wrote something */
     uint64_t taken;
     uint64_t duplicates;
     uint64_t no_room;

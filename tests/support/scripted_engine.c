@@ -76,6 +76,11 @@ static enum store_verdict verdict_of(const struct store_item *item)
     return STORE_TAKEN;
 }
 
+static uint64_t last_of(const struct store_item *item)
+{
+    return item->body_len > 0 && item->body[0] == 'u' ? 0 : item->seq + 1000;
+}
+
 static enum store_result append(struct store_backend *backend, struct store_batch *batch,
                                 struct tlsmsg_error *err)
 {
@@ -93,7 +98,7 @@ static enum store_result append(struct store_backend *backend, struct store_batc
         assert_int_equal(batch->items[i]->verdict, STORE_AWAY);
         if (script.appends[step] == STORE_RESULT_DONE) {
             batch->items[i]->verdict = verdict_of(batch->items[i]);
-            batch->items[i]->last = batch->items[i]->seq + 1000;
+            batch->items[i]->last = last_of(batch->items[i]);
         }
     }
     if (script.promises[step] >= 0) {

@@ -85,7 +85,7 @@ struct store_settings script_settings(void);
 struct store *script_start(const struct store_settings *settings);
 
 /* Puts a record. The first byte of its body says how the engine decides it: 't'aken, 'd'uplicate,
- * 'o'ther bytes, 'r'efused, 'n'o room, 'a'way. */
+ * 'o'ther bytes, 'r'efused, 'n'o room, 'a'way; 'u': of a producer that has no number. */
 void script_put(struct store *store, unsigned worker, uint64_t connection, uint64_t seq,
                 const char *body);
 
