@@ -46,6 +46,17 @@ struct verdict numbered_no_memory(struct conversation *c)
     return numbered_bye(c, 503, "busy");
 }
 
+/* Each producer that is remembered is connected: there is no place for another. */
+static struct verdict refuse_another(struct conversation *c)
+{
+    worker_event(c->worker, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_LIMIT, c,
+                 "refused, BYE 503: all %zu producers that the server remembers are connected "
+                 "(try: several servers, each for some of the clients)",
+                 c->worker->server->producers.max);
+    return numbered_bye(c, 503,
+                        "too many producers are connected (try: again later, or another server)");
+}
+
 /* What was acknowledged is gone: an old backup of what the handler keeps, or another server. */
 static void tell_set_back(struct conversation *c)
 {
@@ -156,7 +167,14 @@ static struct verdict claim(struct conversation *c)
         free(n->hold);
         n->hold = NULL;
     }
-    return verdict == PRODUCERS_STALE ? numbered_bye(c, 409, "taken over") : numbered_no_memory(c);
+    switch (verdict) {
+    case PRODUCERS_STALE:
+        return numbered_bye(c, 409, "taken over");
+    case PRODUCERS_FULL:
+        return refuse_another(c);
+    default:
+        return numbered_no_memory(c);
+    }
 }
 
 struct verdict numbered_greet(struct conversation *c, const struct frame_hello *hello)

@@ -153,11 +153,16 @@ static const struct play plays[] = {
      .acts = {{.says = "HELLO 1 producer=p\n"},
               {.hears = HELLO},
               {.peer = 1, .says = "HELLO 1 producer=q\n"},
-              {.peer = 1, .hears = BUSY, .has_left = true},
+              {.peer = 1,
+               .hears = BYE(503, 70,
+                            "too many producers are connected (try: again later, or another "
+                            "server)"),
+               .has_left = true},
               {.leaves = true, .has_left = true},
               {.peer = 2, .says = "HELLO 1 producer=q\n"},
               {.peer = 2, .hears = HELLO, .leaves = true, .has_left = true}},
-     .told = "warning memory 2: no memory for a message; the conversation is closed\n"
+     .told = "warning limit 2: refused, BYE 503: all 1 producers that the server remembers are "
+             "connected (try: several servers, each for some of the clients)\n"
              "closed 2: failed, 0 messages, BYE 503, of q\n"
              "closed 1: clean, 0 messages, of p\nclosed 3: clean, 0 messages, of q\n"},
     /* One that has no reply yet to what was deferred is not waited for. */
