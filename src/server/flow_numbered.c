@@ -267,6 +267,28 @@ static bool is_stopped(const struct conversation *c)
     return n->greeting == GREETING_DONE ? c->worker->held : numbered_is_waiting(n);
 }
 
+static size_t kept_bytes(const struct conversation *c)
+{
+    const struct numbered *n = numbered_of(c);
+
+    return n != NULL && n->partial != NULL ? n->partial->ahead.len + n->partial->body.len : 0;
+}
+
+/* Whether the next message may be taken: the queue has room for the longest reply beside what waits
+ * there. */
+static bool may_read(const struct conversation *c)
+{
+    const struct server_settings *settings = &c->worker->server->settings;
+
+    if (is_stopped(c)) {
+        return false;
+    }
+    return c->deferred.count < settings->window &&
+           c->out.len <= QUEUE_MARK_BYTES + NUMBERED_SLACK_BYTES &&
+           kept_bytes(c) + c->out.len + c->deferred.bytes <=
+               settings->max_message_bytes + NUMBERED_SLACK_BYTES;
+}
+
 /* Who has greeted waits for the next iteration where this one has taken in what it may. */
 static bool has_had_enough(const struct conversation *c)
 {
@@ -303,7 +325,7 @@ static struct verdict take(struct conversation *c, const char *data, size_t len)
     struct verdict verdict = go_on;
     struct frame_piece piece;
 
-    while (verdict.next == GO_ON && len > 0 && !is_stopped(c) && !has_had_enough(c)) {
+    while (verdict.next == GO_ON && len > 0 && may_read(c) && !has_had_enough(c)) {
         if (!is_within_a_frame(n) && frame_read_whole(FRAME_FROM_CLIENT, &data, &len, &piece)) {
             verdict = take_whole(c, &piece);
         } else {
@@ -334,25 +356,6 @@ static struct verdict ended(struct conversation *c)
     return (struct verdict){FINISH, TLSMSG_CLOSE_CLEAN};
 }
 
-static size_t kept_bytes(const struct conversation *c)
-{
-    const struct numbered *n = numbered_of(c);
-
-    return n != NULL && n->partial != NULL ? n->partial->ahead.len + n->partial->body.len : 0;
-}
-
-static bool may_read(const struct conversation *c)
-{
-    const struct server_settings *settings = &c->worker->server->settings;
-
-    if (is_stopped(c)) {
-        return false;
-    }
-    return c->deferred.count < settings->window &&
-           kept_bytes(c) + c->out.len + c->deferred.bytes <=
-               settings->max_message_bytes + NUMBERED_SLACK_BYTES;
-}
-
 static size_t reply_head(const struct conversation *c, uint64_t message, size_t len,
                          char head[FLOW_HEAD_MAX])
 {
@@ -375,8 +378,9 @@ static int64_t deadline(const struct conversation *c)
     int64_t due;
 
     if (p == NULL || p->began_ns == 0) {
-        return n->greeting == GREETING_AWAITED
-                   ? clock_deadline_ns(c->since_ns, settings->handshake_timeout_ms)
+        return n->greeting == GREETING_AWAITED && messages_may_read(c)
+                   ? clock_deadline_ns(later(c->since_ns, c->activity_ns),
+                                       settings->handshake_timeout_ms)
                    : 0;
     }
     if (!may_read(c)) {

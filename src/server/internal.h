@@ -267,6 +267,7 @@ struct worker {
     bool dirty;             /* the handler was called since the last turn_end */
     bool held;              /* the handler said TLSMSG_TURN_HOLD */
     bool over;              /* --max-buffered is reached: who holds something isn't read */
+    bool full;              /* ... and what the others may hold beside it: nobody is */
     size_t bytes;           /* held because of messages */
     size_t credit;          /* ... and taken of --max-buffered for them */
     atomic_int_fast64_t unfinished_since_ns; /* of the oldest; 0: none. Any thread reads it. */
@@ -355,6 +356,9 @@ static inline void worker_handler_ran(struct worker *w)
     w->dirty = true;
     transport_program_ran();
 }
+
+/* Looks whether --max-buffered is reached. */
+void worker_look_at_memory(struct worker *w);
 
 /* Takes more credit, or gives some back. */
 void worker_settle(struct worker *w);

@@ -44,6 +44,7 @@ static inline void queued(struct conversation *c, size_t total)
 {
     buffer_commit(&c->out, total);
     c->unsent++;
+    c->worker->taken_bytes += total / ITERATION_GROWTH;
     count(&c->worker->stats.queued_bytes, total);
     worker_answered(c->worker, c);
 }
@@ -168,6 +169,7 @@ static __attribute__((cold)) enum tlsmsg_code keep_reply(struct conversation *c,
         return TLSMSG_ERR_NOMEM;
     }
     data = join(parts, n, &len, &ok);
+    c->worker->taken_bytes += len / ITERATION_GROWTH;
     (void)reply_queue_fill(&c->deferred, message, data, len);
     return ok ? TLSMSG_OK : TLSMSG_ERR_NOMEM;
 }
@@ -400,7 +402,7 @@ struct verdict messages_dispatch(struct conversation *c, const struct incoming *
 
 bool messages_may_read(const struct conversation *c)
 {
-    if (c->worker->over && c->held_bytes > 0) {
+    if (c->worker->over && (c->worker->full || c->held_bytes > 0)) {
         return false;
     }
     if (c->flow->may_read != NULL) {

@@ -99,6 +99,17 @@ bool worker_has_room(const struct worker *w, size_t len)
     return total + 2 * len <= w->server->settings.max_buffered_bytes || total <= len + spare;
 }
 
+/* Only what conversations hold can fill it up: that goes as peers take their replies, or in time. */
+void worker_look_at_memory(struct worker *w)
+{
+    struct tlsmsg_server *server = w->server;
+    size_t most = server->settings.max_buffered_bytes;
+    size_t beside = (size_t)atomic_load(&server->limits.connections) * QUEUE_MARK_BYTES;
+
+    w->over = server_buffered(server) > most;
+    w->full = atomic_load_explicit(&server->credit, memory_order_relaxed) > most + beside;
+}
+
 void worker_settle(struct worker *w)
 {
     size_t wanted = w->bytes == 0 ? 0 : (w->bytes / CREDIT_BYTES + 2) * CREDIT_BYTES;
@@ -106,7 +117,7 @@ void worker_settle(struct worker *w)
 
     if (wanted > w->credit) {
         atomic_fetch_add_explicit(total, wanted - w->credit, memory_order_relaxed);
-        w->over = server_buffered(w->server) > w->server->settings.max_buffered_bytes;
+        worker_look_at_memory(w);
     } else {
         atomic_fetch_sub_explicit(total, w->credit - wanted, memory_order_relaxed);
     }

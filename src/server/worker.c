@@ -180,7 +180,7 @@ static void shed(struct worker *w)
         conversation_shed(c);
         conversation_update(c);
     }
-    w->over = server_buffered(w->server) > w->server->settings.max_buffered_bytes;
+    worker_look_at_memory(w);
     if (w->over) {
         server_shed(w->server);
     }

@@ -13,7 +13,7 @@ tlsmsg_unit_test(conversation_faults WRAP loop_wait SOURCES ${scene_support})
 tlsmsg_unit_test(conversation_memory FAILMALLOC WRAP loop_wait
     SOURCES ${scene_support} support/memory_scene.c)
 set(fault_tests conversation_faults conversation_memory)
-foreach(module conversation_limits deferred_replies turn_bounds)
+foreach(module conversation_limits deferred_replies large_replies turn_bounds)
     tlsmsg_unit_test(${module} WRAP loop_wait SOURCES ${scene_support})
     list(APPEND fault_tests ${module})
 endforeach()
