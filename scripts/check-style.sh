@@ -210,7 +210,7 @@ src/options 1000 150
 src/protocol 700 150
 src/transport 500 0
 src/transport/tls 7500 150
-src/server 5350 150
+src/server 5450 150
 src/client 2000 150
 src/store 6000 150
 src/app 1700 80
