@@ -250,6 +250,25 @@ static void test_what_ends_a_read_ends_all(void **state)
     }
 }
 
+/* A client is sent none: whatever a server sends, the library judges. */
+static void test_a_client_watches_no_hello(void **state)
+{
+    struct written w = {.len = 0};
+    struct scene s;
+    char buf[64];
+    size_t got;
+
+    (void)state;
+    put_record(&w, 22, 4);
+    put_message(&w, 1, HELLO_LONGEST + 1);
+    begin(&s, true);
+    memory_pipe_put(&s.in, w.bytes, w.len);
+    assert_int_equal(BIO_read_ex(s.bio, buf, sizeof(buf), &got), 1);
+    assert_int_equal(got, w.len);
+    assert_false(s.link.is_too_long);
+    end(&s);
+}
+
 static enum byte_result fail_silently(struct byte_source *source, void *buf, size_t cap,
                                       size_t *got)
 {
@@ -414,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_a_long_message_is_passed_over),
         cmocka_unit_test(test_encrypted_records_are_not_judged),
         cmocka_unit_test(test_what_ends_a_read_ends_all),
+        cmocka_unit_test(test_a_client_watches_no_hello),
         cmocka_unit_test(test_a_source_that_does_not_say_why),
         cmocka_unit_test(test_a_stranger_is_kept_away),
         cmocka_unit_test(test_a_muted_link_asks_for_nothing),

@@ -33,6 +33,7 @@ static const struct row rows[] = {
      "alice\xe2\x80\x8b\xc2\xad\xef\xbb\xbf\xe3\x85\xa4\xf3\xa0\x80\x81", NULL,
      "CN=alice\\u200b\\u00ad\\ufeff\\u3164\\U000e0001"},
     {"a common name that looks like another type", "URI:urn:dev:1", NULL, "CN=URI:urn:dev:1"},
+    {"an empty name is none", "alice", "DER:30058600820178", "DNS:x"}, /* a URI of no bytes */
     {"nothing", NULL, NULL, NULL},
 };
 
@@ -83,18 +84,26 @@ static void test_nul_in_a_name(void **state)
 struct talker {
     const char *name;
     const char *common_name;
+    const char *alternative_names;
     const char *text; /* of the refusal; NULL: may talk */
 };
 
+#define CONTROL(name) "client '" name "' has control characters in its name"
+
 static const struct talker talkers[] = {
-    {"a plain name", "alice", NULL},
-    {"Chinese", "你好", NULL},
-    {"a backslash", "CORP\\nancy", NULL},
-    {"what can't be seen", "alice\xe2\x80\x8b", NULL},
-    {"no name", NULL, NULL},
-    {"a line's end", "CORP\nancy", "client 'CN=CORP\\nancy' has control characters in its name"},
-    {"DEL", "a\x7f", "client 'CN=a\\x7f' has control characters in its name"},
-    {"one of C1", "a\xc2\x9b", "client 'CN=a\\u009b' has control characters in its name"},
+    {"a plain name", "alice", NULL, NULL},
+    {"a blank, and the last letter of ASCII", "a ~", NULL, NULL},
+    {"Chinese", "你好", NULL, NULL},
+    {"a backslash", "CORP\\nancy", NULL, NULL},
+    {"what can't be seen", "alice\xe2\x80\x8b", NULL, NULL},
+    {"the first character behind C1", "a\xc2\xa0", NULL, NULL},
+    {"no name", NULL, NULL, NULL},
+    {"half a character at its end", "alice", "DER:3004860261c2", NULL}, /* URI:a\xc2 */
+    {"a line's end", "CORP\nancy", NULL, CONTROL("CN=CORP\\nancy")},
+    {"the last of C0", "a\x1f", NULL, CONTROL("CN=a\\x1f")},
+    {"DEL", "a\x7f", NULL, CONTROL("CN=a\\x7f")},
+    {"one of C1", "a\xc2\x9b", NULL, CONTROL("CN=a\\u009b")},
+    {"the last of C1", "a\xc2\x9f", NULL, CONTROL("CN=a\\u009f")},
 };
 
 static void test_control_characters(void **state)
@@ -103,7 +112,8 @@ static void test_control_characters(void **state)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct test_cert cert;
 
-    test_cert_make(&cert, &(struct test_cert_spec){.common_name = row->common_name});
+    test_cert_make(&cert, &(struct test_cert_spec){.common_name = row->common_name,
+                                                   .alternative_names = row->alternative_names});
     assert_int_equal(identity_check(NULL, cert.cert, &err),
                      row->text == NULL ? TLSMSG_OK : TLSMSG_ERR_UNTRUSTED);
     assert_string_equal(err.text, row->text == NULL ? "" : row->text);

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "support/glob_text.h"
 #include "support/tls_ends.h"
 #include "support/unit.h"
 #include "transport/tls/rehearsal.h"
@@ -17,6 +18,7 @@ static struct tls_files files;
 static struct tlsmsg_options *options;
 static struct tls_settings settings;
 static struct test_cert middle; /* of files.ca */
+static struct test_cert odd;    /* the same, with an extension that can't be read */
 
 static int set_up(void **state)
 {
@@ -27,12 +29,17 @@ static int set_up(void **state)
     options_tls(options, &settings);
     test_cert_make(&middle, &(struct test_cert_spec){
                                 .common_name = "middle", .issuer = &files.ca, .is_ca = true});
+    test_cert_make(&odd, &(struct test_cert_spec){.common_name = "odd",
+                                                  .issuer = &files.ca,
+                                                  .is_ca = true,
+                                                  .alternative_names = "DER:0403414141"});
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
+    test_cert_free(&odd);
     test_cert_free(&middle);
     tlsmsg_options_free(options);
     tls_files_remove(&files);
@@ -55,7 +62,7 @@ static void rehearse(const struct test_cert *own, X509 *const *issuers, size_t c
     }
     code = rehearse_certificate(&it, &settings, &report, &err);
     assert_int_equal(ERR_peek_error(), 0); /* nothing that another call would take for its own */
-    assert_string_equal(err.text, refused != NULL ? refused : "");
+    expect_text("the refusal", refused, err.text);
     assert_int_equal(code, refused != NULL ? TLSMSG_ERR_CONFIG : TLSMSG_OK);
     assert_int_equal(err.code, code);
     assert_int_equal(err.sys_errno, 0);
@@ -148,6 +155,21 @@ static void is_told(void **state)
     test_cert_free(&own);
 }
 
+/* What the policy refuses to load at all, in the library's words. */
+static void a_key_that_is_too_weak(void **state)
+{
+    EVP_PKEY *key = EVP_RSA_gen(1024);
+    struct test_cert own;
+
+    (void)state;
+    assert_non_null(key);
+    test_cert_make(&own, &(struct test_cert_spec){
+                             .common_name = "own", .alternative_names = NAMES, .key = key});
+    rehearse(&own, NULL, 0, "cannot use " CERT " and its key: *", NULL);
+    test_cert_free(&own);
+    EVP_PKEY_free(key);
+}
+
 /* --- the chain ----------------------------------------------------------------------------------- */
 
 static void chains_are_told(void **state)
@@ -202,6 +224,13 @@ static void chains_are_told(void **state)
          1,
          true,
          "'own.crt' lacks the certificate of 'CN=middle' between others of the chain; try: the "
+         "server's certificate, then each one's issuer"},
+        {&odd,
+         NULL,
+         {odd.cert},
+         1,
+         true,
+         "'own.crt' lacks the certificate of 'CN=odd' between others of the chain; try: the "
          "server's certificate, then each one's issuer"},
         {&files.ca,
          NULL,
@@ -281,6 +310,7 @@ static void request_names_that_do_not_fit_are_left_out(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_that_is_too_weak),
         cmocka_unit_test(chains_are_told),
         cmocka_unit_test(request_names_that_do_not_fit_are_left_out),
     };

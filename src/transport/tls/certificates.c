@@ -265,7 +265,6 @@ static enum tlsmsg_code check_dates(const struct file *file, const X509 *leaf,
 {
     char date[X509_TEXT_DATE_MAX];
 
-    tls_error_begin();
     if (X509_cmp_current_time(X509_get0_notAfter(leaf)) <= 0) {
         x509_text_date(X509_get0_notAfter(leaf), date);
         return load_is_ours(X509_get_issuer_name(leaf))

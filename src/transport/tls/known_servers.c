@@ -139,10 +139,8 @@ static bool is_server(const char *text)
     bool in_brackets = len > 2 && text[0] == '[' && text[len - 1] == ']';
 
     for (size_t i = 0; i < len; i++) {
-        bool inside = in_brackets && i > 0 && i < len - 1;
-
         if (text[i] <= ' ' || text[i] > '~' || strchr(",*|/@#\"'\\?", text[i]) != NULL ||
-            (!inside && text[i] == ':') || (!in_brackets && (text[i] == '[' || text[i] == ']'))) {
+            (!in_brackets && strchr(":[]", text[i]) != NULL)) {
             return false;
         }
     }

@@ -148,7 +148,6 @@ enum transport_result transport_handshake(struct transport *t, struct tlsmsg_err
         return misuse(t, err);
     }
     result = attempt(t, call_handshake, NULL, 0, NULL, err);
-    t->link.guard.is_over |= result == TRANSPORT_OK;
     if (result == TRANSPORT_CLOSED) {
         t->broken = true;
         error_set(err, TLSMSG_ERR_HANDSHAKE, 0,

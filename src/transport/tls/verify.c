@@ -313,7 +313,7 @@ static int verify_peer(X509_STORE_CTX *store, void *unused)
         /* A pin stands in for the chain: what the library thought of it no longer counts. */
         X509_STORE_CTX_set_error(store, X509_V_OK);
     }
-    return trusted ? 1 : 0;
+    return trusted;
 }
 
 /* One labelled part of the digest; the length keeps neighbours apart. */
