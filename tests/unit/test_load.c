@@ -287,104 +287,6 @@ static void test_order_of_warnings(void **state)
     transport_config_unref(config);
 }
 
-/* ---- when the end of what is told, and how */
-
-struct end_row {
-    const char *name;
-    enum loaded_kind kind;
-    int64_t life_s;
-    int64_t left_s;
-    const char *says; /* NULL: nothing */
-};
-
-static const struct end_row end_rows[] = {
-    {"a year's, 31 days before", LOADED_LEAF, 365L * TEST_DAY_S, 31L * TEST_DAY_S, NULL},
-    {"a year's, 30 days before", LOADED_LEAF, 365L * TEST_DAY_S, 30L * TEST_DAY_S, NULL},
-    {"a year's, a second later", LOADED_LEAF, 365L * TEST_DAY_S, 30L * TEST_DAY_S - 1,
-     "certificate 'CN=it' in 'it.pem' ends in 29 days, on 2026-12-18: every peer refuses it then; "
-     "try: a new one in its place"},
-    {"a week's list, fresh", LOADED_CRL, 7L * TEST_DAY_S, 6L * TEST_DAY_S, NULL},
-    {"a week's list, in its last third", LOADED_CRL, 6L * TEST_DAY_S, 2L * TEST_DAY_S - 1,
-     "revocation list of 'CN=it' in 'it.pem' ends in 1 day, on 2026-"},
-    {"a list of hours", LOADED_CRL, 6L * HOUR, 1L * HOUR, "ends in 1 h 0 min"},
-    {"a list that has ended", LOADED_CRL, 6L * HOUR, -1L,
-     "ended on 2026-11-18: everybody whose certificate that CA issued is refused; try: that CA's "
-     "new "
-     "list"},
-    {"a CA", LOADED_CA, 3650L * TEST_DAY_S, 5L * TEST_DAY_S,
-     "CA 'CN=it' in 'it.pem' ends in 5 days"},
-    {"an issuer", LOADED_ISSUER, 900L * TEST_DAY_S, 3L * TEST_DAY_S,
-     "issuer 'CN=it' in 'it.pem' ends in 3 days, on 2026-11-21: peers that need it refuse the "
-     "certificate that it issued then; try: the CA's new one in its place"},
-    {"an issuer that has ended", LOADED_ISSUER, 900L * TEST_DAY_S, -3L * TEST_DAY_S,
-     "ended on 2026-11-15: peers that need it refuse the certificate that it issued; try: the CA's "
-     "new one in its place, or take it out of the file"},
-};
-
-static void test_end(void **state)
-{
-    const struct end_row *row = *state;
-    const int64_t now_s = 1795000000; /* 2026-11-18 */
-    char file[] = "it.pem";
-    char subject[] = "CN=it";
-    struct loaded item = {.kind = row->kind,
-                          .file = file,
-                          .subject = subject,
-                          .begins_unix_s = now_s + row->left_s - row->life_s,
-                          .ends_unix_s = now_s + row->left_s};
-    char text[LOAD_WARNING_MAX] = "";
-
-    assert_int_equal(load_print_end(&item, now_s, text, sizeof(text)), row->says != NULL);
-    if (row->says != NULL) {
-        if (strstr(text, row->says) == NULL) {
-            fail_msg("\"%s\" lacks \"%s\"", text, row->says);
-        }
-        item.is_ours = true;
-        assert_true(load_print_end(&item, now_s, text, sizeof(text)));
-        assert_non_null(strstr(text, "; try: scripts/gen-certs.sh "));
-        assert_true(load_warns_from(&item) < now_s);
-    } else {
-        assert_true(load_warns_from(&item) >= now_s);
-    }
-}
-
-static void collect(const char *text, void *user)
-{
-    unsigned *told = user;
-
-    assert_non_null(strstr(text, "CN=noted"));
-    (*told)++;
-}
-
-/* Once told, only what is new is told until all is. */
-static void test_telling_since(void **state)
-{
-    struct transport_config *config;
-    const int64_t now_s = (int64_t)time(NULL);
-    int64_t ends_s;
-    unsigned told = 0;
-
-    (void)state;
-    tls_files_leaf(&files, "noted",
-                   &(struct test_cert_spec){.common_name = "noted",
-                                            .alternative_names = "DNS:noted",
-                                            .from_s = -HOUR,
-                                            .until_s = 90 * TEST_DAY_S});
-    config = server_with("noted.crt", "noted.key");
-    ends_s = transport_config_expiry(config, TLSMSG_EXPIRY_CERTIFICATE);
-    assert_in_range(transport_config_tell_ends(config, 0, now_s, collect, &told),
-                    ends_s - 30 * TEST_DAY_S, ends_s - 30 * TEST_DAY_S + 1);
-    assert_int_equal(told, 0);
-    assert_int_equal(transport_config_tell_ends(config, 0, ends_s - 60, collect, &told), ends_s);
-    assert_int_equal(told, 1);
-    (void)transport_config_tell_ends(config, ends_s - 120, ends_s - 60, collect, &told);
-    assert_int_equal(told, 1);
-    assert_int_equal(transport_config_tell_ends(config, ends_s - 60, ends_s + 1, collect, &told),
-                     0);
-    assert_int_equal(told, 2);
-    transport_config_unref(config);
-}
-
 /* A group that may read what is root's is meant; of anybody else's it is a leak. */
 static void test_a_group_that_is_meant(void **state)
 {
@@ -509,7 +411,6 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_to_end),
         cmocka_unit_test(test_each_kind_that_ends),
-        cmocka_unit_test(test_telling_since),
         cmocka_unit_test(test_a_group_that_is_meant),
         cmocka_unit_test(test_a_certificate_for_another_name),
         cmocka_unit_test(test_logged_secrets),
@@ -523,7 +424,6 @@ int main(void)
 
     tls_files_make(&files);
     RUN_ROWS(failed, test_certificate_and_key, rows);
-    RUN_ROWS(failed, test_end, end_rows);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     tls_files_remove(&files);
     return failed;

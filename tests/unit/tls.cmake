@@ -6,6 +6,7 @@ set(ticket_file_wraps WRAP clock_now_ns)
 set(known_servers_wraps WRAP read __read_chk)
 set(resumption_wraps WRAP time)
 set(session_life_wraps WRAP time)
+set(load_ends_wraps WRAP time)
 set(config_blocks_wraps FAILMALLOC)
 set(keylog_wraps WRAP fchown)
 set(error_queue_wraps WRAP load_file)
@@ -14,7 +15,7 @@ set(known_lock_wraps FAILMALLOC WRAP flock nanosleep)
 
 foreach(module alerts server_name identity certificates verify resumption tickets policy pin
         known_servers allow ticket_file load revocation client_trust read_ahead x509_text keylog sni
-        bio hello_length errors config_memory pem hints unknown_server conn tls_verbs rehearsal known_lines known_lock error_queue list_dates key_passwords config_blocks session_life)
+        bio hello_length errors config_memory pem hints unknown_server conn tls_verbs rehearsal known_lines known_lock error_queue list_dates key_passwords config_blocks session_life load_ends)
     tlsmsg_unit_test(${module} SOURCES ${tls_support} ${${module}_wraps})
     target_link_libraries(test_${module} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
 endforeach()
