@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #include "support/glob_text.h"
@@ -170,7 +171,55 @@ static void a_key_that_is_too_weak(void **state)
     EVP_PKEY_free(key);
 }
 
+/* An RSA key for a digest that TLS has no signature with. */
+static void a_key_that_no_signature_is_made_with(void **state)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_RSA_PSS, NULL);
+    EVP_PKEY *key = NULL;
+    struct test_cert own;
+
+    (void)state;
+    assert_int_equal(EVP_PKEY_keygen_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_keygen_md(ctx, EVP_sha224()), 1);
+    assert_int_equal(EVP_PKEY_keygen(ctx, &key), 1);
+    test_cert_make(&own, &(struct test_cert_spec){.common_name = "own",
+                                                  .alternative_names = NAMES,
+                                                  .issuer = &files.ca,
+                                                  .key = key});
+    rehearse(&own, NULL, 0,
+             CERT ": no client can use its key (RSA-PSS) under this TLS policy; try: ECDSA with "
+                  "P-256, or RSA with 2048 bits or more",
+             NULL);
+    test_cert_free(&own);
+    EVP_PKEY_free(key);
+    EVP_PKEY_CTX_free(ctx);
+}
+
 /* --- the chain ----------------------------------------------------------------------------------- */
+
+/* Two CAs that have certified each other, so that there is no end to the way up. */
+static void a_chain_may_go_in_a_circle(void **state)
+{
+    struct test_cert self; /* whose key `one` has */
+    struct test_cert one;
+    struct test_cert two;
+    struct test_cert own;
+
+    (void)state;
+    test_cert_make(&self, &(struct test_cert_spec){.common_name = "one", .is_ca = true});
+    test_cert_make(&two,
+                   &(struct test_cert_spec){.common_name = "two", .issuer = &self, .is_ca = true});
+    test_cert_make(&one, &(struct test_cert_spec){
+                             .common_name = "one", .issuer = &two, .key = self.key, .is_ca = true});
+    test_cert_make(&own, &(struct test_cert_spec){
+                             .common_name = "own", .alternative_names = NAMES, .issuer = &one});
+    rehearse(&own, (X509 *const[]){one.cert, two.cert}, 2, NULL, NULL);
+    test_cert_free(&own);
+    test_cert_free(&one);
+    test_cert_free(&two);
+    test_cert_free(&self);
+}
 
 static void chains_are_told(void **state)
 {
@@ -312,6 +361,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_that_is_too_weak),
         cmocka_unit_test(chains_are_told),
+        cmocka_unit_test(a_chain_may_go_in_a_circle),
+        cmocka_unit_test(a_key_that_no_signature_is_made_with),
         cmocka_unit_test(request_names_that_do_not_fit_are_left_out),
     };
     int failed = 0;

@@ -9,6 +9,65 @@
 
 static int64_t now_s;
 
+/* The nth call of one of the library's functions does its work and then says that it has failed. */
+enum call { CALL_RANDOM, CALL_SECRET_RANDOM, CALL_ENCRYPT, CALL_DECRYPT, CALL_MAC };
+
+static enum call failing;
+static unsigned fails_at; /* calls to come until then, that one included; 0: none fails */
+
+static int judge(enum call which, int result)
+{
+    return fails_at > 0 && which == failing && --fails_at == 0 ? 0 : result;
+}
+
+int __real_RAND_bytes(unsigned char *buf, int num);
+int __wrap_RAND_bytes(unsigned char *buf, int num);
+int __real_RAND_priv_bytes(unsigned char *buf, int num);
+int __wrap_RAND_priv_bytes(unsigned char *buf, int num);
+int __real_EVP_EncryptInit_ex2(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher,
+                               const unsigned char *key, const unsigned char *iv,
+                               const OSSL_PARAM params[]);
+int __wrap_EVP_EncryptInit_ex2(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher,
+                               const unsigned char *key, const unsigned char *iv,
+                               const OSSL_PARAM params[]);
+int __real_EVP_DecryptInit_ex2(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher,
+                               const unsigned char *key, const unsigned char *iv,
+                               const OSSL_PARAM params[]);
+int __wrap_EVP_DecryptInit_ex2(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher,
+                               const unsigned char *key, const unsigned char *iv,
+                               const OSSL_PARAM params[]);
+int __real_EVP_MAC_CTX_set_params(EVP_MAC_CTX *ctx, const OSSL_PARAM params[]);
+int __wrap_EVP_MAC_CTX_set_params(EVP_MAC_CTX *ctx, const OSSL_PARAM params[]);
+
+int __wrap_RAND_bytes(unsigned char *buf, int num)
+{
+    return judge(CALL_RANDOM, __real_RAND_bytes(buf, num));
+}
+
+int __wrap_RAND_priv_bytes(unsigned char *buf, int num)
+{
+    return judge(CALL_SECRET_RANDOM, __real_RAND_priv_bytes(buf, num));
+}
+
+int __wrap_EVP_EncryptInit_ex2(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher,
+                               const unsigned char *key, const unsigned char *iv,
+                               const OSSL_PARAM params[])
+{
+    return judge(CALL_ENCRYPT, __real_EVP_EncryptInit_ex2(ctx, cipher, key, iv, params));
+}
+
+int __wrap_EVP_DecryptInit_ex2(EVP_CIPHER_CTX *ctx, const EVP_CIPHER *cipher,
+                               const unsigned char *key, const unsigned char *iv,
+                               const OSSL_PARAM params[])
+{
+    return judge(CALL_DECRYPT, __real_EVP_DecryptInit_ex2(ctx, cipher, key, iv, params));
+}
+
+int __wrap_EVP_MAC_CTX_set_params(EVP_MAC_CTX *ctx, const OSSL_PARAM params[])
+{
+    return judge(CALL_MAC, __real_EVP_MAC_CTX_set_params(ctx, params));
+}
+
 static int64_t fake_clock(void *user)
 {
     (void)user;
@@ -68,14 +127,11 @@ static bool same_ticket(const SSL_SESSION *a, const SSL_SESSION *b)
     return len_a == len_b && memcmp(ticket_a, ticket_b, len_a) == 0;
 }
 
-/* One handshake with the given session (borrowed); e->session is the one it ended with. */
-static enum visit visit(struct ends *e, SSL_SESSION *session)
+/* One handshake with the given session (borrowed). False where it came to no end. */
+static bool shake_hands(SSL *server, SSL *client, SSL_SESSION *session)
 {
-    SSL *server = SSL_new(e->server);
-    SSL *client = SSL_new(e->client);
     BIO *a;
     BIO *b;
-    enum visit result = FULL;
     int i;
 
     assert_int_equal(BIO_new_bio_pair(&a, 0, &b, 0), 1);
@@ -91,8 +147,18 @@ static enum visit visit(struct ends *e, SSL_SESSION *session)
         (void)SSL_do_handshake(client);
         (void)SSL_do_handshake(server);
     }
-    assert_true(SSL_is_init_finished(client));
-    assert_true(SSL_is_init_finished(server));
+    ERR_clear_error();
+    return SSL_is_init_finished(client) && SSL_is_init_finished(server);
+}
+
+/* The same to its end; e->session is the one it ended with. */
+static enum visit visit(struct ends *e, SSL_SESSION *session)
+{
+    SSL *server = SSL_new(e->server);
+    SSL *client = SSL_new(e->client);
+    enum visit result = FULL;
+
+    assert_true(shake_hands(server, client, session));
     SSL_SESSION_free(e->session);
     e->session = SSL_get1_session(client);
     if (SSL_session_reused(server)) {
@@ -203,6 +269,86 @@ static void test_another_set_opens_nothing(void **state)
     SSL_SESSION_free(session);
 }
 
+/* ---- where the library fails */
+
+static void test_keys_that_cannot_be_made(void **state)
+{
+    static const struct {
+        enum call call;
+        unsigned times; /* for a current and a next key */
+    } calls[] = {{CALL_RANDOM, 2}, {CALL_SECRET_RANDOM, 4}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        for (unsigned at = 1; at <= calls[i].times; at++) {
+            struct ticket_keys *keys = NULL;
+            struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+            failing = calls[i].call;
+            fails_at = at;
+            assert_int_equal(ticket_keys_new(fake_clock, NULL, &keys, &err), TLSMSG_ERR_CONFIG);
+            assert_int_equal(fails_at, 0);
+            assert_null(keys);
+            assert_string_equal(err.text, "cannot make session ticket keys");
+            assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
+        }
+    }
+}
+
+/* An old key is better than none. */
+static void test_no_random_bytes_for_a_new_key(void **state)
+{
+    static const struct {
+        enum call call;
+        unsigned at;
+    } calls[] = {{CALL_RANDOM, 1}, {CALL_SECRET_RANDOM, 1}, {CALL_SECRET_RANDOM, 2}};
+    struct ends *e = *state;
+
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        SSL_SESSION *session;
+
+        assert_int_equal(visit(e, NULL), FULL);
+        session = take(e);
+        now_s += TICKETS_LIFETIME_S;
+        failing = calls[i].call;
+        fails_at = calls[i].at;
+        assert_int_equal(visit(e, session), RESUMED);
+        assert_int_equal(fails_at, 0);
+        assert_int_equal(visit(e, session), RESUMED_AND_RENEWED);
+        SSL_SESSION_free(session);
+    }
+}
+
+/* A ticket that was not sealed, or not opened, as it should be is none. */
+static void test_what_fails_ends_the_handshake(void **state)
+{
+    static const struct {
+        enum call call;
+        bool resumes;
+    } calls[] = {{CALL_RANDOM, false},
+                 {CALL_ENCRYPT, false},
+                 {CALL_MAC, false},
+                 {CALL_DECRYPT, true},
+                 {CALL_MAC, true}};
+    struct ends *e = *state;
+    SSL_SESSION *session;
+
+    assert_int_equal(visit(e, NULL), FULL);
+    session = take(e);
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        SSL *server = SSL_new(e->server);
+        SSL *client = SSL_new(e->client);
+
+        failing = calls[i].call;
+        fails_at = 1;
+        assert_false(shake_hands(server, client, calls[i].resumes ? session : NULL));
+        assert_int_equal(fails_at, 0);
+        SSL_free(client);
+        SSL_free(server);
+    }
+    SSL_SESSION_free(session);
+}
+
 static void test_null_is_no_key_set(void **state)
 {
     (void)state;
@@ -220,6 +366,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_clock_that_goes_back_changes_nothing, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_another_set_opens_nothing, set_up, tear_down),
+        cmocka_unit_test(test_keys_that_cannot_be_made),
+        cmocka_unit_test_setup_teardown(test_no_random_bytes_for_a_new_key, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_fails_ends_the_handshake, set_up, tear_down),
         cmocka_unit_test(test_null_is_no_key_set),
     };
 

@@ -6,6 +6,8 @@ set(ticket_file_wraps WRAP clock_now_ns)
 set(known_servers_wraps WRAP read __read_chk)
 set(resumption_wraps WRAP time)
 set(session_life_wraps WRAP time)
+set(tickets_wraps WRAP RAND_bytes RAND_priv_bytes EVP_EncryptInit_ex2 EVP_DecryptInit_ex2
+    EVP_MAC_CTX_set_params)
 set(load_ends_wraps WRAP time)
 set(config_blocks_wraps FAILMALLOC)
 set(keylog_wraps WRAP fchown)

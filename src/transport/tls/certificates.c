@@ -127,7 +127,7 @@ static bool has_cipher(const char *name)
 static bool dek_is_readable(const struct pem_block *block, bool *found)
 {
     static const char head[] = "DEK-Info: ";
-    const char *at = memmem(block->bytes, block->len, head, sizeof(head) - 1);
+    const char *at = memmem(block->bytes, block->len, head, strlen(head));
     char name[32] = "";
     size_t left;
 
@@ -135,7 +135,7 @@ static bool dek_is_readable(const struct pem_block *block, bool *found)
     if (at == NULL) {
         return true;
     }
-    at += sizeof(head) - 1;
+    at += strlen(head);
     left = block->len - (size_t)(at - block->bytes);
     for (size_t i = 0; i < left && i < sizeof(name) - 1 && at[i] != ',' && at[i] > ' '; i++) {
         name[i] = at[i];

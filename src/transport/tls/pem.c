@@ -109,6 +109,16 @@ enum tlsmsg_code pem_begin(struct pem_reader *reader, const struct file *file, c
 
 /* ---- lines */
 
+static bool starts(struct line line, const char *text)
+{
+    return line.len >= strlen(text) && memcmp(line.at, text, strlen(text)) == 0;
+}
+
+static struct line skip(struct line line, size_t n)
+{
+    return (struct line){line.at + n, line.len - n};
+}
+
 static bool next_line(struct pem_reader *reader, struct line *line)
 {
     static const char mark[] = "\xEF\xBB\xBF"; /* U+FEFF */
@@ -122,20 +132,14 @@ static bool next_line(struct pem_reader *reader, struct line *line)
     stop = memchr(line->at, '\n', (size_t)(end - line->at));
     reader->rest = stop == NULL ? end : stop + 1;
     line->len = (size_t)((stop == NULL ? end : stop) - line->at);
-    if (line->len >= sizeof(mark) - 1 && memcmp(line->at, mark, sizeof(mark) - 1) == 0) {
-        line->at += sizeof(mark) - 1;
-        line->len -= sizeof(mark) - 1;
+    if (starts(*line, mark)) {
+        *line = skip(*line, strlen(mark));
     }
     while (line->len > 0 && file_is_blank(line->at[line->len - 1])) {
         line->len--;
     }
     reader->line++;
     return true;
-}
-
-static bool starts(struct line line, const char *text)
-{
-    return line.len >= strlen(text) && memcmp(line.at, text, strlen(text)) == 0;
 }
 
 /* The label of "-----BEGIN LABEL-----"; false where a line isn't that, to the letter. */
@@ -152,11 +156,6 @@ static bool take_marker(struct line line, const char *begin, char label[LABEL_MA
     memcpy(label, line.at + from, line.len - around);
     label[line.len - around] = '\0';
     return label[0] != '-' && label[0] != ' ' && label[strlen(label) - 1] != '-';
-}
-
-static struct line skip(struct line line, size_t n)
-{
-    return (struct line){line.at + n, line.len - n};
 }
 
 /* The length of a dash at the begin of a line, one of those that word processors make of it (U+2010

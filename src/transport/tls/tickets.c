@@ -452,19 +452,17 @@ bool tickets_fit(const SSL *ssl)
 }
 
 /* TLS 1.2 promises a ticket before it sees the certificate, and OpenSSL measures the session before
- * it asks whether there is to be one. */
+ * it asks whether there is to be one: then it ends the handshake, and does not say why. */
 #define SESSION_MAX_BYTES 0xff00
 
-static bool refuse_oversized(SSL *ssl)
+static void explain_oversized(SSL *ssl)
 {
-    if (tickets_fit(ssl) || i2d_SSL_SESSION(SSL_get_session(ssl), NULL) <= SESSION_MAX_BYTES) {
-        return false;
+    if (!tickets_fit(ssl) && i2d_SSL_SESSION(SSL_get_session(ssl), NULL) > SESSION_MAX_BYTES) {
+        error_set(transport_from_ssl(ssl)->err, TLSMSG_ERR_HANDSHAKE, 0,
+                  "the client's certificate is too long for a session of TLS 1.2 (%d bytes; TLS "
+                  "1.3 takes it)",
+                  i2d_X509(SSL_get0_peer_certificate(ssl), NULL));
     }
-    error_set(transport_from_ssl(ssl)->err, TLSMSG_ERR_HANDSHAKE, 0,
-              "the client's certificate is too long for a session of TLS 1.2 (%d bytes; TLS 1.3 "
-              "takes it)",
-              i2d_X509(SSL_get0_peer_certificate(ssl), NULL));
-    return true;
 }
 
 /* The stamp of a session; NULL where it has none of the form that this server writes. */
@@ -508,9 +506,7 @@ static int stamp_ticket(SSL *ssl, void *unused)
         keep_life(ssl, session, now_s);
         return 1;
     }
-    if (refuse_oversized(ssl)) {
-        return 0;
-    }
+    explain_oversized(ssl);
     put_time(stamp + STAMP_BEGAN, now_s);
     if (!config->asks_for_certificate) {
         return SSL_SESSION_set1_ticket_appdata(session, stamp, STAMP_SHORT_BYTES);

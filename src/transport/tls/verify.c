@@ -77,8 +77,8 @@ static void print_expected_name(const struct transport *t, char *out, size_t cap
     OPENSSL_free(address);
 }
 
-/* What decides about a case: the list or the CA of that name that ends first, else one that was given;
- * NULL: none was. */
+/* What decides about a case: the list of that name that ends first, else one that was given; NULL: none
+ * was. CAs are all of one file, so any names it. */
 static const struct loaded *deciding(const struct load_report *report, enum loaded_kind kind,
                                      const X509_NAME *name)
 {
@@ -147,11 +147,8 @@ static void print_case(const struct transport *t, enum trust_case which,
     x509_text_date(is_about_begin(which) ? X509_get0_notBefore(view->cert)
                                          : X509_get0_notAfter(view->cert),
                    date);
-    item = is_about_list(which)
-               ? deciding(report, LOADED_CRL, X509_get_issuer_name(view->cert))
-               : deciding(report, LOADED_CA,
-                          which == TRUST_CA_EXPIRED ? X509_get_subject_name(view->cert)
-                                                    : X509_get_issuer_name(view->cert));
+    item = deciding(report, is_about_list(which) ? LOADED_CRL : LOADED_CA,
+                    X509_get_issuer_name(view->cert));
     words.file = item != NULL ? item->file : view->by_system ? "the system's trust store" : NULL;
     if (is_about_list(which) && item != NULL) {
         load_print_date(item->ends_unix_s, date);
