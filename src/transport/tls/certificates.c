@@ -380,7 +380,6 @@ static enum tlsmsg_code use_pair(SSL_CTX *ctx, const struct certificate *pair,
         }
         more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_NEXT);
     }
-    tls_error_begin();
     if (SSL_CTX_use_cert_and_key(ctx, pair->leaf, pair->key, pair->issuers, 1) != 1) {
         return tls_error_config(err, TLSMSG_ERR_CONFIG, "cannot use certificate '%s' and its key",
                                 file->name);

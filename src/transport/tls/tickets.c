@@ -253,11 +253,9 @@ enum tlsmsg_code ticket_keys_install(struct ticket_keys *keys, SSL_CTX *ctx,
 static bool parse_key(const char *hex, struct ticket_key *out)
 {
     size_t len = 0;
-    bool good = strlen(hex) == 2 * sizeof(*out) &&
-                OPENSSL_hexstr2buf_ex((unsigned char *)out, sizeof(*out), &len, hex, '\0') == 1;
 
-    tls_error_begin();
-    return good;
+    return strlen(hex) == 2 * sizeof(*out) &&
+           OPENSSL_hexstr2buf_ex((unsigned char *)out, sizeof(*out), &len, hex, '\0') == 1;
 }
 
 static bool parse_line(char *line, struct ticket_file *out)

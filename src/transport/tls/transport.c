@@ -230,7 +230,6 @@ static void give_back_read_buffer(struct transport *t)
         return; /* in use, and given back by the reads to come */
     }
     t->link.muted = true;
-    tls_error_begin();
     (void)SSL_peek_ex(t->ssl, &byte, 1, &n);
     tls_error_begin();
     t->link.muted = false;
