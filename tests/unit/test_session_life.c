@@ -1,12 +1,13 @@
 /* How long a session can be resumed, to the second: for as long as the shortest of what it rests on. */
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include <openssl/pem.h>
 
 #include "support/tls_ends.h"
 #include "support/unit.h"
-#include "transport/tls/tickets.h"
+#include "transport/tls/internal.h"
 #include "transport/tls/x509_text.h"
 
 #define CLOCKS_APART_S 300
@@ -174,12 +175,72 @@ static void lasts(void **state)
     check(*state, TLS1_3_VERSION);
 }
 
+/* ---- whose tickets a server takes at all */
+
+/* A label with its end, eight bytes of length, the lowest first, and so many bytes. */
+static size_t put_part(unsigned char *out, const char *label, const void *bytes, size_t len)
+{
+    size_t used = strlen(label) + 1;
+
+    memcpy(out, label, used);
+    memset(out + used, 0, 8);
+    out[used] = (unsigned char)len;
+    out[used + 1] = (unsigned char)(len >> 8);
+    used += 8;
+    if (len > 0) {
+        memcpy(out + used, bytes, len);
+    }
+    return used + len;
+}
+
+/* Servers of another version, too: so the bytes that say who is trusted stay as they are. */
+static void a_session_is_of_those_with_the_same_cas(void **state)
+{
+    static unsigned char ca[8192];
+    static unsigned char all[sizeof(ca) + 64];
+    struct transport_config *server =
+        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                   "server.key", TLSMSG_OPT_CLIENT_CA, "ca.crt", TLSMSG_OPT_COUNT);
+    struct bare_client c;
+    unsigned char wanted[EVP_MAX_MD_SIZE];
+    unsigned wanted_len;
+    const unsigned char *found;
+    unsigned found_len;
+    char path[TEST_PATH_MAX];
+    FILE *file = fopen(test_folder_file(&files.folder, "ca.crt", path), "r");
+    size_t ca_len;
+    size_t len;
+
+    (void)state;
+    assert_non_null(file);
+    ca_len = fread(ca, 1, sizeof(ca), file);
+    assert_int_equal(fclose(file), 0);
+    assert_in_range(ca_len, 257, sizeof(ca) - 1); /* its length takes two bytes */
+    len = put_part(all, "server", NULL, 0);
+    len += put_part(all + len, "ca", ca, ca_len);
+    assert_int_equal(EVP_Digest(all, len, wanted, &wanted_len, EVP_sha256(), NULL), 1);
+    now_s = __real_time(NULL);
+    bare_client_init(&c, &files, TLS1_3_VERSION);
+    assert_int_equal(SSL_CTX_use_certificate(c.ctx, files.alice.cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(c.ctx, files.alice.key), 1);
+    assert_false(visit(&c, server, NULL));
+    found = SSL_SESSION_get0_id_context(SSL_get_session(c.server.transport->ssl), &found_len);
+    assert_int_equal(found_len, wanted_len);
+    assert_memory_equal(found, wanted, wanted_len);
+    bare_client_fini(&c);
+    transport_config_unref(server);
+}
+
 int main(void)
 {
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_session_is_of_those_with_the_same_cas),
+    };
     int failed = 0;
 
     tls_files_make(&files);
     RUN_ROWS(failed, lasts, rows);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
     tls_files_remove(&files);
     return failed;
 }
