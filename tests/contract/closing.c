@@ -13,7 +13,9 @@ static void test_shutdown_is_idempotent(void **state)
     contract_shutdown(&p.server);
     total = p.to_client.total;
     assert_true(p.to_client.is_shut);
+    p.to_client.is_shut = false;
     contract_shutdown(&p.server);
+    assert_false(p.to_client.is_shut); /* the source isn't asked again */
     assert_int_equal(p.to_client.total, total);
     pair_fini(&p);
 }

@@ -167,6 +167,7 @@ static void test_one_recv_is_one_record(void **state)
     contract_send(&p.client, "second");
     assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &n, &err), TRANSPORT_OK);
     assert_int_equal(n, fixture_is_tls ? 5 : 11);
+    assert_int_equal(transport_idle_records(p.server.transport), 0);
     if (fixture_is_tls) {
         assert_int_equal(transport_recv(p.server.transport, buf, 2, &n, &err), TRANSPORT_OK);
         assert_int_equal(n, 2);
@@ -183,11 +184,13 @@ static void test_one_recv_is_one_record(void **state)
 
 static void test_facts_and_hearing(void **state)
 {
+    struct tlsmsg_certificate shown;
     struct tlsmsg_tls tls;
     struct pair p;
 
     (void)state;
     contract_pair(&p);
+    assert_false(transport_peer_certificate(p.server.transport, 0, &shown));
     assert_false(transport_heard(p.server.transport));
     pair_client_says(&p, "x", 1);
     assert_true(pair_open(&p, STEPS));
@@ -209,6 +212,36 @@ static void test_facts_and_hearing(void **state)
     pair_fini(&p);
 }
 
+static void fail_if_told(const char *text, void *user)
+{
+    (void)user;
+    fail_msg("%s", text);
+}
+
+/* In plaintext there is nothing that could be wrong, or end. */
+static void test_facts_of_a_configuration(void **state)
+{
+    static const enum tlsmsg_expiry kinds[] = {TLSMSG_EXPIRY_CERTIFICATE, TLSMSG_EXPIRY_CA,
+                                               TLSMSG_EXPIRY_CRL};
+    char pin[TRANSPORT_PIN_MAX];
+    struct pair p;
+
+    (void)state;
+    contract_pair(&p);
+    assert_false(transport_ask_user(p.client.transport, pin));
+    pair_fini(&p);
+    if (fixture_is_tls) {
+        return;
+    }
+    assert_int_equal(transport_config_warning_count(contract_server), 0);
+    assert_null(transport_config_warning(contract_server, 0));
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        assert_true(transport_config_expiry(contract_server, kinds[i]) == 0);
+    }
+    assert_true(transport_config_tell_ends(contract_server, 0, INT64_MAX, fail_if_told, NULL) == 0);
+    assert_string_equal(transport_name(), "plaintext");
+}
+
 int contract_exchange(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -219,6 +252,7 @@ int contract_exchange(void)
         cmocka_unit_test(test_an_interrupted_send_may_move_and_grow),
         cmocka_unit_test(test_one_recv_is_one_record),
         cmocka_unit_test(test_facts_and_hearing),
+        cmocka_unit_test(test_facts_of_a_configuration),
     };
     int failed = cmocka_run_group_tests_name("exchange", tests, NULL, NULL);
 

@@ -159,6 +159,8 @@ static void test_names_that_are_the_same(void **state)
         {"a.test.:1", "a.test:1", true},
         {"a.test:1", "a.test.:1", true},
         {"a.test.:1", "a.test.:1", true},
+        {"a.:1", "a:1", true},
+        {"a:1", "a.:1", true},
         {"x.y:1", "x.y:1", true},
         {"x.y:1", "x:1", false},
         {"x:1", "x.y:1", false},

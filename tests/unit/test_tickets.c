@@ -70,8 +70,7 @@ int __wrap_EVP_MAC_CTX_set_params(EVP_MAC_CTX *ctx, const OSSL_PARAM params[])
 
 static int64_t fake_clock(void *user)
 {
-    (void)user;
-    return now_s;
+    return *(int64_t *)user;
 }
 
 struct ends {
@@ -89,7 +88,7 @@ static int set_up(void **state)
     memset(&e, 0, sizeof(e));
     now_s = 1000000;
     test_cert_make(&e.cert, &(struct test_cert_spec){.common_name = "server"});
-    assert_int_equal(ticket_keys_new(fake_clock, NULL, &e.keys, NULL), TLSMSG_OK);
+    assert_int_equal(ticket_keys_new(fake_clock, &now_s, &e.keys, NULL), TLSMSG_OK);
     e.server = SSL_CTX_new(TLS_server_method());
     e.client = SSL_CTX_new(TLS_client_method());
     SSL_CTX_use_certificate(e.server, e.cert.cert);
@@ -258,7 +257,7 @@ static void test_another_set_opens_nothing(void **state)
     struct ticket_keys *others;
     SSL_SESSION *session;
 
-    assert_int_equal(ticket_keys_new(fake_clock, NULL, &others, NULL), TLSMSG_OK);
+    assert_int_equal(ticket_keys_new(fake_clock, &now_s, &others, NULL), TLSMSG_OK);
     assert_int_equal(visit(e, NULL), FULL);
     session = take(e);
     assert_int_equal(ticket_keys_install(others, e->server, NULL), TLSMSG_OK);
@@ -287,7 +286,7 @@ static void test_keys_that_cannot_be_made(void **state)
             ERR_raise(ERR_LIB_SSL, ERR_R_MALLOC_FAILURE); /* somebody's, from before */
             failing = calls[i].call;
             fails_at = at;
-            assert_int_equal(ticket_keys_new(fake_clock, NULL, &keys, &err), TLSMSG_ERR_CONFIG);
+            assert_int_equal(ticket_keys_new(fake_clock, &now_s, &keys, &err), TLSMSG_ERR_CONFIG);
             assert_int_equal(fails_at, 0);
             assert_null(keys);
             assert_string_equal(err.text, "cannot make session ticket keys");

@@ -105,6 +105,11 @@ static const struct row rows[] = {
      "cannot verify server 'localhost': wrong name (its certificate is for no name; a CN does not "
      "count); its pin is sha256//*; try: a certificate with subjectAltName on the server",
      BAD_NAME},
+    {"an address as a name", "address", "ca.crt", "127.0.0.1",
+     "cannot verify server '127.0.0.1': wrong name (its certificate has the address as a DNS "
+     "name); "
+     "its pin is sha256//*; try: a certificate with IP:ADDRESS in its subjectAltName on the server",
+     BAD_NAME},
     {"a wildcard over two labels", "wild", "ca.crt", "a.b.example.com",
      "cannot verify server 'a.b.example.com': wrong name (its certificate is for *.example.com); "
      "its pin is sha256//*; try: --server-name NAME, with the name that you know the server by",
@@ -207,6 +212,8 @@ static int set_up(void **state)
     test_cert_free(&cert);
     tls_files_leaf(&files, "common", &(struct test_cert_spec){.common_name = "localhost"});
     tls_files_leaf(&files, "named", &(struct test_cert_spec){.alternative_names = "DNS:localhost"});
+    tls_files_leaf(&files, "address",
+                   &(struct test_cert_spec){.alternative_names = "DNS:127.0.0.1"});
     tls_files_leaf(&files, "wild",
                    &(struct test_cert_spec){.alternative_names = "DNS:*.example.com"});
     tls_files_leaf(&files, "partial",
@@ -392,6 +399,27 @@ static void test_clients(void **state)
     transport_config_unref(client);
 }
 
+/* What --client-ca holds is trusted, be it a client's own certificate. */
+static void test_a_client_as_its_own_ca(void **state)
+{
+    struct transport_config *server =
+        tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                   "server.key", TLSMSG_OPT_CLIENT_CA, "alice.crt", TLSMSG_OPT_COUNT);
+    struct transport_config *client = client_showing("alice");
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, server, client, "localhost");
+    pair_client_says(&p, "hello", 5);
+    assert_true(pair_run(&p, TLS_STEPS));
+    assert_string_equal(p.server.error.text, "");
+    assert_int_equal(p.client.code, TLSMSG_OK);
+    assert_int_equal(p.server.in_len, 5);
+    pair_fini(&p);
+    transport_config_unref(server);
+    transport_config_unref(client);
+}
+
 static void test_a_name_that_is_none(void **state)
 {
     struct transport_config *client = client_with("ca.crt");
@@ -445,6 +473,7 @@ static void test_no_sni_for_addresses(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_client_as_its_own_ca),
         cmocka_unit_test(test_a_name_that_is_none),
         cmocka_unit_test(test_no_sni_for_addresses),
     };

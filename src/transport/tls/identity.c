@@ -83,20 +83,20 @@ static void take_common_name(const X509 *cert, struct identity *out)
     unsigned char *utf8 = NULL;
     int last = -1;
     int i;
-    int len;
 
     while ((i = X509_NAME_get_index_by_NID(subject, NID_commonName, last)) >= 0) {
         last = i;
     }
-    if (last < 0) {
-        return;
+    if (last >= 0) {
+        const X509_NAME_ENTRY *name = X509_NAME_get_entry(subject, last);
+        /* A CN may be in any of several encodings; printed and compared is its UTF-8. */
+        int len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(name));
+
+        if (len > 0) {
+            set_typed(out, "CN=", utf8, (size_t)len);
+        }
+        OPENSSL_free(utf8);
     }
-    /* A CN may be in any of several encodings; printed and compared is its UTF-8. */
-    len = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, last)));
-    if (len > 0) {
-        set_typed(out, "CN=", utf8, (size_t)len);
-    }
-    OPENSSL_free(utf8);
 }
 
 static struct identity read_identity(const X509 *cert)

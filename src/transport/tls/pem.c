@@ -187,7 +187,7 @@ static bool begins_like_marker(struct line line, unsigned dashes_min)
     static const char *const words[] = {"CERTIFICATE", "X509",    "TRUSTED", "RSA",   "EC ", "DH ",
                                         "PRIVATE",     "ENCRYPT", "PUBLIC",  "PKCS7", "CMS"};
     unsigned before;
-    unsigned behind;
+    unsigned between;
     struct line rest = skip_dashes(line, &before);
     size_t word;
 
@@ -198,11 +198,11 @@ static bool begins_like_marker(struct line line, unsigned dashes_min)
     } else {
         return false;
     }
-    rest = skip_dashes(skip(rest, word), &behind);
-    behind = line.at[line.len - 1] == '-' ? 1 : 0;
+    rest = skip_dashes(skip(rest, word), &between);
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (rest.len >= strlen(words[i]) && strncasecmp(rest.at, words[i], strlen(words[i])) == 0) {
-            return dashes_min > 0 ? before >= dashes_min : before + behind > 0;
+            return dashes_min > 0 ? before >= dashes_min
+                                  : before > 0 || line.at[line.len - 1] == '-';
         }
     }
     return false;

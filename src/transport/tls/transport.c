@@ -231,7 +231,6 @@ static void give_back_read_buffer(struct transport *t)
     }
     t->link.muted = true;
     (void)SSL_peek_ex(t->ssl, &byte, 1, &n);
-    tls_error_begin();
     t->link.muted = false;
 }
 

@@ -477,7 +477,6 @@ enum tlsmsg_code verify_expect(SSL *ssl, const struct server_name *name, struct 
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
     bool set;
 
-    tls_error_begin();
     /* Names stand in subjectAltName; a CN is for people (RFC 9525 section 2). */
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
                                                X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);

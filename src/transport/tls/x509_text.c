@@ -42,8 +42,8 @@ int64_t x509_text_unix_s(const ASN1_TIME *time)
     return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
-/* Escapes len bytes into out, cut with "..." where they don't fit. Returns the bytes written. */
-static size_t put_escaped(char *out, size_t cap, const char *bytes, size_t len)
+/* Escapes len bytes into out, cut with "..." where they don't fit. */
+static void put_escaped(char *out, size_t cap, const char *bytes, size_t len)
 {
     char whole[NAME_MAX_BYTES];
     size_t n = escape_strict(whole, sizeof(whole), bytes, len);
@@ -52,11 +52,10 @@ static size_t put_escaped(char *out, size_t cap, const char *bytes, size_t len)
     if (n < cap && n + ESCAPE_LONGEST <= sizeof(whole)) {
         memcpy(out, whole, n);
         out[n] = '\0';
-        return n;
+        return;
     }
     n = escape_strict(out, cap - 4, bytes, len);
     memcpy(out + n, "...", 4);
-    return n + 3;
 }
 
 void x509_text_name(const X509_NAME *name, char *out, size_t cap)
@@ -75,7 +74,7 @@ void x509_text_name(const X509_NAME *name, char *out, size_t cap)
         len = BIO_get_mem_data(bio, &bytes);
     }
     if (len > 0) {
-        (void)put_escaped(out, cap, bytes, (size_t)len);
+        put_escaped(out, cap, bytes, (size_t)len);
     } else {
         (void)snprintf(out, cap, "an empty name");
     }
