@@ -164,7 +164,11 @@ static int write_highest(void)
 /* Below none of the wide folders that are on the way to an output. */
 static int write_elsewhere(void)
 {
-    return opens("/dev/shm/tlsmsg-sandbox", O_WRONLY | O_CREAT | O_EXCL);
+    static const char path[] = "/dev/shm/tlsmsg-sandbox";
+    int failed = opens(path, O_WRONLY | O_CREAT);
+
+    (void)unlink(path);
+    return failed;
 }
 
 static int make_folder_there(void)
