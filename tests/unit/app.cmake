@@ -145,6 +145,14 @@ app_unit_test(landlock server SOURCES support/kernel_rules.c WRAP syscall readli
 app_unit_test(syscall_filter server)
 app_unit_test(filter_program server WRAP prctl)
 app_unit_test(keeper server SOURCES support/test_folder.c WRAP clock_now_ns)
+set(keeper_ends support/keeper_ends.c support/test_folder.c)
+set(keeper_wraps fork _exit socketpair dup2 poll recv recvmsg sendmsg waitpid sandbox_restricts_files
+    sandbox_enter)
+app_unit_test(keeper_faults server SOURCES ${keeper_ends} WRAP ${keeper_wraps})
+app_unit_test(keeper_process server FAILMALLOC SOURCES ${keeper_ends} WRAP ${keeper_wraps})
+app_unit_test(sandbox_steps server
+    WRAP prctl syscall landlock_abi landlock_enter syscall_filter_install geteuid getpwnam initgroups
+        setresgid setresuid setuid seteuid tlsmsg_options_set_owner stat stat64)
 app_unit_test(sandbox_enter server SOURCES support/test_folder.c)
 # Where time_t was widened, glibc's time(2) has the second name.
 app_unit_test(periodic server WRAP time __time64 metrics_print storing_stats log_event tlsmsg_server_expiry

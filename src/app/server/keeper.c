@@ -203,7 +203,6 @@ static void lose(struct keeper *keeper)
 {
     (void)close(keeper->fd);
     keeper->fd = -1;
-    keeper->awaits = false;
     keeper->is_lost = true;
     (void)waitpid(keeper->pid, NULL, 0);
 }

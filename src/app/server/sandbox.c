@@ -152,7 +152,7 @@ void sandbox_print_roots_own(const struct sandbox *sandbox, char *out, size_t ca
     size_t used = 0;
 
     out[0] = '\0';
-    for (size_t i = 0; i < sandbox->read_count && used < cap; i++) {
+    for (size_t i = 0; i < sandbox->read_count; i++) {
         char shown[NAME_SHOWN_MAX];
         struct stat info;
 
