@@ -441,6 +441,19 @@ static void test_looking_back(void **state)
                         "such file or directory");
 }
 
+static void test_looking_back_at_all_that_there_may_be(void **state)
+{
+    struct sandbox sandbox = {.connects = false};
+    struct sandbox_report report;
+
+    (void)state;
+    while (sandbox_may_read(&sandbox, "/dev/null")) {
+    }
+    assert_int_equal(sandbox.read_count, SANDBOX_PATHS_MAX);
+    assert_int_equal(sandbox_enter(NULL, &sandbox, &report, NULL), TLSMSG_OK);
+    assert_string_equal(report.warning, "");
+}
+
 /* ---- before anything is opened */
 
 static void test_checking_the_user(void **state)
@@ -515,6 +528,7 @@ int main(void)
         TEST(test_becoming_that_fails),
         TEST(test_entering_that_fails),
         TEST(test_looking_back),
+        TEST(test_looking_back_at_all_that_there_may_be),
         TEST(test_checking_the_user),
         TEST(test_roots_own),
     };
