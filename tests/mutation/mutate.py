@@ -88,10 +88,12 @@ def read_equivalent():
     known = set()
     for line in (HERE / "equivalent.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
-            path, before, after, reason = (part.strip() for part in line.split(" | "))
+            path, *parts, reason = (part.strip() for part in line.split(" | "))
             if not reason:
                 sys.exit(f"mutate.sh: equivalent.txt gives no reason for: {line}")
-            known.add((path, before, after))
+            # Both lines have the operator as often, but where the statement was removed.
+            half = len(parts) - 1 if parts[-1] == ";" else len(parts) // 2
+            known.add((path, " | ".join(parts[:half]), " | ".join(parts[half:])))
     return known
 
 
