@@ -354,7 +354,7 @@ static const char *find_wide(const struct file *file)
 /* As on computers of long ago: the file would be one line. One CR at its end is that line's. */
 static bool ends_lines_in_cr(const struct file *file)
 {
-    return file->len > 1 && memchr(file->bytes, '\r', file->len - 1) != NULL &&
+    return file->len > 0 && memchr(file->bytes, '\r', file->len - 1) != NULL &&
            memchr(file->bytes, '\n', file->len) == NULL;
 }
 
