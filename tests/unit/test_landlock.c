@@ -28,11 +28,13 @@ static bool has_single;
 static const char *whole(const char *path, char out[PATH_MAX])
 {
     bool is_ours = path[0] == '@';
+    int len;
 
     if (path[0] == '#') {
         return single;
     }
-    (void)snprintf(out, PATH_MAX, "%s%s", is_ours ? root : "", is_ours ? path + 1 : path);
+    len = snprintf(out, PATH_MAX, "%s%s", is_ours ? root : "", is_ours ? path + 1 : path);
+    assert_in_range(len, 0, PATH_MAX - 1);
     return out;
 }
 
