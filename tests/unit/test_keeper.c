@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -204,6 +205,39 @@ static void test_causes(void **state)
     assert_int_equal(keeper_open(&served.keeper, KEEPER_KEY_LOG, &fd, &err), TLSMSG_ERR_CONFIG);
     assert_int_equal(err.sys_errno, ELOOP);
     assert_int_equal(keeper_open(&served.keeper, KEEPER_KEY_LOG, &fd, NULL), TLSMSG_ERR_CONFIG);
+    end(&served);
+}
+
+/* Who has the file may be another than who has no room for it: it is not opened in either case. */
+static void test_no_descriptor_left(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char wanted[TEST_PATH_MAX + 128];
+    struct served served;
+    struct rlimit before;
+    struct rlimit full;
+    int next;
+    int fd;
+
+    begin(&served, *state);
+    (void)snprintf(wanted, sizeof(wanted),
+                   "cannot open transcript '%s' (try: a higher LimitNOFILE= or ulimit -n): %s",
+                   transcript, strerror(EMFILE));
+    next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(next >= 0);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    full = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &full), 0);
+    (void)keeper_open(&served.keeper, KEEPER_TRANSCRIPT, &fd, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_string_equal(err.text, wanted);
+    assert_int_equal(err.sys_errno, EMFILE);
+    assert_int_equal(fd, -1);
+    /* With room again it is. */
+    tlsmsg_error_clear(&err);
+    assert_int_equal(keeper_open(&served.keeper, KEEPER_TRANSCRIPT, &fd, &err), TLSMSG_OK);
+    assert_int_equal(close(fd), 0);
     end(&served);
 }
 
@@ -420,5 +454,6 @@ int main(void)
 
     RUN_ROWS(failed, test_files, places);
     RUN_ROWS(failed, test_causes, places);
+    RUN_ROWS(failed, test_no_descriptor_left, places);
     return failed;
 }

@@ -343,7 +343,14 @@ enum tlsmsg_code keeper_write_metrics(struct keeper *keeper, const char *text,
 enum tlsmsg_code keeper_open(struct keeper *keeper, enum keeper_file file, int *fd,
                              struct tlsmsg_error *err)
 {
-    return have_done(keeper, file, "", fd, err);
+    enum tlsmsg_code code = have_done(keeper, file, "", fd, err);
+
+    if (code != TLSMSG_OK || *fd >= 0) {
+        return code;
+    }
+    /* It was opened, and lost on the way: this process had no room for another descriptor. */
+    return file_error(keeper->names[file], "open",
+                      file == KEEPER_TRANSCRIPT ? "transcript" : "key log", EMFILE, err);
 }
 
 int keeper_fd(const struct keeper *keeper)
