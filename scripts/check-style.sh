@@ -213,8 +213,8 @@ src/transport/tls 7500 150
 src/server 5450 150
 src/client 2000 150
 src/store 6000 150
-src/app 1700 80
-src/app/server 5760 150
+src/app 1750 80
+src/app/server 5800 150
 src/app/client 5000 150
 src/app/store 1900 100
 END

@@ -138,6 +138,20 @@ static enum tlsmsg_code check_role(const struct tlsmsg_options *options, struct 
                : error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
 }
 
+/* A message that could never be held is promised to nobody. */
+static enum tlsmsg_code check_sizes(const struct server_settings *settings,
+                                    struct tlsmsg_error *err)
+{
+    if (settings->max_message_bytes <= settings->max_buffered_bytes) {
+        return TLSMSG_OK;
+    }
+    return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                     "--max-message %zu is more than --max-buffered %zu, the memory for all "
+                     "messages together (try: --max-buffered %zu)",
+                     settings->max_message_bytes, settings->max_buffered_bytes,
+                     4 * settings->max_message_bytes);
+}
+
 /* Loads what the options name, for connections to come. */
 static enum tlsmsg_code load(const struct tlsmsg_options *options, bool checks,
                              struct transport_config *previous, struct transport_config **out,
@@ -219,7 +233,10 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options,
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "more than %d listening sockets",
                          LISTENERS_MAX);
     }
-    code = check_listen(&settings.listen, err);
+    code = check_sizes(&settings, err);
+    if (code == TLSMSG_OK) {
+        code = check_listen(&settings.listen, err);
+    }
     if (code == TLSMSG_OK) {
         code = load(options, true, NULL, &config, err);
     }
@@ -243,6 +260,10 @@ static enum tlsmsg_code prepare(struct tlsmsg_server *s, const struct tlsmsg_opt
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     options_server(s->options, &s->settings);
+    code = check_sizes(&s->settings, err);
+    if (code != TLSMSG_OK) {
+        return code;
+    }
     s->done_fd = wake_open();
     if (s->done_fd < 0) {
         return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot create an event descriptor");

@@ -37,6 +37,7 @@ set(server_wraps tlsmsg_server_stats tlsmsg_server_workers tlsmsg_server_address
 
 app_unit_test(args)
 app_unit_test(config_file SOURCES support/test_folder.c)
+app_unit_test(outputs SOURCES support/test_folder.c)
 app_unit_test(phrases)
 app_unit_test(signals)
 app_unit_test(startup FAILMALLOC)

@@ -96,6 +96,14 @@ static const struct refused refused_with_tls[] = {
     {"a probe with a spool",
      {"--probe", "--spool", "s"},
      "--probe sends no message (leave --probe or --spool out)"},
+    {"keys in the place of the known servers",
+     {"--trust-on-first-use", "--known-servers=k", "--keylog-file=k"},
+     "--keylog-file and --known-servers name the same file 'k' (try: a file of its own for "
+     "--keylog-file)"},
+    {"records in the place of a CA",
+     {"--ca=/etc/passwd", "--known-servers=/etc/./passwd"},
+     "--known-servers and --ca name the same file '/etc/./passwd' (try: a file of its own for "
+     "--known-servers)"},
     {"a probe told at length",
      {"--probe", "-v"},
      "--probe shows what --verbose tells (leave --verbose out)"},

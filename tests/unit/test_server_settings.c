@@ -103,6 +103,31 @@ static const struct refused {
      {"--store", "postgres://x/y", "--store-min-free", "1"},
      "--store-keep and --store-min-free are for a store in a file (try: tlsmsg-store prune, run "
      "now and then by the database's owner)"},
+    {"a transcript without a name",
+     {"--transcript="},
+     "--transcript wants a value that is not empty"},
+    {"metrics without a name",
+     {"--metrics-file", ""},
+     "--metrics-file wants a value that is not empty"},
+    {"a store without a name", {"--store", ""}, "--store wants a value that is not empty"},
+    {"metrics in a key's place",
+     {"--cert=c", "--key=k", "--metrics-file", "./k"},
+     "--metrics-file and --key name the same file './k' (try: a file of its own for "
+     "--metrics-file)"},
+    {"a transcript in the metrics' place",
+     {"--metrics-file=m", "--transcript=m"},
+     "--metrics-file and --transcript name the same file 'm' (try: a file of its own for "
+     "--metrics-file)"},
+    {"a transcript in the store's place",
+     {"--store=.//s", "--transcript=s"},
+     "--transcript and --store name the same file 's' (try: a file of its own for --transcript)"},
+    {"keys in the place of a certificate",
+     {"--cert=c", "--keylog-file=c"},
+     "--keylog-file and --cert name the same file 'c' (try: a file of its own for "
+     "--keylog-file)"},
+    {"a transcript in the configuration's place",
+     {"--config=t", "--transcript=t"},
+     "--transcript and --config name the same file 't' (try: a file of its own for --transcript)"},
 };
 
 static void is_refused(void **state)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/client/editor.h"
+#include "app/outputs.h"
 #include "base/build.h"
 #include "base/decimal.h"
 #include "base/error.h"
@@ -359,6 +360,23 @@ static enum tlsmsg_code check_numbered(struct client_settings *settings, struct 
     return tlsmsg_options_set(settings->options, TLSMSG_OPT_PRODUCER, "~", err);
 }
 
+static enum tlsmsg_code check_outputs(const struct client_settings *settings,
+                                      struct tlsmsg_error *err)
+{
+    static const enum tlsmsg_option read[] = {TLSMSG_OPT_CA, TLSMSG_OPT_CRL, TLSMSG_OPT_CERT,
+                                              TLSMSG_OPT_KEY, TLSMSG_OPT_KEY_PASSWORD_FILE};
+    struct outputs outputs = {.count = 0};
+
+    outputs_add(&outputs, "spool", settings->spool, true);
+    outputs_add_option(&outputs, settings->options, TLSMSG_OPT_KEYLOG_FILE, true);
+    outputs_add_option(&outputs, settings->options, TLSMSG_OPT_KNOWN_SERVERS, true);
+    outputs_add(&outputs, "config", settings->config_file, false);
+    for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++) {
+        outputs_add_option(&outputs, settings->options, read[i], false);
+    }
+    return outputs_check(&outputs, err);
+}
+
 enum tlsmsg_code client_settings_check(struct client_settings *settings, struct tlsmsg_error *err)
 {
     if (settings->probes && settings->message_count > 0) {
@@ -373,7 +391,8 @@ enum tlsmsg_code client_settings_check(struct client_settings *settings, struct 
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
                          "--probe shows what --verbose tells (leave --verbose out)");
     }
-    return check_numbered(settings, err);
+    return check_outputs(settings, err) == TLSMSG_OK ? check_numbered(settings, err)
+                                                     : TLSMSG_ERR_CONFIG;
 }
 
 /* "localhost 12345", as nc takes it. */
@@ -414,6 +433,7 @@ enum tlsmsg_code client_settings_take(int id, const char *value, void *user,
 
     switch (id) {
     case ARGS_CONFIG: /* was followed before */
+        settings->config_file = value;
         return TLSMSG_OK;
     case ARGS_OPERAND:
         return take_address(settings, value, err);

@@ -16,12 +16,13 @@ struct client_settings {
     struct session_message *messages; /* of --message and --message-file, in their order; owned */
     char **owned;                     /* the memory of each that is from a file; NULL: of argv */
     size_t message_count;
-    size_t longest;       /* bytes of the longest of them */
-    int64_t retry_ms;     /* 0: a lost connection is the end */
-    const char *producer; /* --producer; NULL: none was named */
-    const char *spool;    /* --spool; NULL: nothing is kept */
-    const char *need;     /* what was given and needs tlsmsg/1, in words; NULL: nothing */
-    bool retries_first;   /* --retry was given: it holds for the first connection, too */
+    size_t longest;          /* bytes of the longest of them */
+    int64_t retry_ms;        /* 0: a lost connection is the end */
+    const char *producer;    /* --producer; NULL: none was named */
+    const char *spool;       /* --spool; NULL: nothing is kept */
+    const char *config_file; /* so */
+    const char *need;        /* what was given and needs tlsmsg/1, in words; NULL: nothing */
+    bool retries_first;      /* --retry was given: it holds for the first connection, too */
     bool quiet;
     bool verbose;
     bool probes;  /* --probe: no conversation */

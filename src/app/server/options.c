@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/outputs.h"
 #include "base/build.h"
 #include "base/decimal.h"
 #include "base/error.h"
@@ -167,12 +168,13 @@ void server_settings_fini(struct server_settings *settings)
     settings->options = NULL;
 }
 
+static const enum tlsmsg_option read_again[] = {
+    TLSMSG_OPT_CERT, TLSMSG_OPT_KEY,        TLSMSG_OPT_KEY_PASSWORD_FILE, TLSMSG_OPT_CLIENT_CA,
+    TLSMSG_OPT_CRL,  TLSMSG_OPT_ALLOW_FILE, TLSMSG_OPT_TICKET_KEYS};
+
 /* Files that a reload reads or writes stay within the sandbox's reach. */
 static bool add_files(struct sandbox *sandbox, const struct tlsmsg_options *options)
 {
-    static const enum tlsmsg_option read_again[] = {
-        TLSMSG_OPT_CERT, TLSMSG_OPT_KEY,        TLSMSG_OPT_KEY_PASSWORD_FILE, TLSMSG_OPT_CLIENT_CA,
-        TLSMSG_OPT_CRL,  TLSMSG_OPT_ALLOW_FILE, TLSMSG_OPT_TICKET_KEYS};
     bool added =
         sandbox_may_write(sandbox, tlsmsg_options_text(options, TLSMSG_OPT_KEYLOG_FILE, 0));
 
@@ -208,6 +210,22 @@ static enum tlsmsg_code finish_store(struct server_settings *settings, struct tl
                           : TLSMSG_OK;
 }
 
+static enum tlsmsg_code check_outputs(const struct server_settings *settings,
+                                      struct tlsmsg_error *err)
+{
+    struct outputs outputs = {.count = 0};
+
+    outputs_add(&outputs, "metrics-file", settings->metrics_file, true);
+    outputs_add(&outputs, "transcript", settings->transcript_file, true);
+    outputs_add(&outputs, "store", settings->sandbox.store, true);
+    outputs_add_option(&outputs, settings->options, TLSMSG_OPT_KEYLOG_FILE, true);
+    outputs_add(&outputs, "config", settings->config_file, false);
+    for (size_t i = 0; i < sizeof(read_again) / sizeof(read_again[0]); i++) {
+        outputs_add_option(&outputs, settings->options, read_again[i], false);
+    }
+    return outputs_check(&outputs, err);
+}
+
 enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct tlsmsg_error *err)
 {
     enum tlsmsg_code code = finish_store(settings, err);
@@ -221,7 +239,7 @@ enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct
     if (sandbox_may_write(&settings->sandbox, settings->metrics_file) &&
         sandbox_may_write(&settings->sandbox, settings->transcript_file) &&
         add_files(&settings->sandbox, settings->options)) {
-        return TLSMSG_OK;
+        return check_outputs(settings, err);
     }
     return error_set(err, TLSMSG_ERR_CONFIG, 0, "the options name more than %d files",
                      SANDBOX_PATHS_MAX);
@@ -254,6 +272,17 @@ bool server_port_is_chosen(const struct tlsmsg_options *options, const char *add
     return any_is_free;
 }
 
+/* A file, or a store. */
+static enum tlsmsg_code take_target(const char *option, const char *value, const char **target,
+                                    struct tlsmsg_error *err)
+{
+    if (value[0] == '\0') {
+        return error_set(err, TLSMSG_ERR_CONFIG, 0, "--%s wants a value that is not empty", option);
+    }
+    *target = value;
+    return TLSMSG_OK;
+}
+
 static enum tlsmsg_code take_store(struct server_settings *settings, enum server_own own,
                                    const char *value, struct tlsmsg_error *err)
 {
@@ -282,8 +311,7 @@ static enum tlsmsg_code take_store(struct server_settings *settings, enum server
         storing->timeout_ms = (int64_t)number;
         return TLSMSG_OK;
     default:
-        storing->target = value;
-        return TLSMSG_OK;
+        return take_target("store", value, &storing->target, err);
     }
 }
 
@@ -313,10 +341,10 @@ static enum tlsmsg_code take_own(struct server_settings *settings, enum server_o
         settings->log_format = i == 0 ? LOG_TEXT : LOG_JSON;
         break;
     case OWN_TRANSCRIPT:
-        settings->transcript_file = value;
+        code = take_target("transcript", value, &settings->transcript_file, err);
         break;
     case OWN_METRICS_FILE:
-        settings->metrics_file = value;
+        code = take_target("metrics-file", value, &settings->metrics_file, err);
         break;
     case OWN_USER:
         settings->user = value;
@@ -343,7 +371,8 @@ enum tlsmsg_code server_settings_take(int id, const char *value, void *user,
     struct server_settings *settings = user;
 
     if (id == ARGS_CONFIG) {
-        return TLSMSG_OK; /* was followed before */
+        settings->config_file = value; /* was followed before */
+        return TLSMSG_OK;
     }
     if (id >= ARGS_OWN) {
         return take_own(settings, (enum server_own)id, value, err);

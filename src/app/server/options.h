@@ -21,6 +21,7 @@ struct server_settings {
     const char *transcript_file; /* borrowed, NULL: stdout */
     const char *metrics_file;    /* borrowed, NULL: none; so the next */
     const char *user;
+    const char *config_file;
     struct storing_settings storing;
     struct sandbox sandbox;   /* the files that the options name */
     struct store_reach reach; /* of a store in a database; owned */
@@ -39,7 +40,7 @@ enum tlsmsg_code server_settings_take(int id, const char *value, void *user,
                                       struct tlsmsg_error *err);
 
 /* When all is taken: adds the files that the options name. TLSMSG_OK, or TLSMSG_ERR_CONFIG when
- * they are too many. */
+ * they are too many, or one that is written is another's, too. */
 enum tlsmsg_code server_settings_finish(struct server_settings *settings, struct tlsmsg_error *err);
 
 /* True when an address of the server has a port that the system chose. A name can stand for several
