@@ -39,7 +39,8 @@ class Units(unittest.TestCase):
     def test_service_does_what_the_program_can(self):
         """What the program's side of it was written for."""
         service = read("tlsmsg.service")
-        for line in ("Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "User=tlsmsg"):
+        for line in ("Type=notify", "User=tlsmsg",
+                     """ExecReload=/bin/sh -c 'kill -HUP "$$MAINPID"'"""):
             self.assertIn(line + "\n", service)
         options = re.search(r"^ExecStart=(\S+) --config (\S+)$", service, re.M)
         self.assertIsNotNone(options)
@@ -53,6 +54,25 @@ class Units(unittest.TestCase):
         else:
             self.assertEqual(kept, [("transcript", "/var/log/tlsmsg/transcript.json")])
             self.assertIn("\nLogsDirectory=tlsmsg\n", service)
+
+    def test_units_run_what_every_system_has(self):
+        """The smallest Debian that systemd runs on is without /bin/kill, for one."""
+        for name in UNITS:
+            for program in re.findall(r"(?m)^Exec\w+=(\S+)", read(name)):
+                self.assertRegex(os.path.basename(program), r"^(sh|flock|systemctl|tlsmsg-\w+)$",
+                                 f"{name}: {program}")
+
+    def test_packages_make_the_unit_s_folders(self):
+        """The configuration is checked before the first start, by the user that will serve."""
+        service = read("tlsmsg.service")
+        for script in ("debian/server/postinst.in", "rpm/post.in"):
+            with open(os.path.join(ROOT, "packaging", script), encoding="utf-8") as file:
+                text = file.read()
+            for key, above in (("State", "lib"), ("Logs", "log")):
+                name, mode = (re.search(rf"(?m)^{key}Directory{of}=(\S+)$", service).group(1)
+                              for of in ("", "Mode"))
+                self.assertIn(f"install -d -m {mode.lstrip('0')} -o tlsmsg -g tlsmsg "
+                              f"/var/{above}/{name}\n", text, script)
 
     @unittest.skipUnless(shutil.which("systemd-analyze"), "systemd-analyze is not installed")
     def test_exposure(self):
