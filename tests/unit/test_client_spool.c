@@ -112,6 +112,11 @@ static const struct client_run runs[] = {
      .err = SERVER
      "the server ended the conversation: full (BYE 507)\n" CLIENT
      "2 messages wait in spool '/tmp/*/second'; try: run it again later, with </dev/null\n"},
+    {.name = "a BYE behind the last reply",
+     .args = {"--spool", "@bye", "-q", "--retry", "0", "-m", "one"},
+     .steps = {"accept", "hello", KEEPS("0"), "<MSG 1 3\none\n", ">OK 1 1\nx\nBYE 503 5\ngoing\n",
+               "close"},
+     .out = "x\n"},
     {.name = "replies that nobody takes",
      .args = {"--spool", "@second", "-q"},
      .full_stdout = true,

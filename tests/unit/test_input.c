@@ -122,6 +122,37 @@ static void test_not_yet_and_never(void **state)
     input_fini(&input);
 }
 
+/* What is at hand is read without waiting, an end and a failure too. */
+static void test_what_is_at_hand(void **state)
+{
+    struct input input;
+    const char *line;
+    size_t len;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    input_init(&input, ends[0], LINE_MAX_BYTES);
+    assert_false(input_read_ready(&input));
+    assert_int_equal(write(ends[1], "ab", 2), 2);
+    assert_true(input_read_ready(&input));
+    assert_int_equal(input.unread.len, 2);
+    assert_false(input_read_ready(&input));
+    (void)close(ends[1]);
+    assert_true(input_read_ready(&input));
+    assert_true(input.ended);
+    assert_int_equal(input_next(&input, &line, &len), INPUT_LINE);
+    assert_int_equal(len, 2);
+    input_fini(&input);
+    (void)close(ends[0]);
+
+    input_init(&input, open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), LINE_MAX_BYTES);
+    assert_true(input_read_ready(&input));
+    assert_int_equal(input.cause, EISDIR);
+    (void)close(input.fd);
+    input_fini(&input);
+}
+
 /* Without memory the input fails, and what is unread is not told as its end. */
 static void test_no_memory_is_no_end(void **state)
 {
@@ -245,7 +276,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nul_inside), cmocka_unit_test(test_not_yet_and_never),
-        cmocka_unit_test(test_no_memory_is_no_end), cmocka_unit_test(test_rest_of_a_pipe)};
+        cmocka_unit_test(test_what_is_at_hand), cmocka_unit_test(test_no_memory_is_no_end),
+        cmocka_unit_test(test_rest_of_a_pipe)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_rest_of_a_file, rest_rows);

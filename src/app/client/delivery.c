@@ -549,7 +549,7 @@ enum exit_code delivery_step(struct delivery *d)
         code = receive_some(d);
     }
     if (code == EXIT_DONE && d->connected && tlsmsg_client_unanswered(d->client) == 0 &&
-        d->sent == d->count) {
+        d->sent == d->count && !d->is_last) {
         struct tlsmsg_error err = {.code = TLSMSG_OK};
 
         if (tlsmsg_client_watch(d->client, &err) != TLSMSG_CLIENT_OK) {

@@ -62,6 +62,7 @@ struct delivery {
     bool greeted;      /* a server was there in this run */
     bool wanted;       /* a connection is, also with nothing to send */
     bool is_patient;   /* it is tried as long as there is more input */
+    bool is_last;      /* nothing will be added: a server that leaves when all is answered may */
     bool is_passing;   /* it has failed, and may be better at another time */
     unsigned attempts; /* in vain, since there was a connection */
     bool set_back_told;

@@ -119,6 +119,18 @@ void input_read(struct input *input)
     }
 }
 
+bool input_read_ready(struct input *input)
+{
+    struct pollfd entry = {.fd = input->fd, .events = POLLIN};
+    size_t before = input->unread.len;
+
+    if (poll(&entry, 1, 0) <= 0) {
+        return false;
+    }
+    input_read(input);
+    return input->unread.len > before || input->ended || input->cause != 0;
+}
+
 bool input_may_be_cut(const struct input *input, size_t len)
 {
     struct termios mode;
@@ -154,10 +166,8 @@ static bool count_messages(int fd, off_t at, off_t end, uint64_t *count)
 /* Looks, without waiting, whether the writer has left more or has gone. */
 static enum input_rest rest_of_stream(struct input *input, int64_t at)
 {
-    struct pollfd entry = {.fd = input->fd, .events = POLLIN};
-
-    if (input->unread.len == 0 && poll(&entry, 1, 0) > 0) {
-        input_read(input);
+    if (input->unread.len == 0) {
+        (void)input_read_ready(input);
     }
     if (input->unread.len > 0 || at < input->next_at) {
         return INPUT_REST_SOME;

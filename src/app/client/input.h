@@ -11,7 +11,7 @@
 enum input_result {
     INPUT_LINE,     /* a line, its "\n" dropped; the last one may lack it */
     INPUT_TOO_LONG, /* a line over the limit was skipped */
-    INPUT_MORE,     /* poll the descriptor for POLLIN and call input_read */
+    INPUT_MORE,     /* input_read_ready, or poll the descriptor for POLLIN and call input_read */
     INPUT_END,
     INPUT_FAILED /* errno in input.cause */
 };
@@ -49,6 +49,9 @@ enum input_result input_next(struct input *input, const char **line, size_t *len
 
 /* One read(2). */
 void input_read(struct input *input);
+
+/* The same where it doesn't wait. True: input_next has something new to say. */
+bool input_read_ready(struct input *input);
 
 /* True where the terminal may have cut a line of len bytes: in canonical mode the kernel keeps 4,095
  * bytes of a line and drops the rest without a word. */

@@ -242,13 +242,15 @@ static enum exit_code take_input(struct stream *s)
     const char *line = s->held;
     size_t len = s->held_len;
 
+    /* An end that is at hand is seen before the reply to what came before it: the server may leave
+     * with that one. */
     switch (line != NULL ? INPUT_LINE : input_next(input, &line, &len)) {
     case INPUT_LINE:
         return take_line(s, line, len);
     case INPUT_TOO_LONG:
         return refuse_long(s, input->number, input->next_at);
     case INPUT_MORE:
-        s->waits = true;
+        s->waits = !input_read_ready(input);
         return EXIT_DONE;
     case INPUT_END:
         s->ended = true;
@@ -315,6 +317,7 @@ static enum exit_code go_on(struct stream *s)
         if (s->ended && delivery_head(s->delivery) == NULL) {
             return EXIT_DONE;
         }
+        s->delivery->is_last = s->ended;
         code = delivery_step(s->delivery);
         if (code != EXIT_DONE) {
             wipe_progress(s);
@@ -364,6 +367,7 @@ static enum exit_code send_kept(struct stream *s)
     if (code == EXIT_DONE) {
         s->delivery->is_patient =
             s->messages == NULL && !s->ended && s->held == NULL && !s->is_full;
+        s->delivery->is_last = s->ended && !spooling_has_next(s->session->spooling);
         code = delivery_step(s->delivery);
         if (code != EXIT_DONE) {
             wipe_progress(s);
