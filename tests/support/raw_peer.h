@@ -41,6 +41,9 @@ void raw_peer_teardown(void);
 /* Whether peers that begin from now on offer tlsmsg/1 by ALPN; TLS alone. */
 void raw_peer_offer(bool numbered);
 
+/* Peers that begin from now on resume p's session; NULL: none does. TLS alone. */
+void raw_peer_resume(const struct raw_peer *p);
+
 /* Begins over a connected socket, which it makes non-blocking and owns from then on.
  * old: TLS 1.2 rather than 1.3; no meaning in plaintext. */
 void raw_peer_init(struct raw_peer *p, int fd, bool old);

@@ -36,6 +36,14 @@ void raw_peer_teardown(void)
     SSL_CTX_free(contexts[1]);
 }
 
+static SSL_SESSION *resumed;
+
+void raw_peer_resume(const struct raw_peer *p)
+{
+    SSL_SESSION_free(resumed);
+    resumed = p != NULL ? SSL_get1_session(ssl_of(p)) : NULL;
+}
+
 static bool offers;
 
 void raw_peer_offer(bool numbered)
@@ -59,6 +67,9 @@ struct raw_session *raw_session_new(bool old)
     SSL_set_connect_state(ssl);
     /* 0 is success. */
     if (offers && SSL_set_alpn_protos(ssl, name, sizeof(name) - 1) != 0) {
+        abort();
+    }
+    if (resumed != NULL && SSL_set_session(ssl, resumed) != 1) {
         abort();
     }
     return (struct raw_session *)(void *)ssl;

@@ -77,6 +77,35 @@ static void test_what_is_counted(void **state)
     play_end();
 }
 
+static bool comes_back(struct scene *s)
+{
+    raw_peer_resume(&s->peers[0]);
+    return scene_enter(s, -1);
+}
+
+/* Each once, whether its client was here before or not. */
+static void test_a_session_that_is_resumed_is_counted(void **state)
+{
+    static const struct act acts[] = {
+        {.says = "a"},
+        {.hears = REPLY "a", .does = comes_back},
+        {.peer = 1, .says = "b"},
+        {.peer = 1, .hears = REPLY "b", .leaves = true, .has_left = true},
+        {.leaves = true, .has_left = true},
+    };
+
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    begin(1);
+    ACTS_PLAY(&scene, acts);
+    raw_peer_resume(NULL);
+    assert_int_equal(counted().resumed, 1);
+    assert_int_equal(counted().conversations, 2);
+    play_end();
+}
+
 static bool held_one_is_counted(struct scene *s)
 {
     const struct tlsmsg_stats stats = counted();
@@ -290,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_counted),
+        cmocka_unit_test(test_a_session_that_is_resumed_is_counted),
         cmocka_unit_test(test_latency_includes_a_hold),
         cmocka_unit_test(test_names_of_others_change_nothing),
         cmocka_unit_test(test_longest_reply_from_another_thread),

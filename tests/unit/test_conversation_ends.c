@@ -11,6 +11,7 @@
 #include "support/play.h"
 
 #define REPLY SCENE_REPLY
+#define MANY_REPLIES 64
 
 static void begin(enum tlsmsg_option option, const char *value, unsigned peer_count)
 {
@@ -361,6 +362,51 @@ static void test_one_that_goes_on_sending(void **state)
     play_end();
 }
 
+static enum conversation_state met; /* with its goodbye said, and nothing read since */
+
+static bool reads_no_more(struct scene *s)
+{
+    const int least = 1;
+    int fd = scene_conversation(s, 0)->watch.fd;
+
+    s->peers[0].deaf = true;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
+    return true;
+}
+
+static bool reads_again(struct scene *s)
+{
+    const struct conversation *c = scene_conversation(s, 0);
+
+    met = c != NULL ? c->state : CONVERSATION_DEAD;
+    s->peers[0].deaf = false;
+    return true;
+}
+
+/* So many replies are the last that the socket takes: the last word waits until there is room. */
+static void test_a_last_word_that_there_is_no_room_for(void **state)
+{
+    struct act acts[MANY_REPLIES + 3] = {{.does = reads_no_more}};
+
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    met = CONVERSATION_OPEN;
+    for (size_t n = 1; n <= MANY_REPLIES && met != CONVERSATION_SHUTDOWN; n++) {
+        char told[64];
+
+        acts[n] = (struct act){.says = "a"};
+        acts[n + 1] = (struct act){.leaves = true};
+        acts[n + 2] = (struct act){.does = reads_again, .has_left = true};
+        (void)snprintf(told, sizeof(told), "closed 1: clean, %zu messages\n", n);
+        begin(TLSMSG_OPT_IDLE_TIMEOUT, "0", 1);
+        acts_play(&scene, acts, n + 3);
+        play_end_told(told);
+    }
+    assert_int_equal(met, CONVERSATION_SHUTDOWN);
+}
+
 /* --- places ----------------------------------------------------------------------------------- */
 
 /* The third finishes its handshake when the last place is taken. */
@@ -398,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_one_that_never_closes),
         cmocka_unit_test(test_one_that_is_cut_after_its_word),
         cmocka_unit_test(test_one_that_goes_on_sending),
+        cmocka_unit_test(test_a_last_word_that_there_is_no_room_for),
         cmocka_unit_test(test_places_that_are_used_up),
     };
     int failed = 0;
