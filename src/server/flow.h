@@ -64,7 +64,7 @@ struct flow {
     /* The conversation is over: adds what it knows to what the handler is told. */
     void (*report)(const struct conversation *c, struct tlsmsg_closed *closed);
 
-    /* Gives back what it holds. Once; also where begin failed. */
+    /* Gives back what it holds, also where begin failed; again: no effect. */
     void (*end)(struct conversation *c);
 };
 

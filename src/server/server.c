@@ -260,15 +260,14 @@ static enum tlsmsg_code prepare(struct tlsmsg_server *s, const struct tlsmsg_opt
         return error_set(err, TLSMSG_ERR_NOMEM, 0, "out of memory");
     }
     options_server(s->options, &s->settings);
-    code = check_sizes(&s->settings, err);
-    if (code != TLSMSG_OK) {
-        return code;
-    }
-    s->done_fd = wake_open();
-    if (s->done_fd < 0) {
-        return error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot create an event descriptor");
-    }
     code = limits_init(&s->limits, &s->settings, DESCRIPTORS_RESERVED, err);
+    s->done_fd = wake_open();
+    if (code == TLSMSG_OK && s->done_fd < 0) {
+        code = error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot create an event descriptor");
+    }
+    if (code == TLSMSG_OK) {
+        code = check_sizes(&s->settings, err);
+    }
     if (code == TLSMSG_OK) {
         code = load(s->options, false, NULL, &s->config, err);
     }

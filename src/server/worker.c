@@ -152,7 +152,6 @@ static void resume_paused(struct worker *w)
 
         c->activity_ns = w->now_ns;
         worker_requeue(w, c);
-        conversation_update(c);
     }
 }
 
@@ -300,9 +299,6 @@ static void drain(struct worker *w)
 /* The accept budget is used up: listeners close, handshakes in flight are dropped. */
 static void stop_accepting(struct worker *w)
 {
-    if (w->listener_count == 0) {
-        return;
-    }
     accept_stop(w);
     for (size_t i = 0; i < w->slot_cap; i++) {
         if (w->slots[i] != NULL && w->slots[i]->state == CONVERSATION_HANDSHAKE) {
@@ -315,7 +311,7 @@ static void follow_phase(struct worker *w)
 {
     int phase = atomic_load(&w->server->phase);
 
-    if (phase == SERVER_FULL) {
+    if (phase == SERVER_FULL && w->listener_count > 0) {
         stop_accepting(w);
     } else if (phase == SERVER_STOPPING && !w->draining) {
         drain(w);

@@ -108,7 +108,6 @@ app_unit_test(client_options client SOURCES support/args_table.c)
 app_unit_test(client_settings client FAILMALLOC SOURCES support/test_folder.c)
 app_unit_test(server_options server SOURCES support/args_table.c)
 app_unit_test(server_settings server FAILMALLOC WRAP storing_reach storing_reach_fini)
-set(checked_lock pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock pthread_mutex_destroy)
 app_unit_test(log server SOURCES support/checked_lock.c
     WRAP clock_now_ns clock_print_wall poll write ${checked_lock})
 app_unit_test(stdout_target server WRAP open open64 fstat fstat64 write)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -301,6 +302,63 @@ static void test_the_last_are_taken(void **state)
     end();
 }
 
+/* A program may have closed its standard input: then a connection can have its number. */
+static void test_descriptor_0_is_one_like_any_other(void **state)
+{
+    (void)state;
+    for (int last = 0; last < 2; last++) {
+        int input = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+
+        if (input < 0) {
+            skip(); /* this test's own is closed */
+        }
+        begin(TLSMSG_OPT_IDLE_TIMEOUT, "0");
+        (void)come();
+        (void)close(STDIN_FILENO);
+        if (last) {
+            accept_last(worker);
+        } else {
+            accept_ready(worker, &worker->listeners[0]);
+        }
+        assert_int_equal(worker->conversations, 1);
+        assert_int_equal(worker->slots[0]->watch.fd, STDIN_FILENO);
+        assert_true(worker->listening);
+        end();
+        assert_int_equal(dup2(input, STDIN_FILENO), STDIN_FILENO);
+        (void)close(input);
+    }
+}
+
+/* What stands behind a worker's listeners is none of them. */
+static void test_listeners_are_as_many_as_there_are(void **state)
+{
+    struct loop_watch *behind;
+    struct address bound;
+    struct pollfd waits = {.events = POLLIN};
+
+    (void)state;
+    begin(TLSMSG_OPT_IDLE_TIMEOUT, "0");
+    behind = &worker->listeners[1];
+    assert_int_equal(behind->kind, 0);
+    waits.fd = loopback_listen(&bound);
+    *behind = (struct loop_watch){.fd = waits.fd, .kind = WATCH_LISTENER};
+    clients[client_count] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(clients[client_count++], &bound.socket.any, bound.len), 0);
+    accept_last(worker);
+    assert_int_equal(poll(&waits, 1, 0), 1);
+    assert_int_equal(worker->conversations, 0);
+    worker->listening = false;
+    loop_remove(&worker->loop, &worker->listeners[0]);
+    assert_true(accept_begin(worker));
+    assert_false(behind->registered);
+    assert_true(loop_add(&worker->loop, behind, LOOP_READ));
+    accept_stop(worker);
+    assert_true(behind->registered);
+    assert_false(worker->listeners[0].registered);
+    end();
+    loopback_close(&waits.fd, 1);
+}
+
 static void test_the_last_worker_closes_the_sockets(void **state)
 {
     int fd;
@@ -353,6 +411,8 @@ int main(void)
         cmocka_unit_test(test_more_than_its_share),
         cmocka_unit_test(test_nobody_is_taken_after_the_stop),
         cmocka_unit_test(test_the_last_are_taken),
+        cmocka_unit_test(test_descriptor_0_is_one_like_any_other),
+        cmocka_unit_test(test_listeners_are_as_many_as_there_are),
         cmocka_unit_test(test_the_last_worker_closes_the_sockets),
         cmocka_unit_test(test_a_listener_that_cannot_be_watched),
     };

@@ -498,6 +498,7 @@ static void test_a_socket_that_is_gone(void **state)
     assert_int_equal(err.code, TLSMSG_ERR_SYSTEM);
     assert_int_equal(err.sys_errno, ENOTSOCK);
     assert_null(server);
+    assert_int_equal(on_bind.calls, 1); /* this test's own: no other address is opened */
     tlsmsg_options_free(o);
     loopback_close((const int[]){listener, null}, 2);
 }
