@@ -7,9 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+#include <tlsmsg/options.h>
 
 #include "app/server/keeper.h"
 #include "app/server/transcript.h"
+#include "app/terminal.h"
 #include "base/build.h"
 #include "base/error.h"
 #include "support/server_run.h"
@@ -55,6 +59,48 @@ enum tlsmsg_code __real_signals_open_for_server(int *fd, struct tlsmsg_error *er
 enum tlsmsg_code __wrap_signals_open_for_server(int *fd, struct tlsmsg_error *err);
 enum tlsmsg_code __real_tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg_error *err);
 enum tlsmsg_code __wrap_tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg_error *err);
+
+/* ---- what else a run asks for */
+
+static struct {
+    bool is_at_terminal;              /* which a person sits at */
+    int terminal_fd;                  /* -1: none; the run's to close */
+    unsigned asks;                    /* so many times was set who asks for passwords */
+    tlsmsg_ask_password_fn *asker[2]; /* who, in order */
+    unsigned large_memory;            /* so often was large memory left to the system */
+} seen = {.terminal_fd = -1};
+
+bool __wrap_terminal_can_ask(void);
+int __wrap_terminal_hold(void);
+void __wrap_tlsmsg_options_set_ask_password(struct tlsmsg_options *options,
+                                            tlsmsg_ask_password_fn *ask, void *user);
+int __wrap_mallopt(int what, int value);
+
+bool __wrap_terminal_can_ask(void)
+{
+    return seen.is_at_terminal;
+}
+
+int __wrap_terminal_hold(void)
+{
+    return seen.terminal_fd;
+}
+
+void __wrap_tlsmsg_options_set_ask_password(struct tlsmsg_options *options,
+                                            tlsmsg_ask_password_fn *ask, void *user)
+{
+    assert_non_null(options);
+    assert_null(user);
+    assert_true(seen.asks < COUNT_OF(seen.asker));
+    seen.asker[seen.asks++] = ask;
+}
+
+int __wrap_mallopt(int what, int value)
+{
+    (void)what;
+    seen.large_memory += value == 128 * 1024;
+    return 1;
+}
 
 static enum tlsmsg_code fail_step(struct tlsmsg_error *err)
 {
@@ -194,6 +240,72 @@ static const struct server_run asked[] = {
                       "  messages: *\n  replies: *\n  ends first: *\n"},
 };
 
+/* ---- terminals */
+
+static void sit_at_a_terminal(void)
+{
+    seen.is_at_terminal = true;
+}
+
+/* A reload must not wait for somebody who may have left. */
+static bool was_asked_at_the_start_alone(void)
+{
+    return seen.asks == 2 && seen.asker[0] == terminal_ask_password && seen.asker[1] == NULL;
+}
+
+static bool was_asked(void)
+{
+    return seen.asks == 1 && seen.asker[0] == terminal_ask_password;
+}
+
+static bool was_not_asked(void)
+{
+    return seen.asks == 1 && seen.asker[0] == NULL;
+}
+
+/* Whose other end is closed. */
+static void lose_the_terminal(void)
+{
+    int ends[2];
+
+    if (pipe(ends) != 0 || close(ends[1]) != 0) {
+        _exit(98);
+    }
+    seen.terminal_fd = ends[0];
+}
+
+static bool leaves_large_memory_to_the_system(void)
+{
+    return seen.large_memory == TLSMSG_BUILD_MALLOC_TRIM;
+}
+
+static const struct server_run terminals[] = {
+    {.name = "with somebody at it",
+     .args = {"-q"},
+     .in_child = sit_at_a_terminal,
+     .after = was_asked_at_the_start_alone,
+     .steps = {"shown listening", "term"},
+     .err = LISTENING},
+    {.name = "with somebody at it, checked",
+     .args = {"--check"},
+     .in_child = sit_at_a_terminal,
+     .after = was_asked,
+     .out = "The configuration is good.\n",
+     .err = NO_ISSUER,
+     .err_of_root = NO_ISSUER SERVER "checked as root, *\n"},
+    {.name = "with nobody at it",
+     .args = {"-q"},
+     .after = was_not_asked,
+     .steps = {"shown listening", "term"},
+     .err = LISTENING},
+    {.name = "that is gone",
+     .args = {"-q"},
+     .in_child = lose_the_terminal,
+     .after = leaves_large_memory_to_the_system,
+     .steps = {"shown listening", "hup"},
+     .err = LISTENING},
+};
+
 int main(void)
 {
     int failed = server_run_setup(NULL);
@@ -201,5 +313,6 @@ int main(void)
     RUN_ROWS(failed, server_run_row, steps);
     RUN_ROWS(failed, server_run_row, warned);
     RUN_ROWS(failed, server_run_row, asked);
+    RUN_ROWS(failed, server_run_row, terminals);
     return failed + server_run_teardown(NULL);
 }
