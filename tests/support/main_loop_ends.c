@@ -72,7 +72,9 @@ int __wrap_poll(struct pollfd *entries, nfds_t count, int timeout_ms)
     assert_true(ends.polls < 1000); /* it comes to an end */
     assert_true(timeout_ms >= 0);
     if (ends.polls < LOOP_POLLS_MAX) {
+        assert_int_equal(count, LOOP_ENTRIES);
         ends.timeouts_ms[ends.polls] = timeout_ms;
+        memcpy(ends.entries[ends.polls], entries, sizeof(ends.entries[0]));
     }
     if (ends.on_poll != NULL) {
         ends.on_poll(ends.polls);
@@ -90,6 +92,11 @@ int __wrap_poll(struct pollfd *entries, nfds_t count, int timeout_ms)
 void loop_server_ends(void)
 {
     wake_raise(done_fd);
+}
+
+int loop_done_fd(void)
+{
+    return done_fd;
 }
 
 void loop_stop(void)

@@ -4,6 +4,7 @@
 #ifndef SUPPORT_MAIN_LOOP_ENDS_H
 #define SUPPORT_MAIN_LOOP_ENDS_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #define LOOP_EVENTS_MAX 4
 #define LOOP_POLLS_MAX 16
 #define LOOP_TEXT_MAX 2048
+#define LOOP_ENTRIES 5 /* signals, the server's end, the transcript's wake, stdout, the keeper */
 
 struct loop_ends {
     /* what happens */
@@ -40,7 +42,8 @@ struct loop_ends {
     } events[LOOP_EVENTS_MAX];
     unsigned polls;
     int timeouts_ms[LOOP_POLLS_MAX]; /* of the first of them */
-    unsigned released[2];            /* by worker */
+    struct pollfd entries[LOOP_POLLS_MAX][LOOP_ENTRIES];
+    unsigned released[2]; /* by worker */
     unsigned failed[2];
     char said[LOOP_TEXT_MAX]; /* on stderr */
     char told[LOOP_TEXT_MAX]; /* to the service manager, a line behind each datagram */
@@ -61,6 +64,9 @@ void loop_stop(void);
 
 /* The server ends now. */
 void loop_server_ends(void);
+
+/* The descriptor that says so. */
+int loop_done_fd(void);
 
 /* So much time passes. */
 void loop_time_passes(int64_t ms);

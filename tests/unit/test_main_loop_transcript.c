@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -111,6 +112,46 @@ static void test_a_reader_that_goes_ends_the_server(void **state)
     assert_int_equal(ends.failed[1], 1);
     assert_string_equal(ends.said, "prog: cannot write the transcript: Broken pipe\n");
     assert_string_equal(ends.told, READY "\nSTOPPING=1\nSTATUS=Done\n");
+}
+
+/* ---- what is polled for */
+
+static void expect_entry(unsigned polls, unsigned i, int fd, short events)
+{
+    assert_int_equal(ends.entries[polls][i].fd, fd);
+    assert_int_equal(ends.entries[polls][i].events, events);
+}
+
+static struct keeper the_keeper;
+
+static void look_then_end(unsigned polls)
+{
+    expect_entry(polls, 1, polls == 0 ? loop_done_fd() : -1, POLLIN);
+    expect_entry(polls, 2, stdout_writer_wake_fd(&scene.writer), POLLIN);
+    expect_entry(polls, 3, scene.writer.target.fd, POLLOUT);
+    expect_entry(polls, 4, the_keeper.fd, POLLIN);
+    if (polls == 0) {
+        loop_server_ends();
+    } else {
+        assert_int_equal(read_pipe(), PIPE_BYTES);
+    }
+}
+
+/* For stdout while lines wait, for the server until it has ended, and for the others always. */
+static void test_what_is_polled_for(void **state)
+{
+    struct main_loop loop = a_loop();
+
+    (void)state;
+    the_keeper.fd = open("/dev/null", O_WRONLY); /* never readable */
+    loop.keeper = &the_keeper;
+    hold(0);
+    ends.on_poll = look_then_end;
+    assert_true(loop_run(&loop));
+    (void)close(the_keeper.fd);
+    assert_int_equal(ends.polls, 2);
+    expect_entry(0, 0, loop.signal_fd, POLLIN);
+    expect_entry(1, 0, loop.signal_fd, POLLIN);
 }
 
 /* ---- the end */
@@ -273,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_hold_ends_when_its_lines_are_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_reader_that_goes_ends_the_server, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_polled_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_last_lines_are_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_stdout_that_takes_no_more_is_given_up, set_up,
                                         tear_down),

@@ -83,8 +83,10 @@ int __wrap_fstat64(int fd, struct stat *is)
 ssize_t __wrap_write(int fd, const void *bytes, size_t len)
 {
     if (fake.written < fake.write_count) {
-        errno = fake.writes[fake.written++];
-        return errno == 0 ? 0 : -1;
+        int cause = fake.writes[fake.written++];
+
+        errno = cause != 0 ? cause : EAGAIN; /* that of an earlier call */
+        return cause != 0 ? -1 : 0;
     }
     return __real_write(fd, bytes, len);
 }
@@ -270,6 +272,26 @@ static void test_what_is_opened_again_is_ours(void **state)
     (void)close(ends[1]);
 }
 
+/* Descriptor 0 is one as any other. */
+static void test_the_lowest_descriptor(void **state)
+{
+    int saved = dup(STDIN_FILENO);
+    struct stdout_target target;
+    int ends[2];
+
+    (void)state;
+    open_pipe(ends);
+    assert_int_equal(close(STDIN_FILENO), 0);
+    stdout_target_init(&target, ends[1]);
+    assert_int_equal(target.kind, STDOUT_REOPENED);
+    assert_int_equal(target.fd, STDIN_FILENO);
+    stdout_target_fini(&target);
+    assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+    (void)close(saved);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 /* Then what was given is written to, piece by piece. */
 static void expect_as_given(void)
 {
@@ -421,6 +443,7 @@ int main(void)
         cmocka_unit_test_setup(test_reader_has_gone, reset),
         cmocka_unit_test_setup(test_what_cannot_be_written, reset),
         cmocka_unit_test_setup(test_what_is_opened_again_is_ours, reset),
+        cmocka_unit_test_setup(test_the_lowest_descriptor, reset),
         cmocka_unit_test_setup(test_what_cannot_be_opened_again, reset),
         cmocka_unit_test_setup(test_another_file_under_the_same_name, reset),
         cmocka_unit_test_setup(test_devices_and_what_is_none, reset),

@@ -352,7 +352,9 @@ static void test_no_memory_to_wait(void **state)
 
 static void test_no_memory_for_workers(void **state)
 {
+    struct fixture f = {.told_bytes = 0};
     struct stdout_writer writer;
+    int fd;
 
     (void)state;
     assert_int_equal(stdout_writer_init(&writer, -1, NULL), TLSMSG_OK);
@@ -360,7 +362,26 @@ static void test_no_memory_for_workers(void **state)
     assert_int_equal(stdout_writer_set_workers(&writer, WORKERS), TLSMSG_ERR_NOMEM);
     failmalloc_at(0);
     assert_int_equal(writer.workers, 0);
+    stdout_writer_abandon(&writer, EIO);
+    assert_false(stdout_writer_continue(&writer, release, &f, &fd));
+    assert_int_equal(f.failed[0], 0); /* there is nobody to be told */
     stdout_writer_fini(&writer);
+}
+
+/* Descriptor 0 is one as any other. */
+static void test_the_lowest_descriptor_to_wake_with(void **state)
+{
+    int saved = dup(STDIN_FILENO);
+    struct stdout_writer writer;
+
+    (void)state;
+    assert_int_equal(close(STDIN_FILENO), 0);
+    assert_int_equal(stdout_writer_init(&writer, -1, NULL), TLSMSG_OK);
+    assert_int_equal(stdout_writer_wake_fd(&writer), STDIN_FILENO);
+    stdout_writer_fini(&writer);
+    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1);
+    assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+    (void)close(saved);
 }
 
 static void test_no_descriptor_to_wake_with(void **state)
@@ -393,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_instead, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_memory_to_wait, set_up, tear_down),
         cmocka_unit_test(test_no_memory_for_workers),
+        cmocka_unit_test(test_the_lowest_descriptor_to_wake_with),
         cmocka_unit_test(test_no_descriptor_to_wake_with),
     };
 

@@ -95,26 +95,43 @@ static void test_the_end(void **state)
 
 /* ---- which socket */
 
-/* A manager that listens at a path. */
+/* A manager that listens at a path, or with @ at a name; -1 where another does. */
 static int listen_at(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 
     assert_true(fd >= 0);
-    assert_true(strlen(path) < sizeof(address.sun_path));
-    memcpy(address.sun_path, path, strlen(path));
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_true(len <= sizeof(address.sun_path));
+    memcpy(address.sun_path, path, len);
+    address.sun_path[0] = (char)(path[0] == '@' ? '\0' : path[0]);
+    if (bind(fd, (struct sockaddr *)&address, (socklen_t)(sizeof(sa_family_t) + len)) != 0) {
+        (void)close(fd);
+        return -1;
+    }
     return fd;
 }
 
-/* The longest path that the kernel takes, and one that is longer. */
+static void expect_ready_at(const char *path, int fd)
+{
+    char buf[32] = "";
+    struct systemd s;
+
+    (void)setenv("NOTIFY_SOCKET", path, 1);
+    systemd_open(&s);
+    systemd_notify(&s, "%s", "READY=1");
+    assert_int_equal(recv(fd, buf, sizeof(buf) - 1, 0), 7);
+    assert_string_equal(buf, "READY=1");
+    systemd_close(&s);
+}
+
+/* The longest path that has room for its NUL, and one that has not. */
 static void test_a_socket_at_a_path(void **state)
 {
     const size_t longest = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
     struct test_folder folder;
     char path[TEST_PATH_MAX] = "";
-    char buf[32] = "";
     struct systemd s;
     int fd;
 
@@ -123,19 +140,53 @@ static void test_a_socket_at_a_path(void **state)
     (void)test_folder_file(&folder, "s", path);
     assert_true(strlen(path) < longest);
     memset(path + strlen(path), 's', longest + 1 - strlen(path));
+    fd = listen_at(path);
+    assert_true(fd >= 0);
     (void)setenv("NOTIFY_SOCKET", path, 1);
     systemd_open(&s);
     assert_int_equal(s.notify_fd, -1);
+    (void)close(fd);
+    (void)unlink(path);
     path[longest] = '\0';
     fd = listen_at(path);
-    (void)setenv("NOTIFY_SOCKET", path, 1);
-    systemd_open(&s);
-    systemd_notify(&s, "%s", "READY=1");
-    assert_int_equal(recv(fd, buf, sizeof(buf) - 1, 0), 7);
-    assert_string_equal(buf, "READY=1");
-    systemd_close(&s);
+    expect_ready_at(path, fd);
     (void)close(fd);
     test_folder_remove(&folder);
+}
+
+/* One character is a name, too. */
+static void test_the_shortest_name(void **state)
+{
+    char name[] = "@a";
+    int fd;
+
+    (void)state;
+    while ((fd = listen_at(name)) < 0) {
+        assert_in_range(name[1], 'a', 'y');
+        name[1]++;
+    }
+    expect_ready_at(name, fd);
+    (void)close(fd);
+}
+
+/* Descriptor 0 is one as any other. */
+static void test_the_lowest_descriptor(void **state)
+{
+    int saved = dup(STDIN_FILENO);
+    struct systemd s;
+
+    (void)state;
+    assert_int_equal(close(STDIN_FILENO), 0);
+    (void)setenv("WATCHDOG_USEC", "2", 1);
+    systemd_open(&s);
+    assert_int_equal(s.notify_fd, STDIN_FILENO);
+    systemd_notify(&s, "%s", "READY=1");
+    assert_told("READY=1");
+    assert_int_equal(systemd_watchdog(&s, 10), 1010);
+    assert_told("WATCHDOG=1");
+    systemd_close(&s);
+    assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+    (void)close(saved);
 }
 
 static void test_a_long_status_is_cut(void **state)
@@ -150,6 +201,11 @@ static void test_a_long_status_is_cut(void **state)
     systemd_notify(&s, "%s", status);
     assert_told(status);
     status[1023] = 'x';
+    status[1024] = '\0';
+    systemd_notify(&s, "%s", status);
+    status[1023] = '\0';
+    assert_told(status);
+    status[1023] = status[1024] = 'x';
     status[sizeof(status) - 1] = '\0';
     systemd_notify(&s, "%s", status);
     status[1023] = '\0';
@@ -236,7 +292,8 @@ static void test_sockets(void **state)
         const char *count;
         bool ours;
         unsigned want;
-    } rows[] = {{"two for us", "2", true, 2},
+    } rows[] = {{"one for us", "1", true, 1},
+                {"two for us", "2", true, 2},
                 {"for another", "2", false, 0},
                 {"no number", "2x", true, 0},
                 {"negative", "-1", true, 0},
@@ -321,6 +378,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_the_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_socket_at_a_path, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_shortest_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_lowest_descriptor, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_watchdog_of_any_process, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sockets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sockets_that_are_passed_are_closed_on_exec, set_up,

@@ -199,6 +199,87 @@ static void test_memory_for_a_long_line_is_given_back(void **state)
     scene_end(&f);
 }
 
+/* While stdout takes nothing and no line waits, such a line is kept as any other. */
+static void test_a_long_line_while_held(void **state)
+{
+    static char message[2 * SCENE_PIPE_BYTES];
+    struct fixture f;
+
+    (void)state;
+    memset(message, 'x', sizeof(message));
+    scene_begin(&f, TRANSCRIPT_JSON);
+    scene_say(&f, 0, message, sizeof(message));
+    assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_HOLD);
+    let_the_long_name_connect(&f);
+    assert_int_equal(transcript_left_out(&f.transcript, 0, false).held, 0);
+    (void)scene_drain(&f, NULL);
+    assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_HOLD);
+    assert_in_range(scene_drain(&f, NULL), 90000, 91000);
+    scene_end(&f);
+}
+
+/* A turn costs no allocation, and twice its memory is not yet worth one. */
+static void test_memory_that_is_kept(void **state)
+{
+    static char name[60001];
+    const struct tlsmsg_tls tls = {.version = "v", .identity = name};
+    const struct tlsmsg_peer peer = {.connection = 1, .address = "a:1", .tls = &tls};
+    struct fixture f;
+    uint64_t before;
+
+    (void)state;
+    memset(name, 'x', sizeof(name) - 1);
+    scene_begin(&f, TRANSCRIPT_JSON);
+    failmalloc_at(0);
+    scene_say(&f, 0, "one", 3);
+    assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_RELEASE);
+    assert_int_equal(failmalloc_count(), 0);
+    before = kept_behind_a_message(&f);
+    transcript_connected(&f.transcript, &peer, 0);
+    assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_HOLD);
+    (void)scene_drain(&f, NULL);
+    assert_true(kept_behind_a_message(&f) > before);
+    scene_end(&f);
+}
+
+/* The last line that surely fits is kept, and waits for the turn's end as the others do. */
+static void test_a_line_that_just_fits(void **state)
+{
+    static const char line[] =
+        "{\"time\":\"" SCENE_TIME "\",\"event\":\"connected\",\"connection\":1,\"peer\":\"\"}\n";
+    enum { ROOM = 256 * 1024, LINE = sizeof(line) - 1, BOUND = 480 };
+    static char message[2 * SCENE_PIPE_BYTES];
+    static char name[BOUND];
+    struct tlsmsg_peer peer = {.connection = 1, .address = name};
+    struct fixture f;
+    size_t room = ROOM;
+    size_t waits;
+
+    (void)state;
+    memset(message, 'x', sizeof(message));
+    scene_begin(&f, TRANSCRIPT_JSON);
+    scene_say(&f, 0, message, sizeof(message));
+    assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_HOLD);
+    waits = stdout_writer_waiting_bytes(&f.writer);
+    for (; room >= 2 * BOUND; room -= LINE) {
+        transcript_connected(&f.transcript, &peer, 0);
+    }
+    /* Its bound has room for six times the name. */
+    memset(name, 'x', (room - LINE - BOUND) % 6);
+    transcript_connected(&f.transcript, &peer, 0);
+    room -= LINE + strlen(name);
+    memset(name, '\0', sizeof(name));
+    memset(name, 'x', (room - BOUND) / 6);
+    assert_int_equal(BOUND + 6 * strlen(name), room);
+    transcript_connected(&f.transcript, &peer, 0);
+    assert_int_equal(transcript_left_out(&f.transcript, 0, false).held, 0);
+    assert_int_equal(stdout_writer_waiting_bytes(&f.writer), waits);
+    (void)scene_drain(&f, NULL);
+    assert_int_equal(transcript_turn_end(&f.transcript, 0), TLSMSG_TURN_HOLD);
+    (void)scene_drain(&f, NULL);
+    scene_end(&f);
+}
+
 /* A name that no line has room for ends the transcript, and so the server. */
 static void test_a_line_that_is_too_long(void **state)
 {
@@ -312,6 +393,9 @@ int main(void)
         cmocka_unit_test(test_left_lines_at_the_end),
         cmocka_unit_test(test_no_lines_after_one_that_failed),
         cmocka_unit_test(test_memory_for_a_long_line_is_given_back),
+        cmocka_unit_test(test_a_long_line_while_held),
+        cmocka_unit_test(test_memory_that_is_kept),
+        cmocka_unit_test(test_a_line_that_just_fits),
         cmocka_unit_test(test_a_line_that_is_too_long),
         cmocka_unit_test(test_failed_stdout),
         cmocka_unit_test(test_out_of_memory),

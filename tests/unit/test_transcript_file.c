@@ -179,6 +179,28 @@ static void test_a_fifo_that_comes_later(void **state)
     test_folder_remove(&folder);
 }
 
+/* Descriptor 0 is one as any other. */
+static void test_the_lowest_descriptor(void **state)
+{
+    int saved = dup(STDIN_FILENO);
+    struct test_folder folder;
+    char path[TEST_PATH_MAX];
+    int fd = -1;
+
+    (void)state;
+    test_folder_make(&folder);
+    (void)test_folder_file(&folder, "t", path);
+    assert_int_equal(close(STDIN_FILENO), 0);
+    assert_int_equal(transcript_file_open(path, &fd, NULL), TLSMSG_OK);
+    assert_int_equal(fd, STDIN_FILENO);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(transcript_file_check(path, NULL), TLSMSG_OK);
+    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1);
+    assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+    (void)close(saved);
+    test_folder_remove(&folder);
+}
+
 /* A check leaves no descriptor open. */
 static void test_a_check_opens_nothing(void **state)
 {
@@ -215,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_check_makes_nothing),
+        cmocka_unit_test(test_the_lowest_descriptor),
         cmocka_unit_test(test_a_check_opens_nothing),
         cmocka_unit_test(test_a_fifo_that_comes_later),
         cmocka_unit_test(test_a_device_that_comes_later),

@@ -34,6 +34,8 @@ static const struct row {
     ROW("bidi and C1", 0, false, true, "\u202e\xc2\x85", "收到消息：\\u202e\\u0085\n"),
     ROW("a backslash stays", 0, false, true, "\\n", "收到消息：\\n\n"),
     ROW("nothing", 0, false, true, "", "收到消息：\n"),
+    {"nothing, behind a line end", 0, false, true, &"\n"[1], 0, "收到消息：\n"},
+    {"a line end, behind a CR", 0, false, true, &"\r\n"[1], 1, "收到消息：\n"},
     ROW("nothing but a CR and a line end", 0, false, true, "\r\n", "收到消息：\n"),
     ROW("a line end within", 0, false, true, "a\r\nb", "收到消息：a\\r\\nb\n"),
     ROW("raw, with no bytes", 0, true, false, "", "收到消息：\n"),
