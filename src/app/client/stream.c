@@ -242,15 +242,13 @@ static enum exit_code take_input(struct stream *s)
     const char *line = s->held;
     size_t len = s->held_len;
 
-    /* An end that is at hand is seen before the reply to what came before it: the server may leave
-     * with that one. */
     switch (line != NULL ? INPUT_LINE : input_next(input, &line, &len)) {
     case INPUT_LINE:
         return take_line(s, line, len);
     case INPUT_TOO_LONG:
         return refuse_long(s, input->number, input->next_at);
     case INPUT_MORE:
-        s->waits = !input_read_ready(input);
+        s->waits = true;
         return EXIT_DONE;
     case INPUT_END:
         s->ended = true;
@@ -275,6 +273,19 @@ static enum exit_code fill(struct stream *s)
 }
 
 /* ---- the loop */
+
+/* Whether nothing comes behind what was taken. An end that is at hand is seen before the replies that
+ * may be, too: the server may leave with the last one. */
+static bool is_last(struct stream *s)
+{
+    struct input *input = s->session->input;
+
+    if (s->waits && input_read_ready(input)) {
+        s->waits = false;
+        s->ended = input->ended && input->unread.len == 0;
+    }
+    return s->ended;
+}
 
 static void wait_for_something(struct stream *s)
 {
@@ -317,7 +328,7 @@ static enum exit_code go_on(struct stream *s)
         if (s->ended && delivery_head(s->delivery) == NULL) {
             return EXIT_DONE;
         }
-        s->delivery->is_last = s->ended;
+        s->delivery->is_last = is_last(s);
         code = delivery_step(s->delivery);
         if (code != EXIT_DONE) {
             wipe_progress(s);
@@ -367,7 +378,7 @@ static enum exit_code send_kept(struct stream *s)
     if (code == EXIT_DONE) {
         s->delivery->is_patient =
             s->messages == NULL && !s->ended && s->held == NULL && !s->is_full;
-        s->delivery->is_last = s->ended && !spooling_has_next(s->session->spooling);
+        s->delivery->is_last = is_last(s) && !spooling_has_next(s->session->spooling);
         code = delivery_step(s->delivery);
         if (code != EXIT_DONE) {
             wipe_progress(s);
