@@ -209,6 +209,43 @@ static void goes_on_before_the_first_reply(void **state)
     ends_finish(client, peer);
 }
 
+static void leave_twice(struct peer *peer)
+{
+    meet(peer, 0);
+    peer_expect(peer, "MSG 1 1\na\n");
+    leave(peer);
+    peer_handshake(peer);
+    leave(peer);
+    meet(peer, 1);
+    peer_expect(peer, "MSG 1 1\na\n");
+    peer_say(peer, "OK 1 1\nx\n");
+    peer_expect_end(peer);
+}
+
+/* After an attempt that failed the next one has a time of its own again. */
+static void tries_again_later(void **state)
+{
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_numbered(peer, leave_twice, "~");
+    struct delivery d = begin(client);
+    int64_t before_ns;
+
+    (void)state;
+    add(&d, "a");
+    assert_int_equal(step_until(&d, is_lost), EXIT_DONE);
+    before_ns = d.retry_at_ns;
+    test_clock_advance(1000);
+    assert_int_equal(delivery_step(&d), EXIT_DONE);
+    assert_int_equal(d.attempts, 1);
+    assert_false(d.connected);
+    assert_true(d.retry_at_ns > before_ns);
+    test_clock_advance(1000);
+    assert_int_equal(step_until(&d, is_empty), EXIT_DONE);
+    assert_string_equal(replies, "x");
+    delivery_fini(&d);
+    ends_finish(client, peer);
+}
+
 /* ---- many at once */
 
 static void take_two_and_then_many(struct peer *peer)
@@ -391,6 +428,7 @@ int main(void)
         cmocka_unit_test(goes_on_before_the_first_reply),
         cmocka_unit_test(goes_on_under_a_new_name),
         cmocka_unit_test(gives_up_with_something_unanswered),
+        cmocka_unit_test(tries_again_later),
         cmocka_unit_test(keeps_the_order_of_many),
         cmocka_unit_test(keeps_to_the_window),
         cmocka_unit_test(sends_a_long_one_in_parts),
