@@ -185,6 +185,13 @@ static const struct client_run runs[] = {
                    "cannot connect to 127.0.0.1:1: Connection refused\n" CLIENT
                    "1 message waits in spool '/tmp/*/fourth'; try: run it again later, with "
                    "</dev/null\n"},
+    {.name = "one that waits for later",
+     .args = {"--spool", "@full4", "-q", "--retry", "0", "-m", "zero"},
+     .steps = {"accept", "hello", "close"},
+     .exit = 7,
+     .err = SERVER "the server closed the conversation (close_notify); try: connect again\n" CLIENT
+                   "1 message waits in spool '/tmp/*/full4'; try: run it again later, with "
+                   "</dev/null\n"},
     {.name = "no spool",
      .args = {"--spool", "/dev/null/x"},
      .exit = 2,
@@ -254,6 +261,13 @@ static void fill_twice(void)
     sqlite_fault_also(SQLITE_CALL_STEP, "INSERT INTO message", 2, SQLITE_FULL);
 }
 
+/* A single message, and the same one when it is tried again. */
+static void fill_for_two_tries(void)
+{
+    fill_once();
+    sqlite_fault_also(SQLITE_CALL_STEP, "INSERT INTO message", 1, SQLITE_FULL);
+}
+
 static const struct client_run of_a_full_disk[] = {
     {.name = "whose room comes back",
      .args = {"--spool", "@full1", "-q"},
@@ -263,6 +277,14 @@ static const struct client_run of_a_full_disk[] = {
                ">OK 1 1\nx\nOK 2 1\ny\n", "end"},
      .out = "x\ny\n",
      .left_at = 8},
+    {.name = "whose room comes back with an answer",
+     .args = {"--spool", "@full4", "-q"},
+     .before = fill_for_two_tries,
+     .input = "one\n",
+     .steps = {"accept", "hello", KEEPS("0"), "<MSG 1 4\nzero\n", ">OK 1 1\nx\n", "<MSG 2 3\none\n",
+               ">OK 2 1\ny\n", "end"},
+     .out = "y\n",
+     .left_at = 4},
     {.name = "that stays full",
      .args = {"--spool", "@full2", "-q"},
      .before = fill_twice,
