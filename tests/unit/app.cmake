@@ -76,6 +76,7 @@ endfunction()
 if(TLSMSG_PLAINTEXT)
     client_run_test(client_plain)
 else()
+    set(client_program_wraps open_memstream)
     set(client_edited_wraps editor_new editor_free editor_next editor_has_rest editor_step_aside)
     client_run_test(client_document client_edited client_program client_stream client_typed)
     app_unit_test(client_nomem client FAILMALLOC SOURCES ${client_ends} ${client_run}

@@ -301,11 +301,12 @@ static const struct client_run watched[] = {
      .is_watched = true,
      .input = "one\na\xff\ntwo\n",
      .steps = {"accept", "hello", ONE_AT_A_TIME, "<MSG 1 3\none\n", "late 1999", ">OK 1 1\nx\n",
-               "<MSG 2 3\ntwo\n", "late 1", ">OK 2 1\ny\n", "end"},
+               "<MSG 2 3\ntwo\n", "late 250", ">OK 2 1\ny\n", "end"},
      .out = "x\ny\n",
      .exit = 1,
      .err = "\r*1 messages, * a second, 0 unanswered\033[K\r\033[K" CLIENT
-            "line 2 of stdin was not sent: it is not valid UTF-8\n*",
+            "line 2 of stdin was not sent: it is not valid UTF-8\n*"
+            "\r2 messages, * a second, 0 unanswered\033[K\r\033[K",
      .left_at = 11},
 };
 
@@ -315,6 +316,12 @@ static const struct client_run given[] = {
      .steps = {"accept", "hello", SHORT, "<MSG 1 3\none\nMSG 2 5\nthree\n",
                ">OK 1 1\nx\nOK 2 1\ny\n", "end"},
      .out = "x\ny\n",
+     .exit = 1,
+     .err = CLIENT "message 2 was not sent: it is longer than the 8 bytes that the server takes\n"},
+    {.name = "one that is too long, with more to tell",
+     .args = {"-m", "one", "-m", "123456789"},
+     .steps = {"accept", "hello", SHORT, "<MSG 1 3\none\n", ">OK 1 1\nx\n", "end"},
+     .out = REPLY "x\n",
      .exit = 1,
      .err = CLIENT "message 2 was not sent: it is longer than the 8 bytes that the server takes\n"},
     {.name = "one alone that is too long",

@@ -147,6 +147,16 @@ static const struct client_run numbered[] = {
      .out =
          CONNECTED PROMPT SERVER "the server closed the conversation (close_notify) (line 1); try: "
                                  "connect again\n"},
+    {.name = "the server leaves with more typed",
+     .args = {"--retry", "0"},
+     .kind = STDIN_TERMINAL,
+     .input = "\none\ntwo\n",
+     .steps = {"accept", "hello", HELLO, "<MSG 1 3\none\n", "close"},
+     .exit = 6,
+     .out = CONNECTED PROMPT PROMPT SERVER
+     "the server closed the conversation (close_notify) (line 2); try: connect again\n" CLIENT
+     "1 message: 0 answered, 1 without an answer (line 2), not sent from line 3 (what was typed "
+     "was discarded)\n"},
     {.name = "the server leaves an exit",
      .args = {"--retry", "0"},
      .kind = STDIN_TERMINAL,

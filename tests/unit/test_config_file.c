@@ -2,8 +2,12 @@
  * with file and line. */
 #include "support/unit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "app/config_file.h"
 #include "support/test_folder.h"
@@ -39,8 +43,8 @@ static enum tlsmsg_code take(int id, const char *value, void *user, struct tlsms
 
     if (strcmp(value, "bad") == 0) {
         (void)snprintf(err->text, sizeof(err->text), "--thing wants good, not 'bad'");
-        err->code = TLSMSG_ERR_CONFIG;
-        return TLSMSG_ERR_CONFIG;
+        err->code = TLSMSG_ERR_LIMIT; /* any: it is kept */
+        return err->code;
     }
     if (id != ARGS_CONFIG) {
         (void)snprintf(one, sizeof(one), "%d=%s;", id, value);
@@ -83,7 +87,7 @@ static const struct row {
     {"an unknown name",
      "quiet\nno-such 1\n",
      {NULL},
-     "",
+     "4=1;",
      ":2: 'no-such' is not the name of an option; try: prog --help"},
     {"a beginning of a name",
      "lis 1\n",
@@ -154,15 +158,22 @@ static void test_row(void **state)
         argv[argc++] = (char *)row->words[i];
     }
     code = config_file_parse(&config, &table, argc, argv, take, taken, &stopped, &err);
+    assert_string_equal(taken, row->taken);
+    assert_int_equal(stopped, ARGS_NONE);
+    assert_true(config.is_read);
     if (row->says == NULL) {
-        assert_string_equal(taken, row->taken);
         assert_int_equal(code, TLSMSG_OK);
+        assert_int_equal(err.code, TLSMSG_OK);
     } else {
         (void)snprintf(says, sizeof(says), "%s%s", path, row->says);
-        assert_int_equal(code, TLSMSG_ERR_CONFIG);
+        assert_int_equal(code, strstr(says, "--thing") ? TLSMSG_ERR_LIMIT : TLSMSG_ERR_CONFIG);
+        assert_int_equal(err.code, code);
+        assert_int_equal(err.sys_errno, 0);
         assert_string_equal(err.text, says);
     }
     config_file_fini(&config);
+    assert_false(config.is_read);
+    config_file_fini(&config); /* once more does nothing */
     test_folder_remove(&folder);
 }
 
@@ -187,6 +198,8 @@ static void test_missing_file(void **state)
     assert_int_equal(parse(argv, COUNT_OF(argv), &stopped, &err), TLSMSG_ERR_CONFIG);
     assert_string_equal(err.text,
                         "cannot read configuration '/nowhere/c': No such file or directory");
+    assert_int_equal(err.sys_errno, ENOENT);
+    assert_int_equal(stopped, ARGS_NONE);
 }
 
 static void test_two_files(void **state)
@@ -198,6 +211,8 @@ static void test_two_files(void **state)
     (void)state;
     assert_int_equal(parse(argv, COUNT_OF(argv), &stopped, &err), TLSMSG_ERR_CONFIG);
     assert_string_equal(err.text, "--config: there can be one file only");
+    assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
+    assert_int_equal(err.sys_errno, 0);
 }
 
 static void test_help_reads_no_file(void **state)
@@ -216,6 +231,7 @@ static void test_zero_byte(void **state)
     struct test_folder folder;
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     char path[TEST_PATH_MAX];
+    char says[TEST_PATH_MAX + 128];
     char *argv[] = {(char *)"prog", (char *)"--config", path};
     int stopped;
 
@@ -223,7 +239,91 @@ static void test_zero_byte(void **state)
     test_folder_make(&folder);
     write_text(test_folder_file(&folder, "c", path), "quiet\0\n", 7);
     assert_int_equal(parse(argv, COUNT_OF(argv), &stopped, &err), TLSMSG_ERR_CONFIG);
-    assert_non_null(strstr(err.text, "this is not a text file"));
+    (void)snprintf(says, sizeof(says), "%s: a zero byte: this is not a text file", path);
+    assert_string_equal(err.text, says);
+    assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
+    assert_int_equal(err.sys_errno, 0);
+    test_folder_remove(&folder);
+}
+
+/* A command line that is not sound is told of when it is taken, and the file isn't read. */
+static void test_an_unsound_command_line(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char *argv[] = {(char *)"prog", (char *)"--config=/nowhere/c", (char *)"--nothing"};
+    int stopped;
+
+    (void)state;
+    assert_int_equal(parse(argv, COUNT_OF(argv), &stopped, &err), TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text, "unknown option '--nothing' (try 'prog --help')");
+}
+
+/* ---- passwords that others can read */
+
+#define WARNING "prog: warning: '%s' holds a password and others can read it; try: chmod o= %s\n"
+
+static const struct password_row {
+    const char *name;
+    const char *text;
+    mode_t mode;
+    bool by_pipe;
+    bool warns;
+} password_rows[] = {
+    {"for others, too", "cert postgresql://u:p@h/d\nreply password=x\n", 0644, false, true},
+    {"for the group", "cert postgresql://u:p@h/d\n", 0640, false, false},
+    {"without one", "cert postgresql://u@h/d\nquiet\n", 0644, false, false},
+    {"through a pipe", "cert postgresql://u:p@h/d\n", 0666, true, false},
+};
+
+/* What is written to stderr meanwhile. */
+static void parse_and_capture(const char *path, char *said, size_t cap)
+{
+    char *argv[] = {(char *)"prog", (char *)"--config", (char *)path};
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    int file = memfd_create("stderr", MFD_CLOEXEC);
+    int saved = dup(STDERR_FILENO);
+    enum tlsmsg_code code;
+    int stopped;
+    ssize_t len;
+
+    assert_true(file >= 0 && saved >= 0 && dup2(file, STDERR_FILENO) == STDERR_FILENO);
+    code = parse(argv, COUNT_OF(argv), &stopped, &err);
+    assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+    len = pread(file, said, cap - 1, 0);
+    assert_true(len >= 0);
+    said[len] = '\0';
+    (void)close(file);
+    (void)close(saved);
+    assert_int_equal(code, TLSMSG_OK);
+}
+
+static void test_password(void **state)
+{
+    const struct password_row *row = *state;
+    struct test_folder folder;
+    char path[TEST_PATH_MAX];
+    char said[3 * TEST_PATH_MAX];
+    char warning[3 * TEST_PATH_MAX] = "";
+    int ends[2] = {-1, -1};
+
+    test_folder_make(&folder);
+    write_text(test_folder_file(&folder, "c", path), row->text, strlen(row->text));
+    assert_int_equal(chmod(path, row->mode), 0);
+    if (row->warns) {
+        (void)snprintf(warning, sizeof(warning), WARNING, path, path);
+    }
+    if (row->by_pipe) {
+        assert_int_equal(pipe(ends), 0);
+        assert_int_equal(fchmod(ends[0], row->mode), 0);
+        assert_int_equal(write(ends[1], row->text, strlen(row->text)), strlen(row->text));
+        (void)close(ends[1]);
+        (void)snprintf(path, sizeof(path), "/dev/fd/%d", ends[0]);
+    }
+    parse_and_capture(path, said, sizeof(said));
+    assert_string_equal(said, warning);
+    if (row->by_pipe) {
+        (void)close(ends[0]);
+    }
     test_folder_remove(&folder);
 }
 
@@ -234,9 +334,11 @@ int main(void)
         cmocka_unit_test(test_two_files),
         cmocka_unit_test(test_help_reads_no_file),
         cmocka_unit_test(test_zero_byte),
+        cmocka_unit_test(test_an_unsound_command_line),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_row, rows);
+    RUN_ROWS(failed, test_password, password_rows);
     return failed;
 }

@@ -98,6 +98,73 @@ static void test_failure_is_kept(void **state)
     (void)close(full);
 }
 
+/* ---- the end of a prompt's line */
+
+#define PROMPT "Enter a message ('exit' to leave): "
+
+static const struct left_row {
+    const char *name;
+    bool terminal;    /* stdout is one */
+    bool told_beside; /* stderr is the same */
+    bool ends;        /* at the end of all, instead of before something that is told */
+    const char *shown;
+} left_rows[] = {
+    {"before something on the same terminal", true, true, false, PROMPT "\n"},
+    {"not before something that goes elsewhere", true, false, false, PROMPT},
+    {"not of a pipe", false, true, false, PROMPT},
+    {"at the end", true, false, true, PROMPT "\n"},
+    {"not at the end of a pipe", false, true, true, PROMPT},
+};
+
+/* Twice: a line has one end. */
+static void leave_twice(struct console *console, const struct left_row *row)
+{
+    bool leaves = strcmp(row->shown, PROMPT) != 0;
+
+    for (int i = 0; i < 2; i++) {
+        if (row->ends) {
+            console_end(console);
+        } else {
+            assert_int_equal(console_leave_prompt(console), leaves && i == 0);
+        }
+        assert_int_equal(console->has_prompt, !leaves);
+    }
+}
+
+static void test_left(void **state)
+{
+    const struct left_row *row = *state;
+    const struct console_style style = {.phrases = phrases_get(1)};
+    struct console console;
+    int saved = dup(STDERR_FILENO);
+    char shown[64] = "";
+    int ends[2];
+    int beside[2];
+
+    open_ends(ends, row->terminal);
+    open_ends(beside, row->told_beside && !row->terminal);
+    assert_true(saved >= 0);
+    console_init(&console, ends[1], &style);
+    assert_false(console_leave_prompt(&console));
+    console_end(&console); /* nothing to end */
+    assert_true(dup2(row->told_beside && row->terminal ? ends[1] : beside[1], STDERR_FILENO) >= 0);
+    assert_true(console_prompt(&console));
+    leave_twice(&console, row);
+    assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+    assert_int_equal(write(ends[1], ".", 1), 1);
+    for (size_t len = 0; strchr(shown, '.') == NULL; len = strlen(shown)) {
+        assert_true(read(ends[0], shown + len, sizeof(shown) - 1 - len) > 0);
+    }
+    *strchr(shown, '.') = '\0';
+    assert_string_equal(shown, row->shown);
+    console_fini(&console);
+    for (int i = 0; i < 2; i++) {
+        (void)close(ends[i]);
+        (void)close(beside[i]);
+    }
+    (void)close(saved);
+}
+
 /* ---- what write(2) may do */
 
 /* Of the next writes: an errno, 0 for one that takes nothing, or 1 for one that takes a byte. */
@@ -163,6 +230,7 @@ int main(void)
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_shown, rows);
+    RUN_ROWS(failed, test_left, left_rows);
     RUN_ROWS(failed, test_writes, writes);
     return failed;
 }

@@ -4,8 +4,10 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "app/client/delivery.h"
+#include "base/clock.h"
 #include "support/client_ends.h"
 #include "support/test_clock.h"
 
@@ -422,6 +424,49 @@ static void takes_only_so_much(void **state)
     ends_finish(client, peer);
 }
 
+/* ---- pauses */
+
+static void meet_and_go_deaf(struct peer *peer)
+{
+    meet(peer, 0);
+    peer_expect(peer, "MSG 1 1\na\n");
+    (void)shutdown(peer->listener, SHUT_RD);
+    leave(peer);
+}
+
+/* Twice as long each time, up to a limit, less up to a quarter by what the clock says. */
+static void waits_longer_each_time(void **state)
+{
+    static const int64_t longest_ms[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
+    struct peer *peer = ends_peer();
+    struct tlsmsg_client *client = ends_numbered(peer, meet_and_go_deaf, NULL);
+    struct delivery d = begin(client);
+    struct pollfd entry;
+
+    (void)state;
+    test_clock_stop();
+    add(&d, "a");
+    assert_int_equal(step_until(&d, is_lost), EXIT_DONE);
+    for (size_t i = 0; i < COUNT_OF(longest_ms); i++) {
+        int64_t now_us = clock_now_ns() / 1000;
+        int64_t pause_ms = longest_ms[i] - now_us % (longest_ms[i] / 4 + 1);
+
+        assert_int_equal(d.retry_at_ns - clock_now_ns(), pause_ms * CLOCK_NS_PER_MS);
+        assert_int_equal(delivery_poll(&d, &entry), pause_ms);
+        assert_int_equal(entry.fd, -1);
+        test_clock_advance(pause_ms - 1);
+        assert_int_equal(delivery_step(&d), EXIT_DONE);
+        assert_int_equal(d.attempts, i);
+        test_clock_advance(1);
+        assert_int_equal(delivery_step(&d), EXIT_DONE);
+        assert_int_equal(d.attempts, i + 1);
+        assert_false(d.connected);
+    }
+    delivery_fini(&d);
+    assert_int_equal(delivery_poll(&d, &entry), -1); /* nothing to connect for */
+    ends_finish(client, peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +478,7 @@ int main(void)
         cmocka_unit_test(keeps_to_the_window),
         cmocka_unit_test(sends_a_long_one_in_parts),
         cmocka_unit_test(takes_only_so_much),
+        cmocka_unit_test(waits_longer_each_time), /* the last: it stops the clock */
     };
 
     return cmocka_run_group_tests(tests, ends_setup, ends_teardown);

@@ -248,6 +248,49 @@ static void test_rest_of_a_file(void **state)
     (void)close(fd);
 }
 
+/* A message that lies across two of the pieces in which a file is counted is one. */
+static void test_rest_of_a_long_file(void **state)
+{
+    static char text[2 * 65536 + 16];
+    struct input input;
+    uint64_t count;
+    int fd;
+
+    (void)state;
+    memset(text, 'x', 65536 + 3);
+    memcpy(text + 65536 + 3, "\nb\n\nc", 6);
+    fd = file_of(text);
+    input_init(&input, fd, LINE_MAX_BYTES);
+    assert_int_equal(input_rest(&input, 0, &count), INPUT_REST_COUNTED);
+    assert_int_equal(count, 3);
+    assert_int_equal(input_rest(&input, 65536 + 4, &count), INPUT_REST_COUNTED);
+    assert_int_equal(count, 2);
+    input_fini(&input);
+    (void)close(fd);
+}
+
+/* A file that can't be read is asked like a pipe, and has nothing. */
+static void test_rest_of_what_can_not_be_read(void **state)
+{
+    char name[] = "/tmp/tlsmsg-input-XXXXXX";
+    int made = mkstemp(name);
+    struct input input;
+    uint64_t count = 7;
+    int fd = open(name, O_WRONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_true(made >= 0 && fd >= 0);
+    (void)unlink(name);
+    assert_int_equal(write(made, "a\nb\n", 4), 4);
+    input_init(&input, fd, LINE_MAX_BYTES);
+    assert_int_equal(input_rest(&input, 0, &count), INPUT_REST_NONE);
+    assert_int_equal(count, 0);
+    assert_int_equal(input.cause, EBADF);
+    input_fini(&input);
+    (void)close(fd);
+    (void)close(made);
+}
+
 static void test_rest_of_a_pipe(void **state)
 {
     struct input input;
@@ -274,10 +317,13 @@ static void test_rest_of_a_pipe(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nul_inside), cmocka_unit_test(test_not_yet_and_never),
-        cmocka_unit_test(test_what_is_at_hand), cmocka_unit_test(test_no_memory_is_no_end),
-        cmocka_unit_test(test_rest_of_a_pipe)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_nul_inside),
+                                       cmocka_unit_test(test_not_yet_and_never),
+                                       cmocka_unit_test(test_what_is_at_hand),
+                                       cmocka_unit_test(test_no_memory_is_no_end),
+                                       cmocka_unit_test(test_rest_of_a_pipe),
+                                       cmocka_unit_test(test_rest_of_a_long_file),
+                                       cmocka_unit_test(test_rest_of_what_can_not_be_read)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_rest_of_a_file, rest_rows);

@@ -310,10 +310,14 @@ static void test_work_of_the_tool_is_shown(void **state)
     (void)tool_run("verify", scene.path, NULL);
     assert_string_equal(tool_ran.err, "\rverified message 1 of 2 (50 %)\033[K\r\033[K"
                                       "\rverified message 2 of 2 (100 %)\033[K\r\033[K");
+    tool_change("UPDATE message SET body = zeroblob(1500000) WHERE id = 2");
     pages = scene_ask("PRAGMA page_count");
+    assert_true(pages > 256 && pages < 512);
     (void)tool_run("backup", scene.path, test_folder_file(&scene.folder, "copy.db", copy), NULL);
-    (void)snprintf(wanted, sizeof(wanted), "\rcopied page %d of %d (100 %%)\033[K\r\033[K",
-                   (int)pages, (int)pages);
+    (void)snprintf(
+        wanted, sizeof(wanted),
+        "\rcopied page 256 of %d (%d %%)\033[K\rcopied page %d of %d (100 %%)\033[K\r\033[K",
+        (int)pages, (int)(25600 / pages), (int)pages, (int)pages);
     assert_string_equal(tool_ran.err, wanted);
     step_ns = 0;
 }

@@ -121,8 +121,6 @@ void reader_close(struct reader *reader)
         (void)sqlite3_close(reader->db);
     }
     sqlite_file_close(&reader->file);
-    reader->db = NULL;
-    reader->rows = NULL;
 }
 
 static void fill(sqlite3_stmt *from, struct reader_row *row)

@@ -66,7 +66,7 @@ static size_t fitting(const char *text, size_t len, size_t *columns)
     return at;
 }
 
-/* Cuts what was put behind `start` where it takes more columns than there are. */
+/* Cuts what was put behind `start` where it takes more columns than there are: at least 3. */
 static enum tlsmsg_code cut_line(struct show *show, size_t start, size_t columns)
 {
     const char *text = buffer_head(&show->out) + start;
@@ -76,7 +76,7 @@ static enum tlsmsg_code cut_line(struct show *show, size_t start, size_t columns
     if (fitting(text, len, &left) == len) {
         return TLSMSG_OK;
     }
-    left = columns > 3 ? columns - 3 : 0;
+    left = columns - 3;
     buffer_truncate(&show->out, start + fitting(text, len, &left));
     return buffer_append(&show->out, "...", 3);
 }
@@ -112,7 +112,7 @@ static enum tlsmsg_code show_line(struct show *show, const struct reader_row *ro
     buffer_commit(&show->out, escape_text(buffer_end(&show->out), buffer_room(&show->out),
                                           row->body, row->len));
     if (show->cuts) {
-        code = cut_line(show, start, COLUMNS > taken ? COLUMNS - taken : 0);
+        code = cut_line(show, start, COLUMNS - taken); /* an id is short enough to leave some */
     }
     return code == TLSMSG_OK ? buffer_append(&show->out, "\n", 1) : code;
 }
