@@ -410,15 +410,23 @@ class Refused(SpoolTest):
         self.assertEqual(self.waiting(), [b"a"])
 
     def test_a_kept_message_over_the_servers_limit(self):
-        self.run_on(network.unused_port(), "-m", "x" * 2000, expect=7)
+        """Numbers go one by one: what is before it is delivered, it and what is behind it wait, and
+        more is kept behind it, however much."""
+        long = b"x" * 2000
+        self.run_on(network.unused_port(), "-q", stdin=b"a\n" + long + b"\nb\n", expect=7)
         server = self.storing(0, "--max-message", "1000")
-        client = self.run_on(server.port, "-q", expect=1)
-        self.assertIn(b"message 1 of the spool has 2000 bytes, and the server takes at most 1000 "
-                      b"(try: --max-message on the server)\n", client.stderr.bytes())
+        more = self.lines(9000)
+        client = self.run_on(server.port, "-q", stdin=b"\n".join(more) + b"\n", expect=1)
+        self.assertEqual(client.stderr.bytes(), b"""\
+tlsmsg-client: message 2 of the spool has 2000 bytes, and the server takes at most 1000: it and \
+those behind it wait (try: --max-message 2000 on the server)
+tlsmsg-client: 9002 messages wait in spool '%s'
+""" % self.spool.encode())
+        self.assertEqual(self.stored(), [b"a"])
         server.stop()
-        server = self.storing()
+        server = self.storing(0, "--max-message", "2000")
         self.run_on(server.port, "-q")
-        self.assertEqual(self.stored(), [b"x" * 2000])
+        self.assertEqual(self.stored(), [b"a", long, b"b", *more])
 
     def test_a_line_that_is_refused_decides(self):
         client = self.run_on(network.unused_port(), "-q", stdin=b"a\n\xff\nb\n", expect=1)

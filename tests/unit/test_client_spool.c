@@ -17,6 +17,19 @@
 #define SERVER CLIENT "127.0.0.1:*: "
 #define KEEPS(last) ">HELLO 1 last=" last " max=8 window=4 promise=disk\n"
 #define SPOOL "--spool", "@spool"
+#define TOO_LONG(number)                                                                           \
+    CLIENT "message " #number " of the spool has 9 bytes, and the server takes at most 8: it and " \
+           "those behind it wait (try: --max-message 9 on the server)\n"
+
+static void lose_the_second(void)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(client_run_path("gap"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM message WHERE seq = 2", NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
 
 /* Each begins with the spool that the one before has left. */
 static const struct client_run runs[] = {
@@ -133,13 +146,41 @@ static const struct client_run runs[] = {
      .err = CLIENT "cannot read stdin: Is a directory\n"},
     {.name = "too long for the server",
      .args = {"--spool", "@third", "-q"},
-     .input = "123456789\ntwo\n",
-     .steps = {"accept", "hello", KEEPS("0"), "end"},
+     .input = "one\n123456789\ntwo\n",
+     .steps = {"accept", "hello", KEEPS("0"), "<MSG 1 3\none\n", ">OK 1 1\nx\n", "end"},
      .exit = 1,
-     .err =
-         CLIENT "message 1 of the spool has 9 bytes, and the server takes at most 8 (try: "
-                "--max-message on the server)\n" CLIENT "2 messages wait in spool '/tmp/*/third'\n",
-     .left_at = 14},
+     .out = "x\n",
+     .err = TOO_LONG(2) CLIENT "2 messages wait in spool '/tmp/*/third'\n",
+     .left_at = 18},
+    {.name = "still too long, and what is new waits behind it",
+     .args = {"--spool", "@third", "-q"},
+     .kind = STDIN_PIPE,
+     .input = "three\n",
+     .steps = {"accept", "hello", KEEPS("1"), "end"},
+     .exit = 1,
+     .err = TOO_LONG(2) CLIENT "3 messages wait in spool '/tmp/*/third'\n"},
+    {.name = "too long for the server that comes back",
+     .args = {"--spool", "@third", "-q"},
+     .steps = {"accept", "hello", ">HELLO 1 last=1 max=9 window=2 promise=disk\n",
+               "<MSG 2 9\n123456789\nMSG 3 3\ntwo\n", "cut", "accept", "hello", KEEPS("1"), "end"},
+     .exit = 1,
+     .err = SERVER
+     "the server dropped the connection (no close_notify); connecting again\n" TOO_LONG(2) CLIENT
+     "3 messages wait in spool '/tmp/*/third'\n"},
+    {.name = "not too long for a server that takes more",
+     .args = {"--spool", "@third", "-q"},
+     .steps = {"accept", "hello", ">HELLO 1 last=1 max=9 window=4 promise=disk\n",
+               "<MSG 2 9\n123456789\nMSG 3 3\ntwo\nMSG 4 5\nthree\n",
+               ">OK 2 1\nx\nOK 3 1\ny\nOK 4 1\nz\n", "end"}},
+    {.name = "typed, and too long for the server",
+     .args = {"--spool", "@third"},
+     .kind = STDIN_TERMINAL,
+     .input = "123456789\nexit\n",
+     .steps = {"accept", "hello", KEEPS("4"), "<MSG 5 4\nexit\n", ">OK 5 1\nx\n", "end"},
+     .exit = 1,
+     .out = CLIENT
+     "connected to 127.0.0.1:*, encrypted with TLSv1.3, verified by /*/ca.crt\n" PROMPT CLIENT
+     "line 1 of stdin was not sent: it is longer than 8 bytes\n" PROMPT},
     {.name = "typed",
      .args = {"--spool", "@typed"},
      .kind = STDIN_TERMINAL,
@@ -169,6 +210,21 @@ static const struct client_run runs[] = {
      "cannot connect to 127.0.0.1:1: Connection refused\n" CLIENT
      "0 messages: 0 answered, not kept from line 1 (what was typed was discarded)\n" CLIENT
      "1 message waits in spool '/*/typed'; try: run it again later, with </dev/null\n"},
+    {.name = "three, since nobody greets",
+     .args = {"--spool", "@gap", "-q", "--retry", "0", "-m", "one", "-m", "two", "-m", "three"},
+     .steps = {"accept", "hello", "close"},
+     .exit = 7,
+     .err = SERVER "the server closed the conversation (close_notify); try: connect again\n" CLIENT
+                   "3 messages wait in spool '/tmp/*/gap'; try: run it again later, with "
+                   "</dev/null\n"},
+    {.name = "one that is lost",
+     .args = {"--spool", "@gap", "-q"},
+     .before = lose_the_second,
+     .steps = {"accept", "hello", KEEPS("0"), "<MSG 1 3\none\n", ">OK 1 1\nx\n", "end"},
+     .exit = 1,
+     .err = CLIENT "message 2 is missing from the spool, and those behind it wait (try: "
+                   "tlsmsg-store export, and a new spool)\n" CLIENT
+                   "1 message waits in spool '/tmp/*/gap'\n"},
     {.name = "an empty line first",
      .args = {"--spool", "@fourth"},
      .input = "\none\n",

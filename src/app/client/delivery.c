@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 
 #define BYTES_MAX ((size_t)16 * 1024 * 1024) /* kept at once, or one message */
 #define REPLIES_MAX 32 /* taken at once, so that the next messages are on their way early */
@@ -461,6 +462,16 @@ enum exit_code delivery_greet(struct delivery *d)
     }
 }
 
+void delivery_blame_length(const struct delivery *d, uint64_t number, size_t len,
+                           struct tlsmsg_error *err)
+{
+    (void)error_set(err, TLSMSG_ERR_LIMIT, 0,
+                    "message %" PRIu64 " of the spool has %zu bytes, and the server takes at most "
+                    "%" PRIu64 ": it and those behind it wait (try: --max-message %zu on the "
+                    "server)",
+                    number, len, d->max, len);
+}
+
 static void note_sent(struct delivery *d, size_t i)
 {
     struct delivery_message *message = at(d, i);
@@ -494,6 +505,10 @@ static enum exit_code send_all(struct delivery *d)
         case TLSMSG_CLIENT_CLOSED:
         case TLSMSG_CLIENT_ERROR:
             if (err.code == TLSMSG_ERR_LIMIT) {
+                if (message->spooled != 0) {
+                    tlsmsg_error_clear(&err);
+                    delivery_blame_length(d, message->spooled, message->len, &err);
+                }
                 /* What was sent before it is answered first. */
                 d->err = err;
                 return d->sent > 0 ? EXIT_DONE : EXIT_OTHER;

@@ -90,6 +90,10 @@ uint64_t delivery_known(const struct delivery *d);
 /* Whether another message may be added now, and of what size. */
 bool delivery_has_room(const struct delivery *d);
 
+/* Says that the server takes no message of the spool that is as long as this one. */
+void delivery_blame_length(const struct delivery *d, uint64_t number, size_t len,
+                           struct tlsmsg_error *err);
+
 /* Adds a message with a copy of data. NULL: out of memory. */
 struct delivery_message *delivery_add(struct delivery *d, const struct delivery_message *message,
                                       const char *data, size_t len);

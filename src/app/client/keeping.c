@@ -60,14 +60,35 @@ enum exit_code keeping_line(struct session *session, const char *text, size_t le
     return code;
 }
 
-/* A message that can't be sent holds up all behind it. */
-static enum exit_code refuse(const struct session *session, const struct spooling_message *message)
+bool keeping_is_held_up(const struct session *session)
 {
+    return session->held_up_bytes > session->delivery->max;
+}
+
+/* It stays the next one: a server that takes more may come. */
+static void hold_up(struct session *session, const struct spooling_message *message)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    if (session->held_up_bytes == 0) {
+        delivery_blame_length(session->delivery, message->number, message->len, &err);
+        (void)console_leave_prompt(session->console);
+        startup_warn(session->program, "%s", err.text);
+    }
+    session->held_up_bytes = message->len;
+    spooling_put_back(session->spooling);
+}
+
+/* A number that is not there is one that no server takes. */
+static void hold_up_at_gap(struct session *session, uint64_t number)
+{
+    (void)console_leave_prompt(session->console);
     startup_warn(session->program,
-                 "message %" PRIu64 " of the spool has %zu bytes, and the server takes at most "
-                 "%" PRIu64 " (try: --max-message on the server)",
-                 message->number, message->len, session->delivery->max);
-    return EXIT_OTHER;
+                 "message %" PRIu64 " is missing from the spool, and those behind it wait (try: "
+                 "tlsmsg-store export, and a new spool)",
+                 number);
+    session->held_up_bytes = UINT64_MAX;
+    spooling_put_back(session->spooling);
 }
 
 enum exit_code keeping_load(struct session *session)
@@ -76,7 +97,7 @@ enum exit_code keeping_load(struct session *session)
     struct tlsmsg_error err = {.code = TLSMSG_OK};
     struct spooling_message message;
 
-    while (delivery_has_room(d)) {
+    while (delivery_has_room(d) && !keeping_is_held_up(session)) {
         struct delivery_message added = {.seq = 0};
 
         if (spooling_next(session->spooling, &message, &err) != TLSMSG_OK) {
@@ -86,12 +107,12 @@ enum exit_code keeping_load(struct session *session)
             return EXIT_DONE;
         }
         if (message.number != d->first + d->count) {
-            startup_warn(session->program, "message %" PRIu64 " is missing from the spool",
-                         d->first + d->count);
-            return EXIT_OTHER;
+            hold_up_at_gap(session, d->first + d->count);
+            return EXIT_DONE;
         }
         if (d->greeted && message.len > d->max) {
-            return refuse(session, &message);
+            hold_up(session, &message);
+            return EXIT_DONE;
         }
         added.seq = message.seq;
         added.spooled = message.number;
@@ -105,7 +126,7 @@ enum exit_code keeping_load(struct session *session)
 
 bool keeping_is_behind(const struct session *session)
 {
-    return session->delivery->connected &&
+    return session->delivery->connected && !keeping_is_held_up(session) &&
            session->tally.sent - session->tally.answered >= BEHIND_MAX;
 }
 

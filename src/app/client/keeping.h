@@ -13,8 +13,13 @@ enum exit_code keeping_keep(struct session *session, uint64_t next_number, int64
 /* Keeps the input's line at once. EXIT_DONE, or why it is not kept, told. */
 enum exit_code keeping_line(struct session *session, const char *text, size_t len, bool is_exit);
 
-/* Hands the delivery as many messages as it has room for. EXIT_DONE, or why not, told. */
+/* Hands the delivery as many messages as it has room for. EXIT_DONE, or why not, told. One that can't
+ * be sent is told, too, and with those behind it it waits: see keeping_is_held_up. */
 enum exit_code keeping_load(struct session *session);
+
+/* Whether the next message can't be sent to this server. Numbers go one by one, so none behind it can
+ * either; what is before it is still delivered. */
+bool keeping_is_held_up(const struct session *session);
 
 /* Whether so much waits for an answer that more of the input can wait, too. */
 bool keeping_is_behind(const struct session *session);

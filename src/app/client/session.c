@@ -283,7 +283,8 @@ static enum exit_code deliver(struct session *session, const char *text, size_t 
             return code;
         }
         if (delivery_head(d) == NULL) {
-            return session->spooling != NULL ? keeping_settle(session, true) : EXIT_DONE;
+            code = session->spooling != NULL ? keeping_settle(session, true) : EXIT_DONE;
+            return code == EXIT_DONE && keeping_is_held_up(session) ? EXIT_OTHER : code;
         }
         timeout_ms = delivery_poll(d, &entries[0]);
         if (poll(entries, 2, timeout_ms) > 0 && entries[1].revents != 0) {
@@ -489,15 +490,22 @@ static bool is_exit(const struct session *session, const char *line, size_t len)
     return !session->exit_is_message && len == strlen("exit") && memcmp(line, "exit", len) == 0;
 }
 
+/* Bytes of the longest line that is sent. A spool's input may be longer, the server's max is not. */
+static size_t longest(const struct session *session)
+{
+    return session->spooling != NULL ? (size_t)session->delivery->max : session->input->line_max;
+}
+
 /* Deals with a line that has come. */
 static enum exit_code take_line(struct session *session, enum input_result result, const char *line,
                                 size_t len)
 {
     const struct input *input = session->input;
+    size_t most = longest(session);
     char limit[64];
 
-    if (result == INPUT_TOO_LONG) {
-        (void)snprintf(limit, sizeof(limit), "it is longer than %zu bytes", input->line_max);
+    if (result == INPUT_TOO_LONG || len > most) {
+        (void)snprintf(limit, sizeof(limit), "it is longer than %zu bytes", most);
         refuse(session, limit);
     } else if (session->editor == NULL && input_may_be_cut(input, len)) {
         refuse(session, "the terminal may have cut it at 4095 bytes; try: a file, a pipe or -m");

@@ -34,12 +34,13 @@ struct session {
     uint64_t earlier;            /* messages of earlier runs that were answered */
     enum exit_code cause;        /* of EXIT_KEPT, where nothing was to be kept */
     struct tlsmsg_error no_room; /* why something is still gathered */
-    int64_t resume_at;           /* of the input: where the first line begins that was not sent */
-    bool completed;              /* the input has ended, or 'exit' the conversation */
-    bool exited;                 /* it was 'exit' */
-    bool discarded;              /* something typed was thrown away */
-    struct editor *editor;       /* while lines are asked for at a terminal; NULL: none */
-    struct tlsmsg_error left;    /* why the server left while a line was edited */
+    uint64_t held_up_bytes;   /* of the spool's next message, which is too long; 0: there is none */
+    int64_t resume_at;        /* of the input: where the first line begins that was not sent */
+    bool completed;           /* the input has ended, or 'exit' the conversation */
+    bool exited;              /* it was 'exit' */
+    bool discarded;           /* something typed was thrown away */
+    struct editor *editor;    /* while lines are asked for at a terminal; NULL: none */
+    struct tlsmsg_error left; /* why the server left while a line was edited */
 };
 
 /* A message that was given, valid UTF-8. */

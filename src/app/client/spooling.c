@@ -208,6 +208,11 @@ enum tlsmsg_code spooling_next(struct spooling *spooling, struct spooling_messag
     return code;
 }
 
+void spooling_put_back(struct spooling *spooling)
+{
+    spooling->cursor--;
+}
+
 bool spooling_has_next(const struct spooling *spooling)
 {
     return spooling->cursor < spool_last(spooling->spool);

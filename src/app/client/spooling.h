@@ -70,6 +70,9 @@ enum tlsmsg_code spooling_keep(struct spooling *spooling, bool connected, size_t
 enum tlsmsg_code spooling_next(struct spooling *spooling, struct spooling_message *out,
                                struct tlsmsg_error *err);
 
+/* The message that spooling_next has handed out last is the next one again. */
+void spooling_put_back(struct spooling *spooling);
+
 /* Whether something is kept that spooling_next hasn't handed out. */
 bool spooling_has_next(const struct spooling *spooling);
 

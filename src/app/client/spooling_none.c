@@ -77,6 +77,11 @@ enum tlsmsg_code spooling_next(struct spooling *spooling, struct spooling_messag
     return TLSMSG_OK;
 }
 
+void spooling_put_back(struct spooling *spooling)
+{
+    (void)spooling;
+}
+
 bool spooling_has_next(const struct spooling *spooling)
 {
     (void)spooling;

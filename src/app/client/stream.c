@@ -351,8 +351,8 @@ static bool takes(const struct stream *s)
     bool can_judge = s->held == NULL || s->delivery->greeted || s->has_given_up;
 
     return !s->ended && !s->waits && can_judge && !s->is_full &&
-           (s->messages != NULL ||
-            !(spooling_is_gathered(session->spooling) || keeping_is_behind(session)));
+           (s->messages != NULL || !(spooling_is_gathered(session->spooling) ||
+                                     (!s->has_given_up && keeping_is_behind(session))));
 }
 
 /* Gathers what is at hand, and keeps it. */
@@ -415,17 +415,22 @@ static enum exit_code fail_full(struct stream *s)
     return EXIT_OTHER;
 }
 
+/* Whether the spool has a message that can be sent. */
+static bool has_next(const struct stream *s)
+{
+    return spooling_has_next(s->session->spooling) && !keeping_is_held_up(s->session);
+}
+
 /* Whether nothing is left to be sent. */
 static bool is_sent(const struct stream *s)
 {
-    return s->has_given_up || (delivery_head(s->delivery) == NULL &&
-                               !spooling_has_next(s->session->spooling) && !s->delivery->wanted);
+    return s->has_given_up ||
+           (delivery_head(s->delivery) == NULL && !has_next(s) && !s->delivery->wanted);
 }
 
 static bool loads(const struct stream *s)
 {
-    return !s->has_given_up && delivery_has_room(s->delivery) &&
-           spooling_has_next(s->session->spooling);
+    return !s->has_given_up && delivery_has_room(s->delivery) && has_next(s);
 }
 
 static enum exit_code keep_and_send(struct stream *s)
@@ -470,17 +475,19 @@ enum exit_code stream_catch_up(struct session *session)
     session->tally.keeps = true;
     s.delivery->wanted = true;
     code = keep_and_send(&s);
-    return code == EXIT_DONE ? s.outcome : code;
+    code = code == EXIT_DONE ? s.outcome : code;
+    return code == EXIT_DONE && keeping_is_held_up(session) ? EXIT_OTHER : code;
 }
 
 /* An input that has less than the server is another one, or was cut. */
 static enum exit_code judge_end(struct stream *s)
 {
     struct session *session = s->session;
+    bool is_for_a_person = session->tally.refused > 0 || keeping_is_held_up(session);
 
     session->completed = !s->stopped;
     if (s->outcome != EXIT_DONE) {
-        return s->outcome == EXIT_KEPT && session->tally.refused > 0 ? EXIT_OTHER : s->outcome;
+        return s->outcome == EXIT_KEPT && is_for_a_person ? EXIT_OTHER : s->outcome;
     }
     if (s->seq < s->known && !s->stopped) {
         startup_warn(session->program,
@@ -489,7 +496,7 @@ static enum exit_code judge_end(struct stream *s)
                      s->seq, s->known);
         return EXIT_OTHER;
     }
-    return session->tally.refused > 0 ? EXIT_OTHER : EXIT_DONE;
+    return is_for_a_person ? EXIT_OTHER : EXIT_DONE;
 }
 
 enum exit_code stream_run(struct session *session, const struct session_message *messages,
