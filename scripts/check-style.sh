@@ -215,7 +215,7 @@ src/client 2000 150
 src/store 6000 150
 src/app 1750 80
 src/app/server 5800 150
-src/app/client 5000 150
+src/app/client 5200 150
 src/app/store 1900 100
 END
 }
