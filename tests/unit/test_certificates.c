@@ -66,6 +66,10 @@ static const struct row rows[] = {
      "key '*/damaged.key' is damaged or of an unknown kind"},
     {"an expired certificate", "expired.crt", "expired.key", NULL,
      "certificate '*/expired.crt' expired on 20*; try: a new one"},
+    {"an expired one that the script has made", "ours.crt", "ours.key", NULL,
+     "certificate '*/ours.crt' expired on 20* (scripts/gen-certs.sh renews one)"},
+    {"one of a CA of nearly such a name", "nearly.crt", "nearly.key", NULL,
+     "certificate '*/nearly.crt' expired on 20*; try: a new one"},
     {"a certificate for tomorrow", "future.crt", "future.key", NULL,
      "certificate '*/future.crt' is not valid before 20* (is this clock right?)"},
     {"an end that is no date", "no-end.crt", "no-end.key", NULL,
@@ -170,6 +174,27 @@ static void write_repeated(void)
     test_cert_free(&middle);
 }
 
+/* An expired certificate of a CA of this name. */
+static void write_expired(const char *name, const char *ca_name)
+{
+    struct test_cert ca;
+    struct test_cert cert;
+    char file[64];
+    char path[TEST_PATH_MAX];
+
+    test_cert_make(&ca, &(struct test_cert_spec){.common_name = ca_name, .is_ca = true});
+    test_cert_make(&cert, &(struct test_cert_spec){.common_name = name,
+                                                   .issuer = &ca,
+                                                   .from_s = -5 * TEST_DAY_S,
+                                                   .until_s = -TEST_DAY_S});
+    (void)snprintf(file, sizeof(file), "%s.crt", name);
+    test_cert_write(&cert, test_folder_file(&files.folder, file, path));
+    (void)snprintf(file, sizeof(file), "%s.key", name);
+    test_cert_write_key(&cert, test_folder_file(&files.folder, file, path), NULL);
+    test_cert_free(&cert);
+    test_cert_free(&ca);
+}
+
 static int set_up(void **state)
 {
     const struct test_cert_spec expired = {
@@ -186,6 +211,8 @@ static int set_up(void **state)
     tls_files_make(&files);
     tls_files_leaf(&files, "expired", &expired);
     tls_files_leaf(&files, "future", &future);
+    write_expired("ours", "tlsmsg CA x1y2");
+    write_expired("nearly", "tlsmsg CA");
     for (size_t i = 0; i < COUNT_OF(curves); i++) {
         tls_files_leaf(&files, curves[i].name, &(struct test_cert_spec){.curve = curves[i].curve});
     }

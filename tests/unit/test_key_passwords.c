@@ -79,10 +79,11 @@ static X509_ALGOR *scheme_with(int cipher)
 
 /* In PKCS#8, said to be encrypted in another way than it is: by PBES1 of a kind, or PBES2 with a
  * cipher. */
-static void write_scheme(const char *name, int pbe, int cipher)
+static void write_scheme(const char *name, const char *password, int pbe, int cipher)
 {
     PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(files.server.key);
-    X509_SIG *sealed = PKCS8_encrypt(-1, EVP_aes_256_cbc(), "secret", 6, NULL, 0, 0, info);
+    X509_SIG *sealed =
+        PKCS8_encrypt(-1, EVP_aes_256_cbc(), password, (int)strlen(password), NULL, 0, 0, info);
     FILE *file = create(name);
 
     assert_true(info != NULL && sealed != NULL);
@@ -128,11 +129,12 @@ static int set_up(void **state)
     write_long("longer", 1025);
     write_oldest("oldest.key", NULL);
     write_oldest("oldest-des.key", "DES-CBC,0011223344556677");
-    write_scheme("sealed.key", 0, 0);
-    write_scheme("md5-des.key", NID_pbeWithMD5AndDES_CBC, 0);
-    write_scheme("sha1-3des.key", NID_pbe_WithSHA1And3_Key_TripleDES_CBC, 0);
-    write_scheme("des.key", 0, NID_des_cbc);
-    write_scheme("3des.key", 0, NID_des_ede3_cbc);
+    write_scheme("sealed.key", "secret", 0, 0);
+    write_scheme("no-password.key", "", 0, 0);
+    write_scheme("md5-des.key", "secret", NID_pbeWithMD5AndDES_CBC, 0);
+    write_scheme("sha1-3des.key", "secret", NID_pbe_WithSHA1And3_Key_TripleDES_CBC, 0);
+    write_scheme("des.key", "secret", 0, NID_des_cbc);
+    write_scheme("3des.key", "secret", 0, NID_des_ede3_cbc);
     return 0;
 }
 
@@ -155,6 +157,8 @@ static const struct row rows[] = {
     {"the oldest form", "oldest.key", "right", NULL},
     {"no password", "sealed.key", NULL, "key '%s' is encrypted: --key-password-file FILE opens it"},
     {"no password for the oldest form", "oldest.key", NULL,
+     "key '%s' is encrypted: --key-password-file FILE opens it"},
+    {"no password for a key that needs the empty one", "no-password.key", NULL,
      "key '%s' is encrypted: --key-password-file FILE opens it"},
     {"a wrong one", "sealed.key", "wrong", WRONG},
     {"a wrong one for the oldest form", "oldest.key", "wrong", WRONG},

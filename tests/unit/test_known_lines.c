@@ -72,6 +72,7 @@ static const struct line lines[] = {
      NULL},
     {"an address", "[::1]:1 " PIN_B DATE "\n[fe80::1%eth0]:1 " PIN_B DATE "\na:1 " PIN_A DATE "\n",
      NULL},
+    {"brackets around a letter", "[a]:1 " PIN_B DATE "\na:1 " PIN_A DATE "\n", NULL},
     {"an address that ends in a colon", "[fd00::]:1 " PIN_B DATE "\na:1 " PIN_A DATE "\n", NULL},
     {"a port with zeros in front", "a:01 " PIN_A DATE "\n", "line 1"},
     {"a port beyond all", "a:65536 " PIN_A DATE "\n", "line 1"},

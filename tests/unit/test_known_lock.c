@@ -136,6 +136,22 @@ static void test_a_path_that_is_too_long(void **state)
     assert_int_equal(other.tries, 0);
 }
 
+static void test_no_folder_is_made_for_such_a_path(void **state)
+{
+    static char longer[PATH_MAX + 100];
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    size_t len;
+
+    (void)state;
+    memset(longer, 'x', sizeof(longer) - 1);
+    len = (size_t)snprintf(longer, sizeof(longer), "%s.folder", path);
+    longer[len] = '/';
+    assert_int_equal(known_servers_add(longer, "a:1", &pin_a, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(err.sys_errno, ENAMETOOLONG);
+    longer[len] = '\0';
+    assert_int_not_equal(access(longer, F_OK), 0);
+}
+
 static void test_a_server_that_is_too_long(void **state)
 {
     static char server[1100];
@@ -215,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_lock_is_waited_for, forget),
         cmocka_unit_test_setup(test_not_for_ever, forget),
         cmocka_unit_test_setup(test_a_path_that_is_too_long, forget),
+        cmocka_unit_test_setup(test_no_folder_is_made_for_such_a_path, forget),
         cmocka_unit_test_setup(test_a_server_that_is_too_long, forget),
         cmocka_unit_test_setup(test_another_key_meanwhile, forget),
         cmocka_unit_test_setup(test_no_memory, forget),

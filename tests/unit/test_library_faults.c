@@ -19,7 +19,7 @@ static const char *failing; /* a function's name; NULL: none fails */
 static long failing_command;
 static unsigned fails_at; /* calls to come until then, that one included */
 static bool fails_on;     /* all calls from then on */
-static bool raises;       /* they leave an error in the queue, as the library's own do */
+static int raises;        /* the reason of an error that they leave in the queue; 0: none */
 
 static bool fails(const char *name, long command)
 {
@@ -29,8 +29,8 @@ static bool fails(const char *name, long command)
     if (fails_at > 0 ? --fails_at > 0 : !fails_on) {
         return false;
     }
-    if (raises) {
-        ERR_raise(ERR_LIB_EVP, ERR_R_EVP_LIB);
+    if (raises != 0) {
+        ERR_raise(ERR_LIB_EVP, raises);
     }
     return true;
 }
@@ -44,18 +44,31 @@ static bool fails(const char *name, long command)
         return fails(#name, ANY) ? (type)0 : __real_##name args;                                   \
     }
 
-#define WRAPPED_CONTROL(name, params, args)                                                        \
-    long __real_##name params;                                                                     \
-    long __wrap_##name params;                                                                     \
-    long __wrap_##name params                                                                      \
-    {                                                                                              \
-        return fails(#name, command) ? 0 : __real_##name args;                                     \
-    }
+static bool takes_groups; /* any, as a newer library would */
+static char groups[96];   /* what was asked for last */
+static unsigned groups_asked;
 
-WRAPPED_CONTROL(SSL_CTX_ctrl, (SSL_CTX * ctx, int command, long number, void *pointer),
-                (ctx, command, number, pointer))
-WRAPPED_CONTROL(SSL_ctrl, (SSL * ssl, int command, long number, void *pointer),
-                (ssl, command, number, pointer))
+long __real_SSL_CTX_ctrl(SSL_CTX *ctx, int command, long number, void *pointer);
+long __wrap_SSL_CTX_ctrl(SSL_CTX *ctx, int command, long number, void *pointer);
+
+long __wrap_SSL_CTX_ctrl(SSL_CTX *ctx, int command, long number, void *pointer)
+{
+    if (takes_groups && command == SSL_CTRL_SET_GROUPS_LIST) {
+        (void)snprintf(groups, sizeof(groups), "%s", (const char *)pointer);
+        groups_asked++;
+        return 1;
+    }
+    return fails("SSL_CTX_ctrl", command) ? 0 : __real_SSL_CTX_ctrl(ctx, command, number, pointer);
+}
+
+long __real_SSL_ctrl(SSL *ssl, int command, long number, void *pointer);
+long __wrap_SSL_ctrl(SSL *ssl, int command, long number, void *pointer);
+
+long __wrap_SSL_ctrl(SSL *ssl, int command, long number, void *pointer)
+{
+    return fails("SSL_ctrl", command) ? 0 : __real_SSL_ctrl(ssl, command, number, pointer);
+}
+
 WRAPPED(int, SSL_CTX_set_tlsext_ticket_key_evp_cb,
         (SSL_CTX * ctx,
          int (*fn)(SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int)),
@@ -81,6 +94,10 @@ WRAPPED(int, SSL_CTX_set_ex_data, (SSL_CTX * ctx, int i, void *data), (ctx, i, d
 WRAPPED(int, SSL_CTX_set_block_padding, (SSL_CTX * ctx, size_t bytes), (ctx, bytes))
 WRAPPED(SSL *, SSL_new, (SSL_CTX * ctx), (ctx))
 WRAPPED(BIO *, BIO_new, (const BIO_METHOD *method), (method))
+WRAPPED(int, BIO_up_ref, (BIO * bio), (bio))
+WRAPPED(int, BIO_new_bio_pair, (BIO * *a, size_t a_bytes, BIO **b, size_t b_bytes),
+        (a, a_bytes, b, b_bytes))
+WRAPPED(int, X509_verify_cert, (X509_STORE_CTX * store), (store))
 WRAPPED(BIO *, BIO_new_mem_buf, (const void *bytes, int len), (bytes, len))
 WRAPPED(BIO_METHOD *, BIO_meth_new, (int type, const char *name), (type, name))
 WRAPPED(int, BIO_meth_set_read_ex,
@@ -307,6 +324,72 @@ static void groups_are_left_out_or_told(void **state)
     tlsmsg_options_free(options);
 }
 
+static void no_memory_for_a_group_is_no_lack_of_it(void **state)
+{
+    struct tlsmsg_options *options = system_options();
+    struct transport_config *config = NULL;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    (void)state;
+    raises = ERR_R_MALLOC_FAILURE;
+    let_fail("SSL_CTX_ctrl", SSL_CTRL_SET_GROUPS_LIST, 1);
+    assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_ERR_NOMEM);
+    raises = 0;
+    failing = NULL;
+    assert_null(config);
+    assert_string_equal(err.text, "out of memory");
+    assert_int_equal(err.code, TLSMSG_ERR_NOMEM);
+    tlsmsg_options_free(options);
+}
+
+/* A library that knows tuples is given the hybrid group and one without it as equals. */
+static void the_hybrid_group_comes_first(void **state)
+{
+    struct tlsmsg_options *options = system_options();
+    struct transport_config *config = NULL;
+
+    (void)state;
+    takes_groups = true;
+    assert_int_equal(config_from_options(options, NULL, &config, NULL), TLSMSG_OK);
+    takes_groups = false;
+    assert_string_equal(groups, "*X25519MLKEM768/*X25519:P-256:P-384");
+    assert_int_equal(groups_asked, 2); /* one of them on trial */
+    transport_config_unref(config);
+    tlsmsg_options_free(options);
+}
+
+/* A handshake that can't even be tried is none that works. */
+static void a_rehearsal_that_cannot_be_held(void **state)
+{
+    static const struct {
+        const char *call;
+        long command;
+    } calls[] = {{"SSL_new", ANY},
+                 {"SSL_ctrl", SSL_CTRL_SET_MIN_PROTO_VERSION},
+                 {"SSL_ctrl", SSL_CTRL_SET_MAX_PROTO_VERSION},
+                 {"BIO_up_ref", ANY},
+                 {"BIO_new_bio_pair", ANY}};
+    struct tlsmsg_options *options = server_options();
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        struct transport_config *config = NULL;
+        struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+        fails_on = true;
+        let_fail(calls[i].call, calls[i].command, 0);
+        assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+        fails_on = false;
+        failing = NULL;
+        expect_text("what is told",
+                    "certificate '*/server.crt': no client can use its key (prime256v1) under this "
+                    "TLS policy; try: ECDSA with P-256, or RSA with 2048 bits or more",
+                    err.text);
+        assert_null(config);
+    }
+    tlsmsg_options_free(options);
+}
+
 /* ---- a connection */
 
 static void connections_that_cannot_be_made(void **state)
@@ -377,6 +460,29 @@ static void a_chosen_certificate_that_cannot_be_used(void **state)
     transport_config_unref(client);
 }
 
+/* A verification that fails and does not say why is one all the same. */
+static void a_verification_without_a_reason(void **state)
+{
+    struct transport_config *server = tls_config_from(server_options(), NULL);
+    struct transport_config *client = tls_config_from(client_options(), NULL);
+    struct pair p;
+
+    (void)state;
+    pair_init(&p, server, client, "localhost");
+    let_fail("X509_verify_cert", ANY, 1);
+    assert_true(pair_open(&p, TLS_STEPS));
+    failing = NULL;
+    assert_int_equal(fails_at, 0);
+    assert_int_equal(p.client.code, TLSMSG_ERR_UNTRUSTED);
+    expect_text("the client's cause",
+                "cannot verify server 'localhost': *nspecified certificate verification error; its "
+                "pin is sha256//*",
+                p.client.error.text);
+    pair_fini(&p);
+    transport_config_unref(server);
+    transport_config_unref(client);
+}
+
 /* ---- digests of messages */
 
 static void digests_that_cannot_be_made(void **state)
@@ -390,14 +496,14 @@ static void digests_that_cannot_be_made(void **state)
     };
 
     (void)state;
-    raises = true;
+    raises = ERR_R_EVP_LIB;
     for (size_t i = 0; i < COUNT_OF(calls); i++) {
         let_fail(calls[i].call, ANY, calls[i].at);
         assert_null(digest_new());
         assert_int_equal(fails_at, 0);
         assert_int_equal(ERR_peek_error(), 0);
     }
-    raises = false;
+    raises = 0;
     failing = NULL;
 }
 
@@ -409,7 +515,7 @@ static void digests_that_fail(void **state)
 
     (void)state;
     assert_non_null(digest);
-    raises = true;
+    raises = ERR_R_EVP_LIB;
     let_fail("EVP_DigestUpdate", ANY, 1);
     assert_false(digest_add(digest, "a", 1));
     assert_int_equal(fails_at, 0);
@@ -420,7 +526,7 @@ static void digests_that_fail(void **state)
         assert_int_equal(fails_at, 0);
         assert_int_equal(ERR_peek_error(), 0);
     }
-    raises = false;
+    raises = 0;
     failing = NULL;
     digest_free(digest);
     digest_free(NULL);
@@ -430,7 +536,11 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_are_left_out_or_told),
+        cmocka_unit_test(no_memory_for_a_group_is_no_lack_of_it),
+        cmocka_unit_test(the_hybrid_group_comes_first),
+        cmocka_unit_test(a_rehearsal_that_cannot_be_held),
         cmocka_unit_test(connections_that_cannot_be_made),
+        cmocka_unit_test(a_verification_without_a_reason),
         cmocka_unit_test(a_chosen_certificate_that_cannot_be_used),
         cmocka_unit_test(digests_that_cannot_be_made),
         cmocka_unit_test(digests_that_fail),

@@ -92,6 +92,39 @@ static void a_list_ends_while_it_is_in_use(void **state)
                    "certificate unknown");
 }
 
+/* Of several lists of one CA the one that ends first counts, and no other CA's. */
+static void the_first_end_of_several_lists_is_told(void **state)
+{
+    static const long orders[][3] = {{2, 10, 5}, {5, 10, 2}, {10, 2, 5}}; /* 2: another CA's */
+    struct test_cert other;
+    char before[512];
+    char path[TEST_PATH_MAX];
+    char date[X509_TEXT_DATE_MAX];
+
+    (void)state;
+    test_cert_make(&other, &(struct test_cert_spec){.common_name = "other CA", .is_ca = true});
+    (void)test_folder_file(&files.folder, "several.crl", path);
+    for (size_t i = 0; i < COUNT_OF(orders); i++) {
+        struct transport_config *client;
+
+        for (size_t k = 0; k < COUNT_OF(orders[i]); k++) {
+            const struct test_crl_spec spec = {.issuer = orders[i][k] == 2 ? &other : &files.ca,
+                                               .until_s = orders[i][k] * TEST_DAY_S};
+
+            (k == 0 ? test_crl_write : test_crl_append)(&spec, path);
+        }
+        client = tls_config(&files, TLSMSG_ROLE_CLIENT, TLSMSG_OPT_CA, "ca.crt", TLSMSG_OPT_CRL,
+                            "several.crl", TLSMSG_OPT_COUNT);
+        load_print_date(transport_config_expiry(client, TLSMSG_EXPIRY_CRL) + 3 * TEST_DAY_S, date);
+        (void)snprintf(before, sizeof(before),
+                       "the revocation list of 'CN=test CA' in '%s' ended on %s", path, date);
+        X509_VERIFY_PARAM_set_time(SSL_CTX_get0_param(client->ctx), time(NULL) + 11 * TEST_DAY_S);
+        expect_refusal(client, before, "; try: the CA's new list from whoever runs the server",
+                       "certificate unknown");
+    }
+    test_cert_free(&other);
+}
+
 /* Neither the pin nor the record of first use is asked then. */
 static void a_revoked_key_is_refused_though_it_is_known(void **state)
 {
@@ -108,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_list_ends_while_it_is_in_use),
+        cmocka_unit_test(the_first_end_of_several_lists_is_told),
         cmocka_unit_test(a_revoked_key_is_refused_though_it_is_known),
     };
 

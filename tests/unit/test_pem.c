@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
+
 #include "transport/tls/pem.h"
 
 #define BODY "MIIBszCCAVmgAwIBAgIUQ3VyaW9zaXR5IGtpbGxlZCB0aGUgY2F0\nAAAA\n"
@@ -332,11 +334,43 @@ static void test_binary(void **state)
     assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
 }
 
+/* ---- what is in a block */
+
+static void contents_are_given_without_headers(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *bytes; /* NULL: nothing is given */
+    } blocks[] = {
+        {"-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----", "\x01\x02\x03"},
+        {"-----BEGIN CERTIFICATE-----\nX: y\n\nAQID\n-----END CERTIFICATE-----", NULL},
+        {"-----BEGIN CERTIFICATE-----\nAQ!D\n-----END CERTIFICATE-----", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(blocks); i++) {
+        struct pem_block block = {.bytes = blocks[i].text, .len = strlen(blocks[i].text)};
+        long len = 99;
+        unsigned char *der = pem_der(&block, &len);
+
+        if (blocks[i].bytes != NULL) {
+            assert_non_null(der);
+            assert_int_equal(len, strlen(blocks[i].bytes));
+            assert_memory_equal(der, blocks[i].bytes, strlen(blocks[i].bytes));
+        } else {
+            assert_null(der);
+        }
+        OPENSSL_free(der);
+    }
+}
+
 int main(void)
 {
+    static const struct CMUnitTest tests[] = {cmocka_unit_test(contents_are_given_without_headers)};
     int failed = 0;
 
     RUN_ROWS(failed, test_blocks, rows);
     RUN_ROWS(failed, test_binary, binaries);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
     return failed;
 }

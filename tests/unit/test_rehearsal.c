@@ -85,6 +85,10 @@ struct says {
 static const struct says rows[] = {
     {"fine", {.alternative_names = NAMES}, NULL, NULL},
     {"an address", {.alternative_names = "IP:192.0.2.1"}, NULL, NULL},
+    {"beyond reading",
+     {.alternative_names = "DER:0403414141"},
+     CERT " has extensions that can't be read",
+     NULL},
     {"for clients alone",
      {.alternative_names = NAMES, .extended_key_usage = "clientAuth"},
      CERT " is not for servers (extended key usage: clientAuth alone): every client refuses it; "

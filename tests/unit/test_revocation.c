@@ -62,6 +62,7 @@ static void write_pairs(void)
 static int set_up(void **state)
 {
     struct test_cert server;
+    struct test_cert ours; /* the script's */
     char path[TEST_PATH_MAX];
 
     (void)state;
@@ -99,6 +100,10 @@ static int set_up(void **state)
                    test_folder_file(&files.folder, "past.crl", path));
     test_crl_write(&(struct test_crl_spec){.issuer = &issuer, .until_text = "some other day"},
                    test_folder_file(&files.folder, "some-day.crl", path));
+    test_cert_make(&ours, &(struct test_cert_spec){.common_name = "tlsmsg CA x1y2", .is_ca = true});
+    test_crl_write(&(struct test_crl_spec){.issuer = &ours, .until_s = -TEST_DAY_S},
+                   test_folder_file(&files.folder, "ours.crl", path));
+    test_cert_free(&ours);
     return 0;
 }
 
@@ -193,6 +198,8 @@ static void test_lists_that_are_no_use(void **state)
     } cases[] = {
         {"past.crl", "revocation list '*/past.crl', line 1: the list of 'CN=issuer' ended on 20*; "
                      "try: that CA's new list"},
+        {"ours.crl", "revocation list '*/ours.crl', line 1: the list of 'CN=tlsmsg CA x1y2' ended "
+                     "on 20*; try: scripts/gen-certs.sh crl makes one"},
         {"some-day.crl", "revocation list '*/some-day.crl', line 1: the list of 'CN=issuer' ended "
                          "on ?; try: that CA's new list"},
         {"twice.crl", "revocation list '*/twice.crl' is damaged: more than a list in the block at "

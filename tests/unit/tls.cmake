@@ -6,15 +6,17 @@ set(ticket_file_wraps WRAP clock_now_ns)
 set(known_servers_wraps WRAP read __read_chk)
 set(resumption_wraps WRAP time)
 set(session_life_wraps WRAP time)
-set(library_faults_wraps WRAP SSL_CTX_set_tlsext_ticket_key_evp_cb SSL_CTX_new SSL_CTX_set_ciphersuites
-    SSL_CTX_set_cipher_list SSL_CTX_use_cert_and_key SSL_use_cert_and_key SSL_CTX_add_client_CA
-    SSL_CTX_set_session_id_context SSL_CTX_set_default_verify_paths
-    SSL_CTX_set_session_ticket_cb SSL_CTX_set_ex_data SSL_CTX_set_block_padding SSL_new BIO_new
-    BIO_new_mem_buf BIO_meth_new BIO_meth_set_read_ex BIO_meth_set_write_ex BIO_meth_set_ctrl
+set(library_faults_wraps WRAP SSL_CTX_set_tlsext_ticket_key_evp_cb SSL_CTX_new
+    SSL_CTX_set_ciphersuites SSL_CTX_set_cipher_list SSL_CTX_use_cert_and_key
+    SSL_use_cert_and_key SSL_CTX_add_client_CA SSL_CTX_set_session_id_context
+    SSL_CTX_set_default_verify_paths SSL_CTX_set_session_ticket_cb SSL_CTX_set_ex_data
+    SSL_CTX_set_block_padding SSL_new BIO_new BIO_new_mem_buf BIO_up_ref BIO_new_bio_pair
+    X509_verify_cert BIO_meth_new BIO_meth_set_read_ex BIO_meth_set_write_ex BIO_meth_set_ctrl
     BIO_meth_set_create X509_STORE_add_cert X509_STORE_add_crl X509_chain_up_ref X509_CRL_digest
     X509_VERIFY_PARAM_set1_host X509_VERIFY_PARAM_set1_ip_asc EVP_MD_CTX_new EVP_DigestInit_ex
-    EVP_DigestUpdate EVP_DigestFinal_ex EVP_DigestInit_ex2 EVP_MD_CTX_copy_ex EVP_MD_fetch EVP_CIPHER_fetch OPENSSL_sk_new_null OPENSSL_sk_push
-    SSL_CTX_ctrl SSL_ctrl SSL_CTX_set_alpn_protos)
+    EVP_DigestUpdate EVP_DigestFinal_ex EVP_DigestInit_ex2 EVP_MD_CTX_copy_ex EVP_MD_fetch
+    EVP_CIPHER_fetch OPENSSL_sk_new_null OPENSSL_sk_push SSL_CTX_ctrl SSL_ctrl
+    SSL_CTX_set_alpn_protos)
 set(tickets_wraps WRAP RAND_bytes RAND_priv_bytes EVP_EncryptInit_ex2 EVP_DecryptInit_ex2
     EVP_MAC_CTX_set_params)
 set(load_ends_wraps WRAP time)
