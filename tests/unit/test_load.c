@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/glob_text.h"
 #include "support/tls_ends.h"
 #include "support/unit.h"
 #include "transport/tls/internal.h"
@@ -287,6 +288,50 @@ static void test_order_of_warnings(void **state)
     transport_config_unref(config);
 }
 
+/* Whatever holds a secret is looked at. */
+static void test_each_secret_that_others_can_read(void **state)
+{
+    static const struct {
+        enum tlsmsg_option option;
+        const char *what;
+    } secrets[] = {{TLSMSG_OPT_TICKET_KEYS, "ticket key file"},
+                   {TLSMSG_OPT_KEY_PASSWORD_FILE, "key password file"}};
+    char path[TEST_PATH_MAX];
+    FILE *file;
+
+    (void)state;
+    tls_files_leaf(&files, "noted",
+                   &(struct test_cert_spec){.common_name = "noted",
+                                            .alternative_names = "DNS:noted",
+                                            .from_s = -HOUR,
+                                            .until_s = 90 * TEST_DAY_S});
+    set_mode("noted.key", 0600);
+    file = fopen(test_folder_file(&files.folder, "secret", path), "w");
+    assert_non_null(file);
+    assert_true(fprintf(file, "current %0160d\n", 7) > 0); /* a password, too */
+    assert_int_equal(fclose(file), 0);
+    for (size_t i = 0; i < COUNT_OF(secrets); i++) {
+        struct transport_config *config;
+        char text[128];
+
+        set_mode("secret", 0600);
+        for (unsigned open = 0; open < 2; open++) {
+            config =
+                tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "noted.crt", TLSMSG_OPT_KEY,
+                           "noted.key", secrets[i].option, "secret", TLSMSG_OPT_COUNT);
+            assert_int_equal(transport_config_warning_count(config), open);
+            if (open) {
+                (void)snprintf(text, sizeof(text),
+                               "%s '*/secret' can be read by others (chmod 600 '*/secret')",
+                               secrets[i].what);
+                expect_text("the warning", text, transport_config_warning(config, 0));
+            }
+            transport_config_unref(config);
+            set_mode("secret", 0644);
+        }
+    }
+}
+
 /* A group that may read what is root's is meant; of anybody else's it is a leak. */
 static void test_a_group_that_is_meant(void **state)
 {
@@ -411,6 +456,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_to_end),
         cmocka_unit_test(test_each_kind_that_ends),
+        cmocka_unit_test(test_each_secret_that_others_can_read),
         cmocka_unit_test(test_a_group_that_is_meant),
         cmocka_unit_test(test_a_certificate_for_another_name),
         cmocka_unit_test(test_logged_secrets),

@@ -53,36 +53,41 @@ struct password_request {
 };
 
 /* The first line of the password file, without its end. Blanks in it are the password's. */
-static void take_from_file(struct password_request *request, const char *path)
+static void take_first_line(struct password_request *request, struct file *file)
 {
     struct file_lines lines;
-    struct file file;
     const char *line;
     size_t len;
 
-    if (load_file(&file, path, request->settings, "key password file", NULL, request->err) !=
-        TLSMSG_OK) {
-        return;
+    (void)file_lines_begin(&lines, file);
+    line = file_lines_next(&lines);
+    len = line != NULL ? strlen(line) : 0;
+    if (len > sizeof(request->password)) {
+        error_set(request->err, TLSMSG_ERR_CONFIG, 0, "the password in '%s' is too long",
+                  file->name);
+    } else if (len == 0) {
+        error_set(request->err, TLSMSG_ERR_CONFIG, 0,
+                  "key password file '%s' is empty or begins with an empty line; try: the "
+                  "password in its first line",
+                  file->name);
+    } else {
+        memcpy(request->password, line, len);
+        request->len = len;
+        request->blank = file_is_blank(line[0]) || file_is_blank(line[len - 1]);
     }
-    if (file_check_text(&file, "key password file", request->err) == TLSMSG_OK) {
-        (void)file_lines_begin(&lines, &file);
-        line = file_lines_next(&lines);
-        len = line != NULL ? strlen(line) : 0;
-        if (len > sizeof(request->password)) {
-            error_set(request->err, TLSMSG_ERR_CONFIG, 0, "the password in '%s' is too long",
-                      file.name);
-        } else if (len == 0) {
-            error_set(request->err, TLSMSG_ERR_CONFIG, 0,
-                      "key password file '%s' is empty or begins with an empty line; try: the "
-                      "password in its first line",
-                      file.name);
-        } else {
-            memcpy(request->password, line, len);
-            request->len = len;
-            request->blank = file_is_blank(line[0]) || file_is_blank(line[len - 1]);
+}
+
+static void take_from_file(struct password_request *request, const char *path)
+{
+    static const char what[] = "key password file";
+    struct file file;
+
+    if (load_file(&file, path, request->settings, what, NULL, request->err) == TLSMSG_OK) {
+        if (file_check_text(&file, what, request->err) == TLSMSG_OK) {
+            take_first_line(request, &file);
         }
+        file_fini(&file);
     }
-    file_fini(&file);
 }
 
 static void take_password(struct password_request *request)

@@ -486,12 +486,10 @@ enum tlsmsg_code server_name_parse(const char *typed, struct server_name *out,
     char name[SERVER_NAME_MAX];
 
     if (copy_unbracketed(typed, out->text)) {
-        size_t len = strlen(out->text);
+        size_t len;
 
         out->is_literal = take_literal(out->text);
-        if (out->is_literal) {
-            return TLSMSG_OK;
-        }
+        len = strlen(out->text);
         if (len > 1 && out->text[len - 1] == '.') {
             out->text[len - 1] = '\0';
         }

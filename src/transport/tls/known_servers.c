@@ -280,13 +280,16 @@ static enum tlsmsg_code append_line(const char *path, const char *line, struct t
     const struct file_replacement how = {.mode = 0600, .follows_link = true, .syncs = true};
     struct buffer contents;
     struct file file;
+    char shown[FILE_NAME_MAX];
     struct stat info;
     enum tlsmsg_code code;
     int failed = 0;
 
     /* Nobody may write it, root included: so it is meant. A rename would not ask. */
     if (stat(path, &info) == 0 && (info.st_mode & 0222) == 0) {
-        return file_error(path, "write", WHAT, EACCES, err);
+        return error_set(err, TLSMSG_ERR_CONFIG, 0,
+                         "cannot write " WHAT " '%s': its mode lets nobody; try: chmod 600",
+                         escape_name(shown, sizeof(shown), path));
     }
     code = read_records(path, &file, err);
     if (code != TLSMSG_OK) {

@@ -254,18 +254,12 @@ static bool works(SSL_CTX *server_ctx, SSL_CTX *client_ctx, int version)
  * with itself; nearly all clients don't. */
 static bool is_curve_of_clients(const X509 *leaf)
 {
-    static const char *const curves[] = {SN_X9_62_prime256v1, SN_secp384r1, SN_secp521r1};
     const EVP_PKEY *key = X509_get0_pubkey(leaf);
+    const char *curve = x509_text_key(leaf);
+    bool is_ec = key != NULL && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC;
 
-    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_EC) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof(curves) / sizeof(curves[0]); i++) {
-        if (strcmp(x509_text_key(leaf), curves[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return !is_ec || strcmp(curve, SN_X9_62_prime256v1) == 0 || strcmp(curve, SN_secp384r1) == 0 ||
+           strcmp(curve, SN_secp521r1) == 0;
 }
 
 static enum tlsmsg_code judge(const struct rehearsed *own, const struct tls_settings *settings,
