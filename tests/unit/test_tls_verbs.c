@@ -335,6 +335,33 @@ static void a_ticket_goes_with_the_first_reply(void **state)
     pair_fini(&p);
 }
 
+/* What came with the message before stays for the next recv, which counts what is no data. */
+static void a_ticket_leaves_what_is_pending(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char buf[16];
+    size_t moved = 0;
+    struct pair p;
+
+    (void)state;
+    open_pair(&p);
+    assert_int_equal(transport_send(p.client.transport, "hello", 5, &moved, &err), TRANSPORT_OK);
+    assert_int_equal(SSL_key_update(p.client.transport->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    assert_int_equal(transport_send(p.client.transport, "more", 4, &moved, &err), TRANSPORT_OK);
+    assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &moved, &err),
+                     TRANSPORT_OK);
+    assert_int_equal(moved, 5);
+    assert_int_equal(transport_idle_records(p.server.transport), 0);
+    assert_true(p.server.transport->wants_ticket);
+    assert_int_equal(transport_send(p.server.transport, "hi", 2, &moved, &err), TRANSPORT_OK);
+    assert_int_equal(transport_recv(p.server.transport, buf, sizeof(buf), &moved, &err),
+                     TRANSPORT_OK);
+    assert_int_equal(moved, 4);
+    assert_memory_equal(buf, "more", 4);
+    assert_int_equal(transport_idle_records(p.server.transport), 1);
+    pair_fini(&p);
+}
+
 /* A last word that doesn't fit waits. */
 static void a_last_word_waits_for_room(void **state)
 {
@@ -414,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_dry_source_is_not_read),
         cmocka_unit_test(a_server_does_not_read_into_a_half_sent_record),
         cmocka_unit_test(a_ticket_goes_with_the_first_reply),
+        cmocka_unit_test(a_ticket_leaves_what_is_pending),
         cmocka_unit_test(a_last_word_waits_for_room),
         cmocka_unit_test(padding_hides_lengths),
         cmocka_unit_test(says_what_is_linked),
