@@ -213,6 +213,42 @@ static void leave(struct tlsmsg_client *client)
     tlsmsg_client_free(client);
 }
 
+/* Most tests have one server, and one client of it. */
+static struct tlsmsg_server *server;
+static struct tlsmsg_client *client;
+
+static void meet(struct tlsmsg_options *o, const struct tlsmsg_handler *with)
+{
+    server = start(o, with);
+    client = connect_to(server);
+}
+
+static void echo(const char *text)
+{
+    char reply[64];
+
+    (void)snprintf(reply, sizeof(reply), DOCUMENT_REPLY "%s", text);
+    say(client, text);
+    expect_reply(client, reply);
+}
+
+static void part(void)
+{
+    leave(client);
+    finish(server, TLSMSG_OK);
+}
+
+/* A message in a turn that is held. */
+static void say_held(void)
+{
+    await(&seen.turns, 1);
+    (void)pthread_mutex_lock(&seen.lock);
+    seen.hold = 1;
+    (void)pthread_mutex_unlock(&seen.lock);
+    say(client, "held");
+    await(&seen.turns, 2);
+}
+
 static int fresh(void **state)
 {
     (void)state;
@@ -225,12 +261,12 @@ static void test_handler_needs_its_size(void **state)
     const struct tlsmsg_handler sizeless = {.message = on_message};
     struct tlsmsg_options *o = server_options(1);
     struct tlsmsg_error err = {.code = TLSMSG_OK};
-    struct tlsmsg_server *server = NULL;
+    struct tlsmsg_server *made = NULL;
 
     (void)state;
-    assert_int_equal(tlsmsg_server_new(o, &sizeless, &server, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(tlsmsg_server_new(o, &sizeless, &made, &err), TLSMSG_ERR_CONFIG);
     assert_string_equal(err.text, "the handler's size is not set (sizeof(struct tlsmsg_handler))");
-    assert_null(server);
+    assert_null(made);
     tlsmsg_options_free(o);
 }
 
@@ -238,7 +274,7 @@ static void test_handler_needs_its_size(void **state)
 static void test_failing_new_closes_nothing_of_ours(void **state)
 {
     struct tlsmsg_options *o = NULL;
-    struct tlsmsg_server *server = NULL;
+    struct tlsmsg_server *made = NULL;
     int was = dup(STDIN_FILENO);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
@@ -246,7 +282,7 @@ static void test_failing_new_closes_nothing_of_ours(void **state)
     assert_true(null >= 0);
     assert_true(dup2(null, STDIN_FILENO) >= 0);
     assert_int_equal(tlsmsg_options_new(TLSMSG_ROLE_CLIENT, &o, NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_server_new(o, NULL, &server, NULL), TLSMSG_ERR_CONFIG);
+    assert_int_equal(tlsmsg_server_new(o, NULL, &made, NULL), TLSMSG_ERR_CONFIG);
     assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
     tlsmsg_options_free(o);
     (void)close(null);
@@ -262,41 +298,39 @@ static void test_older_structures_are_kept_apart(void **state)
     struct tlsmsg_handler older = handler;
     struct tlsmsg_stats stats;
     struct tlsmsg_options *o = server_options(1);
-    struct tlsmsg_server *server = NULL;
+    struct tlsmsg_server *made = NULL;
 
     (void)state;
     older.size = offsetof(struct tlsmsg_handler, event);
     older.event = NULL;
-    assert_int_equal(tlsmsg_server_new(o, &older, &server, NULL), TLSMSG_OK);
+    assert_int_equal(tlsmsg_server_new(o, &older, &made, NULL), TLSMSG_OK);
     memset(&stats, 0x5a, sizeof(stats));
     stats.size = offsetof(struct tlsmsg_stats, latency_sum_us);
-    tlsmsg_server_stats(server, &stats);
+    tlsmsg_server_stats(made, &stats);
     assert_int_equal(stats.accepted, 0);
     assert_int_equal(stats.latency_sum_us, 0x5a5a5a5a5a5a5a5a);
-    tlsmsg_server_free(server);
+    tlsmsg_server_free(made);
     tlsmsg_options_free(o);
 }
 
 static void test_default_reply_without_a_handler(void **state)
 {
-    struct tlsmsg_server *server = start(server_options(1), NULL);
-    struct tlsmsg_client *client = connect_to(server);
-
     (void)state;
-    say(client, "hello");
-    expect_reply(client, DOCUMENT_REPLY "hello");
-    leave(client);
-    finish(server, TLSMSG_OK);
+    meet(server_options(1), NULL);
+    echo("hello");
+    part();
 }
 
 static void test_budget_ends_the_server(void **state)
 {
-    struct tlsmsg_server *server = start(server_options(2), &handler);
-    struct tlsmsg_client *one = connect_to(server);
-    struct tlsmsg_client *two = connect_to(server);
+    struct tlsmsg_client *one;
+    struct tlsmsg_client *two;
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
 
     (void)state;
+    server = start(server_options(2), &handler);
+    one = connect_to(server);
+    two = connect_to(server);
     say(two, "2");
     say(one, "1");
     expect_reply(one, DOCUMENT_REPLY "1");
@@ -316,59 +350,45 @@ static void test_budget_ends_the_server(void **state)
 /* Whoever has not begun when the last place is taken does not keep the server. */
 static void test_a_handshake_does_not_keep_a_full_server(void **state)
 {
-    struct tlsmsg_server *server = start(server_options(1), &handler);
     struct sockaddr_in at = {.sin_family = AF_INET};
     int idle = socket(AF_INET, SOCK_STREAM, 0);
-    struct tlsmsg_client *client;
 
     (void)state;
+    server = start(server_options(1), &handler);
     if (BUILD_HAS_TLS) { /* in plaintext it would be a conversation */
         at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         at.sin_port = htons((uint16_t)atoi(strchr(tlsmsg_server_address(server, 0), ':') + 1));
         assert_int_equal(connect(idle, (struct sockaddr *)&at, sizeof(at)), 0);
     }
     client = connect_to(server);
-    say(client, "hello");
-    expect_reply(client, DOCUMENT_REPLY "hello");
-    leave(client);
-    finish(server, TLSMSG_OK);
+    echo("hello");
+    part();
     (void)close(idle);
 }
 
 static void test_replies_wait_for_a_held_turn(void **state)
 {
-    struct tlsmsg_server *server;
-    struct tlsmsg_client *client;
     struct pollfd quiet;
 
     (void)state;
-    server = start(server_options(1), &handler);
-    client = connect_to(server);
-    await(&seen.turns, 1);
-    (void)pthread_mutex_lock(&seen.lock);
-    seen.hold = 1;
-    (void)pthread_mutex_unlock(&seen.lock);
-    say(client, "held");
-    await(&seen.turns, 2);
+    meet(server_options(1), &handler);
+    say_held();
     quiet = (struct pollfd){.fd = tlsmsg_client_fd(client), .events = POLLIN};
     assert_int_equal(poll(&quiet, 1, 50), 0);
     tlsmsg_server_release(server, 0, false);
     expect_reply(client, DOCUMENT_REPLY "held");
     /* After the hold the conversation goes on as before. */
-    say(client, "next");
-    expect_reply(client, DOCUMENT_REPLY "next");
-    leave(client);
-    finish(server, TLSMSG_OK);
+    echo("next");
+    part();
 }
 
 static void test_failed_turn_ends_the_server_unanswered(void **state)
 {
-    struct tlsmsg_server *server = start(server_options(0), &handler);
-    struct tlsmsg_client *client = connect_to(server);
     const char *data;
     size_t len;
 
     (void)state;
+    meet(server_options(0), &handler);
     await(&seen.turns, 1);
     (void)pthread_mutex_lock(&seen.lock);
     seen.fail = true;
@@ -381,16 +401,9 @@ static void test_failed_turn_ends_the_server_unanswered(void **state)
 
 static void test_failure_told_by_a_release(void **state)
 {
-    struct tlsmsg_server *server = start(server_options(0), &handler);
-    struct tlsmsg_client *client = connect_to(server);
-
     (void)state;
-    await(&seen.turns, 1);
-    (void)pthread_mutex_lock(&seen.lock);
-    seen.hold = 1;
-    (void)pthread_mutex_unlock(&seen.lock);
-    say(client, "held");
-    await(&seen.turns, 2);
+    meet(server_options(0), &handler);
+    say_held();
     tlsmsg_server_release(server, 0, true);
     finish(server, TLSMSG_ERR_CLOSED);
     tlsmsg_client_free(client);
@@ -398,15 +411,12 @@ static void test_failure_told_by_a_release(void **state)
 
 static void test_deferred_replies_leave_in_order(void **state)
 {
-    struct tlsmsg_server *server;
-    struct tlsmsg_client *client;
     char *all = NULL;
     size_t got = 0;
 
     (void)state;
     seen.defer = true;
-    server = start(server_options(1), &handler);
-    client = connect_to(server);
+    meet(server_options(1), &handler);
     say(client, "a");
     await(&seen.messages, 1);
     say(client, "b");
@@ -433,36 +443,28 @@ static void test_deferred_replies_leave_in_order(void **state)
     }
     assert_string_equal(all, "first;second;" DOCUMENT_REPLY "c");
     free(all);
-    leave(client);
-    finish(server, TLSMSG_OK);
+    part();
 }
 
 static void test_empty_reply_sends_nothing(void **state)
 {
-    struct tlsmsg_server *server;
-    struct tlsmsg_client *client;
-
     (void)state;
     seen.silent = true;
-    server = start(server_options(1), &handler);
-    client = connect_to(server);
+    meet(server_options(1), &handler);
     say(client, "quiet");
     await(&seen.messages, 1);
     seen.silent = false;
-    say(client, "loud");
-    expect_reply(client, DOCUMENT_REPLY "loud");
-    leave(client);
-    finish(server, TLSMSG_OK);
+    echo("loud");
+    part();
 }
 
 static void test_stop_drains_idle_conversations(void **state)
 {
-    struct tlsmsg_server *server = start(server_options(0), &handler);
-    struct tlsmsg_client *client = connect_to(server);
     const char *data;
     size_t len;
 
     (void)state;
+    meet(server_options(0), &handler);
     await(&seen.connected, 1);
     tlsmsg_server_stop(server);
     tlsmsg_server_stop(server);
@@ -475,14 +477,11 @@ static void test_stop_drains_idle_conversations(void **state)
 static void test_undelivered_reply_is_told_after_the_drain(void **state)
 {
     struct tlsmsg_options *o = server_options(0);
-    struct tlsmsg_server *server;
-    struct tlsmsg_client *client;
 
     (void)state;
     seen.defer = true;
     assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_DRAIN_TIMEOUT, "0.05", NULL), TLSMSG_OK);
-    server = start(o, &handler);
-    client = connect_to(server);
+    meet(o, &handler);
     say(client, "never answered");
     await(&seen.messages, 1);
     tlsmsg_server_stop(server);
@@ -513,8 +512,6 @@ static void test_two_servers_in_one_process(void **state)
 static void test_socket_handed_over(void **state)
 {
     struct tlsmsg_options *o = NULL;
-    struct tlsmsg_server *server;
-    struct tlsmsg_client *client;
     struct sockaddr_in any = {.sin_family = AF_INET};
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     int other = socket(AF_INET, SOCK_DGRAM, 0);
@@ -533,10 +530,8 @@ static void test_socket_handed_over(void **state)
     server = start(o, NULL);
     assert_null(tlsmsg_server_address(server, 1));
     client = connect_to(server);
-    say(client, "hello");
-    expect_reply(client, DOCUMENT_REPLY "hello");
-    leave(client);
-    finish(server, TLSMSG_OK);
+    echo("hello");
+    part();
     (void)close(listener);
     (void)close(other);
 }
