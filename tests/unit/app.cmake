@@ -99,7 +99,7 @@ server_run_test(server_program)
 if(NOT TLSMSG_PLAINTEXT)
     server_run_test(server_files)
     server_run_test(server_faults
-        WRAP keeper_start sandbox_enter stdout_writer_init transcript_set_workers
+        WRAP keeper_start keeper_open sandbox_enter stdout_writer_init transcript_set_workers
             signals_open_for_server tlsmsg_server_start terminal_can_ask terminal_hold
             tlsmsg_options_set_ask_password mallopt)
     if(TLSMSG_SQLITE)

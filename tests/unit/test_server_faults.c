@@ -32,7 +32,9 @@ static enum step {
     STEP_WRITER,
     STEP_TRANSCRIPT,
     STEP_SIGNALS,
-    STEP_START
+    STEP_START,
+    STEP_KEY_LOG,      /* since it may not be opened */
+    STEP_KEY_LOG_LATER /* ... for a cause that is not the system's */
 } failing;
 static bool warns;    /* the sandbox */
 static bool is_asked; /* signals come while it starts */
@@ -43,6 +45,10 @@ enum tlsmsg_code __real_keeper_start(struct keeper *keeper, const char *user,
 enum tlsmsg_code __wrap_keeper_start(struct keeper *keeper, const char *user,
                                      struct sandbox *sandbox, char *const *argv,
                                      struct tlsmsg_error *err);
+enum tlsmsg_code __real_keeper_open(struct keeper *keeper, enum keeper_file file, int *fd,
+                                    struct tlsmsg_error *err);
+enum tlsmsg_code __wrap_keeper_open(struct keeper *keeper, enum keeper_file file, int *fd,
+                                    struct tlsmsg_error *err);
 enum tlsmsg_code __real_sandbox_enter(const char *user, const struct sandbox *sandbox,
                                       struct sandbox_report *report, struct tlsmsg_error *err);
 enum tlsmsg_code __wrap_sandbox_enter(const char *user, const struct sandbox *sandbox,
@@ -119,6 +125,20 @@ enum tlsmsg_code __wrap_keeper_start(struct keeper *keeper, const char *user,
                                   : __real_keeper_start(keeper, user, sandbox, argv, err);
 }
 
+/* It leaves errno as the last call of the system has it, which is another one's. */
+enum tlsmsg_code __wrap_keeper_open(struct keeper *keeper, enum keeper_file file, int *fd,
+                                    struct tlsmsg_error *err)
+{
+    if (failing != STEP_KEY_LOG && failing != STEP_KEY_LOG_LATER) {
+        return __real_keeper_open(keeper, file, fd, err);
+    }
+    assert_int_equal(file, KEEPER_KEY_LOG);
+    *fd = -1;
+    error_set(err, TLSMSG_ERR_CONFIG, failing == STEP_KEY_LOG ? EACCES : 0, "not now");
+    errno = EINTR;
+    return TLSMSG_ERR_CONFIG;
+}
+
 enum tlsmsg_code __wrap_sandbox_enter(const char *user, const struct sandbox *sandbox,
                                       struct sandbox_report *report, struct tlsmsg_error *err)
 {
@@ -167,6 +187,8 @@ FAIL(STEP_WRITER)
 FAIL(STEP_TRANSCRIPT)
 FAIL(STEP_SIGNALS)
 FAIL(STEP_START)
+FAIL(STEP_KEY_LOG)
+FAIL(STEP_KEY_LOG_LATER)
 
 static const struct server_run steps[] = {
     {.name = "the file keeper", .in_child = fail_STEP_KEEPER, .exit = 1, .err = FAILS},
@@ -179,6 +201,21 @@ static const struct server_run steps[] = {
      .exit = 1,
      .out = "Waiting for a client...\n",
      .err = LISTENING FAILS},
+    {.name = "a key log that may not be opened",
+     .args = {"-q", "--keylog-file", "@keys"},
+     .in_child = fail_STEP_KEY_LOG,
+     .exit = 2,
+     .err = SERVER
+     "user * cannot open key log '/*/keys' without root's privileges, as a reload does (try: a "
+     "folder and a file of that user's): Permission denied\n"},
+    {.name = "a key log, later",
+     .args = {"-q", "--keylog-file", "@keys"},
+     .in_child = fail_STEP_KEY_LOG_LATER,
+     .steps = {"shown listening", "hup", "shown the old configuration stays", "term"},
+     .err = LISTENING
+     "* warning: certificate: SESSION SECRETS ARE LOGGED: *\n"
+     "* error: certificate: the old configuration stays, since the new one fails: cannot open key "
+     "log '/*/keys': Input/output error\n"},
     {.name = "the sandbox, checked",
      .args = {"--check"},
      .in_child = fail_STEP_SANDBOX,

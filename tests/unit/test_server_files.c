@@ -1,5 +1,5 @@
-/* The server program's files and the sockets that are passed to it: what it makes, with which mode, and what
- * a reload does. */
+/* The server program's files, the sockets that are passed to it, and its service manager: what it makes, with
+ * which mode, and what a reload does. */
 #include "support/unit.h"
 
 #include <arpa/inet.h>
@@ -8,8 +8,10 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/build.h"
@@ -224,6 +226,54 @@ static void test_a_socket_that_is_none(void **state)
     server_run_expect(&passed_nothing);
 }
 
+/* ---- a service manager */
+
+static int manager;
+
+static void be_managed(void)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof(at);
+    char name[64];
+
+    manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    if (manager < 0 || bind(manager, (struct sockaddr *)&at, sizeof(sa_family_t)) != 0 ||
+        getsockname(manager, (struct sockaddr *)&at, &len) != 0) {
+        _exit(98);
+    }
+    (void)snprintf(name, sizeof(name), "@%.*s", (int)(len - sizeof(sa_family_t) - 1),
+                   at.sun_path + 1);
+    (void)setenv("NOTIFY_SOCKET", name, 1);
+}
+
+/* What came begins so. */
+static bool was_told(const char *text)
+{
+    char told[256] = "";
+
+    return recv(manager, told, sizeof(told) - 1, 0) > 0 && strncmp(told, text, strlen(text)) == 0;
+}
+
+static bool was_told_of_start_and_end(void)
+{
+    bool good = was_told("READY=1\nSTATUS=Serving on 127.0.0.1:") &&
+                was_told("STOPPING=1\nSTATUS=Ending conversations") && !was_told("");
+
+    return close(manager) == 0 && good;
+}
+
+static const struct server_run managed = {.in_child = be_managed,
+                                          .after = was_told_of_start_and_end,
+                                          .args = {"-q"},
+                                          .steps = {"shown listening", "term"},
+                                          .err = LISTENING};
+
+static void test_a_service_manager(void **state)
+{
+    (void)state;
+    server_run_expect(&managed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_session_keys_whose_folder_is_gone),
         cmocka_unit_test(test_a_socket_that_is_passed),
         cmocka_unit_test(test_a_socket_that_is_none),
+        cmocka_unit_test(test_a_service_manager),
     };
     int failed = server_run_setup(NULL);
 
