@@ -56,7 +56,7 @@ static const struct row {
     {"port 0 alone", {"0"}, "127.0.0.1:40213", true},
     {"port 0 of a host", {"localhost:0"}, "[::1]:40213", true},
     {"port 0 of a v6 literal", {"[::1]:0"}, "[::1]:40213", true},
-    {"a named port without a host beside chosen", {"4000", "[::1]:0"}, "127.0.0.1:4000", false},
+    {"a named port without a host beside chosen", {"4321", "[::1]:0"}, "127.0.0.1:4321", false},
     {"named beside chosen: the named", {"[::1]:4000", "127.0.0.1:0"}, "[::1]:4000", false},
     {"named beside chosen: the chosen", {"[::1]:4000", "127.0.0.1:0"}, "127.0.0.1:40213", true},
 };
