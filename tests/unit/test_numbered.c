@@ -234,6 +234,40 @@ static void test_a_handler_that_keeps_the_numbers(void **state)
     assert_int_equal(lone.w->stats.set_back, 0);
 }
 
+/* From the one that the client asks for to the one behind the last that is stored. */
+static void test_the_first_number(void **state)
+{
+    static const struct {
+        uint64_t last;
+        const char *says;
+        bool taken;
+    } rows[] = {
+        {7, "MSG 2 1\na\n", false}, {7, "MSG 3 1\na\n", true}, {7, "MSG 8 1\na\n", true},
+        {7, "MSG 9 1\na\n", false}, {1, "MSG 3 1\na\n", true}, {1, "MSG 4 1\na\n", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char says[16];
+        struct verdict verdict;
+
+        (void)lone_end(NULL);
+        (void)open_one(NULL);
+        lone.server->handler.hello = on_hello;
+        (void)greet("p", 3);
+        (void)numbered_greeted(lone.c, rows[i].last, TLSMSG_PROMISE_NONE);
+        memcpy(says, rows[i].says, strlen(rows[i].says));
+        verdict = flow_numbered.received(lone.c, says, strlen(rows[i].says));
+        if (rows[i].taken) {
+            expect_verdict(verdict, GO_ON, TLSMSG_CLOSE_CLEAN);
+            assert_int_equal(lone.c->messages, 1);
+        } else {
+            expect_bye(verdict, TLSMSG_CLOSE_REFUSED, 400, "a number out of order");
+            assert_int_equal(lone.c->messages, 0);
+        }
+    }
+}
+
 #define SET_BACK "producer 'p' has acknowledged messages up to 2, but the last that is stored is "
 
 static struct verdict is_greeted_again(uint64_t last, enum tlsmsg_promise promise)
@@ -275,6 +309,7 @@ int main(void)
         BOTH(test_no_room_for_a_producer),
         BOTH(test_no_room_for_the_greeting),
         BOTH(test_a_handler_that_keeps_the_numbers),
+        BOTH(test_the_first_number),
         BOTH(test_a_set_back),
     };
 

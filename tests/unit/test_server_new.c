@@ -326,9 +326,9 @@ static void test_no_thread(void **state)
     sigset_t after;
 
     (void)state;
-    memset(&before, 0, sizeof(before));
+    memset(&before, 0, sizeof(before)); /* none, whatever an earlier test has left behind */
     memset(&after, 0, sizeof(after));
-    assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
     for (unsigned good = 0; good < 3; good++) {
         struct tlsmsg_server *server = server_with(options_with("127.0.0.1:0", "3"));
         struct pollfd done = {.fd = tlsmsg_server_done_fd(server), .events = POLLIN};
