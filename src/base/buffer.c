@@ -95,10 +95,10 @@ void buffer_emptied(struct buffer *b)
 {
     if ((b->flags & BUFFER_KEEP) == 0) {
         release(b);
-        return;
+    } else {
+        b->head = 0;
+        b->len = 0;
     }
-    b->head = 0;
-    b->len = 0;
 }
 
 /* Moves what is unconsumed into memory for at least `need` bytes (need <= limit). */

@@ -95,7 +95,7 @@ static bool split(const char *text, struct parts *parts)
     return true;
 }
 
-/* Copies the host and checks its form. The error begins with `label`. */
+/* Copies the host into what is zeros and checks its form. The error begins with `label`. */
 static enum tlsmsg_code take_host(const struct parts *parts, const char *label, const char *shown,
                                   struct address_name *out, struct tlsmsg_error *err)
 {
@@ -109,7 +109,6 @@ static enum tlsmsg_code take_host(const struct parts *parts, const char *label, 
                          label, shown, ADDRESS_HOST_MAX - 1);
     }
     memcpy(out->host, parts->host, parts->host_len);
-    out->host[parts->host_len] = '\0';
     for (i = 0; i < parts->host_len; i++) {
         if (out->host[i] <= ' ' || out->host[i] >= 0x7F) {
             return error_set(err, TLSMSG_ERR_CONFIG, 0,
@@ -204,7 +203,7 @@ static bool guess_connect(const char *text, struct address_name *out)
         return true;
     }
     colon = strrchr(kept, ':');
-    if (colon == NULL || strchr(kept, ':') == colon || strchr(kept, '[') != NULL) {
+    if (colon == NULL) {
         return false;
     }
     (void)snprintf(bracketed, sizeof(bracketed), "[%.*s]%s", (int)(colon - kept), kept, colon);
@@ -326,7 +325,8 @@ bool address_overlaps(const struct address *a, const struct address *b)
              a6->sin6_scope_id == b6->sin6_scope_id));
 }
 
-/* The address that a literal stands for, or all of a family. False: a name, or another family. */
+/* The address that a literal stands for, without its port, or all of a family. False: a name, or another
+ * family. */
 static bool literal(const struct address_name *name, sa_family_t family, struct address *out)
 {
     bool any = strcmp(name->host, ADDRESS_ANY) == 0;
@@ -334,12 +334,8 @@ static bool literal(const struct address_name *name, sa_family_t family, struct 
     memset(out, 0, sizeof(*out));
     out->socket.any.sa_family = family;
     if (family == AF_INET) {
-        struct sockaddr_in *v4 = &out->socket.v4;
-
-        v4->sin_port = htons(name->port);
-        return any || inet_pton(AF_INET, name->host, &v4->sin_addr) == 1;
+        return any || inet_pton(AF_INET, name->host, &out->socket.v4.sin_addr) == 1;
     }
-    out->socket.v6.sin6_port = htons(name->port);
     return any || inet_pton(AF_INET6, name->host, &out->socket.v6.sin6_addr) == 1;
 }
 

@@ -25,7 +25,6 @@ static const char *const promises[] = {
 
 void frame_reader_init(struct frame_reader *reader, enum frame_sender sender)
 {
-    reader->left = 0;
     reader->line_len = 0;
     reader->sender = (uint8_t)sender;
     reader->state = READ_HEADER;

@@ -53,6 +53,9 @@ static const struct parse_row listen_rows[] = {
      "cher.example:80",
      NULL, 0, "xn-- form"},
     {"blank in the host", "a b:80", NULL, 0, "holds other than ASCII"},
+    {"delete in the host", "a\x7f:80", NULL, 0,
+     "--listen: the host in 'a\\x7f:80' holds other than ASCII"},
+    {"signs in the host", "!~:80", "!~", 80, NULL},
     {"control character is shown escaped", "a\nb:80", NULL, 0, "'a\\nb:80'"},
     {"host of 256 bytes", X255 "x:1", NULL, 0, "longer than 255 bytes"},
 };
@@ -80,11 +83,14 @@ static void test_parse_listen(void **state)
     struct tlsmsg_error err = {0};
     struct address_name got;
 
+    memset(&got, 'x', sizeof(got));
     check_parsed(row, address_parse_listen(row->text, "--listen", &got, &err), &got, &err);
 }
 
 static const struct parse_row connect_rows[] = {
     {"digits are a port", "4433", "127.0.0.1", 4433, NULL},
+    {"least port", "1", "127.0.0.1", 1, NULL},
+    {"largest port", "65535", "127.0.0.1", 65535, NULL},
     {"name", "example.com", "example.com", 12345, NULL},
     {"name and port", "example.com:443", "example.com", 443, NULL},
     {"name of digits and letters", "1and1.com", "1and1.com", 12345, NULL},
@@ -131,6 +137,7 @@ static void test_parse_connect(void **state)
     struct tlsmsg_error err = {0};
     struct address_name got;
 
+    memset(&got, 'x', sizeof(got));
     check_parsed(row, address_parse_connect(row->text, &got, &err), &got, &err);
 }
 
@@ -159,14 +166,24 @@ struct literal_row {
 };
 
 static const struct literal_row literal_rows[] = {
-    {"127.0.0.1", true},    {"::1", true},
-    {"fe80::1%eth0", true}, {"::ffff:1.2.3.4", true},
-    {"localhost", false},   {"127.1", false},
-    {"0x7f000001", false},  {"1.2.3.4.", false},
-    {"1.2.3.4%lo", false},  {"fe80::1%", false},
-    {"%lo", false},         {"", false},
-    {"[::1]", false},       {"1.2.3.256", false},
-    {":::", false},         {"1:2:3:4:5:6:7:8:9:a:b:c:d:e:f:0:1:2:3:4:5:6:7:8:9", false},
+    {"127.0.0.1", true},
+    {"::1", true},
+    {"fe80::1%eth0", true},
+    {"::ffff:1.2.3.4", true},
+    {"localhost", false},
+    {"127.1", false},
+    {"0x7f000001", false},
+    {"1.2.3.4.", false},
+    {"1.2.3.4%lo", false},
+    {"fe80::1%", false},
+    {"%lo", false},
+    {"", false},
+    {"[::1]", false},
+    {"1.2.3.256", false},
+    {":::", false},
+    {"1111111111111111111111111111111111111111111111", false},
+    {"::%zone-that-is-longer-than-any-address-that-is-in-use", true},
+    {"1:2:3:4:5:6:7:8:9:a:b:c:d:e:f:0:1:2:3:4:5:6:7:8:9", false},
 };
 
 static void test_literal(void **state)
@@ -226,6 +243,51 @@ static void test_print(void **state)
 
     address_print(&a, buf, sizeof(buf));
     assert_string_equal(buf, row->text);
+}
+
+/* With less room a prefix, and no byte beyond it. */
+static void test_print_in_any_room(void **state)
+{
+    const struct print_row row = {.v4 = "192.168.100.200", .port = 65535};
+    static const char text[] = "192.168.100.200:65535";
+    struct address a = make_address(&row);
+
+    (void)state;
+    for (size_t cap = 0; cap <= sizeof(text); cap++) {
+        char buf[sizeof(text) + 1];
+
+        memset(buf, 'x', sizeof(buf));
+        address_print(&a, buf, cap);
+        if (cap > 0) {
+            assert_int_equal(strlen(buf), cap - 1);
+            assert_memory_equal(buf, text, cap - 1);
+        }
+        assert_int_equal(buf[cap], 'x');
+    }
+}
+
+static void test_overlap_by_family_and_scope(void **state)
+{
+    const struct print_row link = {.v6 = "fe80::1", .port = 80, .scope = 1};
+    const struct print_row other = {.v6 = "fe80::1", .port = 80, .scope = 2};
+    const struct print_row all = {.v6 = "::", .port = 80};
+    const struct print_row v4 = {.v4 = "0.0.0.0", .port = 80};
+    const struct print_row later = {.v6 = "fe80::1", .port = 81, .scope = 1};
+    const struct {
+        const struct print_row *a;
+        const struct print_row *b;
+        bool overlap;
+    } rows[] = {{&link, &link, true}, {&link, &other, false}, {&link, &all, true},
+                {&all, &v4, false},   {&v4, &v4, true},       {&link, &later, false}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct address a = make_address(rows[i].a);
+        struct address b = make_address(rows[i].b);
+
+        assert_int_equal(address_overlaps(&a, &b), rows[i].overlap);
+        assert_int_equal(address_overlaps(&b, &a), rows[i].overlap);
+    }
 }
 
 static void test_other_families_print_something(void **state)
@@ -292,6 +354,27 @@ static void test_keys_are_by_host(void **state)
     assert_memory_not_equal(first, second, 16);
 }
 
+static void test_keys_end_where_they_should(void **state)
+{
+    static const struct print_row rows[] = {
+        {.v4 = "255.255.255.255"},
+        {.v6 = "::ffff:255.255.255.255", .scope = UINT32_MAX},
+        {.v6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", .scope = UINT32_MAX}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct address a = make_address(&rows[i]);
+        uint8_t key[18];
+
+        memset(key, 'x', sizeof(key));
+        address_key(&a, key);
+        assert_int_equal(key[16], 'x');
+        assert_int_equal(key[17], 'x');
+        assert_int_equal(key[0], i == 2 ? 0xFF : 0);
+        assert_int_equal(key[15], i == 2 ? 0 : 0xFF);
+    }
+}
+
 /* One machine has a whole /64 to itself. */
 static void test_keys_are_by_network(void **state)
 {
@@ -342,6 +425,9 @@ static void test_listeners_overlap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_print_in_any_room),
+        cmocka_unit_test(test_overlap_by_family_and_scope),
+        cmocka_unit_test(test_keys_end_where_they_should),
         cmocka_unit_test(test_other_families_print_something),
         cmocka_unit_test(test_names_print_as_typed),
         cmocka_unit_test(test_keys_are_by_host),

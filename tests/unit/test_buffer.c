@@ -88,6 +88,45 @@ static void test_spares_are_handed_on(void **state)
     assert_null(spares.first);
 }
 
+/* A buffer begins at the front again, of whichever memory. */
+static void test_all_of_the_memory_is_there_again(void **state)
+{
+    struct buffer_spares spares = {NULL, 0};
+    struct buffer b;
+    size_t size;
+
+    (void)state;
+    buffer_init(&b, 1000, BUFFER_KEEP);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(buffer_append(&b, "abcdef", 6), TLSMSG_OK);
+        assert_int_equal(b.head, 0);
+        buffer_consume(&b, 2);
+        buffer_consume(&b, 4);
+        assert_int_equal(buffer_room(&b), b.cap);
+    }
+    buffer_fini(&b);
+    assert_int_equal(b.head, 0);
+
+    buffer_init(&b, 100000, 0);
+    buffer_use_spares(&b, &spares);
+    failmalloc_at(0);
+    assert_int_equal(buffer_make_room(&b, 1), TLSMSG_OK);
+    size = b.cap;
+    for (int i = 0; i < 2; i++) {
+        memcpy(buffer_end(&b), "abcdef", 6);
+        buffer_commit(&b, 6);
+        buffer_consume(&b, 2);
+        buffer_consume(&b, 4);
+        assert_int_equal(spares.count, 1);
+        assert_int_equal(buffer_make_room(&b, size), TLSMSG_OK); /* no byte more fits one */
+        assert_int_equal(b.cap, size);
+        assert_int_equal(buffer_room(&b), size);
+    }
+    assert_int_equal(failmalloc_count(), 1);
+    buffer_fini(&b);
+    buffer_spares_free(&spares);
+}
+
 /* What has outgrown a spare is no spare any more, nor is what never was one. */
 static void test_spares_are_all_of_one_size(void **state)
 {
@@ -294,6 +333,8 @@ static void test_secrets_are_wiped(void **state)
     assert_false(found_secret);
     use_secret(0);
     assert_true(found_secret);
+    use_secret(BUFFER_KEEP); /* what is no secret costs nothing */
+    assert_true(found_secret);
     failmalloc_on_free = NULL;
 }
 
@@ -335,6 +376,14 @@ static void test_moves_little_or_grows(void **state)
     assert_int_equal(buffer_append(&b, block, 200), TLSMSG_OK);
     assert_int_equal(b.cap, 2048);
     assert_int_equal(b.len, 1024);
+    buffer_fini(&b);
+
+    /* As much was consumed as is left. */
+    assert_int_equal(buffer_append(&b, block, 1024), TLSMSG_OK);
+    buffer_consume(&b, 512);
+    assert_int_equal(buffer_append(&b, block, 512), TLSMSG_OK);
+    assert_int_equal(b.cap, 1024);
+    assert_int_equal(b.head, 0);
     buffer_fini(&b);
 }
 
@@ -469,6 +518,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bytes_come_out_in_order, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_empty_costs_no_memory, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_spares_are_handed_on, remember_live, check_live),
+        cmocka_unit_test_setup_teardown(test_all_of_the_memory_is_there_again, remember_live,
+                                        check_live),
         cmocka_unit_test_setup_teardown(test_spares_are_all_of_one_size, remember_live, check_live),
         cmocka_unit_test_setup_teardown(test_a_failed_spare_changes_nothing, remember_live,
                                         check_live),

@@ -139,6 +139,28 @@ static void test_now_never_goes_back(void **state)
     assert_true(last > 0);
 }
 
+/* Between two looks at the kernel's own. */
+static void test_clocks_of_the_kernel(void **state)
+{
+    static const struct {
+        clockid_t clock;
+        int64_t (*now_ns)(void);
+    } rows[] = {{CLOCK_MONOTONIC, clock_now_ns}, {CLOCK_BOOTTIME, clock_since_boot_ns}};
+
+    (void)state;
+    for (size_t i = 0; i < 1000; i++) {
+        struct timespec before;
+        struct timespec after;
+        int64_t got;
+
+        assert_int_equal(clock_gettime(rows[i % 2].clock, &before), 0);
+        got = rows[i % 2].now_ns();
+        assert_int_equal(clock_gettime(rows[i % 2].clock, &after), 0);
+        assert_true(got >= (int64_t)before.tv_sec * CLOCK_NS_PER_S + before.tv_nsec);
+        assert_true(got <= (int64_t)after.tv_sec * CLOCK_NS_PER_S + after.tv_nsec);
+    }
+}
+
 static void test_earlier(void **state)
 {
     (void)state;
@@ -153,10 +175,9 @@ static void test_earlier(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_date_is_cut),
-        cmocka_unit_test(test_wall_time_is_now),
-        cmocka_unit_test(test_now_never_goes_back),
-        cmocka_unit_test(test_earlier),
+        cmocka_unit_test(test_date_is_cut),          cmocka_unit_test(test_wall_time_is_now),
+        cmocka_unit_test(test_now_never_goes_back),  cmocka_unit_test(test_earlier),
+        cmocka_unit_test(test_clocks_of_the_kernel),
     };
     int failed = 0;
 

@@ -1,6 +1,8 @@
 /* Decimal numbers: digits and nothing else, bounds that hold, times rounded up. */
 #include "support/unit.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/decimal.h"
@@ -22,6 +24,8 @@ static const struct parse_row parse_rows[] = {
     {"at the most", "65535", 0, 65535, true, 65535},
     {"above it", "65536", 0, 65535, false, 0},
     {"largest of all", "18446744073709551615", 0, UINT64_MAX, true, UINT64_MAX},
+    {"one less", "18446744073709551614", 0, UINT64_MAX, true, UINT64_MAX - 1},
+    {"the last of its tens", "18446744073709551610", 0, UINT64_MAX, true, UINT64_MAX - 5},
     {"saturates above a smaller most", "18446744073709551616", 0, UINT64_MAX - 1, false, 0},
     {"far too large", "99999999999999999999999999", 0, 1000, false, 0},
     {"nothing", "", 0, 10, false, 0},
@@ -96,6 +100,8 @@ static void test_length_ends_a_text(void **state)
     assert_int_equal(got, 12);
     assert_true(decimal_parse_scaled("1.59", 3, 3, &got));
     assert_int_equal(got, 1500);
+    assert_true(decimal_parse_scaled("5.", 1, 3, &got));
+    assert_int_equal(got, 5000);
     assert_int_equal(decimal_digits("77x", 3, &got), 2);
     assert_int_equal(got, 77);
 }
@@ -142,9 +148,29 @@ static void test_put(void **state)
     }
 }
 
+/* Where a digit more begins. */
+static void test_each_number_of_digits(void **state)
+{
+    uint64_t number = 1;
+    char want[DECIMAL_DIGITS_MAX + 1];
+    char got[DECIMAL_DIGITS_MAX];
+
+    (void)state;
+    for (size_t digits = 1; digits < DECIMAL_DIGITS_MAX; digits++) {
+        number *= 10;
+        for (uint64_t near = number - 1; near <= number + 1; near++) {
+            int len = snprintf(want, sizeof(want), "%" PRIu64, near);
+
+            assert_int_equal(decimal_print(got, near), len);
+            assert_memory_equal(got, want, (size_t)len);
+        }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_length_ends_a_text)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_length_ends_a_text),
+                                       cmocka_unit_test(test_each_number_of_digits)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     RUN_ROWS(failed, test_parse, parse_rows);

@@ -145,6 +145,45 @@ static void test_the_system_reason_survives_a_long_text(void **state)
     assert_string_equal(err.text + sizeof(err.text) - 1 - strlen(reason), reason);
 }
 
+/* Where a character is left out, or all of the text, it follows directly. */
+static void test_the_system_reason_follows_what_is_left(void **state)
+{
+    struct tlsmsg_error err = {0};
+    size_t room = sizeof(err.text) - 1 - strlen(": Permission denied");
+    char want[sizeof(err.text)];
+
+    (void)state;
+    (void)error_set(&err, TLSMSG_ERR_SYSTEM, EACCES, "%0*d\xE6\xB6\x88", (int)room - 1, 0);
+    memset(want, '0', room - 1);
+    (void)snprintf(want + room - 1, sizeof(want) - room + 1, ": %s", strerror(EACCES));
+    assert_string_equal(err.text, want);
+    tlsmsg_error_clear(&err);
+    (void)error_set(&err, TLSMSG_ERR_SYSTEM, EACCES, "%lc", (wint_t)0x4F60);
+    assert_string_equal(err.text, want + room - 1);
+}
+
+/* Of a structure that was never cleared; and of a text that has no end. */
+static void test_what_stood_there_before(void **state)
+{
+    struct {
+        struct tlsmsg_error err;
+        char behind[64];
+    } held;
+
+    (void)state;
+    memset(&held, 'x', sizeof(held));
+    held.err.code = TLSMSG_OK;
+    (void)error_set(&held.err, TLSMSG_ERR_CONFIG, 0, "text");
+    assert_int_equal(held.err.ssl_code, 0);
+    assert_int_equal(held.err.sys_errno, 0);
+    memset(held.err.text, 'y', sizeof(held.err.text));
+    error_append(&held.err, " and more");
+    assert_int_equal(strnlen(held.err.text, sizeof(held.err.text)), sizeof(held.err.text) - 1);
+    for (size_t i = 0; i < sizeof(held.behind); i++) {
+        assert_int_equal(held.behind[i], 'x');
+    }
+}
+
 static void test_every_code_has_a_name_of_its_own(void **state)
 {
     int a;
@@ -177,6 +216,8 @@ int main(void)
         cmocka_unit_test(test_long_text_is_cut_at_a_character),
         cmocka_unit_test(test_appended_text_is_cut_at_a_character),
         cmocka_unit_test(test_the_system_reason_survives_a_long_text),
+        cmocka_unit_test(test_the_system_reason_follows_what_is_left),
+        cmocka_unit_test(test_what_stood_there_before),
         cmocka_unit_test(test_every_code_has_a_name_of_its_own),
     };
 

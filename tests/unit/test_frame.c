@@ -260,6 +260,10 @@ static void test_whole_frames(void **state)
         {FRAME_FROM_CLIENT, "MSG 1 ", 0},
         {FRAME_FROM_CLIENT, "MSG ", 0},
         {FRAME_FROM_CLIENT, "M", 0},
+        {FRAME_FROM_CLIENT, "MSG 1: 1\na\n", 0},
+        {FRAME_FROM_CLIENT, "MSG 1 1:\na\n", 0},
+        {FRAME_FROM_CLIENT, "MSB 1 1\na\n", 0},
+        {FRAME_FROM_SERVER, "KO 1 1\na\n", 0},
         {FRAME_FROM_CLIENT, "OK 1 1\na\n", 0},
         {FRAME_FROM_SERVER, "OK 1 1\na\n", 9},
         {FRAME_FROM_SERVER, "MSG 1 1\na\n", 0},
@@ -279,6 +283,77 @@ static void test_whole_frames(void **state)
         assert_int_equal(data - copy, cases[i].read);
         assert_int_equal(left, strlen(cases[i].text) - cases[i].read);
         free(copy);
+    }
+}
+
+/* The bounds of each run of characters, and the length, which counts and not a NUL. */
+static void test_names_of_producers(void **state)
+{
+    char long_name[80];
+
+    (void)state;
+    for (int c = 0; c < 256; c++) {
+        const char name[] = {'a', (char)c, 'a'};
+        bool is_good = c != 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                        "0123456789._:-",
+                                        c) != NULL;
+
+        assert_int_equal(frame_is_producer(name, sizeof(name)), is_good);
+        assert_int_equal(frame_is_producer(name + 1, 1), is_good);
+    }
+    memset(long_name, 'a', sizeof(long_name));
+    assert_true(frame_is_producer(long_name, FRAME_PRODUCER_MAX));
+    assert_false(frame_is_producer(long_name, FRAME_PRODUCER_MAX + 1));
+    assert_false(frame_is_producer(long_name, 0));
+    long_name[0] = '~';
+    assert_true(frame_is_producer(long_name, FRAME_PRODUCER_MAX + 1));
+    assert_false(frame_is_producer(long_name, FRAME_PRODUCER_MAX + 2));
+    assert_false(frame_is_producer(long_name, 1));
+    assert_false(frame_is_producer(long_name, 0));
+}
+
+/* What stands before a line is not its own. */
+static void test_an_empty_line_behind_a_cr(void **state)
+{
+    static const char text[] = "\r\n";
+    struct frame_reader reader;
+    struct frame_piece piece;
+    const char *data = text + 1;
+    size_t len = 1;
+
+    (void)state;
+    frame_reader_init(&reader, FRAME_FROM_CLIENT);
+    assert_int_equal(frame_read(&reader, &data, &len, &piece), FRAME_EVENT_BROKEN);
+    assert_string_equal(piece.why, "a header that is neither HELLO nor MSG");
+}
+
+static void test_codes_of_the_end(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned code; /* 0: none */
+    } cases[] = {{"BYE 99 1\n", 0},
+                 {"BYE 100 1\n", 100},
+                 {"BYE 101 1\n", 101},
+                 {"BYE 999 1\n", 999},
+                 {"BYE 1000 1\n", 0}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct frame_reader reader;
+        struct frame_piece piece;
+        const char *data = cases[i].text;
+        size_t len = strlen(data);
+
+        frame_reader_init(&reader, FRAME_FROM_SERVER);
+        if (cases[i].code == 0) {
+            assert_int_equal(frame_read(&reader, &data, &len, &piece), FRAME_EVENT_BROKEN);
+            assert_string_equal(piece.why, "BYE without a code of three digits");
+        } else {
+            assert_int_equal(frame_read(&reader, &data, &len, &piece), FRAME_EVENT_HEADER);
+            assert_int_equal(piece.frame.kind, FRAME_BYE);
+            assert_int_equal(piece.frame.code, cases[i].code);
+        }
     }
 }
 
@@ -347,6 +422,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_frames),
+        cmocka_unit_test(test_names_of_producers),
+        cmocka_unit_test(test_an_empty_line_behind_a_cr),
+        cmocka_unit_test(test_codes_of_the_end),
         cmocka_unit_test(test_nothing_is_read_after_a_break),
         cmocka_unit_test(test_a_body_is_not_copied),
         cmocka_unit_test(test_printed),

@@ -67,6 +67,55 @@ static void test_all_kinds(void **state)
     buffer_fini(&b);
 }
 
+static void test_signed_numbers(void **state)
+{
+    struct buffer b;
+    struct json json;
+
+    (void)state;
+    buffer_init(&b, 1000, 0);
+    json_begin(&json, &b);
+    json_signed(&json, "a", -5);
+    json_signed(&json, "b", 0);
+    json_signed(&json, "c", -1);
+    json_signed(&json, "d", INT64_MAX);
+    json_signed(&json, "e", INT64_MIN + 1);
+    json_seconds(&json, "f", 0);
+    json_seconds(&json, "g", 1);
+    json_seconds_us(&json, "h", INT64_MAX);
+    assert_int_equal(json_end(&json, ""), TLSMSG_OK);
+    assert_text(&b, "{\"a\":-5,\"b\":0,\"c\":-1,\"d\":9223372036854775807,"
+                    "\"e\":-9223372036854775807,\"f\":0.000,\"g\":0.001,"
+                    "\"h\":9223372036854.775807}");
+    buffer_fini(&b);
+}
+
+/* Longer than what memory is got at first: the room is what the longest form needs. */
+static void test_room_for_long_texts(void **state)
+{
+    static char text[1000];
+    struct buffer b;
+    struct json json;
+
+    (void)state;
+    memset(text, 1, sizeof(text));
+    for (int plain = 0; plain < 2; plain++) {
+        size_t len = plain ? sizeof(text) : 6 * sizeof(text);
+
+        buffer_init(&b, 1 << 20, 0);
+        json_begin(&json, &b);
+        if (plain) {
+            json_plain(&json, "s", text, sizeof(text));
+        } else {
+            json_bytes(&json, "s", text, sizeof(text));
+        }
+        assert_int_equal(b.len, sizeof("{\"s\":\"\"") - 1 + len);
+        assert_true(b.len <= b.cap);
+        assert_int_equal(json_end(&json, ""), TLSMSG_OK);
+        buffer_fini(&b);
+    }
+}
+
 static void test_empty_object(void **state)
 {
     struct buffer b;
@@ -207,6 +256,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_kinds),
         cmocka_unit_test(test_empty_object),
+        cmocka_unit_test(test_signed_numbers),
+        cmocka_unit_test(test_room_for_long_texts),
         cmocka_unit_test(test_cut_string),
         cmocka_unit_test(test_every_limit),
         cmocka_unit_test(test_every_failed_allocation),

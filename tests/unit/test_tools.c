@@ -23,11 +23,17 @@ static void test_in_the_tree(void **state)
 
 static void test_configured_folder(void **state)
 {
+    char changed[] = TLSMSG_BINDIR;
+    char program[sizeof(changed) + 32];
+
     (void)state;
     assert_true(tools_are_installed(TLSMSG_BINDIR "/tlsmsg-client"));
     assert_true(tools_are_installed(TLSMSG_BINDIR "/tlsmsg-client (deleted)"));
     assert_false(tools_are_installed(TLSMSG_BINDIR "x/tlsmsg-client"));
     assert_false(tools_are_installed(TLSMSG_BINDIR "/x/tlsmsg-client"));
+    changed[sizeof(changed) - 2] ^= 1;
+    (void)snprintf(program, sizeof(program), "%s/tlsmsg-client", changed);
+    assert_false(tools_are_installed(program));
     assert_false(tools_are_installed("tlsmsg-client"));
     assert_false(tools_are_installed(""));
 }
