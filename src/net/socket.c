@@ -215,14 +215,9 @@ static enum tlsmsg_code listen_on_each(struct address *found, size_t total, int 
 }
 
 /* Both families on one port, also where that is free to choose. */
-static bool is_on_one_port(const struct address *bound, size_t count)
+static bool is_on_one_port(struct address *bound, size_t count)
 {
-    struct address copies[2];
-
-    for (size_t i = 0; i < count && i < 2; i++) {
-        copies[i] = bound[i];
-    }
-    return count < 2 || *port_of(&copies[0]) == *port_of(&copies[1]);
+    return count < 2 || *port_of(&bound[0]) == *port_of(&bound[1]);
 }
 
 enum tlsmsg_code socket_listen(const struct address_name *name, int *fds, struct address *bound,

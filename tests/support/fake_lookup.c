@@ -2,6 +2,7 @@
 #include "support/fake_lookup.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -112,6 +113,7 @@ static int answer(const char *host, in_port_t port, struct addrinfo **out)
         return EAI_NONAME;
     }
     if (known_gai != 0) {
+        errno = EIO; /* tells of EAI_SYSTEM alone */
         return known_gai;
     }
     for (i = 0; i < known_count; i++) {
@@ -129,6 +131,9 @@ int __wrap_getaddrinfo(const char *host, const char *service, const struct addri
 
     if ((hints->ai_flags & AI_NUMERICHOST) != 0) {
         return __real_getaddrinfo(host, service, hints, out);
+    }
+    if (hints->ai_socktype != SOCK_STREAM) {
+        return EAI_SOCKTYPE; /* each address would come for each kind of socket */
     }
     (void)pthread_mutex_lock(&mutex);
     lookups++;

@@ -1,6 +1,7 @@
 /* Sockets over loopback for tests; see loopback.h. */
 #include "support/loopback.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
@@ -67,4 +68,12 @@ void loopback_close(const int *fds, size_t count)
     for (i = 0; i < count; i++) {
         assert_int_equal(close(fds[i]), 0);
     }
+}
+
+int loopback_next_fd(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    assert_int_equal(close(fd), 0);
+    return fd;
 }

@@ -23,4 +23,7 @@ int loopback_option(int fd, int level, int option);
 /* Closes descriptors; fails the test where one was not open. */
 void loopback_close(const int *fds, size_t count);
 
+/* The least descriptor that is free: the same afterwards where none was left open. */
+int loopback_next_fd(void);
+
 #endif

@@ -2,6 +2,7 @@
 #include "support/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,6 +282,29 @@ static void test_a_loop_that_cannot_be_had_is_told(void **state)
     }
 }
 
+/* Be the first descriptor among them. */
+static void test_nothing_stays_open(void **state)
+{
+    int saved = dup(STDIN_FILENO);
+    int next = dup(STDIN_FILENO);
+    struct loop loop;
+    bool good;
+
+    (void)state;
+    assert_int_equal(close(next), 0);
+    assert_int_equal(close(STDIN_FILENO), 0);
+    good = loop_init(&loop, NULL) == TLSMSG_OK && loop.epoll_fd == STDIN_FILENO;
+    loop_fini(&loop);
+    good = good && fcntl(STDIN_FILENO, F_GETFD) == -1;
+    assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+    assert_true(good);
+    assert_int_equal(loop.epoll_fd, -1);
+    assert_int_equal(loop.wake_fd, -1);
+    assert_int_equal(dup(STDIN_FILENO), next);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(close(saved), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +319,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_all_that_is_ready_is_told_in_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_error_is_a_hangup, set_up, tear_down),
         cmocka_unit_test(test_a_loop_that_cannot_be_had_is_told),
+        cmocka_unit_test(test_nothing_stays_open),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,7 +188,8 @@ static const struct failure_row failure_rows[] = {
     {"unknown", EAI_NONAME, 1, TLSMSG_ERR_CONNECT, "cannot look up 'fails.test': "},
     {"try again", EAI_AGAIN, 1, TLSMSG_ERR_CONNECT, "cannot look up 'fails.test': "},
     {"no memory", EAI_MEMORY, 1, TLSMSG_ERR_NOMEM, "out of memory"},
-    {"system", EAI_SYSTEM, 1, TLSMSG_ERR_CONNECT, "cannot look up 'fails.test'"},
+    {"system", EAI_SYSTEM, 1, TLSMSG_ERR_CONNECT,
+     "cannot look up 'fails.test': Input/output error"},
     {"an empty list", 0, 0, TLSMSG_ERR_CONNECT, "cannot look up 'fails.test': "},
 };
 
@@ -204,6 +205,7 @@ static void test_failure_is_told(void **state)
     assert_int_equal(resolve_name(&n, soon(), out, 1, &count, &err), row->want);
     assert_int_equal(count, 0);
     assert_int_equal(err.code, row->want);
+    assert_int_equal(err.sys_errno, row->gai == EAI_SYSTEM ? EIO : 0);
     assert_non_null(strstr(err.text, row->text));
     await_threads();
 }

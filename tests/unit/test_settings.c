@@ -9,6 +9,7 @@
 
 #include "base/build.h"
 #include "options/options.h"
+#include "options/table.h"
 
 #define S TLSMSG_ROLE_SERVER
 #define C TLSMSG_ROLE_CLIENT
@@ -228,11 +229,128 @@ static void test_names(void **state)
     assert_null(tlsmsg_option_name((enum tlsmsg_option) - 1));
 }
 
+static void test_owner(void **state)
+{
+    struct tlsmsg_options *o = new_options(S);
+    struct tlsmsg_options *copy;
+    struct tls_settings set;
+
+    (void)state;
+    options_tls(o, &set);
+    assert_false(set.has_owner);
+    tlsmsg_options_set_owner(o, 12, 34);
+    options_tls(o, &set);
+    assert_true(set.has_owner);
+    assert_int_equal(set.owner_uid, 12);
+    assert_int_equal(set.owner_gid, 34);
+    copy = options_copy(o);
+    tlsmsg_options_free(o);
+    assert_non_null(copy);
+    options_tls(copy, &set);
+    assert_true(set.is_server);
+    assert_true(set.has_owner);
+    assert_int_equal(set.owner_uid, 12);
+    assert_int_equal(set.owner_gid, 34);
+    tlsmsg_options_free(copy);
+}
+
+static void test_copy_has_its_role(void **state)
+{
+    struct tlsmsg_options *o = new_options(C);
+    struct tlsmsg_options *copy = options_copy(o);
+
+    (void)state;
+    assert_non_null(copy);
+    assert_int_equal(options_role(copy), C);
+    assert_int_equal(tlsmsg_options_set(copy, TLSMSG_OPT_TIMEOUT, "1", NULL), TLSMSG_OK);
+    tlsmsg_options_free(copy);
+    tlsmsg_options_free(o);
+}
+
+static void test_document_flow(void **state)
+{
+    (void)state;
+    for (int is_on = 0; is_on < 2 && BUILD_HAS_TLS; is_on++) {
+        struct tlsmsg_options *o = new_options(C);
+        struct client_settings client;
+        struct tls_settings tls;
+
+        assert_int_equal(tlsmsg_options_set_number(o, TLSMSG_OPT_DOCUMENT_FLOW, is_on, NULL),
+                         TLSMSG_OK);
+        options_client(o, &client);
+        options_tls(o, &tls);
+        assert_int_equal(client.document_flow, is_on);
+        assert_int_equal(tls.document_flow, is_on);
+        tlsmsg_options_free(o);
+    }
+}
+
+static void test_lists_end(void **state)
+{
+    static const char *const items[] = {"a", "b", "behind"};
+    const struct text_list list = {.items = items, .count = 2};
+
+    (void)state;
+    assert_string_equal(text_list_at(&list, 0), "a");
+    assert_string_equal(text_list_at(&list, 1), "b");
+    assert_null(text_list_at(&list, 2));
+    assert_null(text_list_at(&list, SIZE_MAX));
+}
+
+/* Both ends of each range, as a number. */
+static void test_ranges(void **state)
+{
+    (void)state;
+    for (int option = 0; option < TLSMSG_OPT_COUNT; option++) {
+        const struct option_row *row = table_row((enum tlsmsg_option)option);
+        char text[256];
+
+        if (row->kind == KIND_TEXT || row->kind == KIND_LIST) {
+            continue;
+        }
+        assert_int_equal(table_check_number(row, row->min, NULL), TLSMSG_OK);
+        assert_int_equal(table_check_number(row, row->max, NULL), TLSMSG_OK);
+        for (int i = 0; i < 2; i++) {
+            struct tlsmsg_error err = {.code = TLSMSG_OK};
+            int64_t number = i == 0 ? row->min - 1 : row->max + 1;
+
+            (void)snprintf(text, sizeof(text), "%s wants %s from %lld to %lld, not %lld",
+                           row->label, row->kind == KIND_MILLIS ? "milliseconds" : "a number",
+                           (long long)row->min, (long long)row->max, (long long)number);
+            assert_int_equal(table_check_number(row, number, &err), TLSMSG_ERR_CONFIG);
+            assert_int_equal(err.code, TLSMSG_ERR_CONFIG);
+            assert_int_equal(err.sys_errno, 0);
+            assert_string_equal(err.text, text);
+        }
+    }
+}
+
+static void test_host_names(void **state)
+{
+    const struct option_row *row = table_row(TLSMSG_OPT_SERVER_NAME);
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+
+    (void)state;
+    assert_int_equal(table_check_text(row, "!~", NULL), TLSMSG_OK);
+    assert_int_equal(table_check_text(row, "a\x7f", &err), TLSMSG_ERR_CONFIG);
+    assert_string_equal(err.text,
+                        "--server-name: 'a\\x7f' holds other than ASCII letters, digits and signs"
+                        " (give such a name in its xn-- form)");
+    assert_int_equal(err.sys_errno, 0);
+    assert_int_equal(table_check_text(table_row(TLSMSG_OPT_PRODUCER), "a\x7f", NULL), TLSMSG_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_settings_of_a_server),
         cmocka_unit_test(test_settings_of_a_client),
+        cmocka_unit_test(test_owner),
+        cmocka_unit_test(test_copy_has_its_role),
+        cmocka_unit_test(test_document_flow),
+        cmocka_unit_test(test_lists_end),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_host_names),
         cmocka_unit_test(test_callbacks_are_kept_and_copied),
         cmocka_unit_test(test_names),
     };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -158,6 +159,7 @@ static void test_connect_start(void **state)
     int listener = loopback_listen(&bound);
     int sys_errno = 0;
     bool done = !row->want_done;
+    int free_fd = loopback_next_fd();
     int fd;
 
     socket_script_follow(&on_connect, row->answers);
@@ -168,6 +170,7 @@ static void test_connect_start(void **state)
     if (fd >= 0) {
         loopback_close(&fd, 1);
     }
+    assert_int_equal(loopback_next_fd(), free_fd);
     loopback_close(&listener, 1);
     (void)socket_script_forget(NULL);
 }
@@ -216,20 +219,31 @@ static void test_unusable_address_and_descriptor(void **state)
 static void test_keepalive(void **state)
 {
     static const struct {
+        int system_idle_s, system_interval_s, system_probes;
         int64_t timeout_ms;
         int idle_s, interval_s, probes, end_ms;
     } rows[] = {
-        {120000, 60, 15, 4, 105000},
-        {8000, 4, 1, 4, 7000},
-        {1000, 1, 1, 4, 875},
+        {7200, 75, 9, 120000, 60, 15, 4, 105000},
+        {7200, 75, 9, 16000, 8, 2, 4, 14000},
+        {7200, 75, 9, 8000, 4, 1, 4, 7000},
+        {7200, 75, 9, 4000, 2, 1, 4, 3500},
+        {7200, 75, 9, 1000, 1, 1, 4, 875},
         /* More than the kernel waits by itself, such as two hours and nine probes: no longer. */
-        {INT64_C(10000000000), 3937, 984, 4, 6890625},
+        {7200, 75, 9, INT64_C(10000000000), 3937, 984, 4, 6890625},
+        {100, 10, 5, 150100, 75, 18, 4, 131250},
+        {100, 10, 5, 150000, 75, 18, 4, 131250},
+        {100, 10, 5, 149000, 74, 18, 4, 130375},
+        /* Longer than the kernel takes, where the system's own is. */
+        {32767, 20215, 127, INT64_C(10000000000), 32767, 20215, 4, INT_MAX},
+        {32767, 17853, 127, INT64_C(10000000000), 32767, 17853, 4, 2012585750},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        int idle_s = 7200, interval_s = 75, probes = 9;
+        int idle_s = rows[i].system_idle_s;
+        int interval_s = rows[i].system_interval_s;
+        int probes = rows[i].system_probes;
 
         assert_true(fd >= 0);
         (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));

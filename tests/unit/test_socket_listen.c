@@ -42,10 +42,12 @@ static void test_port_in_use_is_told(void **state)
     struct address again;
     struct tlsmsg_error err = {0};
     size_t count = 99;
+    int free_fd = loopback_next_fd();
     int fd;
 
     (void)state;
     assert_int_equal(socket_listen(&n, &fd, &again, 1, &count, &err), TLSMSG_ERR_SYSTEM);
+    assert_int_equal(loopback_next_fd(), free_fd);
     assert_int_equal(count, 0);
     assert_int_equal(err.sys_errno, EADDRINUSE);
     assert_non_null(strstr(err.text, "cannot listen on 127.0.0.1:"));
@@ -352,6 +354,7 @@ static void test_no_socket_is_adopted(void **state)
     struct tlsmsg_error err = {0};
     struct address bound;
     int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int free_fd = loopback_next_fd();
 
     (void)state;
     assert_int_equal(socket_adopt(-1, &bound, &err), -1);
@@ -361,7 +364,66 @@ static void test_no_socket_is_adopted(void **state)
     tlsmsg_error_clear(&err);
     assert_int_equal(socket_adopt(file, &bound, &err), -1);
     assert_int_equal(err.sys_errno, ENOTSOCK);
+    assert_int_equal(loopback_next_fd(), free_fd);
     loopback_close(&file, 1);
+}
+
+/* Where all that a name stands for is absent here, the first cause is told. */
+static void test_nothing_to_listen_on(void **state)
+{
+    static const int answers[] = {EAFNOSUPPORT, EAFNOSUPPORT, EAFNOSUPPORT};
+    const struct address_name n = loopback_name("127.0.0.1", 0);
+    struct tlsmsg_error err = {0};
+    struct address bound;
+    size_t count;
+    int fd;
+
+    (void)state;
+    socket_script_follow(&on_socket, answers);
+    assert_int_equal(socket_listen(&n, &fd, &bound, 1, &count, NULL), TLSMSG_ERR_SYSTEM);
+    assert_int_equal(socket_listen(&n, &fd, &bound, 1, &count, &err), TLSMSG_ERR_SYSTEM);
+    assert_int_equal(err.sys_errno, EAFNOSUPPORT);
+    assert_int_equal(count, 0);
+    err.code = TLSMSG_ERR_LIMIT;
+    err.sys_errno = 0;
+    assert_int_equal(socket_listen(&n, &fd, &bound, 1, &count, &err), TLSMSG_ERR_SYSTEM);
+    assert_int_equal(err.code, TLSMSG_ERR_LIMIT);
+    assert_int_equal(err.sys_errno, 0);
+}
+
+/* Where stdin is closed it is a socket like others. */
+static void test_first_descriptor(void **state)
+{
+    const struct address_name n = loopback_name("127.0.0.1", 0);
+    struct address bound;
+    struct address peer;
+    int listener = loopback_listen(&bound);
+    int saved = dup(STDIN_FILENO);
+    int got[4] = {-1, -1, -1, -1};
+    int sys_errno;
+    size_t count;
+    int client;
+    bool done;
+
+    (void)state;
+    (void)close(STDIN_FILENO);
+    errno = EADDRNOTAVAIL; /* of long ago */
+    (void)socket_listen(&n, &got[0], &peer, 1, &count, NULL);
+    (void)close(STDIN_FILENO);
+    got[1] = socket_adopt(listener, &peer, NULL);
+    (void)close(STDIN_FILENO);
+    got[2] = socket_connect_start(&bound, &done, &sys_errno);
+    client = dup(STDIN_FILENO);
+    (void)close(STDIN_FILENO);
+    if (loopback_is_readable(listener)) {
+        got[3] = socket_accept(listener, &peer);
+    }
+    assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+    for (size_t i = 0; i < COUNT_OF(got); i++) {
+        assert_int_equal(got[i], STDIN_FILENO);
+    }
+    assert_int_equal(count, 1);
+    loopback_close((int[]){client, listener, saved}, 3);
 }
 
 int main(void)
@@ -383,6 +445,8 @@ int main(void)
         cmocka_unit_test(test_v6_is_v6_only),
         cmocka_unit_test(test_adopted_socket_is_a_nonblocking_duplicate),
         cmocka_unit_test(test_no_socket_is_adopted),
+        cmocka_unit_test_teardown(test_nothing_to_listen_on, socket_script_forget),
+        cmocka_unit_test(test_first_descriptor),
     };
 
     return cmocka_run_group_tests_name("socket_listen", tests, NULL, NULL);

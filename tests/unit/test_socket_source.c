@@ -141,6 +141,63 @@ static void test_full_read_is_not_dry(void **state)
     assert_int_equal(recv_calls, 3);
 }
 
+/* What had arrived when the limit was set, and then nothing, whatever a poll says. */
+static void test_limit_ends_reading(void **state)
+{
+    struct fixture *f = *state;
+    char buf[16];
+    size_t got;
+
+    feed(f, "hello", 5);
+    socket_source_limit(&f->source);
+    feed(f, "more", 4);
+    assert_int_equal(read_some(f, buf, 2, &got), BYTE_OK);
+    assert_int_equal(got, 2);
+    assert_false(f->source.base.dry);
+    assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_OK);
+    assert_int_equal(got, 3);
+    assert_int_equal(last_recv_cap, 3);
+    assert_true(f->source.base.dry);
+    socket_source_ready(&f->source);
+    assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_AGAIN);
+    assert_int_equal(got, 0);
+    assert_true(f->source.base.dry);
+    assert_int_equal(recv_calls, 2);
+    socket_source_unlimit(&f->source);
+    assert_false(f->source.base.dry);
+    assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_OK);
+    assert_int_equal(got, 4);
+    assert_int_equal(f->source.limit_bytes, SIZE_MAX);
+}
+
+static void test_limit_of_nothing(void **state)
+{
+    struct fixture *f = *state;
+    char buf[16];
+    size_t got;
+
+    socket_source_limit(&f->source);
+    feed(f, "more", 4);
+    assert_int_equal(read_some(f, buf, sizeof(buf), &got), BYTE_AGAIN);
+    assert_int_equal(recv_calls, 0);
+}
+
+/* Whatever the memory held before. */
+static void test_begins_with_nothing(void **state)
+{
+    struct fixture *f = *state;
+    size_t put;
+
+    memset(&f->source, 0xFF, sizeof(f->source));
+    socket_source_init(&f->source, f->ours);
+    assert_int_equal(f->source.write_errno, 0);
+    assert_false(f->source.sticky);
+    assert_false(f->source.write_is_shut);
+    assert_int_equal(write_some(f, "x", 1, false, &put), BYTE_OK);
+    f->source.base.shut_write(&f->source.base);
+    assert_true(f->source.write_is_shut);
+}
+
 static void test_no_room_reads_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -186,6 +243,7 @@ static void test_end_of_file(void **state)
     size_t got = 99;
 
     assert_int_equal(shutdown(f->theirs, SHUT_WR), 0);
+    errno = EINTR; /* of long ago */
     assert_int_equal(read_some(f, buf, 8, &got), BYTE_EOF);
     assert_int_equal(got, 0);
     assert_int_equal(read_some(f, buf, 8, &got), BYTE_EOF);
@@ -343,6 +401,9 @@ int main(void)
         WITH_PAIR(test_kept_write_error),
         WITH_PAIR(test_kept_write_error_is_no_blocked_write),
         WITH_PAIR(test_full_read_is_not_dry),
+        WITH_PAIR(test_limit_ends_reading),
+        WITH_PAIR(test_limit_of_nothing),
+        WITH_PAIR(test_begins_with_nothing),
         WITH_PAIR(test_no_room_reads_nothing),
         WITH_PAIR(test_budget_ends_reading),
         WITH_PAIR(test_end_of_file),
