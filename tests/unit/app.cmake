@@ -51,7 +51,7 @@ app_unit_test(tally client)
 app_unit_test(report client)
 app_unit_test(keeping client WRAP startup_warn console_leave_prompt console_reply console_prompt
     spooling_add spooling_keep spooling_next spooling_waiting spooling_settle spooling_answered
-    delivery_has_room delivery_add report_connection)
+    spooling_put_back delivery_has_room delivery_add delivery_blame_length report_connection)
 if(NOT TLSMSG_PLAINTEXT)
     app_unit_test(delivery client SOURCES ${client_ends} WRAP ${test_clock})
 endif()

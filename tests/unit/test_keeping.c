@@ -29,7 +29,7 @@ static struct {
 
 static struct {
     char warned[512];
-    unsigned keeps, nexts, leaves, replies, prompts, settles, reports;
+    unsigned keeps, nexts, backs, leaves, replies, prompts, settles, reports;
     bool connected, now, silent;
     struct delivery_message added[3];
     unsigned adds;
@@ -61,6 +61,9 @@ struct delivery_message *__wrap_delivery_add(struct delivery *d,
                                              const struct delivery_message *message,
                                              const char *data, size_t len);
 void __wrap_report_connection(const char *program, struct tlsmsg_client *client);
+void __wrap_spooling_put_back(struct spooling *s);
+void __wrap_delivery_blame_length(const struct delivery *d, uint64_t number, size_t len,
+                                  struct tlsmsg_error *err);
 
 void __wrap_startup_warn(const char *program, const char *format, ...)
 {
@@ -181,6 +184,20 @@ void __wrap_report_connection(const char *program, struct tlsmsg_client *client)
     assert_string_equal(program, "client");
     assert_null(client);
     did.reports++;
+}
+
+void __wrap_spooling_put_back(struct spooling *s)
+{
+    assert_ptr_equal(s, spool);
+    did.backs++;
+}
+
+void __wrap_delivery_blame_length(const struct delivery *d, uint64_t number, size_t len,
+                                  struct tlsmsg_error *err)
+{
+    assert_ptr_equal(d, &delivery);
+    (void)error_set(err, TLSMSG_ERR_LIMIT, 0, "%llu has %llu", (unsigned long long)number,
+                    (unsigned long long)len);
 }
 
 static int begin(void **state)
@@ -320,11 +337,10 @@ static void test_loading(void **state)
     assert_int_equal(did.nexts, 1);
 }
 
-static void test_loading_that_fails(void **state)
+static void test_loading_that_ends(void **state)
 {
-    static const char too_long[] =
-        "message 9 of the spool has 2 bytes, and the server takes at most "
-        "1 (try: --max-message on the server)\n";
+    static const char gap[] = "message 9 is missing from the spool, and those behind it wait (try: "
+                              "tlsmsg-store export, and a new spool)\n";
     static const struct {
         enum tlsmsg_code next;
         uint64_t number;
@@ -332,15 +348,17 @@ static void test_loading_that_fails(void **state)
         bool greeted;
         bool takes;
         enum exit_code code;
+        unsigned adds;
+        uint64_t held_up; /* bytes of what is put back */
         const char *warned;
     } rows[] = {
-        {TLSMSG_OK, 9, 2, true, true, EXIT_DONE, ""},
-        {TLSMSG_OK, 9, 1, false, true, EXIT_DONE, ""}, /* nobody has said yet what it takes */
-        {TLSMSG_OK, 9, 1, true, true, EXIT_OTHER, too_long},
-        {TLSMSG_OK, 10, 8, true, true, EXIT_OTHER, "message 9 is missing from the spool\n"},
-        {TLSMSG_OK, 8, 8, true, true, EXIT_OTHER, "message 9 is missing from the spool\n"},
-        {TLSMSG_OK, 9, 8, true, false, EXIT_OTHER, "out of memory\n"},
-        {TLSMSG_ERR_SYSTEM, 9, 8, true, true, EXIT_OTHER, BROKEN},
+        {TLSMSG_OK, 9, 2, true, true, EXIT_DONE, 1, 0, ""},
+        {TLSMSG_OK, 9, 1, false, true, EXIT_DONE, 1, 0, ""}, /* nobody has said what it takes */
+        {TLSMSG_OK, 9, 1, true, true, EXIT_DONE, 0, 2, "9 has 2\n"},
+        {TLSMSG_OK, 10, 8, true, true, EXIT_DONE, 0, UINT64_MAX, gap},
+        {TLSMSG_OK, 8, 8, true, true, EXIT_DONE, 0, UINT64_MAX, gap},
+        {TLSMSG_OK, 9, 8, true, false, EXIT_OTHER, 0, 0, "out of memory\n"},
+        {TLSMSG_ERR_SYSTEM, 9, 8, true, true, EXIT_OTHER, 0, 0, BROKEN},
     };
 
     (void)state;
@@ -354,10 +372,32 @@ static void test_loading_that_fails(void **state)
         says.takes = rows[i].takes;
         says.messages[0] = message_of(rows[i].number, 1);
         assert_int_equal(keeping_load(&session), rows[i].code);
-        assert_int_equal(did.adds, rows[i].code == EXIT_DONE);
-        assert_int_equal(did.nexts, rows[i].code == EXIT_DONE ? 2 : 1);
+        assert_int_equal(did.adds, rows[i].adds);
+        assert_int_equal(did.nexts, 1 + rows[i].adds);
+        assert_int_equal(did.backs, rows[i].held_up != 0);
+        assert_true(session.held_up_bytes == rows[i].held_up);
+        assert_int_equal(keeping_is_held_up(&session), rows[i].held_up != 0);
         assert_string_equal(did.warned, rows[i].warned);
     }
+}
+
+/* Told once, and tried again where a server takes more; but not enough. */
+static void test_what_is_held_up_waits(void **state)
+{
+    (void)state;
+    says.room = 3;
+    delivery.max = 1;
+    session.held_up_bytes = 2;
+    assert_int_equal(keeping_load(&session), EXIT_DONE);
+    assert_int_equal(did.nexts, 0);
+    session.held_up_bytes = 1; /* as long as this server takes */
+    says.messages[0] = message_of(7, 1);
+    assert_int_equal(keeping_load(&session), EXIT_DONE);
+    assert_int_equal(did.nexts, 1);
+    assert_int_equal(did.backs, 1);
+    assert_int_equal(session.held_up_bytes, 2);
+    assert_int_equal(did.leaves, 0);
+    assert_string_equal(did.warned, "");
 }
 
 static void test_being_behind(void **state)
@@ -369,6 +409,10 @@ static void test_being_behind(void **state)
     session.tally.sent++;
     assert_true(keeping_is_behind(&session));
     session.tally.sent++;
+    assert_true(keeping_is_behind(&session));
+    session.held_up_bytes = delivery.max + 1;
+    assert_false(keeping_is_behind(&session));
+    session.held_up_bytes = delivery.max;
     assert_true(keeping_is_behind(&session));
     delivery.connected = false;
     assert_false(keeping_is_behind(&session));
@@ -500,7 +544,8 @@ int main(void)
         TEST(test_a_spool_that_fails),
         TEST(test_lines),
         TEST(test_loading),
-        TEST(test_loading_that_fails),
+        TEST(test_loading_that_ends),
+        TEST(test_what_is_held_up_waits),
         TEST(test_being_behind),
         TEST(test_answers),
         TEST(test_greeting),
