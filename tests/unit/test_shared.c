@@ -168,6 +168,31 @@ static void test_over(void **state)
     assert_false(w->over);
 }
 
+/* What conversations hold may pass the bound by one queue of replies for each; what the program holds
+ * is no part of that. */
+static void test_full(void **state)
+{
+    struct worker *w = &workers[0];
+    const size_t most = 4 * CREDIT_BYTES + 2 * (size_t)QUEUE_MARK_BYTES;
+
+    (void)state;
+    server.settings.max_buffered_bytes = 4 * CREDIT_BYTES;
+    atomic_store(&server.limits.connections, 2);
+    atomic_store(&server.elsewhere, 100 * CREDIT_BYTES);
+    atomic_store(&server.credit, most);
+    worker_look_at_memory(w);
+    assert_true(w->over);
+    assert_false(w->full);
+    atomic_store(&server.credit, most + 1);
+    worker_look_at_memory(w);
+    assert_true(w->full);
+    atomic_store(&server.elsewhere, 0);
+    atomic_store(&server.credit, 4 * CREDIT_BYTES);
+    worker_look_at_memory(w);
+    assert_false(w->over);
+    assert_false(w->full);
+}
+
 static void test_nothing_kept_is_no_credit(void **state)
 {
     (void)state;
@@ -330,6 +355,7 @@ int main(void)
         BOTH(test_what_counts_as_buffered),
         BOTH(test_credit),
         BOTH(test_over),
+        BOTH(test_full),
         BOTH(test_nothing_kept_is_no_credit),
         BOTH(test_the_oldest_unfinished_message_is_known),
         BOTH(test_the_oldest_of_all_workers_is_shed),
