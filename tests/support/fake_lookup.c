@@ -15,6 +15,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
 static bool is_blocked;
 static unsigned lookups;
+static unsigned lists;
 static sigset_t last_mask;
 
 static const char *known_name;
@@ -57,6 +58,16 @@ void fake_lookup_block(void)
 void fake_lookup_release(void)
 {
     set_blocked(false);
+}
+
+unsigned fake_lookup_lists(void)
+{
+    unsigned n;
+
+    (void)pthread_mutex_lock(&mutex);
+    n = lists;
+    (void)pthread_mutex_unlock(&mutex);
+    return n;
 }
 
 unsigned fake_lookup_count(void)
@@ -121,6 +132,7 @@ static int answer(const char *host, in_port_t port, struct addrinfo **out)
         nodes[i].ai_next = i + 1 < known_count ? &nodes[i + 1] : NULL;
     }
     *out = known_count > 0 ? nodes : NULL;
+    lists += known_count > 0;
     return 0;
 }
 
@@ -150,5 +162,9 @@ void __wrap_freeaddrinfo(struct addrinfo *list)
 {
     if (list != nodes) {
         __real_freeaddrinfo(list);
+        return;
     }
+    (void)pthread_mutex_lock(&mutex);
+    lists--;
+    (void)pthread_mutex_unlock(&mutex);
 }

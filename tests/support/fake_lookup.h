@@ -17,6 +17,9 @@ void fake_lookup_set(const char *name, const char *const *literals, size_t count
 void fake_lookup_block(void);
 void fake_lookup_release(void);
 
+/* How many lists were given and not freed. */
+unsigned fake_lookup_lists(void);
+
 /* How many lookups of names began, and the signal mask of the thread that did the last. */
 unsigned fake_lookup_count(void);
 sigset_t fake_lookup_mask(void);

@@ -139,6 +139,7 @@ static void test_name_gives_each_address_once_in_order(void **state)
     address_print(&out[2], text, sizeof(text));
     assert_string_equal(text, "127.0.0.2:443");
     await_threads();
+    assert_int_equal(fake_lookup_lists(), 0);
 }
 
 static void test_cap_is_kept(void **state)
