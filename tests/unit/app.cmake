@@ -103,7 +103,7 @@ if(NOT TLSMSG_PLAINTEXT)
     server_run_test(server_files)
     server_run_test(server_faults
         WRAP keeper_start keeper_open sandbox_enter stdout_writer_init transcript_set_workers
-            signals_open_for_server tlsmsg_server_start terminal_can_ask terminal_hold
+            signals_open_for_server tlsmsg_server_start tlsmsg_server_check terminal_can_ask terminal_hold
             tlsmsg_options_set_ask_password mallopt)
     if(TLSMSG_SQLITE)
         server_run_test(server_store)

@@ -139,6 +139,23 @@ enum tlsmsg_code __wrap_keeper_open(struct keeper *keeper, enum keeper_file file
     return TLSMSG_ERR_CONFIG;
 }
 
+static unsigned library_uses; /* before the sandbox */
+
+enum tlsmsg_code __real_tlsmsg_server_check(const struct tlsmsg_options *options,
+                                            const struct tlsmsg_handler *handler,
+                                            struct tlsmsg_error *err);
+enum tlsmsg_code __wrap_tlsmsg_server_check(const struct tlsmsg_options *options,
+                                            const struct tlsmsg_handler *handler,
+                                            struct tlsmsg_error *err);
+
+enum tlsmsg_code __wrap_tlsmsg_server_check(const struct tlsmsg_options *options,
+                                            const struct tlsmsg_handler *handler,
+                                            struct tlsmsg_error *err)
+{
+    library_uses++;
+    return __real_tlsmsg_server_check(options, handler, err);
+}
+
 enum tlsmsg_code __wrap_sandbox_enter(const char *user, const struct sandbox *sandbox,
                                       struct sandbox_report *report, struct tlsmsg_error *err)
 {
@@ -290,9 +307,10 @@ static bool was_asked_at_the_start_alone(void)
     return seen.asks == 2 && seen.asker[0] == terminal_ask_password && seen.asker[1] == NULL;
 }
 
+/* The TLS library has read its own files before those of the options are looked at. */
 static bool was_asked(void)
 {
-    return seen.asks == 1 && seen.asker[0] == terminal_ask_password;
+    return library_uses == 2 && seen.asks == 1 && seen.asker[0] == terminal_ask_password;
 }
 
 static bool was_not_asked(void)
