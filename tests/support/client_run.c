@@ -59,6 +59,7 @@ int client_run_setup(void **state)
     assert_int_equal(pthread_sigmask(SIG_BLOCK, &asked, NULL), 0);
     assert_int_equal(sem_init(&go, 0, 0), 0);
     assert_int_equal(setenv("NO_COLOR", "1", 1), 0);
+    assert_int_equal(setenv("TERM", "dumb", 1), 0); /* no line editor in any build */
     test_folder_make(&folder);
     return ends_setup(state);
 }
@@ -374,7 +375,7 @@ static void finish(const struct client_run *run)
     if (run->is_watched) {
         memcpy(ran.err, ran.out, sizeof(ran.err));
         take_file(STDOUT_FILENO, ran.out, sizeof(ran.out));
-        assert_int_equal(setenv("NO_COLOR", "1", 1), 0);
+        assert_int_equal(setenv("NO_COLOR", "1", 1) | setenv("TERM", "dumb", 1), 0);
     } else if (run->kind != STDIN_TERMINAL) {
         take_file(STDERR_FILENO, ran.err, sizeof(ran.err));
         if (!run->full_stdout) {
