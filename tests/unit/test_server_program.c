@@ -232,6 +232,18 @@ static const struct server_run plain[] = {
      .args = {"--store", "x"},
      .exit = 2,
      .err = SERVER "--store needs TLS, and this is the plaintext build\n"},
+    {.name = "a store's age",
+     .args = {"--store-keep", "1d"},
+     .exit = 2,
+     .err = SERVER "--store-keep needs TLS, and this is the plaintext build\n"},
+    {.name = "a store's room",
+     .args = {"--store-min-free", "1"},
+     .exit = 2,
+     .err = SERVER "--store-min-free needs TLS, and this is the plaintext build\n"},
+    {.name = "a store's timeout",
+     .args = {"--store-timeout", "1"},
+     .exit = 2,
+     .err = SERVER "--store-timeout needs TLS, and this is the plaintext build\n"},
 };
 
 int main(void)

@@ -286,12 +286,14 @@ static enum tlsmsg_code take_target(const char *option, const char *value, const
 static enum tlsmsg_code take_store(struct server_settings *settings, enum server_own own,
                                    const char *value, struct tlsmsg_error *err)
 {
+    /* In the order of their keys. */
+    static const char *const names[] = {"store", "store-keep", "store-min-free", "store-timeout"};
     struct storing_settings *storing = &settings->storing;
     uint64_t number;
 
     if (!BUILD_HAS_TLS) {
         return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                         "--store needs TLS, and this is the plaintext build");
+                         "--%s needs TLS, and this is the plaintext build", names[own - OWN_STORE]);
     }
     settings->has_store_option |= own != OWN_STORE;
     settings->has_file_option |= own == OWN_STORE_KEEP || own == OWN_STORE_MIN_FREE;
