@@ -48,10 +48,13 @@ enum tlsmsg_code sqlite_db_error(sqlite3 *db, const struct sqlite_file *file, en
 {
     char name[NAME_MAX_SHOWN];
     int cause = sqlite3_system_errno(db);
-    bool is_full = sqlite3_errcode(db) == SQLITE_FULL || sqlite_file_lacks_room(cause);
+    int kind = sqlite3_errcode(db) & 0xFF;
+    bool is_full = kind == SQLITE_FULL || sqlite_file_lacks_room(cause);
 
-    /* A full disk is no fault of the command line. */
-    code = is_full ? TLSMSG_ERR_SYSTEM : code;
+    /* A full or failing disk, and a damaged file, are no faults of the command line. */
+    if (is_full || kind == SQLITE_IOERR || kind == SQLITE_CORRUPT) {
+        code = TLSMSG_ERR_SYSTEM;
+    }
     error_set(err, code, cause, "cannot %s %s '%s': %s (SQLite %d)", doing, file->what,
               escape_name(name, sizeof(name), file->path), sqlite3_errmsg(db),
               sqlite3_extended_errcode(db));

@@ -366,6 +366,8 @@ static const struct fault_row {
      "cannot open store '%s': " PLANTED "14)"},
     {"what it is", SQLITE_CALL_STEP, "PRAGMA page_count", 1, SQLITE_NOTADB, 2, "",
      "cannot read store '%s': " PLANTED "26)"},
+    {"a first page that is damaged", SQLITE_CALL_STEP, "PRAGMA page_count", 1, SQLITE_CORRUPT, 1,
+     "", "cannot read store '%s': " PLANTED "11)"},
     {"to read only", SQLITE_CALL_EXEC, "PRAGMA query_only", 1, SQLITE_ERROR, 1, "",
      "cannot read store '%s': " PLANTED "1)"},
     {"rows", SQLITE_CALL_PREPARE, "SELECT message.id", 1, SQLITE_ERROR, 1, "",
