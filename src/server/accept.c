@@ -80,6 +80,13 @@ static void refuse(struct worker *w, int fd, const struct address *peer, enum li
                  text, limit_option(limit), limit_value(&w->server->limits, limit));
 }
 
+static void drop(struct worker *w, int fd)
+{
+    (void)close(fd);
+    worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, NULL,
+                 "out of memory: a connection was dropped");
+}
+
 /* Takes over one accepted socket. */
 static void accept_one(struct worker *w, int fd, const struct address *peer)
 {
@@ -88,17 +95,19 @@ static void accept_one(struct worker *w, int fd, const struct address *peer)
     struct conversation *c;
 
     count(&w->stats.accepted, 1);
+    if (limit == LIMIT_MEMORY) {
+        drop(w, fd);
+        return;
+    }
     if (limit != LIMIT_NONE) {
         refuse(w, fd, peer, limit);
         return;
     }
     c = table_add(w, fd, peer, atomic_fetch_add(&server->next_id, 1));
     if (c == NULL) {
-        (void)close(fd);
         limits_handshake_done(&server->limits);
         limits_leave(&server->limits, peer);
-        worker_event(w, TLSMSG_LOG_WARNING, TLSMSG_CAUSE_MEMORY, NULL,
-                     "out of memory: a connection was dropped");
+        drop(w, fd);
         return;
     }
     if (!BUILD_HAS_TLS) {

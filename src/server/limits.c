@@ -147,7 +147,7 @@ static enum limit enter_address(struct limits *limits, const struct address *pee
         entry = add(limits, key);
     }
     if (entry == NULL) {
-        verdict = LIMIT_PER_ADDRESS; /* no memory to count it: the careful answer */
+        verdict = LIMIT_MEMORY;
     } else if (limits->max_per_address > 0 && entry->connections >= limits->max_per_address) {
         verdict = LIMIT_PER_ADDRESS;
     } else if (limits->handshake_rate > 0 &&

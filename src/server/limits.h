@@ -10,7 +10,8 @@ enum limit {
     LIMIT_CONNECTIONS, /* --max-connections */
     LIMIT_PER_ADDRESS, /* --max-per-address */
     LIMIT_HANDSHAKES,  /* --max-handshakes */
-    LIMIT_RATE         /* --handshake-rate */
+    LIMIT_RATE,        /* --handshake-rate */
+    LIMIT_MEMORY       /* there is none to count it */
 };
 
 /* How many connections this process's descriptors allow, where so many are kept for all else. */

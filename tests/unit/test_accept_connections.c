@@ -154,15 +154,14 @@ static void test_one_over_a_limit(void **state)
 }
 
 /* Each allocation in turn: the connection is dropped, and the next one is taken. */
-static void test_no_memory(void **state)
+static size_t fail_each_allocation(enum tlsmsg_option option, const char *value)
 {
     size_t n = 0;
     bool failed;
     char byte;
 
-    (void)state;
     do {
-        begin(TLSMSG_OPT_IDLE_TIMEOUT, "0");
+        begin(option, value);
         (void)come();
         failmalloc_at(++n);
         accept_ready(worker, &worker->listeners[0]);
@@ -180,8 +179,18 @@ static void test_no_memory(void **state)
         }
         end();
     } while (failed);
+    return n;
+}
+
+static void test_no_memory(void **state)
+{
+    size_t n = fail_each_allocation(TLSMSG_OPT_IDLE_TIMEOUT, "0");
+
+    (void)state;
     /* The slots, their free list, the timers, the conversation. */
     assert_true(n > 4);
+    /* Before all these the address is counted. */
+    assert_int_equal(fail_each_allocation(TLSMSG_OPT_HANDSHAKE_RATE, "5"), n + 1);
 }
 
 /* --- what accept4 answers --------------------------------------------------------------------- */

@@ -198,7 +198,7 @@ static void test_no_memory(void **state)
     limits_fini(&a);
     assert_int_equal(limits_init(&a, &settings, 32, &err), TLSMSG_OK);
     failmalloc_at(1);
-    assert_int_equal(limits_enter(&a, &peer, 1), LIMIT_PER_ADDRESS);
+    assert_int_equal(limits_enter(&a, &peer, 1), LIMIT_MEMORY);
     failmalloc_at(0);
     assert_int_equal(a.entries, 0);
     expect_places(&a, 0, 0);
