@@ -278,6 +278,39 @@ static void test_what_came_before_the_stop_is_answered(void **state)
     play_end_told("closed 1: drained, 2 messages\n");
 }
 
+static unsigned at_the_stop; /* messages; 0: it has not come */
+
+/* In each turn it says more than a turn takes of it, and in the tenth message's the server stops. */
+static bool says_more(struct scene *s)
+{
+    s->peers[0].heard = 0;
+    for (int i = 0; i < 2 * ITERATION_RECORDS && s->peers[0].open; i++) {
+        (void)scene_say(&s->peers[0], "abcd");
+    }
+    (void)raw_peer_step(&s->peers[0]);
+    if (at_the_stop == 0 && s->messages >= 10) {
+        at_the_stop = s->messages;
+        tlsmsg_server_stop(s->server);
+    }
+    return true;
+}
+
+/* There is always more to read, and no time passes: what had come by its first turn after the stop is
+ * the last that is read. */
+static void test_one_that_sends_without_end_when_the_server_stops(void **state)
+{
+    static const struct act acts[] = {{.says = "abcd"}, {.has_left = true}};
+
+    (void)state;
+    begin(TLSMSG_OPT_RECV_SIZE, "4", 1);
+    at_the_stop = 0;
+    scene.turn_end = says_more;
+    ACTS_PLAY(&scene, acts);
+    assert_true(at_the_stop > 0);
+    assert_int_equal(scene.ends[TLSMSG_CLOSE_DRAINED], 1);
+    play_end();
+}
+
 /* --- after the last word ---------------------------------------------------------------------- */
 
 static bool has_lingered(struct scene *s)
@@ -441,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_the_server_stops),
         cmocka_unit_test(test_the_server_stops_before_a_first_message),
         cmocka_unit_test(test_what_came_before_the_stop_is_answered),
+        cmocka_unit_test(test_one_that_sends_without_end_when_the_server_stops),
         cmocka_unit_test(test_one_that_never_closes),
         cmocka_unit_test(test_one_that_is_cut_after_its_word),
         cmocka_unit_test(test_one_that_goes_on_sending),
