@@ -9,13 +9,29 @@
 #include "support/config.h"
 #include "support/tls_ends.h"
 #include "support/unit.h"
+#include "transport/tls/tickets.h"
 
 #define OLD_WAY                                                                                    \
     "key '%s' is encrypted in an old way that this OpenSSL does not read; try: openssl pkcs8 "     \
     "-topk8 -provider legacy -provider default -in '%s' -out FILE"
+#define PASSWORD_LONGEST 1024
 #define WRONG "the password does not open key '%s'"
 
 static struct tls_files files;
+
+/* Of what size it is tells what is wiped. */
+static unsigned passwords_wiped;
+static unsigned ticket_files_wiped;
+
+void __real_OPENSSL_cleanse(void *bytes, size_t len);
+void __wrap_OPENSSL_cleanse(void *bytes, size_t len);
+
+void __wrap_OPENSSL_cleanse(void *bytes, size_t len)
+{
+    passwords_wiped += len == PASSWORD_LONGEST;
+    ticket_files_wiped += len == sizeof(struct ticket_file);
+    __real_OPENSSL_cleanse(bytes, len);
+}
 
 static FILE *create(const char *name)
 {
@@ -105,6 +121,14 @@ static void write_scheme(const char *name, const char *password, int pbe, int ci
     PKCS8_PRIV_KEY_INFO_free(info);
 }
 
+static void write_ticket_key(const char *name)
+{
+    FILE *file = create(name);
+
+    assert_true(fprintf(file, "current %0160d\n", 7) > 0);
+    assert_int_equal(fclose(file), 0);
+}
+
 static void write_long(const char *name, size_t len)
 {
     char text[2048];
@@ -125,8 +149,8 @@ static int set_up(void **state)
     write_text("blank-before", " sacred\n");
     write_text("empty", "");
     write_text("late", "\nsecret\n");
-    write_long("longest", 1024);
-    write_long("longer", 1025);
+    write_long("longest", PASSWORD_LONGEST);
+    write_long("longer", PASSWORD_LONGEST + 1);
     write_oldest("oldest.key", NULL);
     write_oldest("oldest-des.key", "DES-CBC,0011223344556677");
     write_scheme("sealed.key", "secret", 0, 0);
@@ -207,6 +231,22 @@ static void test_opening(void **state)
     tlsmsg_options_free(options);
 }
 
+/* What was read of a secret's file is wiped once it has been used. */
+static void test_secrets_are_wiped(void **state)
+{
+    struct transport_config *config;
+
+    (void)state;
+    write_ticket_key("tickets");
+    passwords_wiped = ticket_files_wiped = 0;
+    config = tls_config(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                        "sealed.key", TLSMSG_OPT_KEY_PASSWORD_FILE, "right", TLSMSG_OPT_TICKET_KEYS,
+                        "tickets", TLSMSG_OPT_COUNT);
+    assert_int_equal(passwords_wiped, 1);
+    assert_int_equal(ticket_files_wiped, 1);
+    transport_config_unref(config);
+}
+
 static void test_password_files(void **state)
 {
     static const struct {
@@ -242,6 +282,7 @@ static void test_password_files(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_secrets_are_wiped),
         cmocka_unit_test(test_password_files),
     };
     int failed = 0;

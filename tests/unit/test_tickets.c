@@ -73,6 +73,19 @@ static int64_t fake_clock(void *user)
     return *(int64_t *)user;
 }
 
+static unsigned keys_wiped; /* copies of a key */
+static size_t most_wiped;   /* at once */
+
+void __real_OPENSSL_cleanse(void *bytes, size_t len);
+void __wrap_OPENSSL_cleanse(void *bytes, size_t len);
+
+void __wrap_OPENSSL_cleanse(void *bytes, size_t len)
+{
+    keys_wiped += len == sizeof(struct ticket_key);
+    most_wiped = len > most_wiped ? len : most_wiped;
+    __real_OPENSSL_cleanse(bytes, len);
+}
+
 struct ends {
     struct test_cert cert;
     struct ticket_keys *keys;
@@ -268,6 +281,31 @@ static void test_another_set_opens_nothing(void **state)
     SSL_SESSION_free(session);
 }
 
+/* A key in use is a copy, and no copy stays; nor does a key that opens nothing any more. */
+static void test_keys_are_wiped(void **state)
+{
+    struct ends *e = *state;
+    SSL_SESSION *session;
+
+    keys_wiped = 0;
+    assert_int_equal(visit(e, NULL), FULL);
+    assert_int_equal(keys_wiped, 1); /* to seal */
+    session = take(e);
+    assert_int_equal(visit(e, session), RESUMED);
+    assert_int_equal(keys_wiped, 2); /* to open */
+    now_s += TICKETS_LIFETIME_S;
+    assert_int_equal(visit(e, session), RESUMED_AND_RENEWED);
+    assert_int_equal(keys_wiped, 5); /* to open, to seal, and the new one */
+    now_s += 10 * TICKETS_LIFETIME_S;
+    assert_int_equal(visit(e, NULL), FULL);
+    assert_int_equal(keys_wiped, 8); /* to seal, the new one, and the one before */
+    most_wiped = 0;
+    ticket_keys_unref(e->keys);
+    e->keys = NULL;
+    assert_true(most_wiped > TICKET_KEY_COUNT * sizeof(struct ticket_key));
+    SSL_SESSION_free(session);
+}
+
 /* ---- where the library fails */
 
 static void test_keys_that_cannot_be_made(void **state)
@@ -366,6 +404,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_clock_that_goes_back_changes_nothing, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_another_set_opens_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_keys_are_wiped, set_up, tear_down),
         cmocka_unit_test(test_keys_that_cannot_be_made),
         cmocka_unit_test_setup_teardown(test_no_random_bytes_for_a_new_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_fails_ends_the_handshake, set_up, tear_down),

@@ -18,7 +18,8 @@ set(library_faults_wraps WRAP SSL_CTX_set_tlsext_ticket_key_evp_cb SSL_CTX_new
     EVP_CIPHER_fetch OPENSSL_sk_new_null OPENSSL_sk_push SSL_CTX_ctrl SSL_ctrl
     SSL_CTX_set_alpn_protos)
 set(tickets_wraps WRAP RAND_bytes RAND_priv_bytes EVP_EncryptInit_ex2 EVP_DecryptInit_ex2
-    EVP_MAC_CTX_set_params)
+    EVP_MAC_CTX_set_params OPENSSL_cleanse)
+set(key_passwords_wraps WRAP OPENSSL_cleanse)
 set(load_ends_wraps WRAP time)
 set(config_blocks_wraps FAILMALLOC)
 set(keylog_wraps WRAP fchown)
