@@ -86,6 +86,16 @@ static void put(const struct place *row, const char *path)
     }
 }
 
+/* The lowest descriptor that is free: the same again, where nothing was left open meanwhile. */
+static int next_descriptor(void)
+{
+    int fd = dup(STDERR_FILENO);
+
+    assert_true(fd >= 0);
+    (void)close(fd);
+    return fd;
+}
+
 static void test_place(void **state)
 {
     const struct place *row = *state;
@@ -95,8 +105,10 @@ static void test_place(void **state)
     char path[TEST_PATH_MAX];
     struct stat info = {.st_size = 0};
     enum tlsmsg_code code;
+    int before;
 
     put(row, log_path(path));
+    before = next_descriptor();
     if (row->mode == 0400 && geteuid() != 0) {
         tlsmsg_options_free(options);
         assert_int_equal(unlink(path), 0);
@@ -104,6 +116,7 @@ static void test_place(void **state)
     }
     code = config_from_options(options, NULL, &config, &err);
     tlsmsg_options_free(options);
+    assert_int_equal(next_descriptor() == before, row->refusal != NULL);
     assert_int_equal(stat(path, &info), row->there == A_LINK ? -1 : 0);
     assert_int_equal(row->there == A_FOLDER ? rmdir(path) : unlink(path), 0);
     if (row->there == A_READ_FIFO) {

@@ -8,6 +8,7 @@
 #include "support/glob_text.h"
 #include "support/tls_ends.h"
 #include "support/unit.h"
+#include "transport/tls/x509_text.h"
 
 static struct tls_files files;
 static struct test_cert other_ca;
@@ -75,11 +76,13 @@ static const struct row rows[] = {
     {"a CA that was renewed, and is named by its old number", "old-number", "renewed-ca.crt",
      "localhost",
      "cannot verify server 'localhost': the CA 'CN=renewed CA' in '*/renewed-ca.crt' has signed "
-     "it, and can't be its issuer (*); its pin is sha256//*; try: the CA's certificate that issued "
+     "it, and can't be its issuer (authority*); its pin is sha256//*; try: the CA's certificate "
+     "that issued "
      "it, from whoever runs the server",
      UNKNOWN_CA},
     {"a CA that may not issue", "unfit", "unfit-ca.crt", "localhost",
-     "cannot verify server 'localhost': 'CN=unfit CA' may not issue certificates (*); its pin is "
+     "cannot verify server 'localhost': 'CN=unfit CA' may not issue certificates (invalid*); its "
+     "pin is "
      "sha256//*; try: an issuer with CA:TRUE and keyCertSign, for the "
      "server's certificate",
      UNKNOWN_CA},
@@ -317,6 +320,13 @@ static void test_dates(void **state)
     assert_false(bare_server_handshake(&s));
     assert_int_equal(s.client.code, TLSMSG_ERR_UNTRUSTED);
     expect_text("the cause", row->text, s.client.error.text);
+    if (row->from_text == NULL && row->until_text == NULL) {
+        char date[X509_TEXT_DATE_MAX];
+
+        x509_text_date(
+            row->from_s > 0 ? X509_get0_notBefore(cert.cert) : X509_get0_notAfter(cert.cert), date);
+        assert_non_null(strstr(s.client.error.text, date));
+    }
     bare_server_fini(&s);
     test_cert_free(&cert);
     transport_config_unref(config);
