@@ -148,6 +148,27 @@ static void test_lines(void **state)
     expect_refusal(&err, row->says);
 }
 
+/* Though all that can be read of it is fine. */
+static void test_a_zero_byte(void **state)
+{
+    static const char bytes[] = "a:1 " PIN_A DATE "\n\0";
+    FILE *out = fopen(path, "wb");
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct known_record record;
+    enum known_answer answer;
+    char text[512];
+
+    (void)state;
+    assert_non_null(out);
+    assert_int_equal(fwrite(bytes, 1, sizeof(bytes) - 1, out), sizeof(bytes) - 1);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(known_servers_find(path, "a:1", &pin_a, &answer, &record, &err),
+                     TLSMSG_ERR_CONFIG);
+    (void)snprintf(text, sizeof(text), "known servers file '%s' is not text: it holds a zero byte",
+                   path);
+    assert_string_equal(err.text, text);
+}
+
 /* Without case and without the dot at the end, on one port. */
 static void test_names_that_are_the_same(void **state)
 {
@@ -191,6 +212,7 @@ static void test_names_that_are_the_same(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_zero_byte),
         cmocka_unit_test(test_names_that_are_the_same),
     };
     int failed = 0;

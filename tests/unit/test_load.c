@@ -185,6 +185,7 @@ static void test_a_client_without_certificates(void **state)
     (void)state;
     assert_int_equal(transport_config_warning_count(config), 0);
     assert_int_equal(transport_config_expiry(config, TLSMSG_EXPIRY_CERTIFICATE), 0);
+    assert_null(config->tickets); /* it seals none */
     transport_config_unref(config);
 }
 

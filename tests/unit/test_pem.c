@@ -74,6 +74,8 @@ static const struct row rows[] = {
      "line 1: '-----begin certificate-----'" NO_MARKER},
     {"no blank", "-----BEGINCERTIFICATE-----\n", "",
      "line 1: '-----BEGINCERTIFICATE-----'" NO_MARKER},
+    {"no blank behind END", "-----ENDCERTIFICATE-----\n", "",
+     "line 1: '-----ENDCERTIFICATE-----'" NO_MARKER},
     {"two blanks", "-----BEGIN  CERTIFICATE-----\n", "",
      "line 1: '-----BEGIN  CERTIFICATE-----'" NO_MARKER},
     {"dashes of a word processor", "\xE2\x80\x94\xE2\x80\x94-BEGIN CERTIFICATE-----\n", "",
