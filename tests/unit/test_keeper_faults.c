@@ -171,6 +171,29 @@ static void test_answer_without_an_end(void **state)
     keeper_fini(&keeper);
 }
 
+/* Opened, but the server had no room for another descriptor. */
+static void test_descriptor_that_is_lost(void **state)
+{
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    char wanted[TEST_PATH_MAX + 128];
+    struct keeper keeper;
+    int end = connect_keeper(&keeper);
+    int fd;
+
+    (void)state;
+    on.replies_by = end;
+    (void)snprintf(wanted, sizeof(wanted),
+                   "cannot open key log '%s' (try: a higher LimitNOFILE= or ulimit -n): Too many "
+                   "open files",
+                   key_log);
+    assert_int_equal(keeper_open(&keeper, KEEPER_KEY_LOG, &fd, &err), TLSMSG_ERR_CONFIG);
+    assert_int_equal(fd, -1);
+    assert_int_equal(err.sys_errno, EMFILE);
+    assert_string_equal(err.text, wanted);
+    (void)close(end);
+    keeper_fini(&keeper);
+}
+
 /* Sends an answer that brings the end of a pipe, and lets go of that. Returns the other end. */
 static int send_late(int end)
 {
@@ -275,6 +298,7 @@ int main(void)
         TEST(test_end_is_seen_by_looking),
         TEST(test_nothing_is_awaited_that_was_not_asked),
         TEST(test_answer_without_an_end),
+        TEST(test_descriptor_that_is_lost),
         TEST(test_late_descriptor_is_closed),
         TEST(test_first_descriptor_is_one_like_others),
         TEST(test_end_is_not_waited_for_long),
