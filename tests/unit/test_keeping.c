@@ -42,7 +42,8 @@ static struct input input;
 static struct session session;
 static struct spooling *const spool = (struct spooling *)&says;
 
-void __wrap_startup_warn(const char *program, const char *format, ...);
+void __wrap_startup_warn(const char *program, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 bool __wrap_console_leave_prompt(struct console *c);
 bool __wrap_console_reply(struct console *c, const struct console_reply *reply);
 bool __wrap_console_prompt(struct console *c);
