@@ -193,13 +193,18 @@ static void keep_replies(struct worker *w)
     }
 }
 
+/* Whether something waits for a turn's release: replies, or producers whose connections have ended. */
+static bool has_unreleased(const struct worker *w)
+{
+    return !list_is_empty(&w->replies) || !list_is_empty(&w->leaving);
+}
+
 /* Asks the handler and lets the iteration's replies leave. */
 static void end_turn(struct worker *w)
 {
     const struct tlsmsg_handler *handler = &w->server->handler;
 
-    for (int i = 0;
-         i < ASK_AGAIN_MAX && (w->dirty || !list_is_empty(&w->replies)) && !w->held && !w->failed;
+    for (int i = 0; i < ASK_AGAIN_MAX && (w->dirty || has_unreleased(w)) && !w->held && !w->failed;
          i++) {
         enum tlsmsg_turn verdict = TLSMSG_TURN_RELEASE;
 
@@ -338,7 +343,8 @@ static int wait_ms(const struct worker *w)
     int64_t next = timers_next_ns(&w->timers);
 
     if (!list_is_empty(&w->requeued) ||
-        (!w->held && (!list_is_empty(&w->replies) || (!list_is_empty(&w->paused) && !w->over)))) {
+        (!w->held &&
+         (w->dirty || has_unreleased(w) || (!list_is_empty(&w->paused) && !w->over)))) {
         return 0;
     }
     /* Nobody tells when others have given memory back. */

@@ -25,6 +25,13 @@ static bool second_is_cut(struct scene *s)
     return true;
 }
 
+/* What the handler is told of its end makes a turn that is held as well. */
+static bool first_is_cut_and_held(struct scene *s)
+{
+    s->hold = 1;
+    return scene_cut(s);
+}
+
 static void one_was_told_of_it(void)
 {
     struct tlsmsg_stats stats = {.size = sizeof(stats)};
@@ -90,6 +97,18 @@ static const struct play plays[] = {
               {.hears = HELLO, .holds = "MSG 1 1\na\n"},
               {.does = scene_cut},
               {.peer = 1, .says = "HELLO 1 producer=p\n"},
+              {.peer = 1, .hears = ""},
+              {.does = scene_release},
+              {.peer = 1, .hears = HELLO_AFTER(1), .leaves = true, .has_left = true}},
+     .check = assert_ends_in_any_order},
+    /* And where the turn of its end is held, too: that one has no replies, only the producer. */
+    {.name = "a lost connection's end is waited for",
+     .peers = 2,
+     .acts = {{.says = "HELLO 1 producer=p\n"},
+              {.hears = HELLO, .holds = "MSG 1 1\na\n"},
+              {.does = first_is_cut_and_held},
+              {.peer = 1, .says = "HELLO 1 producer=p\n"},
+              {.does = scene_release},
               {.peer = 1, .hears = ""},
               {.does = scene_release},
               {.peer = 1, .hears = HELLO_AFTER(1), .leaves = true, .has_left = true}},
