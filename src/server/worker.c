@@ -343,8 +343,7 @@ static int wait_ms(const struct worker *w)
     int64_t next = timers_next_ns(&w->timers);
 
     if (!list_is_empty(&w->requeued) ||
-        (!w->held &&
-         (w->dirty || has_unreleased(w) || (!list_is_empty(&w->paused) && !w->over)))) {
+        (!w->held && (w->dirty || has_unreleased(w) || (!list_is_empty(&w->paused) && !w->over)))) {
         return 0;
     }
     /* Nobody tells when others have given memory back. */
