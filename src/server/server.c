@@ -138,20 +138,6 @@ static enum tlsmsg_code check_role(const struct tlsmsg_options *options, struct 
                : error_set(err, TLSMSG_ERR_CONFIG, 0, "these are a client's options");
 }
 
-/* A message that could never be held is promised to nobody. */
-static enum tlsmsg_code check_sizes(const struct server_settings *settings,
-                                    struct tlsmsg_error *err)
-{
-    if (settings->max_message_bytes <= settings->max_buffered_bytes) {
-        return TLSMSG_OK;
-    }
-    return error_set(err, TLSMSG_ERR_CONFIG, 0,
-                     "--max-message %zu is more than --max-buffered %zu, the memory for all "
-                     "messages together (try: --max-buffered %zu)",
-                     settings->max_message_bytes, settings->max_buffered_bytes,
-                     4 * settings->max_message_bytes);
-}
-
 /* Loads what the options name, for connections to come. */
 static enum tlsmsg_code load(const struct tlsmsg_options *options, bool checks,
                              struct transport_config *previous, struct transport_config **out,
@@ -218,6 +204,22 @@ static void tell_descriptors(const struct tlsmsg_server *server)
     }
 }
 
+/* A size that is promised, and can never be held. */
+static void tell_sizes(const struct tlsmsg_handler *handler, const struct server_settings *settings)
+{
+    char text[320];
+
+    if (settings->max_message_bytes > settings->max_buffered_bytes) {
+        (void)snprintf(text, sizeof(text),
+                       "--max-message %zu is more than --max-buffered %zu, the memory for all "
+                       "messages together: a message over that is always refused as busy (try: "
+                       "--max-buffered %zu)",
+                       settings->max_message_bytes, settings->max_buffered_bytes,
+                       4 * settings->max_message_bytes);
+        tell_warning(handler, TLSMSG_CAUSE_LIMIT, text);
+    }
+}
+
 enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options,
                                      const struct tlsmsg_handler *handler, struct tlsmsg_error *err)
 {
@@ -233,15 +235,13 @@ enum tlsmsg_code tlsmsg_server_check(const struct tlsmsg_options *options,
         return error_set(err, TLSMSG_ERR_CONFIG, 0, "more than %d listening sockets",
                          LISTENERS_MAX);
     }
-    code = check_sizes(&settings, err);
-    if (code == TLSMSG_OK) {
-        code = check_listen(&settings.listen, err);
-    }
+    code = check_listen(&settings.listen, err);
     if (code == TLSMSG_OK) {
         code = load(options, true, NULL, &config, err);
     }
     if (code == TLSMSG_OK) {
         tell_warnings(handler, config);
+        tell_sizes(handler, &settings);
     }
     transport_config_unref(config);
     return code;
@@ -264,9 +264,6 @@ static enum tlsmsg_code prepare(struct tlsmsg_server *s, const struct tlsmsg_opt
     s->done_fd = wake_open();
     if (code == TLSMSG_OK && s->done_fd < 0) {
         code = error_set(err, TLSMSG_ERR_SYSTEM, errno, "cannot create an event descriptor");
-    }
-    if (code == TLSMSG_OK) {
-        code = check_sizes(&s->settings, err);
     }
     if (code == TLSMSG_OK) {
         code = load(s->options, false, NULL, &s->config, err);
@@ -361,6 +358,7 @@ enum tlsmsg_code tlsmsg_server_start(struct tlsmsg_server *server, struct tlsmsg
     }
     tell_warnings(&server->handler, server->config);
     tell_descriptors(server);
+    tell_sizes(&server->handler, &server->settings);
     if (server->has_v4_alone) {
         tell_warning(&server->handler, TLSMSG_CAUSE_OTHER,
                      "this machine has no IPv6: --listen * is IPv4 alone");

@@ -293,6 +293,50 @@ static void test_a_limit_that_descriptors_do_not_allow(void **state)
     }
 }
 
+/* Its sender would be told to come again, for ever. */
+static void test_a_message_that_can_never_be_held(void **state)
+{
+    static const struct {
+        const char *max;
+        const char *told;
+    } cases[] = {
+        {"1048576", ""},
+        {"1048577",
+         "1 limit: --max-message 1048577 is more than --max-buffered 1048576, the memory "
+         "for all messages together: a message over that is always refused as busy "
+         "(try: --max-buffered 4194308)\n"},
+    };
+
+    (void)state;
+    if (!BUILD_HAS_TLS) {
+        skip();
+    }
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct tlsmsg_options *o = options_with("127.0.0.1:0", "1");
+        struct tlsmsg_server *server;
+        const char *limit;
+        char expected[512];
+
+        assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_MAX_BUFFERED, "1048576", NULL),
+                         TLSMSG_OK);
+        assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_MAX_MESSAGE, cases[i].max, NULL),
+                         TLSMSG_OK);
+        (void)fresh(NULL);
+        assert_int_equal(tlsmsg_server_check(o, &handler, NULL), TLSMSG_OK);
+        limit = strstr(told, "1 limit: "); /* behind what it says of the certificate */
+        assert_string_equal(limit != NULL ? limit : "", cases[i].told);
+        (void)fresh(NULL);
+        server = server_with(o);
+        assert_int_equal(tlsmsg_server_start(server, NULL), TLSMSG_OK);
+        tlsmsg_server_stop(server);
+        assert_int_equal(tlsmsg_server_wait(server, NULL), TLSMSG_OK);
+        (void)snprintf(expected, sizeof(expected), "listening %s\n%s",
+                       tlsmsg_server_address(server, 0), cases[i].told);
+        assert_string_equal(told, expected);
+        tlsmsg_server_free(server);
+    }
+}
+
 /* --- workers ---------------------------------------------------------------------------------- */
 
 static void test_as_many_workers_as_processors(void **state)
@@ -530,6 +574,7 @@ int main(void)
         cmocka_unit_test_setup(test_no_memory, fresh),
         cmocka_unit_test_setup(test_no_event_descriptor, fresh),
         cmocka_unit_test_setup(test_a_limit_that_descriptors_do_not_allow, fresh),
+        cmocka_unit_test_setup(test_a_message_that_can_never_be_held, fresh),
         cmocka_unit_test_setup(test_as_many_workers_as_processors, fresh),
         cmocka_unit_test_setup(test_no_thread, fresh),
         cmocka_unit_test_setup(test_a_server_starts_once, fresh),

@@ -12,7 +12,6 @@
 
 #include <tlsmsg/tlsmsg.h>
 
-#include "base/build.h"
 #include "support/ends_identity.h"
 
 /* listen: where, NULL: nowhere yet. */
@@ -58,32 +57,6 @@ static void test_a_client_s_options(void **state)
     tlsmsg_server_free(NULL);
     tlsmsg_options_free(o);
     tlsmsg_options_free(client);
-}
-
-/* Its sender would be told to come again, for ever. */
-static void test_message_that_can_never_be_held(void **state)
-{
-    static const char text[] = "--max-message 1048577 is more than --max-buffered 1048576, the "
-                               "memory for all messages together (try: --max-buffered 4194308)";
-    struct tlsmsg_options *o = server_options("127.0.0.1:0");
-    struct tlsmsg_server *server = NULL;
-    struct tlsmsg_error err = {0};
-
-    (void)state;
-    if (!BUILD_HAS_TLS) {
-        skip();
-    }
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_MAX_BUFFERED, "1048576", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_MAX_MESSAGE, "1048576", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_server_check(o, NULL, NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_options_set(o, TLSMSG_OPT_MAX_MESSAGE, "1048577", NULL), TLSMSG_OK);
-    assert_int_equal(tlsmsg_server_check(o, NULL, &err), TLSMSG_ERR_CONFIG);
-    expect_error(&err, TLSMSG_ERR_CONFIG, text);
-    tlsmsg_error_clear(&err);
-    assert_int_equal(tlsmsg_server_new(o, NULL, &server, &err), TLSMSG_ERR_CONFIG);
-    expect_error(&err, TLSMSG_ERR_CONFIG, text);
-    assert_null(server);
-    tlsmsg_options_free(o);
 }
 
 static void test_no_address(void **state)
@@ -207,7 +180,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_client_s_options),
-        cmocka_unit_test(test_message_that_can_never_be_held),
         cmocka_unit_test(test_no_address),
         cmocka_unit_test(test_overlapping_addresses),
         cmocka_unit_test(test_more_addresses_than_there_is_room_for),
