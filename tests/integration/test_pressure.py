@@ -189,8 +189,8 @@ class Time(Pressure):
     def test_key_updates_hold_nobody_up(self):
         for between in (0, 31):
             with self.subTest("in a row" if not between else "with data between them"):
-                # Some 30 ms where nothing else runs, and seconds without the limits.
-                self.assertLess(self.longest_wait(between), scaled(0.5))
+                # Some 30 ms where nothing else runs, and five seconds and more without the limits.
+                self.assertLess(self.longest_wait(between), scaled(1.5))
 
 
 @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip")
