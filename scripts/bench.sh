@@ -338,7 +338,8 @@ if [ -z "$plain_dir" ]; then
     plain_dir=$root/build/bench-plain
     [[ ",$only,$instructions" != *,ours-plain,*0 ]] || build_one "$plain_dir" -DTLSMSG_PLAINTEXT=ON
 fi
-bench_dir=$(dirname "$(find "$build_dir" -name tlsmsg-bench -type f -perm -u+x | head -n 1)")
+# Go builds into it from its own folder.
+bench_dir=$(dirname "$(find "$(realpath "$build_dir")" -name tlsmsg-bench -type f -perm -u+x | head -n 1)")
 [ -x "$bench_dir/tlsmsg-bench" ] || fail "$build_dir holds no tlsmsg-bench (TLSMSG_BENCH=ON)"
 
 if [ "$instructions" = 1 ]; then
