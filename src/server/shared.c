@@ -99,15 +99,28 @@ bool worker_has_room(const struct worker *w, size_t len)
     return total + 2 * len <= w->server->settings.max_buffered_bytes || total <= len + spare;
 }
 
+/* What all conversations hold, to the byte: of the credit a part may be nobody's, and never come back
+ * by itself. */
+static size_t held_by_all(const struct tlsmsg_server *server)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        bytes += (size_t)atomic_load_explicit(&server->workers[i].stats.buffered_bytes,
+                                              memory_order_relaxed);
+    }
+    return bytes;
+}
+
 /* Only what conversations hold can fill it up: that goes as peers take their replies, or in time. */
 void worker_look_at_memory(struct worker *w)
 {
-    struct tlsmsg_server *server = w->server;
+    const struct tlsmsg_server *server = w->server;
     size_t most = server->settings.max_buffered_bytes;
     size_t beside = (size_t)atomic_load(&server->limits.connections) * QUEUE_MARK_BYTES;
 
     w->over = server_buffered(server) > most;
-    w->full = atomic_load_explicit(&server->credit, memory_order_relaxed) > most + beside;
+    w->full = w->over && held_by_all(server) > most + beside;
 }
 
 void worker_settle(struct worker *w)

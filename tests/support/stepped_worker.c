@@ -134,6 +134,7 @@ bool stepped_begin(struct tlsmsg_server *server)
     atomic_store(&s->next_id, 1);
     atomic_store(&s->taken, 0);
     atomic_store(&s->undelivered, false);
+    atomic_store(&s->credit, 0); /* the old worker's */
     if (worker_init(w, s, 0, NULL) != TLSMSG_OK) {
         worker_fini(w);
         return false;
