@@ -241,6 +241,17 @@ static const struct client_run producers[] = {
                ">OK 2 1\nx\nOK 3 1\ny\n", "end"},
      .out = "y\n",
      .left_at = 14},
+    {.name = "counts what the server has",
+     .args = {"--producer", "p1", "-q", "-v"},
+     .input = "one\ntwo\nthree\n",
+     .steps = {"accept", "hello", KEEPS("2"), "<MSG 2 3\ntwo\nMSG 3 5\nthree\n",
+               ">OK 2 1\nx\nOK 3 1\ny\n", "end"},
+     .out = "y\n",
+     .err =
+         CLIENT "address: *\n" CLIENT "version: *\n" CLIENT "cipher: *\n" CLIENT "group: *\n" CLIENT
+                "resumed: no\n" CLIENT "certificate: *\n" CLIENT "names: *\n" CLIENT
+                "expires: *\n" CLIENT "pin: *\n" CLIENT "3 messages: 3 answered\n",
+     .left_at = 14},
     {.name = "an input that has less",
      .args = {"--producer", "p1", "-q"},
      .input = "one\n",

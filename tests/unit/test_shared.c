@@ -168,8 +168,9 @@ static void test_over(void **state)
     assert_false(w->over);
 }
 
-/* What conversations hold may pass the bound by one queue of replies for each; what the program holds
- * is no part of that. */
+/* What all conversations hold may pass the bound by one queue of replies for each. What the program holds
+ * is no part of that, and no spare credit either: it is held for nobody, and who waited for its return
+ * would never be read again. */
 static void test_full(void **state)
 {
     struct worker *w = &workers[0];
@@ -179,11 +180,12 @@ static void test_full(void **state)
     server.settings.max_buffered_bytes = 4 * CREDIT_BYTES;
     atomic_store(&server.limits.connections, 2);
     atomic_store(&server.elsewhere, 100 * CREDIT_BYTES);
-    atomic_store(&server.credit, most);
+    atomic_store(&server.credit, 100 * CREDIT_BYTES);
+    count(&workers[1].stats.buffered_bytes, most);
     worker_look_at_memory(w);
     assert_true(w->over);
     assert_false(w->full);
-    atomic_store(&server.credit, most + 1);
+    count(&w->stats.buffered_bytes, 1);
     worker_look_at_memory(w);
     assert_true(w->full);
     atomic_store(&server.elsewhere, 0);

@@ -483,33 +483,6 @@ static void test_when_the_handler_is_asked(void **state)
 
 #define BOTH(function) cmocka_unit_test_setup_teardown(function, open_one, lone_end)
 
-/* A worker keeps a spare part of its credit. Where memory is short that is held for nobody, and nobody
- * who waits for its return would ever be read again. */
-static void test_spare_credit(void **state)
-{
-    struct server_settings *settings = &lone.server->settings;
-    size_t most = settings->max_buffered_bytes;
-    size_t beside = (size_t)atomic_load(&lone.server->limits.connections) * QUEUE_MARK_BYTES;
-
-    (void)state;
-    atomic_store(&lone.server->credit, most + beside + 1);
-    worker_look_at_memory(lone.w);
-    assert_true(lone.w->over);
-    assert_false(lone.w->full);
-    worker_hold_bytes(lone.w, most + beside);
-    worker_look_at_memory(lone.w);
-    assert_false(lone.w->full);
-    worker_hold_bytes(lone.w, 1);
-    worker_look_at_memory(lone.w);
-    assert_true(lone.w->full);
-    worker_free_bytes(lone.w, most + beside + 1);
-    atomic_store(&lone.server->credit, 0);
-    lone.w->credit = 0;
-    worker_look_at_memory(lone.w);
-    assert_false(lone.w->over);
-    assert_false(lone.w->full);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -526,7 +499,6 @@ int main(void)
         BOTH(test_a_handshake_while_the_server_stops),
         BOTH(test_a_handler_s_failure),
         BOTH(test_when_the_handler_is_asked),
-        BOTH(test_spare_credit),
     };
 
     return cmocka_run_group_tests(tests, lone_setup, lone_teardown);
