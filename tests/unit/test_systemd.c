@@ -98,15 +98,19 @@ static void test_the_end(void **state)
 /* A manager that listens at a path, or with @ at a name; -1 where another does. */
 static int listen_at(const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    /* valgrind looks for the end of a path that fills the structure behind it. */
+    struct {
+        struct sockaddr_un un;
+        char end;
+    } address = {.un = {.sun_family = AF_UNIX}};
     size_t len = strlen(path);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 
     assert_true(fd >= 0);
-    assert_true(len <= sizeof(address.sun_path));
-    memcpy(address.sun_path, path, len);
-    address.sun_path[0] = (char)(path[0] == '@' ? '\0' : path[0]);
-    if (bind(fd, (struct sockaddr *)&address, (socklen_t)(sizeof(sa_family_t) + len)) != 0) {
+    assert_true(len <= sizeof(address.un.sun_path));
+    memcpy(address.un.sun_path, path, len);
+    address.un.sun_path[0] = (char)(path[0] == '@' ? '\0' : path[0]);
+    if (bind(fd, (struct sockaddr *)&address.un, (socklen_t)(sizeof(sa_family_t) + len)) != 0) {
         (void)close(fd);
         return -1;
     }
