@@ -1,6 +1,7 @@
 /* The library's queue of errors: what lies in it from before is nobody's cause, and nothing of ours
  * stays in it for who comes next. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include <openssl/err.h>
 
@@ -119,6 +120,28 @@ static struct transport_config *server_config(void)
                       "server.key", TLSMSG_OPT_COUNT);
 }
 
+/* Digits that are none are told by a text of ours, without a look at what the library says. */
+static void a_bad_ticket_key_leaves_nothing(void **state)
+{
+    char path[TEST_PATH_MAX];
+    FILE *file = fopen(test_folder_file(&files.folder, "bad.keys", path), "w");
+    struct transport_config *config = NULL;
+    struct tlsmsg_error err = {.code = TLSMSG_OK};
+    struct tlsmsg_options *options;
+
+    (void)state;
+    assert_non_null(file);
+    assert_true(fprintf(file, "current %0158dxy\n", 0) > 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0600), 0);
+    options = tls_options(&files, TLSMSG_ROLE_SERVER, TLSMSG_OPT_CERT, "server.crt", TLSMSG_OPT_KEY,
+                          "server.key", TLSMSG_OPT_TICKET_KEYS, "bad.keys", TLSMSG_OPT_COUNT);
+    assert_int_equal(config_from_options(options, NULL, &config, &err), TLSMSG_ERR_CONFIG);
+    assert_non_null(strstr(err.text, "160 hexadecimal digits"));
+    assert_int_equal(ERR_peek_error(), 0);
+    tlsmsg_options_free(options);
+}
+
 static void nothing_stays_behind(void **state)
 {
     struct transport_config *server = server_config();
@@ -199,6 +222,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_errors_are_no_cause),
+        cmocka_unit_test(a_bad_ticket_key_leaves_nothing),
         cmocka_unit_test(nothing_stays_behind),
         cmocka_unit_test(a_server_looks_where_something_may_be_left),
     };
